@@ -1,0 +1,378 @@
+"""Networks of the two Zen-NAS search spaces as plain data: parsing, printing and counting without building them.
+
+An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to 18): a
+convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the trainable
+network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
+
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the published
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from zenlib.errors import ArchitectureError
+
+KINDS = ("conv", "residual", "bottleneck", "inverted")
+SE_RATIO = 0.25
+
+
+def round_to_8(width: float) -> int:
+    """Nearest multiple of 8 (halves to the even multiple), at least 8: the widths a published network can have."""
+    return max(8, 8 * round(width / 8))
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """One square convolution, padded by (kernel - 1) / 2 and followed by BatchNorm in the trainable network."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def weights(self) -> int:
+        """Number of kernel entries, without bias."""
+        return self.out_channels * (self.in_channels // self.groups) * self.kernel**2
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The smallest piece a block repeats: a plain convolution, or one residual unit.
+
+    Attributes:
+        convs: the main path in order.
+        projection: the 1x1 convolution of the shortcut, or None where the shortcut is the identity (or absent).
+        residual: whether a shortcut is added before the last ReLU.
+        gated: index into `convs` after which a squeeze-and-excitation gate sits in a network that uses it, or None.
+    """
+
+    convs: tuple[ConvSpec, ...]
+    projection: ConvSpec | None = None
+    residual: bool = False
+    gated: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One row of a structure table.
+
+    Attributes:
+        kind: "conv" (convolution, BatchNorm, ReLU), "residual" (two k x k convolutions), "bottleneck" (1x1, k x k, 1x1,
+            twice per layer) or "inverted" (1x1 expansion, depthwise k x k, 1x1, twice per layer).
+        kernel: side k of the kernel, odd.
+        in_channels: channels coming in.
+        out_channels: channels going out.
+        stride: stride of the first spatial convolution, 1 or more.
+        layers: how often the block is repeated, at least 1; the sum over blocks is the depth of the network.
+        bottleneck: inner width, 0 for "conv".
+        expansion: depthwise expansion of "inverted", 0 for the others.
+    """
+
+    kind: str
+    kernel: int
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    layers: int = 1
+    bottleneck: int = 0
+    expansion: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ArchitectureError(f"kind: needed one of {', '.join(KINDS)}, got {self.kind!r}")
+        for name in ("kernel", "in_channels", "out_channels", "stride", "layers"):
+            _require_positive(name, getattr(self, name))
+        if self.kernel % 2 == 0:
+            raise ArchitectureError(f"kernel: needed an odd side, got {self.kernel}")
+        if (self.kind == "conv") != (self.bottleneck == 0):
+            raise ArchitectureError(
+                f"bottleneck: {self.kind} blocks need {'0' if self.kind == 'conv' else 'a positive width'}, got {self.bottleneck}"
+            )
+        if (self.kind == "inverted") != (self.expansion != 0):
+            raise ArchitectureError(f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got {self.expansion}")
+        if self.bottleneck:
+            _require_positive("bottleneck", self.bottleneck)
+        if self.expansion:
+            _require_positive("expansion", self.expansion)
+
+    def units(self) -> tuple[Unit, ...]:
+        """The units of this block in order, with widths and strides resolved.
+
+        The first unit of a residual block always projects its shortcut; later ones only where the shape changes.
+        """
+        units: list[Unit] = []
+        width_in, stride = self.in_channels, self.stride
+        for width_out, inner in self._unit_widths():
+            units.append(self._unit(width_in, width_out, inner, stride, first=not units))
+            width_in, stride = width_out, 1
+        return tuple(units)
+
+    def _unit_widths(self) -> Iterator[tuple[int, int]]:
+        """(output width, inner width) of each unit."""
+        for _ in range(self.layers):
+            if self.kind == "inverted":
+                yield self.bottleneck, round_to_8(self.bottleneck * self.expansion)
+                yield self.out_channels, round_to_8(self.out_channels * self.expansion)
+            else:
+                yield self.out_channels, self.bottleneck
+                if self.kind == "bottleneck":
+                    yield self.out_channels, self.bottleneck
+
+    def _unit(self, width_in: int, width_out: int, inner: int, stride: int, first: bool) -> Unit:
+        k = self.kernel
+        if self.kind == "conv":
+            return Unit((ConvSpec(width_in, width_out, k, stride),))
+        if self.kind == "residual":
+            convs = (ConvSpec(width_in, inner, k, stride), ConvSpec(inner, width_out, k))
+        else:
+            groups = inner if self.kind == "inverted" else 1
+            convs = (ConvSpec(width_in, inner, 1), ConvSpec(inner, inner, k, stride, groups), ConvSpec(inner, width_out, 1))
+        projects = first or stride > 1 or width_in != width_out
+        return Unit(
+            convs,
+            projection=ConvSpec(width_in, width_out, 1, stride) if projects else None,
+            residual=True,
+            gated=0 if self.kind == "residual" else 1,
+        )
+
+    def __str__(self) -> str:
+        widths = [self.in_channels, self.out_channels, self.stride, *([self.bottleneck] if self.bottleneck else []), self.layers]
+        return f"{_block_name(self)}({','.join(map(str, widths))})"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of the Zen-NAS search spaces.
+
+    Attributes:
+        blocks: the rows from stem to head; each takes what the one before gives.
+        use_se: whether the trainable network carries squeeze-and-excitation gates. Structure strings do not say it, and
+            scores and conversions ignore it, as in the paper.
+    """
+
+    blocks: tuple[Block, ...]
+    use_se: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        if not self.blocks:
+            raise ArchitectureError("blocks: needed at least one block, got none")
+        for index, (before, after) in enumerate(zip(self.blocks, self.blocks[1:], strict=False), start=1):
+            if before.out_channels != after.in_channels:
+                raise ArchitectureError(
+                    f"block {index} ({after}): needed {before.out_channels} input channels, which is what the block before gives; got {after.in_channels}"
+                )
+
+    @classmethod
+    def from_string(cls, text: str, *, use_se: bool = False) -> Architecture:
+        """Reads a published structure string, such as `SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,1,8,1)`.
+
+        White space between blocks is ignored.
+
+        Raises:
+            ArchitectureError: with the character that is wrong, and its `position`.
+        """
+        return cls(tuple(_parse_blocks(text)), use_se=use_se)
+
+    def to_string(self) -> str:
+        """The structure string; `Architecture.from_string` reads it back."""
+        return "".join(map(str, self.blocks))
+
+    def __str__(self) -> str:
+        return self.to_string()
+
+    @property
+    def depth(self) -> int:
+        """The paper's number of layers: the sum of `layers` over all blocks, stem and head included."""
+        return sum(block.layers for block in self.blocks)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the image."""
+        return self.blocks[0].in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the feature map before global pooling."""
+        return self.blocks[-1].out_channels
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """All units from stem to head."""
+        return tuple(unit for block in self.blocks for unit in block.units())
+
+    def params(self, num_classes: int = 1000) -> int:
+        """Trainable parameters of `build_network(self, num_classes)`: kernels, BatchNorm, projections, gates, classifier."""
+        _require_positive("num_classes", num_classes)
+        total = (self.out_channels + 1) * num_classes
+        for unit in self.units:
+            total += sum(conv.weights + 2 * conv.out_channels for conv in unit.convs)
+            if unit.projection:  # its convolution has a bias, and a BatchNorm follows
+                total += unit.projection.weights + 3 * unit.projection.out_channels
+            total += sum(conv.weights + 2 * conv.out_channels for conv in self._gate(unit))
+        return total
+
+    def flops(self, resolution: int = 224, num_classes: int = 1000) -> int:
+        """Multiply-adds of one image through `build_network(self, num_classes)`.
+
+        Convolutions (projections and gates included) and the classifier are counted; BatchNorm, activations, biases and
+        pooling are not.
+
+        Raises:
+            ArchitectureError: the resolution is too small for the strides.
+        """
+        _require_positive("num_classes", num_classes)
+        total = self.out_channels * num_classes
+        for unit, side in self.unit_resolutions(resolution):
+            for conv in unit.convs:
+                side = -(-side // conv.stride)
+                total += conv.weights * side**2
+            if unit.projection:
+                total += unit.projection.weights * side**2
+            total += sum(conv.weights for conv in self._gate(unit))
+        return total
+
+    def unit_resolutions(self, resolution: int) -> Iterator[tuple[Unit, int]]:
+        """Each unit with the side, in pixels, of the map it takes in.
+
+        Raises:
+            ArchitectureError: a strided convolution would see a map smaller than its stride.
+        """
+        _require_positive("resolution", resolution)
+        side = resolution
+        for unit in self.units:
+            yield unit, side
+            for conv in unit.convs:
+                if side < conv.stride:
+                    raise ArchitectureError(
+                        f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this network, got {resolution}"
+                    )
+                side = -(-side // conv.stride)
+
+    @property
+    def minimum_resolution(self) -> int:
+        """Smallest image side, in pixels, for which every strided convolution sees a map at least as wide as its stride."""
+        side = 1
+        for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
+            side = max(stride, stride * (side - 1) + 1)
+        return side
+
+    def _gate(self, unit: Unit) -> tuple[ConvSpec, ...]:
+        """The two 1x1 convolutions of a unit's squeeze-and-excitation gate, none without it."""
+        if not self.use_se or unit.gated is None:
+            return ()
+        width = unit.convs[unit.gated].out_channels
+        squeezed = squeezed_width(width)
+        return ConvSpec(width, squeezed, 1), ConvSpec(squeezed, width, 1)
+
+
+def squeezed_width(width: int) -> int:
+    """Inner width of a squeeze-and-excitation gate on `width` channels: a quarter, rounded, at least 1."""
+    return max(1, round(width * SE_RATIO))
+
+
+def _require_positive(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArchitectureError(f"{name}: needed a whole number of at least 1, got {value!r}")
+
+
+def _block_name(block: Block) -> str:
+    k = block.kernel
+    return {
+        "conv": f"SuperConvK{k}BNRELU",
+        "residual": f"SuperResK{k}K{k}",
+        "bottleneck": f"SuperResK1K{k}K1",
+        "inverted": f"SuperResIDWE{block.expansion}K{k}",
+    }[block.kind]
+
+
+# Most specific first: K1KxK1 would otherwise be read as the residual block K1K1.
+_NAMES = {
+    "bottleneck": r"SuperResK1K(?P<kernel>\d+)K1",
+    "residual": r"SuperResK(?P<kernel>\d+)K(?P=kernel)",
+    "inverted": r"SuperResIDWE(?P<expansion>\d+)K(?P<kernel>\d+)",
+    "conv": r"SuperConvK(?P<kernel>\d+)BNRELU",
+}
+_DIGITS = r"\d+"
+_WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAMES.items()}
+
+
+def _begun(pattern: str) -> re.Pattern[str]:
+    """A pattern for every beginning of a name, so that its match ends at the first character that cannot be right."""
+    nested = ""
+    for token in reversed(re.findall(r"\(\?P[^)]*\)|.", pattern + "(")):
+        number = token.startswith("(?P")
+        nested = f"(?:{_DIGITS if number else re.escape(token)}{nested})?"
+    return re.compile(nested)
+
+
+_BEGUN_NAMES = tuple(_begun(pattern) for pattern in _NAMES.values())
+_FIELDS = {"conv": ("in_channels", "out_channels", "stride", "layers")}
+_RESIDUAL_FIELDS = ("in_channels", "out_channels", "stride", "bottleneck", "layers")
+_SPACE = re.compile(r"\s*")
+_NUMBER = re.compile(r"\d{1,9}")
+
+
+def _parse_blocks(text: str) -> Iterator[Block]:
+    if not isinstance(text, str):
+        raise ArchitectureError(f"structure string: needed text, got {type(text).__name__}")
+    position = _SPACE.match(text).end()
+    if position == len(text):
+        raise ArchitectureError("structure string: needed at least one block, got an empty text", 0)
+    width = None
+    while position < len(text):
+        start = position
+        kind, values, position = _parse_name(text, position)
+        values, fields, position = _parse_numbers(text, position, kind, values)
+        if width is not None and values["in_channels"] != width:
+            raise _at(text, fields[0], f"needed {width} input channels, which is what the block before gives")
+        try:
+            yield Block(kind=kind, **values)
+        except ArchitectureError as error:
+            raise _at(text, start, str(error)) from None
+        width = values["out_channels"]
+        position = _SPACE.match(text, position).end()
+
+
+def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], int]:
+    for kind, pattern in _WHOLE_NAMES.items():
+        match = pattern.match(text, position)
+        if match:
+            return kind, {name: int(value) for name, value in match.groupdict().items()}, match.end()
+    known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
+    wrong = max(pattern.match(text, position).end() for pattern in _BEGUN_NAMES)
+    raise _at(text, wrong, f"needed a block name ({known})")
+
+
+def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int]) -> tuple[dict[str, int], list[int], int]:
+    names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
+    starts = []
+    for index, name in enumerate(names):
+        opening = "(" if index == 0 else ","
+        if text[position : position + 1] != opening:
+            raise _at(text, position, f"needed '{opening}' before {name} ({', '.join(names)})")
+        number = _NUMBER.match(text, position + 1)
+        if not number:
+            raise _at(text, position + 1, f"needed a whole number for {name} ({', '.join(names)})")
+        starts.append(position + 1)
+        values[name] = int(number.group())
+        position = number.end()
+    if text[position : position + 1] != ")":
+        raise _at(text, position, f"needed ')' after {names[-1]}")
+    return values, starts, position + 1
+
+
+def _at(text: str, position: int, message: str) -> ArchitectureError:
+    """An error that shows the text around `position` with a mark under it."""
+    begin, end = max(0, position - 40), min(len(text), position + 20)
+    found = repr(text[position]) if position < len(text) else "the end of the text"
+    line = re.sub(r"\s", " ", text[begin:end])
+    mark = " " * (position - begin) + "^"
+    return ArchitectureError(f"structure string, character {position}: {message}; found {found}\n  {line}\n  {mark}", position)

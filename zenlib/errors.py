@@ -1,0 +1,37 @@
+"""The errors that users meet, each a `ValueError` that says what was needed, what came and what to do."""
+
+from __future__ import annotations
+
+
+class ArchitectureError(ValueError):
+    """A structure string or a block list that does not describe a network.
+
+    Attributes:
+        position: index of the offending character in the text that was parsed, or None for errors in data.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class ConversionError(ValueError):
+    """A module that cannot become a vanilla convolutional network, with the operation that stands in the way."""
+
+
+class ScoreUndefined(ValueError):
+    """A score that has no finite value for this network.
+
+    Studies and searches record such a network as NaN with this reason and never rank it.
+
+    Attributes:
+        reason: one line that says what went wrong and where.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ResultsError(ValueError):
+    """A stored table that is truncated, edited by hand, or was written by a newer version."""
