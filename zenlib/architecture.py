@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from zenlib.errors import ArchitectureError
 
@@ -57,6 +58,20 @@ class Unit:
     projection: ConvSpec | None = None
     residual: bool = False
     gated: int | None = None
+
+
+class BlockCost(NamedTuple):
+    """What a block costs without gates, so that costs of a network are sums over its blocks.
+
+    Attributes:
+        params: trainable parameters.
+        before: multiply-adds per position of the map that comes in.
+        after: multiply-adds per position of the map that goes out.
+    """
+
+    params: int
+    before: int
+    after: int
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,38 @@ class Block:
             width_in, stride = width_out, 1
         return tuple(units)
 
+    @cached_property
+    def cost(self) -> BlockCost:
+        """Costs of all units, from the few that differ; tests hold them equal to `Architecture.params` and `flops`."""
+        params = before = after = 0
+        for number, (width_in, inner, width_out, times) in enumerate(self._distinct_units()):
+            first, rest, normed = self._weights(width_in, inner, width_out)
+            projects = self.kind != "conv" and (number == 0 or width_in != width_out)
+            projection = width_in * width_out if projects else 0
+            params += times * (first + rest + 2 * normed + projection + 3 * width_out * projects)
+            before += first if number == 0 else 0
+            after += times * (rest + projection) + (times * first if number else 0)
+        return BlockCost(params, before, after)
+
+    def _distinct_units(self) -> tuple[tuple[int, int, int, int], ...]:
+        """(input width, inner width, output width, how many) of the units; the first stands alone, as its input differs."""
+        inner, width_in, width_out, layers = self.bottleneck, self.in_channels, self.out_channels, self.layers
+        if self.kind == "inverted":
+            middle, wide = round_to_8(inner * self.expansion), round_to_8(width_out * self.expansion)
+            return (width_in, middle, inner, 1), (inner, wide, width_out, layers), (width_out, middle, inner, layers - 1)
+        units = 2 * layers if self.kind == "bottleneck" else layers
+        return (width_in, inner, width_out, 1), (width_out, inner, width_out, units - 1)
+
+    def _weights(self, width_in: int, inner: int, width_out: int) -> tuple[int, int, int]:
+        """Kernel entries of one unit before and from its strided convolution on, and the channels it normalises."""
+        k2 = self.kernel**2
+        if self.kind == "conv":
+            return 0, width_in * width_out * k2, width_out
+        if self.kind == "residual":
+            return 0, (width_in + width_out) * inner * k2, inner + width_out
+        spatial = k2 * (inner if self.kind == "bottleneck" else 1)
+        return width_in * inner, (spatial + width_out) * inner, 2 * inner + width_out
+
     def _unit_widths(self) -> Iterator[tuple[int, int]]:
         """(output width, inner width) of each unit."""
         for _ in range(self.layers):
@@ -142,9 +189,14 @@ class Block:
             gated=0 if self.kind == "residual" else 1,
         )
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """The row as part of a structure string, such as `SuperResK3K3(8,16,1,8,1)`."""
         widths = [self.in_channels, self.out_channels, self.stride, *([self.bottleneck] if self.bottleneck else []), self.layers]
         return f"{_block_name(self)}({','.join(map(str, widths))})"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -167,7 +219,8 @@ class Architecture:
         for index, (before, after) in enumerate(zip(self.blocks, self.blocks[1:], strict=False), start=1):
             if before.out_channels != after.in_channels:
                 raise ArchitectureError(
-                    f"block {index} ({after}): needed {before.out_channels} input channels, which is what the block before gives; got {after.in_channels}"
+                    f"block {index} ({after}): needed {before.out_channels} input channels, "
+                    f"which is what the block before gives; got {after.in_channels}"
                 )
 
     @classmethod

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zenlib.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step
+from zenlib.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
 
 BN_EPS = 1e-5
 """Added to a variance before its root, as in torch.nn.BatchNorm2d; the variances of a score are far above it."""
@@ -88,6 +88,9 @@ def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
             return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
         case Pool():
             return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad)
+        case Pad():
+            top, bottom, left, right = step.padding
+            return F.pad(inputs[0], (left, right, top, bottom))
         case Concat():
             return torch.cat(list(inputs), dim=1)
         case Add():

@@ -125,8 +125,23 @@ class Pool(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pad(Step):
+    """Zeros around a map, or a border cut off; zeros before a convolution are part of its own padding instead.
+
+    Attributes:
+        padding: rows and columns of zeros added on (top, bottom, left, right), or cut off where negative.
+    """
+
+    padding: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Concat(Step):
     """Feature maps of the same size put side by side along the channels."""
+
+    def describe(self) -> str:
+        """How many it joins."""
+        return f"concat of {len(self.inputs)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +227,7 @@ class VCNN:
         return sum(conv.flops for conv in self.convs)
 
     def _joins(self) -> str:
-        kinds = Counter(type(step).__name__ for step in self.steps if not isinstance(step, (Conv, Pool)))
+        kinds = Counter(type(step).__name__ for step in self.steps if not isinstance(step, (Conv, Pool, Pad)))
         return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "a step that is read twice"
 
     def __str__(self) -> str:
@@ -224,11 +239,11 @@ class VCNN:
             f"VCNN of {self.name or 'a network'}: {shape}, {len(self.convs)} convolutions, {self.weights:,} weights, "
             f"{self.flops:,} multiply-adds at {self.resolution} x {self.resolution}"
         )
-        yield f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>9}  from"
+        yield f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>11}  from"
         for index, step in enumerate(self.steps):
             channels = f"{step.in_channels} > {step.out_channels}"
-            reads = "" if step.inputs == (index - 1,) else ",".join("image" if i == IMAGE else str(i) for i in step.inputs)
-            yield f"{index:>4}  {step.describe():<28} {channels:>12} {_by(step.out_resolution):>9} {reads:>9}  {step.name}"
+            reads = "" if step.inputs == (index - 1,) else _some(["image" if i == IMAGE else str(i) for i in step.inputs])
+            yield f"{index:>4}  {step.describe():<28} {channels:>12} {_by(step.out_resolution):>9} {reads:>11}  {step.name}"
         if self.removed:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(self.removed).items()))
             yield f"removed: {counted}"
@@ -289,6 +304,11 @@ def _from_architecture(architecture: Architecture, resolution: int) -> VCNN:
         removed += ["gate"] * (architecture.use_se and unit.gated is not None)
     removed.append("classifier")
     return VCNN(tuple(steps), resolution, architecture.in_channels, "an architecture", tuple(removed))
+
+
+def _some(names: list[str]) -> str:
+    """All of a few names, the first and the last of many."""
+    return ",".join(names) if len(names) < 4 else f"{names[0]},..,{names[-1]}"
 
 
 def _by(pair: Pair) -> str:
