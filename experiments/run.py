@@ -1,0 +1,190 @@
+"""Execute the notebooks with the parameters of a profile and write what the book renders.
+
+    python experiments/run.py --profile cpu                        all notebooks, from the stored rows where there are any
+    python experiments/run.py --profile cpu --only 02_zen_score    one notebook
+    python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
+    python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table
+
+Exit status: 0 when everything ran, 1 when a notebook failed or a stored row was not reproduced, 2 for a wrong call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from zenlib.studies import STUDIES, load_study
+from zenlib.studies.notebook import changed_parameters, normalise
+from zenlib.studies.table import Table
+
+EXPERIMENTS = Path(__file__).resolve().parent
+ROOT = EXPERIMENTS.parent
+SMOKE = ROOT / "build" / "smoke"
+EXECUTED = ROOT / "build" / "executed"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = read_options(arguments)
+    try:
+        profile = select(load_profile(options.profile), options.only)
+        studies = prepare_output(options.profile, options.fresh)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    failed = run_all(profile, studies, options)
+    if failed:
+        print(f"{len(failed)} of {len(profile)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", required=True, help="a file of experiments/profiles, without .yaml")
+    parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score")
+    parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
+    parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
+    parser.add_argument("--verify-rows", type=int, default=0, metavar="N", help="recompute N random stored rows of every table (default 0)")
+    parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook (default 60)")
+    parser.add_argument("--verify-seed", type=int, default=int(f"{datetime.date.today():%Y%m%d}"), help="draws those rows (default: the date)")
+    return parser.parse_args(arguments)
+
+
+def notebooks() -> dict[str, Path]:
+    """The source notebooks by stem."""
+    return {path.stem: path for path in sorted(EXPERIMENTS.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def load_profile(name: str) -> dict[str, dict[str, Any]]:
+    """Parameters by notebook stem.
+
+    Raises:
+        ValueError: for a profile that does not exist or is not a mapping of notebooks to parameters.
+    """
+    path = EXPERIMENTS / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        existing = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        raise ValueError(f"profile: needed one of {', '.join(existing)}, got {name!r}")
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: needed YAML, got {' '.join(str(error).split())}") from error
+    if not isinstance(sections, dict) or not all(isinstance(section, dict) for section in sections.values()):
+        raise ValueError(f"{path}: needed notebook stems, each with a mapping of parameters (`{{}}` for the defaults), got {sections!r:.200}")
+    return sections
+
+
+def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """The part of a profile that was asked for, in the order of the notebooks; one word may hold several stems.
+
+    Raises:
+        ValueError: for a stem without a notebook or without a section in the profile.
+    """
+    stems = [stem for word in only or profile for stem in word.split()]
+    known = [stem for stem in notebooks() if stem in profile]
+    unknown = [stem for stem in stems if stem not in known]
+    if unknown:
+        raise ValueError(f"notebook: needed one that has a file and a section in the profile ({', '.join(known)}), got {', '.join(unknown)}")
+    return {stem: profile[stem] for stem in known if stem in stems}
+
+
+def prepare_output(profile: str, fresh: bool) -> Path:
+    """The folder for executed notebooks; the smoke profile keeps all that it writes apart from what is committed."""
+    if profile != "smoke":
+        if fresh:
+            raise ValueError(f"fresh: needed profile smoke, got {profile}; delete a table's two files to compute its rows again")
+        return ROOT / "book" / "studies"
+    if fresh:
+        shutil.rmtree(SMOKE, ignore_errors=True)
+    os.environ["ZENLIB_RESULTS"] = str(SMOKE / "results")
+    os.environ["ZENLIB_FIGURES"] = str(SMOKE / "figures")
+    return SMOKE / "studies"
+
+
+def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse.Namespace) -> list[str]:
+    """Run each notebook of a profile and verify its tables; returns the stems that failed."""
+    failed: list[str] = []
+    for number, (stem, wanted) in enumerate(profile.items(), start=1):
+        print(f"[{number}/{len(profile)}] {stem}: profile {options.profile}", flush=True)
+        try:
+            seconds = run_notebook(stem, wanted, studies)
+            print(f"[{number}/{len(profile)}] {stem}: done in {seconds:.1f} s", flush=True)
+            if options.verify_rows > 0:
+                verify(tables_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
+        except (ValueError, PapermillExecutionError, DeadKernelError) as error:
+            print(f"[{number}/{len(profile)}] {stem}: FAILED\n{error}", file=sys.stderr, flush=True)
+            failed.append(stem)
+            if not options.keep_going:
+                break
+    return failed
+
+
+def tables_of(stem: str) -> Sequence[Table]:
+    """The tables of the study that a notebook `NN_<study>` tells; none where it tells no study."""
+    name = stem.partition("_")[2]
+    return load_study(name).TABLES if name in STUDIES else ()
+
+
+def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
+    """Execute one notebook and write its normalised form; returns the seconds it took.
+
+    What papermill wrote stays in `build/executed`, to look at when a cell failed.
+    """
+    source = notebooks()[stem]
+    changed = changed_parameters(nbformat.read(source, as_version=4), wanted)
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    executed = papermill.execute_notebook(
+        source,
+        EXECUTED / source.name,
+        changed,
+        kernel_name="python3",
+        progress_bar=False,
+        stderr_file=sys.stderr,
+        cwd=ROOT,
+        config=Config(KernelManager={"transport": "ipc"}),  # sockets in a private folder instead of open ports
+    )
+    write_notebook(normalise(executed), studies / source.name)
+    return time.perf_counter() - start
+
+
+def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write under a temporary name, then rename, so that the book never sees half a notebook."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def verify(tables: Sequence[Table], rows: int, seconds: float, seed: int) -> None:
+    """Recompute a random sample of every table's rows, the time being shared among the tables.
+
+    Raises:
+        ResultsError: naming the rows that were not reproduced.
+    """
+    deadline = time.perf_counter() + seconds
+    for position, table in enumerate(tables):
+        left = max(0.0, deadline - time.perf_counter()) / (len(tables) - position)
+        compared = table.verify(rows, left, seed)
+        count = len(compared.drop_duplicates(list(table.key)))
+        what = f"{count} rows reproduced ({len(compared)} values)" if count else f"no stored row takes less than {left:.0f} s; nothing recomputed"
+        print(f"    {table.study}/{table.name}: {what}, seed {seed}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""A small table whose rows take time, and a program that fills it: `python -m tests.slow_table LOG SECONDS FIRST STOP`.
+
+Every computed row is noted in LOG, so that a test can see what was computed twice.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from zenlib.studies.table import Table
+
+
+def slow_table(log: Path, seconds: float = 0.0) -> Table:
+    def compute(seed: int) -> dict[str, float]:
+        time.sleep(seconds)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{seed}\n")
+        return {"score": 1 / (seed + 3), "error": 0.1 * seed}
+
+    units = {"seed": "1: seed", "score": "nat: a score", "error": "nat: its standard error"}
+    return Table("demo", "slow", ("seed",), compute, units, agreement={"score": "error"})
+
+
+def keys(first: int, stop: int) -> list[dict[str, int]]:
+    return [{"seed": seed} for seed in range(first, stop)]
+
+
+if __name__ == "__main__":
+    log, seconds, first, stop = sys.argv[1:]
+    slow_table(Path(log), float(seconds)).fill(keys(int(first), int(stop)), progress=False)

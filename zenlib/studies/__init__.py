@@ -1,0 +1,24 @@
+"""The studies: each computes the rows of its tables, and states its facts from them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+STUDIES = {
+    "expressivity": "zenlib.studies.expressivity",
+    "zen_score": "zenlib.studies.zen_score",
+    "imagenet_zoo": "zenlib.studies.imagenet_zoo",
+}
+"""Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
+
+
+def load_study(name: str) -> ModuleType:
+    """The module of a study: it has `TABLES`, `run` and `facts`.
+
+    Args:
+        name: one of `STUDIES`.
+    """
+    if name not in STUDIES:
+        raise ValueError(f"name: needed one of {', '.join(STUDIES)}, got {name!r}")
+    return import_module(STUDIES[name])
