@@ -31,7 +31,7 @@ def capture(module: nn.Module, resolution: int) -> VCNN:
 
     - A sum keeps the branch with more convolutions; the other is a shortcut. At equal length, a branch with fewer spatial
       (not 1x1) convolutions is the shortcut. Branches equal in both stay, as an `Add` step.
-    - A product keeps the feature map; the factor that is smaller, or that went through a sigmoid or its like, is a gate.
+    - A product keeps the feature map; the factor that is smaller, pooled, or went through a sigmoid or its like is a gate.
       A parameter as factor is a layer scale.
     - Attention is bypassed: as a branch of a sum it goes; in line it is replaced by its input, if it keeps the shape.
     - A linear layer on the channels is a 1x1 convolution. Zeros padded before a convolution are its own padding; other

@@ -52,9 +52,9 @@ def product(follower: Follower, call: Call) -> Value:
             continue
         if _attends(factor):
             return follower.without_attention(kept, factor)
-        if factor_size < size or factor.gate > kept.gate:
+        if factor_size < size or factor.gate > kept.gate or _is_pooled(factor):
             return _keep(follower, kept, "gate")
-    return follower.unsupported(call, "multiplies two feature maps, neither of which is a gate (smaller, or through a sigmoid or its like)")
+    return follower.unsupported(call, "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or its like)")
 
 
 def quotient(follower: Follower, call: Call) -> Value:
@@ -78,7 +78,7 @@ def total(follower: Follower, call: Call) -> Value:
             continue
         if _attends(other):
             return follower.without_attention(kept, other)
-        if other_size < size:  # a mean, or a context that is the same everywhere
+        if other_size < size or _is_pooled(other):  # a mean, or a context that is the same everywhere
             return _keep(follower, kept, "gate" if call.function == "add" else "normalisation")
     (a, _), (b, _) = features
     if isinstance(a, Derived) and isinstance(b, Derived):
@@ -106,6 +106,11 @@ def _keep(follower: Follower, kept: Map, removed: str) -> Map:
 
 def _attends(value: Value) -> TypeGuard[Derived]:
     return isinstance(value, Derived) and value.attention is not None
+
+
+def _is_pooled(value: Value) -> bool:
+    """Whether a value lies behind global pooling."""
+    return isinstance(value, Derived) and value.problem is None and value.attention is None
 
 
 def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:

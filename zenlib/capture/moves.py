@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zenlib.capture.follow import Follower, Map, Value
+from zenlib.capture.follow import Derived, Follower, Map, Value
 from zenlib.capture.layout import Digit, extent, reshaped, shuffle_groups, whole
 from zenlib.capture.trace import Call, tensors
 
@@ -48,7 +48,7 @@ def permute(follower: Follower, call: Call) -> Value:
 def expand(follower: Follower, call: Call) -> Value:
     """Only to the same shape."""
     value = follower.value(call.args[0])
-    if value is not None and call.result.shape == call.args[0].shape:
+    if isinstance(value, Derived) or (value is not None and call.result.shape == call.args[0].shape):
         return value
     return follower.unsupported(call, "repeats a feature map")
 
