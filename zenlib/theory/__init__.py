@@ -1,0 +1,1 @@
+"""The paper's statements as code that can be run: one file for each."""
