@@ -1,0 +1,351 @@
+"""What the Zen-Score estimator does: its spread, its settings, its three definitions.
+
+Every measurement is one call of `zen_terms`, so all of them are rows of one table.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from zenlib.architecture import Architecture, Block
+from zenlib.spaces.random_baseline import random_network
+from zenlib.stats import correlate
+from zenlib.studies.table import Table
+from zenlib.vcnn import VCNN, to_vcnn
+from zenlib.zen import BnVariance, Norm, zen_terms
+from zenlib.zennets import ZENNETS, zennet_architecture
+
+STUDY = "zen_score"
+DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
+    "l1_minibatch": ("l1", "minibatch"),
+    "frobenius_minibatch": ("frobenius", "minibatch"),
+    "l1_running": ("l1", "running"),
+}
+"""Column name of each definition, with the arguments of `zen_score` that ask for it."""
+
+PAPER_TABLE_5 = {"resnet18": 59.53, "resnet34": 112.32, "resnet50": 140.3, "resnet101": 287.87, "resnet152": 433.57}
+"""Zen-Scores printed in Lin et al. 2021, Table 5."""
+
+
+def load_network(name: str, resolution: int) -> VCNN:
+    """The vanilla network of a published ZenNet, a torchvision classifier or a structure string."""
+    if name in ZENNETS:
+        return to_vcnn(zennet_architecture(name), resolution)
+    if name.startswith("Super"):
+        return to_vcnn(Architecture.from_string(name), resolution)
+    from torchvision.models import get_model  # only some rows need it
+
+    with torch.device("meta"):
+        return to_vcnn(get_model(name, weights=None), resolution)
+
+
+def score_row(*, network: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int) -> dict[str, float]:
+    """All definitions of the score from the same forward passes, with standard errors."""
+    vcnn = load_network(network, resolution)
+    terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=perturbation, seed=seed)
+    row: dict[str, float] = {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops}
+    samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()}
+    samples["log_delta"] = terms.log_delta_l1
+    samples["log_sigma"] = np.asarray(terms.log_sigma_minibatch).sum(axis=1)
+    for column, values in samples.items():
+        row[column] = float(np.mean(values))
+        row[f"{column}_stderr"] = float(np.std(values, ddof=1) / math.sqrt(repeats))
+    return row
+
+
+_VALUES = (*DEFINITIONS, "log_delta", "log_sigma")
+TABLE = Table(
+    study=STUDY,
+    name="scores",
+    key=("network", "resolution", "batch_size", "repeats", "perturbation", "seed"),
+    compute=score_row,
+    units={
+        "network": "name: a torchvision model, a published ZenNet or a structure string",
+        "resolution": "pixels: side of the square images",
+        "batch_size": "images: mini-batch of one repeat",
+        "repeats": "count: independent draws of weights and images",
+        "perturbation": "1: alpha, size of the perturbation of the images; 0 is the exact derivative",
+        "seed": "1: seed of all draws",
+        "convs": "count: convolutions of the vanilla network",
+        "weights": "count: kernel entries of the vanilla network",
+        "multiply_adds": "count: multiply-adds of the vanilla network for one image",
+        "l1_minibatch": "nat: Zen-Score, L1 norm, mini-batch variance, mean over repeats",
+        "frobenius_minibatch": "nat: Zen-Score, Frobenius norm, mini-batch variance, mean over repeats",
+        "l1_running": "nat: Zen-Score, L1 norm, running variance, mean over repeats",
+        "log_delta": "nat: log of the mean L1 difference of the two outputs",
+        "log_sigma": "nat: sum over BatchNorms of the log of the mini-batch standard deviation",
+    }
+    | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _VALUES},
+    agreement={column: f"{column}_stderr" for column in _VALUES} | {"convs": 0.0, "weights": 0.0, "multiply_adds": 0.0},
+)
+TABLES = (TABLE,)
+
+
+def plain_network(width: int, depth: int, kernel: int = 3) -> Architecture:
+    """`depth` equal convolutions of stride 1."""
+    stem = Block("conv", kernel, 3, width)
+    rest = (Block("conv", kernel, width, width, layers=depth - 1),) if depth > 1 else ()
+    return Architecture((stem, *rest))
+
+
+@dataclass(frozen=True)
+class ZenScoreRows:
+    """The measurements of the chapter, one frame a question.
+
+    Attributes:
+        table5: the five ResNets of the paper's Table 5.
+        batch: spread against batch size.
+        resolution: score against image side.
+        perturbation: score against alpha, with alpha = 0 for the exact derivative.
+        size: plain networks over depth and width.
+        population: random networks under one budget.
+    """
+
+    table5: pd.DataFrame
+    batch: pd.DataFrame
+    resolution: pd.DataFrame
+    perturbation: pd.DataFrame
+    size: pd.DataFrame
+    population: pd.DataFrame
+
+
+def run(
+    *,
+    table5_models: Sequence[str] = tuple(PAPER_TABLE_5),
+    table5_resolution: int = 224,
+    table5_repeats: int = 8,
+    batch_networks: Sequence[str] = ("zennet-1.0M", "plain-5", "plain-40"),
+    batch_sizes: Sequence[int] = (2, 4, 8, 16, 32, 64),
+    batch_repeats: int = 64,
+    resolution_networks: Mapping[str, Sequence[int]] | None = None,
+    resolution_repeats: int = 8,
+    perturbation_networks: Sequence[str] = ("plain-5", "plain-10", "plain-20", "plain-40", "zennet-0.1ms", "zennet-1.0M"),
+    perturbations: Sequence[float] = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    perturbation_repeats: int = 16,
+    depths: Sequence[int] = (2, 5, 10, 20, 40, 80),
+    widths: Sequence[int] = (4, 8, 16, 32, 64, 128),
+    size_repeats: int = 8,
+    population: int = 60,
+    max_params: int = 1_000_000,
+    max_depth: int = 18,
+    population_repeats: int = 16,
+    seed: int = 0,
+) -> ZenScoreRows:
+    """Measures, or reads from the store, every row of the chapter.
+
+    "plain-D" stands for a plain network of D equal 3x3 convolutions of width 32, at 32 pixels.
+    """
+    if resolution_networks is None:
+        resolution_networks = {"zennet-1.0M": (16, 24, 32, 48, 64, 96), "resnet18": (64, 96, 128, 160, 224, 288)}
+    table5 = [_key(name, table5_resolution, table5_repeats, seed) for name in table5_models]
+    batch = [_key(name, _native(name), batch_repeats, seed, batch_size=size) for name in batch_networks for size in batch_sizes]
+    by_side = [_key(name, side, resolution_repeats, seed) for name, sides in resolution_networks.items() for side in sides]
+    by_alpha = [
+        _key(name, _native(name), perturbation_repeats, seed, perturbation=alpha) for name in perturbation_networks for alpha in perturbations
+    ]
+    size = [_key(plain_network(width, depth).to_string(), 32, size_repeats, seed) for depth in depths for width in widths]
+    rng = random.Random(seed)
+    drawn = [random_network(rng, max_params=max_params, max_depth=max_depth) for _ in range(population)]
+    random_keys = [_key(network.to_string(), 32, population_repeats, seed) for network in drawn]
+    size_frame = TABLE.fill(size).assign(depth=[depth for depth in depths for _ in widths], width=[width for _ in depths for width in widths])
+    population_frame = TABLE.fill(random_keys).assign(params=[network.params(100) for network in drawn], depth=[network.depth for network in drawn])
+    return ZenScoreRows(
+        table5=TABLE.fill(table5).assign(paper=[PAPER_TABLE_5[name] for name in table5_models]),
+        batch=_labelled(TABLE.fill(batch)),
+        resolution=TABLE.fill(by_side),
+        perturbation=_labelled(TABLE.fill(by_alpha)),
+        size=size_frame,
+        population=population_frame,
+    )
+
+
+_PLAIN = {plain_network(32, depth).to_string(): f"plain-{depth}" for depth in (5, 10, 20, 40, 80)}
+
+
+def _key(name: str, resolution: int, repeats: int, seed: int, *, batch_size: int = 16, perturbation: float = 0.01) -> dict[str, object]:
+    network = plain_network(32, int(name.removeprefix("plain-"))).to_string() if name.startswith("plain-") else name
+    return {
+        "network": network,
+        "resolution": resolution,
+        "batch_size": batch_size,
+        "repeats": repeats,
+        "perturbation": perturbation,
+        "seed": seed,
+    }
+
+
+def _native(name: str) -> int:
+    return 224 if name.endswith("ms") or name.endswith("-SE") else 32
+
+
+def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """Plain networks under their short names."""
+    return frame.assign(network=frame["network"].replace(_PLAIN))
+
+
+def deviation_from_paper(table5: pd.DataFrame) -> pd.DataFrame:
+    """Per network and definition: our score, its standard error and its deviation from the printed one, in percent."""
+    parts = [
+        pd.DataFrame(
+            {
+                "network": table5["network"],
+                "definition": column,
+                "paper": table5["paper"],
+                "score": table5[column],
+                "stderr": table5[f"{column}_stderr"],
+                "deviation": 100 * (table5[column] / table5["paper"] - 1),
+            }
+        )
+        for column in DEFINITIONS
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def saturation(perturbation: pd.DataFrame) -> pd.DataFrame:
+    """Log of Delta / alpha against the exact derivative (alpha = 0) of the same network, draws and images.
+
+    Where the difference is 0 the finite difference measures the derivative; where it falls with -log alpha the two
+    outputs have become as different as those of unrelated images.
+    """
+    exact = perturbation[perturbation["perturbation"] == 0].set_index("network")["log_delta"]
+    rows = perturbation[perturbation["perturbation"] > 0]
+    per_alpha = rows["log_delta"] - np.log(rows["perturbation"])
+    return rows.assign(exact=rows["network"].map(exact), bias=per_alpha - rows["network"].map(exact))
+
+
+@dataclass(frozen=True)
+class Reordering:
+    """How two definitions order the same networks.
+
+    Attributes:
+        pairs: number of pairs of networks.
+        flipped: pairs that the two order differently.
+        beyond_noise: flipped pairs whose difference exceeds three standard errors under both definitions.
+        deeper: of `beyond_noise`, those of different depth in which the first definition prefers the net with more convolutions.
+        comparable: of `beyond_noise`, those whose numbers of convolutions differ.
+        top_overlap: share of the first definition's best third that the second also puts there.
+    """
+
+    pairs: int
+    flipped: int
+    beyond_noise: int
+    deeper: int
+    comparable: int
+    top_overlap: float
+
+
+def reordering(rows: pd.DataFrame, first: str = "l1_minibatch", second: str = "l1_running") -> Reordering:
+    """Compares the orders of two definitions over a population."""
+    i, j = np.triu_indices(len(rows), k=1)
+
+    def gap(column: str) -> tuple[np.ndarray, np.ndarray]:
+        values, errors = rows[column].to_numpy(), rows[f"{column}_stderr"].to_numpy()
+        return values[i] - values[j], np.hypot(errors[i], errors[j])
+
+    (a, a_error), (b, b_error) = gap(first), gap(second)
+    flipped = a * b < 0
+    beyond = flipped & (np.abs(a) > 3 * a_error) & (np.abs(b) > 3 * b_error)
+    convs = rows["convs"].to_numpy()
+    more = convs[i] - convs[j]
+    count = max(1, len(rows) // 3)
+    best = [set(rows[column].nlargest(count).index) for column in (first, second)]
+    return Reordering(
+        pairs=len(i),
+        flipped=int(flipped.sum()),
+        beyond_noise=int(beyond.sum()),
+        deeper=int((beyond & (a * more > 0)).sum()),
+        comparable=int((beyond & (more != 0)).sum()),
+        top_overlap=len(best[0] & best[1]) / count,
+    )
+
+
+def facts(rows: ZenScoreRows) -> dict[str, str]:
+    """Every number of the chapter's prose."""
+    told: dict[str, str] = {}
+    told |= _table5_facts(rows.table5)
+    told |= _batch_facts(rows.batch)
+    told |= _saturation_facts(saturation(rows.perturbation))
+    told |= _population_facts(rows.population)
+    told |= _size_facts(rows.size)
+    return told
+
+
+def _table5_facts(table5: pd.DataFrame) -> dict[str, str]:
+    worst = deviation_from_paper(table5).assign(size=lambda frame: frame["deviation"].abs()).groupby("definition")["size"].max()
+    told = {f"table5_worst_{column}": f"{worst[column]:.1f} %" for column in DEFINITIONS}
+    told["table5_n"] = str(len(table5))
+    told["table5_repeats"] = str(table5["repeats"].iloc[0])
+    for row in table5.itertuples():
+        told[f"table5_{row.network}"] = f"{row.l1_minibatch:.2f} ± {row.l1_minibatch_stderr:.2f}"
+    return told
+
+
+def _batch_facts(batch: pd.DataFrame) -> dict[str, str]:
+    spread = single_repeat_spread(batch)
+    at_16 = spread[spread["batch_size"] == 16]
+    return {
+        "batch_repeats": str(batch["repeats"].iloc[0]),
+        "spread_at_16": _span(at_16["sd"], "{:.2f}"),
+        "relative_spread_at_16": _span(100 * at_16["sd"] / at_16["l1_minibatch"].abs(), "{:.1f}") + " %",
+    }
+
+
+def single_repeat_spread(batch: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `sd`, the standard deviation of a single repeat."""
+    return batch.assign(sd=batch["l1_minibatch_stderr"] * np.sqrt(batch["repeats"]))
+
+
+def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
+    at_alpha = rows[rows["perturbation"] == 0.01].set_index("network")["bias"]
+    return {f"bias_{network.replace('.', '_').replace('-', '_')}": f"{bias:+.1f}".replace("-", "−") for network, bias in at_alpha.items()} | {
+        "saturated_nets": str(int((at_alpha < -1).sum())),
+        "saturation_nets": str(len(at_alpha)),
+    }
+
+
+def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
+    change = reordering(rows)
+    told = {
+        "population": str(len(rows)),
+        "population_repeats": str(rows["repeats"].iloc[0]),
+        "pairs": f"{change.pairs:,}",
+        "flipped": str(change.flipped),
+        "flipped_beyond": str(change.beyond_noise),
+        "flipped_deeper": str(change.deeper),
+        "flipped_comparable": str(change.comparable),
+        "top_overlap": f"{100 * change.top_overlap:.0f} %",
+        "frobenius_flipped_beyond": str(reordering(rows, "l1_minibatch", "frobenius_minibatch").beyond_noise),
+        "offset_per_bn": f"{((rows['l1_running'] - rows['l1_minibatch']) / rows['convs']).mean():.2f}".replace("-", "−"),
+        "convs_range": f"{rows['convs'].min()} to {rows['convs'].max()}",
+    }
+    for name, (first, second) in {
+        "definitions": ("l1_minibatch", "l1_running"),
+        "norms": ("l1_minibatch", "frobenius_minibatch"),
+        "minibatch_convs": ("l1_minibatch", "convs"),
+        "running_convs": ("l1_running", "convs"),
+        "minibatch_params": ("l1_minibatch", "params"),
+    }.items():
+        found = correlate(rows[first], rows[second])
+        low, high = found.kendall_interval
+        told[f"tau_{name}"] = f"{found.kendall:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    return told
+
+
+def _size_facts(size: pd.DataFrame) -> dict[str, str]:
+    per_layer = size.groupby("width").apply(lambda rows: np.polyfit(rows["convs"], rows["l1_minibatch"], 1)[0], include_groups=False)
+    told = {f"per_layer_{width}": f"{slope:.2f}" for width, slope in per_layer.items()}
+    fitted = np.polyfit(np.log(per_layer.index.to_numpy(float)), per_layer.to_numpy(), 1)[0]
+    return told | {"width_slope": f"{fitted:.2f}", "widths": _span(size["width"], "{:.0f}"), "depths": _span(size["convs"], "{:.0f}")}
+
+
+def _span(values: Iterable[float], pattern: str) -> str:
+    values = list(values)
+    low, high = pattern.format(min(values)), pattern.format(max(values))
+    return low if low == high else f"{low} to {high}"
