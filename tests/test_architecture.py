@@ -75,8 +75,11 @@ def test_every_published_string_is_written_as_it_was_read():
         ("SuperConvK3BNRELU(3,8,1,1,9)", 25, "')' after layers"),
         ("SuperConvK3BNRELU(3,8,1)", 23, "',' before layers"),
         (STEM + "SuperResK3K3(9,16,2,8,1)", len(STEM) + 13, "needed 8 input channels"),
-        ("SuperConvK4BNRELU(3,8,1,1)", 0, "odd"),
-        ("SuperConvK3BNRELU(3,0,1,1)", 0, "out_channels"),
+        ("SuperConvK4BNRELU(3,8,1,1)", 10, "odd"),
+        ("SuperConvK3BNRELU(3,0,1,1)", 20, "out_channels"),
+        (STEM + "SuperResK3K3(8,16,2,0,1)", len(STEM) + 20, "bottleneck"),
+        (STEM + "SuperResIDWE0K3(8,16,2,8,1)", len(STEM) + 12, "expansion"),
+        (STEM + "SuperResK3K5(8,16,2,8,1)", len(STEM) + 11, "of the first convolution, 3"),
         ("SuperConvK3BNRELU(3,-8,1,1)", 20, "whole number"),
     ],
 )

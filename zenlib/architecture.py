@@ -370,6 +370,7 @@ _BEGUN_NAMES = tuple(_begun(pattern) for pattern in _NAMES.values())
 _FIELDS = {"conv": ("in_channels", "out_channels", "stride", "layers")}
 _RESIDUAL_FIELDS = ("in_channels", "out_channels", "stride", "bottleneck", "layers")
 _SPACE = re.compile(r"\s*")
+_UNEQUAL_KERNELS = re.compile(r"SuperResK(\d+)K(\d+)\(")
 _NUMBER = re.compile(r"\d{1,9}")
 
 
@@ -381,32 +382,36 @@ def _parse_blocks(text: str) -> Iterator[Block]:
         raise ArchitectureError("structure string: needed at least one block, got an empty text", 0)
     width = None
     while position < len(text):
-        start = position
-        kind, values, position = _parse_name(text, position)
-        values, fields, position = _parse_numbers(text, position, kind, values)
+        kind, values, places, position = _parse_name(text, position)
+        position = _parse_numbers(text, position, kind, values, places)
         if width is not None and values["in_channels"] != width:
-            raise _at(text, fields[0], f"needed {width} input channels, which is what the block before gives")
+            raise _at(text, places["in_channels"], f"needed {width} input channels, which is what the block before gives")
         try:
             yield Block(kind=kind, **values)
-        except ArchitectureError as error:
-            raise _at(text, start, str(error)) from None
+        except ArchitectureError as error:  # its message begins with the name of the field
+            raise _at(text, places[str(error).partition(":")[0]], str(error)) from None
         width = values["out_channels"]
         position = _SPACE.match(text, position).end()
 
 
-def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], int]:
+def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str, int], int]:
+    """Kind, numbers in the name, their places in the text, and where the name ends."""
     for kind, pattern in _WHOLE_NAMES.items():
         match = pattern.match(text, position)
         if match:
-            return kind, {name: int(value) for name, value in match.groupdict().items()}, match.end()
+            names = match.groupdict()
+            return kind, {name: int(number) for name, number in names.items()}, {name: match.start(name) for name in names}, match.end()
+    unequal = _UNEQUAL_KERNELS.match(text, position)
+    if unequal:
+        raise _at(text, unequal.start(2), f"needed the kernel of the first convolution, {unequal[1]}, again in the second of a residual block")
     known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
     wrong = max(pattern.match(text, position).end() for pattern in _BEGUN_NAMES)
     raise _at(text, wrong, f"needed a block name ({known})")
 
 
-def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int]) -> tuple[dict[str, int], list[int], int]:
+def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]) -> int:
+    """Reads the numbers in brackets into `values`, their places into `places`; returns where the block ends."""
     names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
-    starts = []
     for index, name in enumerate(names):
         opening = "(" if index == 0 else ","
         if text[position : position + 1] != opening:
@@ -414,12 +419,11 @@ def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int]) 
         number = _NUMBER.match(text, position + 1)
         if not number:
             raise _at(text, position + 1, f"needed a whole number for {name} ({', '.join(names)})")
-        starts.append(position + 1)
-        values[name] = int(number.group())
+        values[name], places[name] = int(number.group()), number.start()
         position = number.end()
     if text[position : position + 1] != ")":
         raise _at(text, position, f"needed ')' after {names[-1]}")
-    return values, starts, position + 1
+    return position + 1
 
 
 def _at(text: str, position: int, message: str) -> ArchitectureError:
