@@ -1,0 +1,285 @@
+"""Rank correlations between scores and accuracies, each with a bootstrap interval.
+
+Everything is rank-based: a score is used to order networks, and its scale means nothing. Two coefficients are given,
+Kendall's tau-b (ordered pairs) and Spearman's rho (ranks), both with ties counted.
+
+With S the matrix of signs of differences, S_ij = sign(x_i - x_j), both coefficients are sums over S. A bootstrap
+resample is then a vector of counts w (how often each network was drawn), and thousands of resamples are matrix products:
+
+    tau-b = sum_ij w_i w_j A_ij B_ij / sqrt(sum_ij w_i w_j A_ij^2  sum_ij w_i w_j B_ij^2)
+    rho   = sum_i w_i u_i v_i / sqrt(sum_i w_i u_i^2  sum_i w_i v_i^2),   u = A w, v = B w
+
+for the sign matrices A and B of two variables; u and v are twice the centred mid-ranks of the resample. Two copies of
+one network are a tie in both variables and drop out of tau-b.
+
+Intervals are percentile intervals: they stay inside [-1, 1], and simulated bivariate normal samples of 8 to 55 networks
+with tau from 0 to 0.7 were covered by 94 to 98 % of the 95 % intervals, like bias-corrected (BCa) ones. Near a perfect
+order in a small sample they are too short: an order that is perfect stays so in every resample, its interval has no
+width, and it says nothing.
+
+Sources: Kendall 1945 (tau-b); Kendall 1942 (partial rank correlation); Efron and Tibshirani 1993, chapters 8 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Interval = tuple[float, float]
+Families = Sequence[Hashable]
+Pairs = Literal["all", "within", "across"]
+Resample = Literal["networks", "families"]
+Floats = NDArray[np.float64]
+
+FEWEST = 5
+"""Fewer networks than this have so few orders (24 for 4) that no correlation is worth its interval."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A rank correlation, a partial one, or the difference of two, with its interval.
+
+    Attributes:
+        kendall: Kendall's tau-b, in [-1, 1] (a difference: in [-2, 2]).
+        spearman: Spearman's rho, in the same range.
+        kendall_interval: (low, high) percentile bootstrap interval of `kendall`.
+        spearman_interval: (low, high) of `spearman`.
+        n: number of networks.
+    """
+
+    kendall: float
+    spearman: float
+    kendall_interval: Interval
+    spearman_interval: Interval
+    n: int
+
+
+def correlate(
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    *,
+    families: Families | None = None,
+    pairs: Pairs = "all",
+    resample: Resample = "networks",
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Correlation:
+    """How well scores order networks by accuracy.
+
+    Args:
+        scores: one number per network.
+        accuracies: one number per network, in the same order.
+        families: the family of each network, for the two options that follow.
+        pairs: which pairs of networks count: "all", those "within" one family, or those "across" two. Tau is then over
+            these pairs, and the ranks in rho are among the networks that a network is paired with.
+        resample: what a resample draws: "networks", or whole "families". Networks of one family are not independent, so
+            the second interval is the one that speaks about other families; with few families it is only a rough one.
+        confidence: share of resamples inside the interval.
+        resamples: number of bootstrap resamples. One in which a variable is constant has no correlation and is left out.
+        seed: determines the resamples.
+
+    Raises:
+        ValueError: lengths differ, fewer than 5 networks, a value is not finite, or a variable is constant.
+    """
+    variables = _check(scores=scores, accuracies=accuracies)
+    return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+
+
+def compare(
+    scores: ArrayLike,
+    baseline: ArrayLike,
+    accuracies: ArrayLike,
+    *,
+    families: Families | None = None,
+    pairs: Pairs = "all",
+    resample: Resample = "networks",
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Correlation:
+    """The correlation of `scores` with accuracy minus that of `baseline`, on the same networks.
+
+    The two share networks and accuracies, so their intervals may overlap where the difference is certain: both are
+    computed on the same resamples and subtracted there.
+
+    Args:
+        scores: one number per network.
+        baseline: what the scores are to beat, one number per network.
+        accuracies: one number per network.
+        families: as in `correlate`.
+        pairs: as in `correlate`.
+        resample: as in `correlate`.
+        confidence: as in `correlate`.
+        resamples: as in `correlate`.
+        seed: as in `correlate`.
+
+    Raises:
+        ValueError: as in `correlate`.
+    """
+    variables = _check(scores=scores, baseline=baseline, accuracies=accuracies)
+
+    def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
+        return of(weights, x, y) - of(weights, z, y)
+
+    return _bootstrap(difference, variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+
+
+def partial_correlation(
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    given: ArrayLike,
+    *,
+    families: Families | None = None,
+    pairs: Pairs = "all",
+    resample: Resample = "networks",
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Correlation:
+    """What scores still say about accuracy once `given` is known.
+
+    Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For Spearman's rho it is
+    the correlation of the residuals of the ranks of scores and accuracies after a linear fit on the ranks of `given`.
+    For Kendall's tau it is an index of the pairs, and need not be zero where the two are independent given the third
+    (Korn 1984), so read the two together.
+
+    Args:
+        scores: one number per network.
+        accuracies: one number per network.
+        given: what is held fixed, such as the number of convolutions; one number per network.
+        families: as in `correlate`.
+        pairs: as in `correlate`.
+        resample: as in `correlate`.
+        confidence: as in `correlate`.
+        resamples: as in `correlate`.
+        seed: as in `correlate`.
+
+    Raises:
+        ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies do.
+    """
+    variables = _check(scores=scores, accuracies=accuracies, given=given)
+
+    def partial(of: _Coefficient, weights: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
+        xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
+        return _divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
+
+    return _bootstrap(partial, variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+
+
+_Coefficient = Callable[[Floats, Floats, Floats], Floats]
+
+
+def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
+    """Tau-b of each resample: counts (R, n) and two sign matrices (n, n) to (R,)."""
+
+    def pairs(matrix: Floats) -> Floats:
+        return np.einsum("ri,ri->r", weights @ matrix, weights)
+
+    return _divide(pairs(a * b), pairs(a * a) * pairs(b * b))
+
+
+def _spearman(weights: Floats, a: Floats, b: Floats) -> Floats:
+    """Rho of each resample; shapes as in `_kendall`. The sign of both rank vectors is flipped, which cancels."""
+    u, v = weights @ a, weights @ b
+    return _divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
+
+
+def _divide(top: Floats, bottom_squared: Floats) -> Floats:
+    """The ratio top / sqrt(bottom_squared), NaN where a variable is constant."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(bottom_squared > 1e-12, top / np.sqrt(bottom_squared), np.nan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The options that the public functions share, checked against the number of networks where they are used."""
+
+    families: Families | None
+    pairs: Pairs
+    resample: Resample
+    confidence: float
+    resamples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.pairs not in ("all", "within", "across"):
+            raise ValueError(f"pairs: needed 'all', 'within' or 'across', got {self.pairs!r}")
+        if self.resample not in ("networks", "families"):
+            raise ValueError(f"resample: needed 'networks' or 'families', got {self.resample!r}")
+        if self.families is None and (self.pairs != "all" or self.resample != "networks"):
+            raise ValueError("families: needed the family of each network for this choice of pairs or resample, got None")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence: needed a share between 0 and 1, got {self.confidence}")
+        if self.resamples < 100:
+            raise ValueError(f"resamples: needed at least 100 for an interval, got {self.resamples}")
+
+    def codes(self, n: int) -> NDArray[np.int64]:
+        """The family of each of n networks as a number; without families each network is its own."""
+        if self.families is None:
+            return np.arange(n)
+        if len(self.families) != n:
+            raise ValueError(f"families: needed one per network ({n}), got {len(self.families)}")
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(self.families))}
+        return np.array([numbers[name] for name in self.families])
+
+    def counted(self, codes: NDArray[np.int64]) -> NDArray[np.bool_] | bool:
+        """Which pairs count, (n, n)."""
+        if self.pairs == "all":
+            return True
+        same = codes[:, None] == codes[None, :]
+        return same if self.pairs == "within" else ~same
+
+    def weights(self, codes: NDArray[np.int64]) -> Floats:
+        """How often each network is drawn in each resample, (resamples, n)."""
+        members = codes if self.resample == "families" else np.arange(len(codes))
+        units = int(members.max()) + 1
+        if units < 3:
+            raise ValueError(f"families: needed at least 3 to resample, got {units}; resample networks instead")
+        drawn = np.random.default_rng(self.seed).multinomial(units, np.full(units, 1 / units), size=self.resamples)
+        return drawn[:, members].astype(np.float64)
+
+
+def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], plan: _Plan) -> Correlation:
+    """`statistic(coefficient, weights, *sign_matrices)` on the sample itself and on its resamples."""
+    n = len(variables[0])
+    codes = plan.codes(n)
+    counted = plan.counted(codes)
+    signs = [np.sign(values[:, None] - values[None, :]) * counted for values in variables]
+    for values in signs:
+        if not values.any():
+            raise ValueError(f"pairs: needed different values in some pair {plan.pairs} families, got none")
+    weights = plan.weights(codes)
+    ends = [(1 - plan.confidence) / 2, (1 + plan.confidence) / 2]
+    estimates, intervals = [], []
+    for coefficient in (_kendall, _spearman):
+        estimate = float(statistic(coefficient, np.ones((1, n)), *signs)[0])
+        if np.isnan(estimate):
+            raise ValueError("given: needed an order of the networks unlike that of the scores and of the accuracies, got the same or its reverse")
+        low, high = np.nanquantile(statistic(coefficient, weights, *signs), ends)
+        estimates.append(estimate)
+        intervals.append((float(low), float(high)))
+    return Correlation(estimates[0], estimates[1], intervals[0], intervals[1], n)
+
+
+def _check(**variables: ArrayLike) -> list[Floats]:
+    """The variables as arrays of one length, finite and not constant."""
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in variables.items()}
+    first, length = next((name, values.size) for name, values in arrays.items())
+    for name, values in arrays.items():
+        if values.ndim != 1:
+            raise ValueError(f"{name}: needed one number per network, got an array of shape {values.shape}")
+        if values.size != length:
+            raise ValueError(f"{name}: needed as many values as {first} ({length}), got {values.size}")
+        if length < FEWEST:
+            raise ValueError(f"{name}: needed at least {FEWEST} networks, got {length}")
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise ValueError(f"{name}: needed finite numbers, got {values[bad[0]]} at index {bad[0]}; leave out networks without a score")
+        if (values == values[0]).all():
+            raise ValueError(f"{name}: needed at least two different values, got {values[0]} for every network")
+    return list(arrays.values())
