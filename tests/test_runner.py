@@ -89,7 +89,7 @@ def test_an_executed_notebook_keeps_facts_and_results_and_nothing_that_varies(ho
     assert "repeats = 3" in injected.source
     fact, printed, shown = speaking.outputs
     assert fact.metadata.scrapbook.name == "count"
-    assert fact.data == {"application/papermill.record/text/plain": "3"}
+    assert fact.data == {"application/papermill.record/text/plain": "'3'"}
     assert printed.text == "<object object at 0x...>\n"
     assert shown.data["text/plain"] == "<object at 0x...>"
     assert "papermill" not in executed.metadata and all("papermill" not in cell.metadata for cell in executed.cells)
@@ -222,4 +222,4 @@ def test_plain_papermill_runs_a_notebook_from_any_folder(house, tmp_path):
     command = [sys.executable, "-m", "papermill", str(house / "experiments" / "01_speaking.ipynb"), "out.ipynb", "-f", "values.yaml", "-k", "python3"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
-    assert outputs[0].data["application/papermill.record/text/plain"] == "5"
+    assert outputs[0].data["application/papermill.record/text/plain"] == "'5'"

@@ -172,12 +172,11 @@ def test_partial_kendall_follows_its_formula() -> None:
 
 def test_a_common_cause_is_partialled_out() -> None:
     rng = np.random.default_rng(0)
-    cause = rng.normal(size=300)
-    x, y = cause + 0.3 * rng.normal(size=300), cause + 0.3 * rng.normal(size=300)
-    assert correlate(x, y).spearman > 0.85
-    found = partial_correlation(x, y, cause)
-    assert found.spearman_interval[0] < 0.05 < 0.3
-    assert abs(found.spearman) < 0.2
+    cause = rng.normal(size=150)
+    x, y = cause + 0.3 * rng.normal(size=150), cause + 0.3 * rng.normal(size=150)
+    assert correlate(x, y, resamples=FEW).spearman > 0.85
+    found = partial_correlation(x, y, cause, resamples=1000)
+    assert found.spearman_interval[0] < 0 < found.spearman_interval[1]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def zen_top1(rows: pd.DataFrame) -> Figure:
         panel.set_title(f"{weights} weights, n = {len(members)}")
         panel.set_ylabel(label("top1"))
     axes[-1, 0].set_xlabel(label("zen"))
-    _legend(figure, axes[0, 0])
+    _legend(figure, axes[0, 0], columns=3)
     return figure
 
 
@@ -79,7 +79,7 @@ def baselines(rows: pd.DataFrame) -> Figure:
             panel.set_xscale("log")
         panel.set_xlabel(label(column))
         panel.set_ylabel(label("top1"))
-    _legend(figure, axes[0, 0])
+    _legend(figure, axes[0, 0], columns=3)
     return figure
 
 
@@ -93,7 +93,7 @@ def predictors(correlations: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=7.6)
     _forest(axes, correlations, "predictor", PREDICTOR_NAMES)
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
-    figure.legend(loc="outside lower center", ncols=2)
+    _legend(figure, axes, columns=2)
     return figure
 
 
@@ -111,7 +111,7 @@ def apart(pairs: pd.DataFrame) -> Figure:
         _forest(panel, rows, "baseline", names, labelled=kind == "across")
         panel.set_title(title)
     axes[-1, 0].set_xlabel("tau of the Zen-Score minus tau of the baseline")
-    figure.legend(loc="outside lower center", ncols=2)
+    _legend(figure, axes[0, 0], columns=2)
     return figure
 
 
@@ -131,7 +131,7 @@ def partials(partial: pd.DataFrame) -> Figure:
     }
     _forest(axes, rows, "row", names)
     axes.set_xlabel("partial Kendall's tau with ImageNet top-1")
-    figure.legend(loc="outside lower center", ncols=2)
+    _legend(figure, axes, columns=2)
     return figure
 
 
@@ -153,7 +153,7 @@ def lines(rows: pd.DataFrame) -> Figure:
         panel.set_ylabel("top-1 (%)")
     for panel in axes[-1]:
         panel.set_xlabel(label("zen"))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    _legend(figure, axes[0, 0], columns=2)
     return figure
 
 
@@ -173,26 +173,27 @@ def line_taus(within: pd.DataFrame) -> Figure:
         _series(axes, members, "line", list(names), index, 4, PREDICTOR_NAMES[predictor], families=False)
     _finish(axes, list(names.values()))
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
-    figure.legend(loc="outside lower center", ncols=4, columnspacing=0.9)
+    _legend(figure, axes, columns=4, columnspacing=0.9)
     return figure
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame, column: str, names: Mapping[str, tuple[str, tuple[int, int]]] | None = None) -> None:
     """One mark a network, coloured by line; graphs hollow. Some are named."""
-    graphs = rows[rows["line"] == "Graphs"]
-    axes.scatter(graphs[column], graphs["top1"], s=60, marker="o", facecolor="none", edgecolor=COLOURS["grey"], linewidth=1.6, label="graphs")
     for line, colour, marker in zip(LINES, PALETTE, MARKERS, strict=False):
         members = rows[rows["line"] == line]
         axes.scatter(members[column], members["top1"], s=60, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=line)
+    graphs = rows[rows["line"] == "Graphs"]
+    axes.scatter(graphs[column], graphs["top1"], s=60, marker="o", facecolor="none", edgecolor=COLOURS["grey"], linewidth=1.6, label="graphs")
     for row in rows[rows["model"].isin(names or {})].itertuples():
         text, offset = (names or {})[row.model]
         axes.annotate(text, (getattr(row, column), row.top1), offset, textcoords="offset points", color="#444444")
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    """One legend of all lines below the panels."""
+def _legend(figure: Figure, axes: Axes, columns: int, **spacing: float) -> None:
+    """One legend below all panels, of what one of them shows; none where it shows nothing."""
     handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles[1:] + handles[:1], texts[1:] + texts[:1], loc="outside lower center", ncols=3)
+    if handles:
+        figure.legend(handles, texts, loc="outside lower center", ncols=columns, **spacing)
 
 
 def _forest(axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str], *, labelled: bool = True) -> None:

@@ -278,9 +278,9 @@ def pairs_apart(rows: pd.DataFrame) -> pd.DataFrame:
         for pairs in ("within", "across"):
             counted: dict[str, Any] = {"families": members["line"].tolist(), "pairs": pairs}
             label: dict[str, Any] = {"population": name, "pairs": pairs}
-            for predictor in ("l1_minibatch", *COUNTS):
+            for predictor in ("l1_minibatch", *BASELINES):
                 lines.append(label | {"predictor": predictor} | _measure(correlate, members, predictor, "top1", **counted))
-            for baseline in COUNTS:
+            for baseline in BASELINES:
                 found = _measure(compare, members, "l1_minibatch", baseline, "top1", **counted)
                 lines.append(label | {"predictor": "l1_minibatch", "baseline": baseline} | found)
     return pd.DataFrame(lines, columns=["population", "pairs", "predictor", "baseline", *_MEASURED])
@@ -366,7 +366,7 @@ def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:
         "undefined": str(int(networks["l1_minibatch"].isna().sum())),
         "worst_error": f"{networks['l1_minibatch_stderr'].max():.1f}",
         "scores": _span(networks.loc[networks["chain"], "l1_minibatch"].round().astype(int)),
-        "hours": f"{networks['seconds'].sum() / 3600:.1f}",
+        "resamples": str(RESAMPLES),
     }
     return told | {f"n_{slug}": str(len(population(rows, name))) for name, slug in _SLUGS.items()}
 
@@ -408,12 +408,12 @@ def _line_facts(rows: ZooRows) -> dict[str, str]:
 
 def _pair_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
-    for name in ("V1", "V2"):
+    for name in ("V1", "V1, no VGG or AlexNet", "V2"):
         for pairs in ("within", "across"):
             at: dict[str, str | None] = {"population": name, "pairs": pairs}
-            for predictor in ("l1_minibatch", *COUNTS):
+            for predictor in ("l1_minibatch", *BASELINES):
                 told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = _read(rows.pairs_apart, at | {"predictor": predictor, "baseline": None})
-            for baseline in COUNTS:
+            for baseline in BASELINES:
                 told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = _read(rows.pairs_apart, at | {"baseline": baseline})
     return told
 
@@ -438,12 +438,17 @@ def _depth_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _resnet_facts(rows: pd.DataFrame) -> dict[str, str]:
-    """The paper's Figure 14: the five plain ResNets, which every predictor orders alike."""
+    """The paper's Figure 14: the five plain ResNets, which every predictor orders alike; and its last three."""
     members = population(rows, "V1").query("family == 'ResNet'")
     if len(members) < FEWEST:
-        return {"resnets_perfect": TOO_FEW}
+        return dict.fromkeys(("resnets_perfect", "resnet_scores", "resnet_top1"), TOO_FEW)
     perfect = [name for name in ("l1_minibatch", *COUNTS) if members[name].corr(members["top1"], method="kendall") > 1 - 1e-9]
-    return {"resnets_perfect": f"{len(perfect)} of {len(COUNTS) + 1}"}
+    ends = members.set_index("model").loc[["resnet50", "resnet152"]]
+    return {
+        "resnets_perfect": f"{len(perfect)} of {len(COUNTS) + 1}",
+        "resnet_scores": " to ".join(f"{score:.0f}" for score in ends["l1_minibatch"]),
+        "resnet_top1": " to ".join(f"{top1:.1f}" for top1 in ends["top1"]),
+    }
 
 
 def _reversal_facts(rows: pd.DataFrame) -> dict[str, str]:
