@@ -177,7 +177,7 @@ class Block:
         if self.kind == "conv":
             return Unit((ConvSpec(width_in, width_out, k, stride),))
         if self.kind == "residual":
-            convs = (ConvSpec(width_in, inner, k, stride), ConvSpec(inner, width_out, k))
+            convs: tuple[ConvSpec, ...] = (ConvSpec(width_in, inner, k, stride), ConvSpec(inner, width_out, k))
         else:
             groups = inner if self.kind == "inverted" else 1
             convs = (ConvSpec(width_in, inner, 1), ConvSpec(inner, inner, k, stride, groups), ConvSpec(inner, width_out, 1))
@@ -377,7 +377,7 @@ _NUMBER = re.compile(r"\d{1,9}")
 def _parse_blocks(text: str) -> Iterator[Block]:
     if not isinstance(text, str):
         raise ArchitectureError(f"structure string: needed text, got {type(text).__name__}")
-    position = _SPACE.match(text).end()
+    position = _past_space(text, 0)
     if position == len(text):
         raise ArchitectureError("structure string: needed at least one block, got an empty text", 0)
     width = None
@@ -391,7 +391,7 @@ def _parse_blocks(text: str) -> Iterator[Block]:
         except ArchitectureError as error:  # its message begins with the name of the field
             raise _at(text, places[str(error).partition(":")[0]], str(error)) from None
         width = values["out_channels"]
-        position = _SPACE.match(text, position).end()
+        position = _past_space(text, position)
 
 
 def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str, int], int]:
@@ -405,7 +405,7 @@ def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str
     if unequal:
         raise _at(text, unequal.start(2), f"needed the kernel of the first convolution, {unequal[1]}, again in the second of a residual block")
     known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
-    wrong = max(pattern.match(text, position).end() for pattern in _BEGUN_NAMES)
+    wrong = max(begun.end() for pattern in _BEGUN_NAMES if (begun := pattern.match(text, position)))
     raise _at(text, wrong, f"needed a block name ({known})")
 
 
@@ -424,6 +424,12 @@ def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int], 
     if text[position : position + 1] != ")":
         raise _at(text, position, f"needed ')' after {names[-1]}")
     return position + 1
+
+
+def _past_space(text: str, position: int) -> int:
+    """The next position that is not white space."""
+    space = _SPACE.match(text, position)
+    return space.end() if space else position
 
 
 def _at(text: str, position: int, message: str) -> ArchitectureError:

@@ -5,9 +5,10 @@ the difference itself, e = (second - first) / alpha, goes through the network: c
 reorderings act alike on both; BatchNorm, ReLU and max pooling have a rule for e that never subtracts large numbers. So
 e keeps the precision of its type, low-precision types included, and alpha = 0 is the exact directional derivative.
 
-A feature map is a list of blocks of a few images, small enough to stay in the processor's cache between one operation
-and the next: BatchNorm and ReLU are bound by memory, and this is what makes them cheap. It also means that a layer's
-input can be freed block by block while its output grows.
+A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU of one
+layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and this is what makes
+them cheap. For the same reason a block is normalised when it is read, not when the statistics are ready; and it is
+freed when it was read for the last time, so that a layer's input shrinks while its output grows.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e are derived at each function.
 """
@@ -15,6 +16,8 @@ Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -24,7 +27,7 @@ from torch import Tensor
 from zenlib.forward import BN_EPS, combine, convolve, last_uses
 from zenlib.vcnn import IMAGE, VCNN, Conv, Pool, Step
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**21
 """Size of half a block on a CPU, unless one image is larger; other devices take the whole batch as one block."""
 
 
@@ -41,12 +44,12 @@ class BatchVariance(NamedTuple):
     Attributes:
         first: of f(x).
         second: of f(x + alpha * eps).
-        count: positions per channel, N * H * W.
+        positions: of each channel, N * H * W.
     """
 
     first: Tensor
     second: Tensor
-    count: int
+    positions: int
 
 
 class Moments(NamedTuple):
@@ -72,7 +75,53 @@ class Scaling(NamedTuple):
     pull: Tensor
 
 
-def propagate(vcnn: VCNN, weight_of: Callable[[Conv], Tensor], images: Tensor, noise: Tensor, alpha: float) -> tuple[list[Pair], list[BatchVariance]]:
+class Kernels(NamedTuple):
+    """The two elementwise passes over a block, eager here and compiled in `zenlib.fused`."""
+
+    block_moments: Callable[[Tensor, Tensor, Tensor], Moments]
+    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Tensor], None]
+
+
+@dataclass
+class FeatureMap:
+    """The output of a step in blocks of images; of a convolution, still before its BatchNorm and ReLU.
+
+    Attributes:
+        blocks: the images in order.
+        scaling: the BatchNorm that is still to be applied, then ReLU; None once that is done.
+    """
+
+    blocks: list[Pair]
+    scaling: Scaling | None = None
+
+    def read(self, finish: Callable[[Pair, Scaling], None], keep: bool) -> Iterator[Pair]:
+        """The blocks in order, finished in place on the first reading, and given away unless another reading follows."""
+        scaling, self.scaling = self.scaling, None
+        blocks = list(self.blocks) if keep else self.blocks
+        blocks.reverse()
+        while blocks:
+            block = blocks.pop()
+            if scaling is not None:
+                finish(block, scaling)
+            yield block
+
+
+class Scratch:
+    """Memory for the elementwise passes, used again and again: fresh memory would cost more than the arithmetic."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.buffer = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+
+    def three(self, like: Tensor) -> Tensor:
+        """Shape (3, *like.shape), in float32 or wider; overwritten by the next call."""
+        if self.buffer.numel() < 3 * like.numel():
+            self.buffer = self.buffer.new_empty(3 * like.numel())
+        return self.buffer[: 3 * like.numel()].view(3, *like.shape)
+
+
+def propagate(
+    vcnn: VCNN, weight_of: Callable[[Conv], Tensor], images: Tensor, noise: Tensor, alpha: float, kernels: Kernels | None = None
+) -> tuple[list[Pair], list[BatchVariance]]:
     """Sends (images, noise) through conv -> BatchNorm -> ReLU and pooling.
 
     Args:
@@ -81,56 +130,61 @@ def propagate(vcnn: VCNN, weight_of: Callable[[Conv], Tensor], images: Tensor, n
         images: x, (N, C, H, W).
         noise: eps, the same shape; the second branch starts at x + alpha * eps.
         alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
+        kernels: the elementwise passes; None means the eager ones.
 
     Returns:
         The feature map before global pooling in blocks of images, and one `BatchVariance` for each convolution.
     """
-    channels_last = [half.contiguous(memory_format=torch.channels_last) for half in (images, noise)]
-    outputs = {IMAGE: [Pair(*channels_last)]}
+    kernels = EAGER if kernels is None else kernels
+    scratch = Scratch(images)
+
+    def finish(block: Pair, scaling: Scaling) -> None:
+        z, e = map(_rows, block)
+        kernels.normalise_rectify(z, e, scaling, alpha, scratch.three(z))
+
+    def moments(block: Pair) -> Moments:
+        z, e = map(_rows, block)
+        return kernels.block_moments(z, e, scratch.three(z))
+
+    maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
     last_use = last_uses(vcnn)
     variances = []
     for index, step in enumerate(vcnn.steps):
-        inputs = [outputs.pop(i) if last_use[i] == index else list(outputs[i]) for i in step.inputs]
-        size = _images_per_block(step, images)
+        read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
+        for i in {i for i in step.inputs if last_use[i] == index}:
+            del maps[i]
+        size = _images_per_block(step, batch, like)
+        blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
         if isinstance(step, Conv):
-            weight = weight_of(step).contiguous(memory_format=torch.channels_last)
-            outputs[index], variance = conv_norm_relu(step, weight, regroup(inputs.pop(), size), alpha)
+            outputs, total, count = convolve_pairs(step, weight_of(step), (pairs[0] for pairs in blocks), moments)
+            scaling, variance = batch_norm(total, count, alpha)
             variances.append(variance)
+            maps[index] = FeatureMap(outputs, scaling)
         else:
-            blocks = zip(*(regroup(given, size) for given in inputs), strict=True)
-            outputs[index] = [combine_pairs(step, pairs, alpha) for pairs in blocks]
-    return outputs[len(vcnn.steps) - 1], variances
+            maps[index] = FeatureMap([combine_pairs(step, pairs, alpha) for pairs in blocks])
+    return list(maps[len(vcnn.steps) - 1].read(finish, keep=False)), variances
 
 
-def regroup(blocks: list[Pair], size: int) -> Iterator[Pair]:
-    """The same images in blocks of `size`, taken out of the list one by one so that what was used can be freed.
-
-    Sizes are powers of two (the last block may be smaller), so blocks are either cut or joined.
-    """
-    blocks.reverse()
-    while blocks:
-        given = blocks.pop()
-        if len(given.value) >= size:
-            pieces = [Pair(*halves) for halves in zip(given.value.split(size), given.change.split(size), strict=True)]
-            del given
-            while pieces:
-                yield pieces.pop(0)
+def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
+    """The same images in blocks of `size`, the last one smaller; sizes are powers of two, so blocks are cut or joined."""
+    for block in blocks:
+        images = len(block.value)
+        if images >= size:
+            yield from (Pair(*halves) for halves in zip(block.value.split(size), block.change.split(size), strict=True))
         else:
-            joined = [given, *(blocks.pop() for _ in range(min(len(blocks), size // len(given.value) - 1)))]
+            joined = [block, *islice(blocks, size // images - 1)]
             yield Pair(*(torch.cat(halves) for halves in zip(*joined, strict=True)))
 
 
-def conv_norm_relu(conv: Conv, weight: Tensor, blocks: Iterator[Pair], alpha: float) -> tuple[list[Pair], BatchVariance]:
-    """One layer on all blocks: convolution of both halves, BatchNorm of each branch, ReLU of each branch."""
-    outputs = [Pair(*(convolve(conv, half, weight).contiguous(memory_format=torch.channels_last) for half in block)) for block in blocks]
-    rows = [Pair(*(half.permute(0, 2, 3, 1).view(-1, conv.out_channels) for half in block)) for block in outputs]
-    scratch = torch.empty((3, *rows[0].value.shape), dtype=_wide(weight.dtype), device=weight.device)
-    counts = [len(block.value) for block in rows]
-    moments = merge([block_moments(*block, scratch[:, : len(block.value)]) for block in rows], counts)
-    scaling, variance = batch_norm(moments, sum(counts), alpha)
-    for block in rows:
-        normalise_rectify(*block, scaling, alpha, scratch[:, : len(block.value)])
-    return outputs, variance
+def convolve_pairs(conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]) -> tuple[list[Pair], Moments, int]:
+    """The convolution of both halves of all blocks, the moments of its output, and the positions per channel."""
+    weight = _channels_last(weight)
+    outputs, seen = [], []
+    for block in blocks:
+        outputs.append(Pair(*(_channels_last(convolve(conv, half, weight)) for half in block)))
+        seen.append(moments(outputs[-1]))
+    counts = [len(_rows(block.value)) for block in outputs]
+    return outputs, merge(seen, counts), sum(counts)
 
 
 def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
@@ -186,6 +240,9 @@ def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scra
     torch.maximum(y, y.new_zeros(()), out=z)
 
 
+EAGER = Kernels(block_moments, normalise_rectify)
+
+
 def combine_pairs(step: Step, pairs: Sequence[Pair], alpha: float) -> Pair:
     """Every step that is not a convolution."""
     if isinstance(step, Pool) and step.kind == "max":
@@ -213,20 +270,23 @@ def _at(features: Tensor, positions: Tensor) -> Tensor:
     return features.flatten(2).gather(2, positions.flatten(2)).view(positions.shape)
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def _images_per_block(step: Step, images: Tensor) -> int:
-    """The largest power of two for which half a block has at most `BLOCK_BYTES` before and after the step, at least 2.
+def _rows(features: Tensor) -> Tensor:
+    """A view of channels-last (N, C, H, W) as (N * H * W, C)."""
+    return features.permute(0, 2, 3, 1).view(-1, features.shape[1])
 
-    One image at a time would be sent to a slower convolution on some processors.
+
+def _images_per_block(step: Step, batch: int, like: Tensor) -> int:
+    """The largest power of two for which half a block has at most `BLOCK_BYTES` before and after the step, at least 1.
+
+    A convolution rearranges its kernel at each call, so half a block may be as large as a large kernel.
     """
-    if images.device.type != "cpu":
-        return len(images)
+    if like.device.type != "cpu":
+        return batch
     sides = (step.in_channels, step.in_resolution), (step.out_channels, step.out_resolution)
-    largest = max(channels * height * width for channels, (height, width) in sides) * images.element_size()
-    return 1 << max(MINLOG, (BLOCK_BYTES // largest).bit_length() - 1)
-
-
-MINLOG = 1
+    image = max(channels * height * width for channels, (height, width) in sides) * like.element_size()
+    target = max(BLOCK_BYTES, step.weights * like.element_size() if isinstance(step, Conv) else 0)
+    return 1 << max(0, (target // image).bit_length() - 1)

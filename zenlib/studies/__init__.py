@@ -9,7 +9,6 @@ STUDIES = {
     "expressivity": "zenlib.studies.expressivity",
     "zen_score": "zenlib.studies.zen_score",
     "imagenet_zoo": "zenlib.studies.imagenet_zoo",
-    "closed_form": "zenlib.studies.closed_form",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 

@@ -502,6 +502,7 @@ def _show(found: Correlation) -> str:
 
 
 def _interval(estimate: float, low: float, high: float) -> str:
+    estimate, low, high = (round(value, 2) + 0.0 for value in (estimate, low, high))  # adding zero turns -0.00 into 0.00
     return f"{estimate:.2f} [{low:.2f}, {high:.2f}]".replace("-", "\N{MINUS SIGN}")
 
 

@@ -128,7 +128,7 @@ def run(
     resolution_repeats: int = 8,
     perturbation_networks: Sequence[str] = ("plain-5", "plain-10", "plain-20", "plain-40", "zennet-0.1ms", "zennet-1.0M"),
     perturbations: Sequence[float] = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-    perturbation_repeats: int = 16,
+    perturbation_repeats: int = 4,
     depths: Sequence[int] = (2, 5, 10, 20, 40, 80),
     widths: Sequence[int] = (4, 8, 16, 32, 64, 128),
     size_repeats: int = 8,
@@ -274,6 +274,7 @@ def facts(rows: ZenScoreRows) -> dict[str, str]:
     told |= _saturation_facts(saturation(rows.perturbation))
     told |= _population_facts(rows.population)
     told |= _size_facts(rows.size)
+    told |= {f"{name}_repeats": str(getattr(rows, name)["repeats"].iloc[0]) for name in ("resolution", "perturbation", "size")}
     return told
 
 
