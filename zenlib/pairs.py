@@ -153,7 +153,7 @@ def propagate(
         read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
         for i in {i for i in step.inputs if last_use[i] == index}:
             del maps[i]
-        size = _images_per_block(step, batch, like)
+        size = _images_per_block(step, len(images), images)
         blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
         if isinstance(step, Conv):
             outputs, total, count = convolve_pairs(step, weight_of(step), (pairs[0] for pairs in blocks), moments)
