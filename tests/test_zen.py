@@ -18,7 +18,7 @@ from tests.strategies import architectures
 from zenlib import Architecture, ScoreUndefined, to_vcnn, zen_score
 from zenlib import zen as zen_module
 from zenlib.forward import draw_images, draw_weights, forward
-from zenlib.pairs import BLOCK_BYTES, propagate
+from zenlib.pairs import propagate
 from zenlib.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step
 from zenlib.zen import log_terms, zen_terms
 
@@ -150,6 +150,20 @@ def test_results_do_not_depend_on_how_images_are_grouped(name, images_per_block,
     blocks, _ = carried(vcnn, weights, images, noise, 0.01)
     assert len(blocks) > 1 or name == "pools"
     torch.testing.assert_close(joined(blocks, "change"), joined(whole, "change"), rtol=1e-9, atol=1e-9)
+
+
+def test_a_step_may_read_the_same_map_twice():
+    steps: tuple[Step, ...] = (
+        conv((IMAGE,), (3, 4), (8, 8)),
+        Concat(name="concat", inputs=(0, 0), **step_sizes((8, 8), (8, 8))),
+        conv((1,), (8, 8), (8, 8)),
+        Add(name="add", inputs=(2, 2), **step_sizes((8, 8), (8, 8))),
+    )
+    vcnn = VCNN(steps, resolution=8)
+    weights, images, noise = drawn(vcnn)
+    first, second, *_ = two_forwards(vcnn, weights, images, noise, 0.01)
+    blocks, _ = carried(vcnn, weights, images, noise, 0.01)
+    torch.testing.assert_close(0.01 * joined(blocks, "change"), second - first, rtol=1e-6, atol=1e-9)
 
 
 def log_delta(change: torch.Tensor) -> float:
@@ -302,10 +316,11 @@ def test_memory_does_not_grow_with_depth():
     assert deep < 1.02 * shallow
 
 
-def test_memory_is_one_pair_of_feature_maps_and_a_few_blocks():
+def test_memory_is_one_pair_of_feature_maps_and_a_few_blocks(monkeypatch):
+    monkeypatch.setattr("zenlib.pairs.BLOCK_BYTES", 2**20)
     pair = 2 * 64 * 48 * 32 * 32 * 4
     deep = peak_bytes("SuperConvK3BNRELU(3,48,1,1)SuperConvK3BNRELU(48,48,1,6)", batch_size=64)
-    assert deep < pair + 8 * BLOCK_BYTES
+    assert deep < pair + 8 * 2**20
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.01])

@@ -27,7 +27,7 @@ from torch import Tensor
 from zenlib.forward import BN_EPS, combine, convolve, last_uses
 from zenlib.vcnn import IMAGE, VCNN, Conv, Pool, Step
 
-BLOCK_BYTES = 2**21
+BLOCK_BYTES = 2**22
 """Size of half a block on a CPU, unless one image is larger; other devices take the whole batch as one block."""
 
 
@@ -147,13 +147,15 @@ def propagate(
         return kernels.block_moments(z, e, scratch.three(z))
 
     maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
+    batch, like = len(images), images.new_empty(0)
+    del images, noise  # so that they are freed with the first map
     last_use = last_uses(vcnn)
     variances = []
     for index, step in enumerate(vcnn.steps):
         read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
         for i in {i for i in step.inputs if last_use[i] == index}:
             del maps[i]
-        size = _images_per_block(step, len(images), images)
+        size = _images_per_block(step, batch, like)
         blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
         if isinstance(step, Conv):
             outputs, total, count = convolve_pairs(step, weight_of(step), (pairs[0] for pairs in blocks), moments)
