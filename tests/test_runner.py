@@ -176,7 +176,7 @@ def test_a_kernel_that_dies_is_a_failure_like_any_other(house, capsys):
 
 
 def test_a_page_that_tells_no_study_has_nothing_to_verify(house):
-    assert load(house).tables_of("04_score_your_own") == ()
+    assert load(house).tables_of("80_score_your_own") == ()
     assert load(house).tables_of("03_imagenet_zoo") == load_study("imagenet_zoo").TABLES
 
 

@@ -15,7 +15,12 @@ _HOMES = {
     "to_vcnn": "zenlib.vcnn",
     "zen_score": "zenlib.zen",
     "ScoreEstimate": "zenlib.zen",
+    "closed_form_zen_score": "zenlib.closed_form",
     "phi_score": "zenlib.expressivity",
+    "SPACES": "zenlib.spaces",
+    "Budget": "zenlib.search",
+    "SearchResult": "zenlib.search",
+    "search": "zenlib.search",
     "correlate": "zenlib.stats",
     "ScoreUndefined": "zenlib.errors",
 }

@@ -9,6 +9,7 @@ LABELS = {
     "phi": "Phi-Score (nats)",
     "phi_score": "Phi-Score (nats)",
     "score": "score (nats)",
+    "closed_form": "closed-form Zen-Score (nats)",
     "log_delta": "log of the output difference (nats)",
     "log_sigma": "sum of log sigma (nats)",
     "stderr": "standard error (nats)",

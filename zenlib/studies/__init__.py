@@ -9,6 +9,8 @@ STUDIES = {
     "expressivity": "zenlib.studies.expressivity",
     "zen_score": "zenlib.studies.zen_score",
     "imagenet_zoo": "zenlib.studies.imagenet_zoo",
+    "closed_form": "zenlib.studies.closed_form",
+    "search": "zenlib.studies.search",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 

@@ -1,0 +1,280 @@
+"""What zero padding does to a random network's feature maps, as small tables of numbers.
+
+A convolution sees zeros beyond the border, so its output varies less there, and each further layer sees less still: the
+variance becomes a dome over the map. Four fields describe a square map of given side, each a function of the position p:
+
+    u     variance of the pre-activation, mean 1;
+    D     variance of a small perturbation, mean 1: BatchNorm takes no mean from it, so its dome is steeper;
+    phi   the response of one image's own variance to a change of that image's scale in an earlier layer;
+    Z     rows whose products sum to the covariance G(p, p') that all images share: a pattern, since the mean under a
+          tap depends on how much border the tap sees.
+
+A k x k convolution maps them by mean-field arithmetic. With M1 and M2 the first two moments of a rectified Gaussian and
+S_t the mean of sqrt(u) under tap t (u is 0 beyond the border),
+
+    u'(p)    ~ sum_t  M2 u(p+t) - 2 M1^2 S_t sqrt(u(p+t)) + M1^2 S_t^2
+    D'(p)    ~ sum_t  D(p+t)
+    phi'(p)  ~ sum_t  (M2 - M1^2 S_t / sqrt(u(p+t))) phi(p+t)
+    G'(p,p') ~ sum_t  M1^2 s_t(p) s_t(p') + G(p+t, p'+t) / 4,    s_t = sqrt(u(p+t)) - S_t,
+
+all over the mean of the first line, and G with its row means removed, as BatchNorm does.
+
+A map's fields are kept as one number, its age: how many 3x3 convolutions would have made its dome from a flat map. Any
+other operation is given the age whose mean of u^2 is nearest. So a network is a path through small tables, which hold no
+fitted number.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+M1_SQUARED = 1 / (2 * math.pi)
+"""Square of the mean of max(0, z) for z from N(0, 1)."""
+M2 = 0.5
+"""Mean of max(0, z)^2."""
+OLDEST = 128
+"""Largest age; by then a dome has converged, or changes too slowly to matter."""
+SETTLED = 1e-5
+"""Growth of the mean of u^2 in one layer below which a dome counts as converged."""
+RANK = 6
+"""Rows kept of Z, by decreasing weight."""
+LARGEST_PATTERN = 32
+"""Side of the largest map whose pattern is followed, pixels; on larger maps the border is too small a part."""
+
+
+class Window(NamedTuple):
+    """A square convolution window: kernel, stride, padding before the map, dilation."""
+
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int = 1
+
+
+class Border(NamedTuple):
+    """What a convolution meets on a map of a given side and age.
+
+    Attributes:
+        taps: sum over taps of the mean over outputs of u(p + t); kernel^2 without a border.
+        shared: M1^2 times the sum over taps of S_t^2, over `taps`; M1^2 without a border.
+        pattern_shared: what a pattern of reference strength adds to `shared`.
+        perturbed: sum over taps of the mean of D(p + t), over `taps`, minus 1.
+        image_gain: factor on the variance of the images' scales, minus 1.
+        image_seed: share of a position's random variance that ends up in its image's scale.
+        fresh: strength (root mean square of G) of the pattern that this convolution makes of a dome alone.
+        carried: what an incoming pattern of reference strength adds to `fresh`.
+        reference: strength of the pattern of the output's age in the chain of 3x3 convolutions.
+        age: of the output.
+        root: mean of sqrt(u) over the output.
+        perturbed_root: mean of sqrt(D) over the output.
+    """
+
+    taps: float
+    shared: float
+    pattern_shared: float
+    perturbed: float
+    image_gain: float
+    image_seed: float
+    fresh: float
+    carried: float
+    reference: float
+    age: int
+    root: float
+    perturbed_root: float
+
+
+class Fields(NamedTuple):
+    """u, D and phi on a square map, each (side, side) with mean 1."""
+
+    variance: np.ndarray
+    perturbation: np.ndarray
+    image: np.ndarray
+
+
+_UNIT = Window(3, 1, 1)
+
+
+class BorderTable:
+    """The `Border` of one convolution for each age of its input, computed when first asked for.
+
+    Attributes:
+        convolution: side of the input in pixels, window, side of the output.
+        entries: what is known, by age; each a `Border` as a plain tuple, which is unpacked several times faster.
+    """
+
+    def __init__(self, side: int, window: Window, out_side: int) -> None:
+        self.convolution = side, window, out_side
+        self.entries: list[tuple | None] = [None] * (OLDEST + 1)
+
+    def fill(self, age: int) -> tuple:
+        """Computes and keeps the entry of one age."""
+        side, window, out_side = self.convolution
+        entry = self.entries[age] = tuple(_border(side, age, window, out_side))
+        return entry
+
+
+@cache
+def border_table(side: int, window: Window, out_side: int) -> BorderTable:
+    """The table of a convolution from a map of `side` to a map of `out_side` pixels."""
+    return BorderTable(side, window, out_side)
+
+
+def border_at(side: int, window: Window, out_side: int, age: int) -> Border:
+    """One entry of a `border_table`."""
+    table = border_table(side, window, out_side)
+    return Border(*(table.entries[age] or table.fill(age)))
+
+
+@cache
+def pooled_age(side: int, age: int, out_side: int) -> int:
+    """Age of the dome after a pooling, which keeps the profile and changes the side."""
+    return _nearest_age(out_side, _mean_square(side, age))
+
+
+@cache
+def fields(side: int, age: int) -> Fields:
+    """The fields of a map of `side` pixels after `age` convolutions of 3x3 on a flat map."""
+    if age == 0:
+        flat = np.ones((side, side))
+        return Fields(flat, flat, flat)
+    before = fields(side, age - 1)
+    after = (_variance(before, _UNIT, side)[0], _perturbation(before, _UNIT, side), _image(before, _UNIT, side))
+    return Fields(*(field / field.mean() for field in after))
+
+
+def _border(side: int, age: int, window: Window, out_side: int) -> Border:
+    before = fields(side, age)
+    variance, taps, squares = _variance(before, window, out_side)
+    norm = float(variance.mean())
+    moves = window.kernel > 1 or window.stride > 1 or side != out_side
+    out_age = _nearest_age(out_side, float(np.mean((variance / norm) ** 2))) if moves else age
+    after = fields(out_side, out_age)
+    return Border(
+        taps,
+        M1_SQUARED * squares / taps,
+        _pattern_shared(side, age, window, out_side) / taps if moves else 0.0,
+        float(_perturbation(before, window, out_side).mean()) / taps - 1,
+        float(_image(before, window, out_side).mean() / norm) ** 2 - 1,
+        _image_seed(side, age),
+        *_pattern_strengths(side, age, window, out_side, out_age),
+        out_age,
+        float(np.sqrt(after.variance).mean()),
+        float(np.sqrt(after.perturbation).mean()),
+    )
+
+
+def _variance(before: Fields, window: Window, out_side: int) -> tuple[np.ndarray, float, float]:
+    """The output's variance, the sum over taps of the mean of u, and the sum over taps of S_t^2."""
+    seen = _seen(before.variance, window, out_side)
+    roots = np.sqrt(seen)
+    means = roots.mean(axis=(1, 2))
+    squares = float(np.sum(means**2))
+    variance = M2 * seen.sum(axis=0) - 2 * M1_SQUARED * np.tensordot(means, roots, 1) + M1_SQUARED * squares
+    return variance, float(seen.mean(axis=(1, 2)).sum()), squares
+
+
+def _perturbation(before: Fields, window: Window, out_side: int) -> np.ndarray:
+    return _seen(before.perturbation, window, out_side).sum(axis=0)
+
+
+def _image(before: Fields, window: Window, out_side: int) -> np.ndarray:
+    roots = np.sqrt(before.variance)
+    image, root, per_root = _seen(np.stack([before.image, roots, before.image / roots]), window, out_side)
+    return M2 * image.sum(axis=0) - M1_SQUARED * np.tensordot(root.mean(axis=(1, 2)), per_root, 1)
+
+
+@cache
+def _image_seed(side: int, age: int) -> float:
+    """Sum over positions of (l(p) u(p))^2, with l(p) the later response of the image's scale to a change at p.
+
+    l is the left eigenvector of the map of phi, found by iteration and normalised to sum(l phi) = 1.
+    """
+    now = fields(side, age)
+    roots = np.sqrt(now.variance)
+    means = _seen(roots, _UNIT, side).mean(axis=(1, 2))[::-1]
+    left = np.full((side, side), 1 / side**2)
+    for _ in range(12):
+        seen = _seen(left, _UNIT, side)
+        left = M2 * seen.sum(axis=0) - M1_SQUARED * np.tensordot(means, seen, 1) / roots
+        left /= np.sum(left * now.image)
+    return float(np.sum((left * now.variance) ** 2))
+
+
+@cache
+def _pattern(side: int, age: int) -> np.ndarray:
+    """Z of the chain of 3x3 convolutions, (rows, side^2); age 0 stands for the shape of age 1."""
+    before = max(0, age - 1)
+    rows = _fresh_rows(side, before, _UNIT, side)
+    if age > 1:
+        rows = np.vstack([rows, _carried_rows(side, before, _UNIT, side)])
+    vectors = np.linalg.eigh(rows @ rows.T)[1][:, -RANK:]
+    return vectors.T @ rows
+
+
+def _fresh_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:
+    """sqrt(M1^2 / norm) s_t, one row for each tap."""
+    before = fields(side, age)
+    norm = _variance(before, window, out_side)[0].mean()
+    roots = np.sqrt(_seen(before.variance, window, out_side)).reshape(window.kernel**2, -1)
+    return (roots - roots.mean(axis=1, keepdims=True)) * math.sqrt(M1_SQUARED / norm)
+
+
+def _carried_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:
+    """The rows of the incoming pattern under each tap, with the factor 1/4 of the arc-cosine kernel's slope at 0."""
+    norm = _variance(fields(side, age), window, out_side)[0].mean()
+    rows = _seen(_pattern(side, age).reshape(-1, side, side), window, out_side).reshape(-1, out_side**2)
+    return (rows - rows.mean(axis=1, keepdims=True)) * math.sqrt(0.25 / norm)
+
+
+def _strength(rows: np.ndarray) -> float:
+    """Root mean square of rows^T rows over all pairs of positions."""
+    count, positions = rows.shape
+    products = rows @ rows.T if count < positions else rows.T @ rows  # both have the same norm
+    return float(np.linalg.norm(products)) / positions
+
+
+def _pattern_strengths(side: int, age: int, window: Window, out_side: int, out_age: int) -> tuple[float, float, float]:
+    """`fresh`, `carried` and `reference` of a `Border`."""
+    if max(side, out_side) > LARGEST_PATTERN or out_side == 1:
+        return 0.0, 0.0, 1.0
+    fresh = _fresh_rows(side, age, window, out_side)
+    both = _strength(np.vstack([fresh, _carried_rows(side, age, window, out_side)]))
+    return _strength(fresh), both - _strength(fresh), max(1e-9, _strength(_pattern(out_side, out_age)))
+
+
+def _pattern_shared(side: int, age: int, window: Window, out_side: int) -> float:
+    """Sum over taps of the mean over pairs of outputs of G(p + t, p' + t) / 4."""
+    if side > LARGEST_PATTERN:
+        return 0.0
+    seen = _seen(_pattern(side, age).reshape(-1, side, side), window, out_side)
+    return 0.25 * float(np.sum(seen.mean(axis=(2, 3)) ** 2))
+
+
+def _seen(field: np.ndarray, window: Window, out_side: int) -> np.ndarray:
+    """What each tap sees of (..., side, side), 0 beyond the border: (..., kernel^2, out_side, out_side)."""
+    side, reach = field.shape[-1], (window.kernel - 1) * window.dilation
+    span = (out_side - 1) * window.stride + 1
+    margins = window.padding, max(0, span + reach - side - window.padding)
+    padded = np.pad(field, [(0, 0)] * (field.ndim - 2) + [margins] * 2)[..., : span + reach, : span + reach]
+    taps = sliding_window_view(padded, (span, span), axis=(-2, -1))
+    taps = taps[..., :: window.dilation, :: window.dilation, :: window.stride, :: window.stride]
+    return taps.reshape(*field.shape[:-2], window.kernel**2, out_side, out_side)
+
+
+@cache
+def _mean_square(side: int, age: int) -> float:
+    return float(np.mean(fields(side, age).variance ** 2))
+
+
+def _nearest_age(side: int, mean_square: float) -> int:
+    """The age whose mean of u^2 is nearest, which grows with age until the dome has settled."""
+    age = 0
+    while age < OLDEST and _mean_square(side, age) < mean_square and _mean_square(side, age + 1) - _mean_square(side, age) > SETTLED:
+        age += 1
+    younger = max(0, age - 1)
+    return min((younger, age), key=lambda candidate: abs(_mean_square(side, candidate) - mean_square))

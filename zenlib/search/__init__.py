@@ -1,0 +1,47 @@
+"""Searching a space for the network with the highest score within a budget.
+
+`search` is one call; `Evolution`, `RandomSampling` and `Reinforce` are its generators, as ask and tell.
+The package can be called too: `zenlib.search` names both it and its main function, whichever was imported first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import ModuleType
+from typing import Any
+
+from zenlib.search.budget import Budget, Gate
+from zenlib.search.driver import STRATEGIES, SearchResult, search
+from zenlib.search.evolution import Evolution
+from zenlib.search.history import Candidate, History, Outcome
+from zenlib.search.reinforce import Reinforce
+from zenlib.search.sampling import RandomSampling
+from zenlib.search.scores import SCORES
+
+__all__ = [
+    "SCORES",
+    "STRATEGIES",
+    "Budget",
+    "Candidate",
+    "Evolution",
+    "Gate",
+    "History",
+    "Outcome",
+    "RandomSampling",
+    "Reinforce",
+    "SearchResult",
+    "search",
+]
+
+
+class _Callable(ModuleType):
+    """A module that passes calls on to its function of the same name."""
+
+    __signature__ = inspect.signature(search)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> SearchResult:
+        return search(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

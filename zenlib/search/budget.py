@@ -1,0 +1,130 @@
+"""What a network may cost, and the gate that turns away those that cost more."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zenlib.architecture import Architecture
+from zenlib.search.costs import count_depth, count_flops, count_params
+from zenlib.spaces.mutation import Blocks
+
+if TYPE_CHECKING:
+    from zenlib.search.latency import LatencyPredictor
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper limits, any combination; None means no limit.
+
+    Attributes:
+        params: trainable parameters, classifier included, gates not.
+        flops: multiply-adds of one image, classifier included, gates not.
+        depth: the paper's number of layers, `Architecture.depth`.
+        latency_ms: predicted milliseconds per image.
+        latency: what predicts the latency; None means `LatencyPredictor()`, which measures on this machine.
+    """
+
+    params: float | None = None
+    flops: float | None = None
+    depth: int | None = None
+    latency_ms: float | None = None
+    latency: LatencyPredictor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("params", "flops", "depth", "latency_ms"):
+            limit = getattr(self, name)
+            if limit is not None and not (isinstance(limit, int | float) and limit > 0 and math.isfinite(limit)):
+                raise ValueError(f"budget: {name} needed a positive number or None, got {limit!r}")
+
+    def describe(self) -> dict[str, Any]:
+        """The limits as plain data."""
+        limits: dict[str, Any] = {"params": self.params, "flops": self.flops, "depth": self.depth, "latency_ms": self.latency_ms}
+        if self.latency_ms is not None and self.latency is not None:
+            limits["latency"] = self.latency.describe()
+        return limits
+
+    def __str__(self) -> str:
+        limits = [f"{name} <= {value:g}" for name, value in self.describe().items() if isinstance(value, int | float)]
+        return ", ".join(limits) or "no limit"
+
+
+class Gate:
+    """Lets a proposal in when it keeps the budget and is new, and counts the others by reason.
+
+    Attributes:
+        rejected: number of proposals by the first reason against them, in the order of the checks: depth, params,
+            flops, duplicate, latency.
+        proposed: number of proposals.
+    """
+
+    def __init__(self, budget: Budget, resolution: int, num_classes: int) -> None:
+        self.budget = budget
+        self.resolution = resolution
+        self.num_classes = num_classes
+        self.rejected: Counter[str] = Counter()
+        self.proposed = 0
+        self._seen: set[int] = set()
+
+    def admits(self, blocks: Blocks) -> bool:
+        """Whether the proposal may be scored; it is then remembered, so that it is let in once only."""
+        self.proposed += 1
+        reason = self._cheap_reason(blocks)
+        own = 0 if reason else digest(text_of(blocks))
+        if reason is None and own in self._seen:
+            reason = "duplicate"
+        if reason is None and self._too_slow(blocks):
+            reason = "latency"
+        if reason is not None:
+            self.rejected[reason] += 1
+            return False
+        self._seen.add(own)
+        return True
+
+    def remember(self, text: str) -> None:
+        """Count the network of this structure string as seen."""
+        self._seen.add(digest(text))
+
+    def over(self, blocks: Blocks) -> str | None:
+        """The first limit that these blocks exceed, or None; counts nothing."""
+        return self._cheap_reason(blocks) or ("latency" if self._too_slow(blocks) else None)
+
+    def costs(self, blocks: Blocks) -> dict[str, float]:
+        """All costs; the latency is NaN where the budget does not limit it."""
+        return {
+            "params": count_params(blocks, self.num_classes),
+            "flops": count_flops(blocks, self.resolution, self.num_classes),
+            "depth": count_depth(blocks),
+            "latency_ms": self._latency(blocks) if self.budget.latency_ms is not None else math.nan,
+        }
+
+    def _cheap_reason(self, blocks: Blocks) -> str | None:
+        budget = self.budget
+        if budget.depth is not None and count_depth(blocks) > budget.depth:
+            return "depth"
+        if budget.params is not None and count_params(blocks, self.num_classes) > budget.params:
+            return "params"
+        if budget.flops is not None and count_flops(blocks, self.resolution, self.num_classes) > budget.flops:
+            return "flops"
+        return None
+
+    def _too_slow(self, blocks: Blocks) -> bool:
+        return self.budget.latency_ms is not None and self._latency(blocks) > self.budget.latency_ms
+
+    def _latency(self, blocks: Blocks) -> float:
+        if self.budget.latency is None:
+            raise ValueError("budget: latency_ms needed a predictor in `latency`, got None")
+        return self.budget.latency.predict(Architecture(blocks), self.resolution, self.num_classes)
+
+
+def text_of(blocks: Blocks) -> str:
+    """The structure string of these blocks."""
+    return "".join([block.text for block in blocks])
+
+
+def digest(text: str) -> int:
+    """A number of 64 bits that stands for a structure string: two of a million share one with a chance of 3e-8."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,133 @@
+"""Scoring one round of candidates: here, or on the workers of any `concurrent.futures.Executor`.
+
+Scores come back in the order of the candidates, whoever computed them and when. A worker that dies takes its process pool
+with it; the candidates that were lost are scored again, one at a time, so that one that kills its worker is found.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from zenlib.architecture import Architecture
+from zenlib.search.history import Outcome
+from zenlib.search.scores import Scorer, outcome
+
+ATTEMPTS = 3
+"""How often a candidate whose worker died is tried before it counts as failed."""
+
+
+class Workers:
+    """Scores rounds; a context manager that ends the pools it started itself.
+
+    Args:
+        scorer: what to compute.
+        executor: who computes; None for this process.
+    """
+
+    def __init__(self, scorer: Scorer, executor: Executor | None = None) -> None:
+        self.scorer = scorer
+        self.executor = executor
+        self._own: Executor | None = None
+        self._local = scorer.make() if executor is None else None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            self._own.shutdown(cancel_futures=True)
+
+    def score(self, architectures: Sequence[Architecture]) -> list[Outcome]:
+        """The outcomes in the order of the networks."""
+        if self._local is not None:
+            return [outcome(self._local, architecture) for architecture in architectures]
+        outcomes = self._try_all(architectures)
+        return [found if found is not None else self._retry(architecture) for found, architecture in zip(outcomes, architectures, strict=True)]
+
+    def _try_all(self, architectures: Sequence[Architecture]) -> list[Outcome | None]:
+        """One attempt for each; None where the worker was lost."""
+        futures: list[Future[Outcome] | None] = []
+        for architecture in architectures:
+            try:
+                futures.append(self._executor().submit(self.scorer, architecture))
+            except BrokenExecutor:  # broken while this round was handed out
+                futures.append(None)
+        return [None if future is None else self._result(future) for future in futures]
+
+    def _retry(self, architecture: Architecture) -> Outcome:
+        for _ in range(ATTEMPTS - 1):
+            (found,) = self._try_all([architecture])
+            if found is not None:
+                return found
+        return Outcome(math.nan, f"its worker died in {ATTEMPTS} attempts")
+
+    def _result(self, future: Future[Outcome]) -> Outcome | None:
+        try:
+            error = future.exception()
+        except CancelledError:
+            return None
+        # Dask gives up on a task with its own KilledWorker, after it has tried other workers.
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            return None
+        return future.result()
+
+    def _executor(self) -> Executor:
+        """The executor, or a new pool like it where it is broken."""
+        current = self._own or self.executor
+        assert current is not None
+        if isinstance(current, ProcessPoolExecutor) and getattr(current, "_broken", False):
+            current.shutdown(wait=False)
+            self._own = current = _pool_like(current)
+        return current
+
+
+def _pool_like(pool: Any) -> ProcessPoolExecutor:
+    """A process pool with the settings of a broken one, which a pool keeps but offers no public way to ask for."""
+    return ProcessPoolExecutor(pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs)
+
+
+@contextmanager
+def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) -> Iterator[Executor | None]:
+    """The workers that a command line asks for: none, processes with one thread each, or a Dask cluster.
+
+    Args:
+        workers: number of processes; 0 for none.
+        scheduler_file: what `dask scheduler --scheduler-file` wrote; every `dask worker` that joined it scores, one
+            candidate per thread. On a host with several GPUs start one worker each, with its own CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        ValueError: a number that is negative, both at once, or no Dask.
+    """
+    if workers < 0 or (workers and scheduler_file):
+        raise ValueError(f"workers: needed 0 or more processes, or 0 with a scheduler file; got {workers} and {scheduler_file}")
+    if scheduler_file:
+        with _dask_client(Path(scheduler_file)) as client:
+            yield client.get_executor()
+    elif workers:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def _one_thread() -> None:
+    """Two threads that wait for each other on shared cores can be many times slower than one."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _dask_client(scheduler_file: Path) -> Any:
+    if find_spec("distributed") is None:
+        raise ValueError("scheduler_file: needed the package distributed, got an installation without it; pip install 'zenlib[distributed]'")
+    if not scheduler_file.exists():
+        raise ValueError(f"scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got {scheduler_file}, which is not there")
+    from distributed import Client
+
+    return Client(scheduler_file=str(scheduler_file))

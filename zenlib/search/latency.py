@@ -1,0 +1,370 @@
+"""Latency: measured on this device, and predicted from a table of measured pieces.
+
+A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a shortcut's
+addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps it in a table on disk, and
+reads the widths between by interpolation that is exact for a + b * in + c * out + d * in * out, which is what the time
+of a convolution looks like. A piece that is measured alone finds its weights in the cache, inside a network it does not:
+so the sum is multiplied by one factor per resolution, fitted on `CALIBRATION` random networks and kept in the table too.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zenlib.architecture import Architecture, Block, Unit
+from zenlib.network import BN_EPS, build_network
+from zenlib.provenance import processor
+from zenlib.results import cache_root
+from zenlib.search.sampling import SHRINK
+from zenlib.spaces import SPACES
+from zenlib.spaces.space import narrowed
+
+WARM_UPS = 3
+REPEATS = 15
+PIECE_REPEATS = 24
+SLOW_PIECE_REPEATS = 5
+PIECE_SECONDS = 0.25
+"""A piece is timed between `SLOW_PIECE_REPEATS` and `PIECE_REPEATS` times, as many as fit into this."""
+SHORTEST = 2e-3
+"""Seconds that one timed repeat of a network lasts at least; quick networks run several times in it."""
+SHORTEST_PIECE = 1e-4
+"""The same for a piece."""
+CALIBRATION = 8
+"""Random networks, of widths that shrink from one to the next, on which the factor of a table is fitted."""
+SMALLEST_GRID_WIDTH = 8
+_FACTOR = "factor"
+
+
+class Piece(NamedTuple):
+    """What is measured: kind "conv" (with BatchNorm and ReLU), "plain" (without ReLU), "add" (with ReLU), or "head".
+
+    The kind "factor" stands for the factor of a resolution, with groups 1 for networks of depthwise blocks.
+    """
+
+    kind: str
+    kernel: int
+    in_channels: int
+    out_channels: int
+    stride: int
+    groups: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A measured latency.
+
+    Attributes:
+        milliseconds: per image, median of the repeats.
+        undisturbed: per image, lower quartile of the repeats: other jobs on the machine can only lengthen them.
+        spread: half the distance between the quartiles of the repeats, milliseconds per image.
+        repeats: number of timed repeats.
+        batch_size: images per forward pass.
+    """
+
+    milliseconds: float
+    undisturbed: float
+    spread: float
+    repeats: int
+    batch_size: int
+
+    def __float__(self) -> float:
+        return self.milliseconds
+
+
+def measure_latency(
+    network: Architecture | nn.Module,
+    resolution: int,
+    *,
+    batch_size: int = 1,
+    num_classes: int = 1000,
+    repeats: int = REPEATS,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Latency:
+    """Time of a forward pass in evaluation mode, after warming up, with the device waited for.
+
+    On a CPU with one thread the clock counts processor time, so that other jobs on the machine do not lengthen it; with
+    several threads and on other devices it is wall time.
+
+    Args:
+        network: an `Architecture`, or a module, which is copied to nowhere: it must be on the device, in the dtype.
+        resolution: side of the images in pixels.
+        batch_size: images per pass.
+        num_classes: width of the classifier of an `Architecture`.
+        repeats: timed repeats, of which the median is taken.
+        device: where to run; None means CUDA if there is one, else the CPU.
+        dtype: None means float32.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kind = dtype or torch.float32
+    module = build_network(network, num_classes).to(where, kind) if isinstance(network, Architecture) else network
+    images = torch.randn(batch_size, _image_channels(module), resolution, resolution, device=where).to(kind)
+    return _timed(module.eval(), (images,), repeats, batch_size)
+
+
+def _image_channels(module: nn.Module) -> int:
+    return next(layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d))
+
+
+def measure_latencies(
+    networks: Sequence[Architecture],
+    resolution: int,
+    *,
+    batch_size: int = 1,
+    num_classes: int = 1000,
+    repeats: int = PIECE_REPEATS,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> list[Latency]:
+    """Latencies to compare with each other: every repeat passes over all networks, so that a slow minute hits all alike.
+
+    Arguments as in `measure_latency`, for several networks.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    modules = [build_network(network, num_classes).to(where, dtype or torch.float32).eval() for network in networks]
+    images = torch.randn(batch_size, networks[0].in_channels, resolution, resolution, device=where).to(dtype or torch.float32)
+    with torch.inference_mode():
+        for module in modules:
+            module(images)
+        rounds = [[_seconds(module, (images,), 1) for module in modules] for _ in range(repeats)]
+    return [_summary([1e3 * seconds / batch_size for seconds in times], batch_size) for times in zip(*rounds, strict=True)]
+
+
+@torch.inference_mode()
+def _timed(run: Callable[..., Any], inputs: tuple[Tensor, ...], repeats: int, batch_size: int, shortest: float = SHORTEST) -> Latency:
+    once = [_seconds(run, inputs, 1) for _ in range(WARM_UPS)][-1]
+    count = max(1, math.ceil(shortest / max(once, 1e-7)))
+    return _summary([1e3 * _seconds(run, inputs, count) / batch_size for _ in range(repeats)], batch_size)
+
+
+def _seconds(run: Callable[..., Any], inputs: tuple[Tensor, ...], count: int) -> float:
+    """Time of one pass, averaged over `count` of them."""
+    device = inputs[0].device
+    clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    _wait_for(device)
+    start = clock()
+    for _ in range(count):
+        run(*inputs)
+    _wait_for(device)
+    return (clock() - start) / count
+
+
+def _summary(times: list[float], batch_size: int) -> Latency:
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    return Latency(median, low, (high - low) / 2, len(times), batch_size)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class LatencyPredictor:
+    """Predicts latency on one device from pieces measured there.
+
+    A piece is measured when it is first needed and written to the table before it is used, so that a search that
+    is started again predicts the same. `OMP_NUM_THREADS` and the device decide which table is read.
+
+    Attributes:
+        batch_size: images per pass.
+        device: where to measure; None means CUDA if there is one, else the CPU.
+        dtype: name of a torch dtype.
+        table: file of the measured pieces; None means one per device, batch and dtype in the cache folder.
+    """
+
+    batch_size: int = 1
+    device: str | None = None
+    dtype: str = "float32"
+    table: Path | None = None
+    _pieces: dict[Piece, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _blocks: dict[tuple[Block, int], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def predict(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
+        """Milliseconds per image."""
+        depthwise = any(block.kind == "inverted" for block in architecture.blocks)
+        return self._time(Piece(_FACTOR, 0, 0, 0, 0, int(depthwise), resolution)) * self.sum_of_pieces(architecture, resolution, num_classes)
+
+    def describe(self) -> dict[str, Any]:
+        """Device and settings, as plain data."""
+        where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{processor()}, {torch.get_num_threads()} threads"
+        return {"device": name, "batch_size": self.batch_size, "dtype": self.dtype, "torch": torch.__version__}
+
+    @property
+    def path(self) -> Path:
+        """The table."""
+        if self.table is not None:
+            return Path(self.table)
+        about = self.describe()
+        slug = "-".join("".join(c if c.isalnum() else " " for c in f"{about['device']} batch {self.batch_size} {self.dtype}").lower().split())
+        return cache_root() / "latency" / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.csv"
+
+    def measured(self) -> dict[Piece, float]:
+        """All pieces of the table, with their milliseconds per image."""
+        if not self._pieces:
+            self._pieces.update(_read(self.path))
+        return dict(self._pieces)
+
+    def sum_of_pieces(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
+        """Milliseconds per image of all pieces, each measured alone; `predict` multiplies it by the factor of the resolution."""
+        total, side = 0.0, resolution
+        for block in architecture.blocks:
+            total += self._block(block, side)
+            side = -(-side // block.stride)
+        return total + self._interpolated(Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side))
+
+    def _block(self, block: Block, side: int) -> float:
+        key = (block, side)
+        if key not in self._blocks:
+            if len(self._blocks) > 100_000:
+                self._blocks.clear()
+            self._blocks[key] = sum(self._interpolated(piece) for piece in _pieces_of(block, side))
+        return self._blocks[key]
+
+    def _interpolated(self, piece: Piece) -> float:
+        """The time of a piece, between the grid widths around its own."""
+        if piece.groups > 1 or piece.kind == "add":
+            return sum(share * self._time(_as_wide_as(piece, width, width)) for width, share in _grid(piece.in_channels))
+        if piece.kind == "head":
+            return sum(share * self._time(piece._replace(in_channels=width)) for width, share in _grid(piece.in_channels))
+        corners = ((a, b, p * q) for a, p in _grid(piece.in_channels) for b, q in _grid(piece.out_channels))
+        return sum(share * self._time(_as_wide_as(piece, width_in, width_out)) for width_in, width_out, share in corners)
+
+    def _time(self, piece: Piece) -> float:
+        if not self._pieces:
+            self._pieces.update(_read(self.path))
+        if piece not in self._pieces:
+            milliseconds = self._measure(piece)
+            _append(self.path, piece, milliseconds)
+            self._pieces[piece] = milliseconds
+        return self._pieces[piece]
+
+    def _measure(self, piece: Piece) -> float:
+        if piece.kind == _FACTOR:
+            return self._factor("mobilenet-like" if piece.groups else "resnet-like", piece.side)
+        where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = getattr(torch, self.dtype)
+        module = _module_of(piece).eval().to(where, dtype)
+        maps = torch.randn(self.batch_size, piece.in_channels, piece.side, piece.side, device=where).to(dtype)
+        inputs = (maps, maps.clone()) if piece.kind == "add" else (maps,)
+        with torch.inference_mode():
+            module(*inputs)
+            affordable = int(PIECE_SECONDS / _seconds(module, inputs, 1))
+        repeats = min(PIECE_REPEATS, max(SLOW_PIECE_REPEATS, affordable))
+        return _timed(module, inputs, repeats, self.batch_size, SHORTEST_PIECE).undisturbed
+
+    def _factor(self, space: str, resolution: int) -> float:
+        """Median over the calibration networks of measured time over the sum of their pieces."""
+        networks = calibration_networks(space, resolution)
+        measured = measure_latencies(networks, resolution, batch_size=self.batch_size, device=self.device, dtype=getattr(torch, self.dtype))
+        sums = [self.sum_of_pieces(network, resolution) for network in networks]
+        return statistics.median(latency.undisturbed / total for latency, total in zip(measured, sums, strict=True))
+
+
+def calibration_networks(space: str, resolution: int) -> list[Architecture]:
+    """The random networks of a space on which the factor of a resolution is fitted, from wide to narrow."""
+    rng = random.Random(CALIBRATION)
+    return [_narrow(SPACES[space].sample(rng, resolution), times) for times in range(2, 2 + CALIBRATION)]
+
+
+def _narrow(architecture: Architecture, times: int) -> Architecture:
+    blocks = architecture.blocks
+    for _ in range(times):
+        blocks = narrowed(blocks, SHRINK)
+    return Architecture(blocks)
+
+
+class _AddReLU(nn.Module):
+    def forward(self, path: Tensor, shortcut: Tensor) -> Tensor:
+        return torch.relu(path + shortcut)
+
+
+def _module_of(piece: Piece) -> nn.Module:
+    if piece.kind == "add":
+        return _AddReLU()
+    if piece.kind == "head":
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(piece.in_channels, piece.out_channels))
+    margin = (piece.kernel - 1) // 2
+    conv = nn.Conv2d(piece.in_channels, piece.out_channels, piece.kernel, piece.stride, margin, groups=piece.groups, bias=False)
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(piece.out_channels, eps=BN_EPS)]
+    return nn.Sequential(*layers, nn.ReLU()) if piece.kind == "conv" else nn.Sequential(*layers)
+
+
+def _pieces_of(block: Block, side: int) -> Iterator[Piece]:
+    for unit in block.units():
+        yield from _unit_pieces(unit, side)
+        for conv in unit.convs:
+            side = -(-side // conv.stride)
+
+
+def _unit_pieces(unit: Unit, side: int) -> Iterator[Piece]:
+    side_in = side
+    for position, conv in enumerate(unit.convs):
+        last = unit.residual and position == len(unit.convs) - 1
+        yield Piece("plain" if last else "conv", conv.kernel, conv.in_channels, conv.out_channels, conv.stride, conv.groups, side)
+        side = -(-side // conv.stride)
+    if unit.projection:
+        yield Piece("plain", 1, unit.projection.in_channels, unit.projection.out_channels, unit.projection.stride, 1, side_in)
+    if unit.residual:
+        yield Piece("add", 1, unit.convs[-1].out_channels, unit.convs[-1].out_channels, 1, 1, side)
+
+
+def _as_wide_as(piece: Piece, width_in: int, width_out: int) -> Piece:
+    return piece._replace(in_channels=width_in, out_channels=width_out, groups=width_in if piece.groups > 1 else 1)
+
+
+@functools.lru_cache(maxsize=8192)
+def _grid(width: int) -> tuple[tuple[int, float], ...]:
+    """The grid widths around a width with their shares: 8, 16, 32, ...; narrower ones stand for themselves."""
+    if width <= SMALLEST_GRID_WIDTH:
+        return ((width, 1.0),)
+    below = 1 << (width.bit_length() - 1)
+    share = width / below - 1
+    return ((below, 1.0),) if share == 0 else ((below, 1 - share), (2 * below, share))
+
+
+def _read(path: Path) -> dict[Piece, float]:
+    """The pieces of a table; a last line that was cut short is not one."""
+    if not path.exists():
+        return {}
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    rows = csv.reader(io.StringIO(whole))
+    if next(rows, None) != _HEADER:
+        raise ValueError(f"{path}: needed a table of measured pieces with the columns {', '.join(_HEADER)}, got another file; name another table")
+    pieces: dict[Piece, float] = {}
+    for kind, *numbers, milliseconds in rows:
+        kernel, width_in, width_out, stride, groups, side = map(int, numbers)
+        pieces.setdefault(Piece(kind, kernel, width_in, width_out, stride, groups, side), float(milliseconds))
+    return pieces
+
+
+_HEADER = [*Piece._fields, "milliseconds"]
+
+
+def _append(path: Path, piece: Piece, milliseconds: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        file.seek(0)
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+        header = "" if b"\n" in content else ",".join(_HEADER) + "\n"
+        file.write(f"{header}{','.join(map(str, piece))},{milliseconds!r}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())

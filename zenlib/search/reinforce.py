@@ -1,0 +1,141 @@
+"""A policy-gradient controller (REINFORCE), the generator of the first architecture searches, to compare with.
+
+Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second block) has its
+own categorical distribution. After each round their logits follow the gradient of the expected score:
+
+    logits += rate * mean over the round of advantage * (chosen - probabilities)
+
+where the advantage is the score minus a running mean, in running standard deviations.
+
+Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019 (NAS-Bench-101).
+Networks too wide for the budget are narrowed as in random sampling, and what is scored counts for the decisions that were
+drawn; networks too deep are drawn again.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from zenlib.architecture import Block
+from zenlib.search.budget import Gate
+from zenlib.search.history import Candidate, History, Outcome
+from zenlib.search.sampling import PATIENCE, narrowed_within, out_of_proposals, restore_rng
+from zenlib.spaces.mutation import Blocks
+from zenlib.spaces.space import LAYERS, SMALL_IMAGE, Space
+
+RATE = 1.0
+"""Step of the logits for one unit of mean advantage."""
+MEMORY = 0.9
+"""Weight of the past in the running mean and variance of the score, per round."""
+WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+HEAD_WIDTHS = (128, 256, 512, 1024, 2048)
+
+
+class Reinforce:
+    """Independent categorical decisions, trained by REINFORCE.
+
+    Args:
+        space: where the networks live.
+        gate: what may be scored.
+        rng: the source of randomness.
+    """
+
+    def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
+        self.space = space
+        self.gate = gate
+        self.rng = rng
+        self.stages = 3 if gate.resolution < SMALL_IMAGE else 4
+        self.logits = {name: np.zeros(size) for name, size in self._decisions().items()}
+        self.mean, self.variance = 0.0, 0.0
+        self._asked: list[dict[str, int]] = []
+
+    def ask(self, count: int) -> list[Candidate]:
+        """Draws candidates from the policy."""
+        cumulative = {name: np.cumsum(_softmax(logits)).tolist() for name, logits in self.logits.items()}
+        self._asked = []
+        candidates = []
+        for _ in range(count):
+            choices, blocks = self._admitted(cumulative)
+            self._asked.append(choices)
+            candidates.append(Candidate(blocks))
+        return candidates
+
+    def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
+        """Moves the policy towards what scored better than before; failures teach nothing."""
+        scored = [(choices, outcome.score) for choices, outcome in zip(self._asked, outcomes, strict=True) if not outcome.reason]
+        if scored:
+            self._learn([choices for choices, _ in scored], np.array([score for _, score in scored]))
+        return ["failed" if outcome.reason else "kept" for outcome in outcomes]
+
+    def state(self) -> dict[str, Any]:
+        """Generator and policy, as JSON data."""
+        return {
+            "rng": self.rng.getstate(),
+            "logits": {name: logits.tolist() for name, logits in self.logits.items()},
+            "mean": self.mean,
+            "variance": self.variance,
+        }
+
+    def restore(self, state: dict[str, Any], history: History) -> None:
+        """Goes on from a stored state."""
+        restore_rng(self.rng, state["rng"])
+        self.logits = {name: np.array(logits) for name, logits in state["logits"].items()}
+        self.mean, self.variance = state["mean"], state["variance"]
+
+    def _decisions(self) -> dict[str, int]:
+        """Number of choices of each decision."""
+        decisions = {"stem": len(WIDTHS), "head": len(HEAD_WIDTHS)}
+        layers = LAYERS[1] - LAYERS[0] + 1
+        for stage in range(self.stages):
+            decisions[f"{stage} second"] = 2
+            for slot in range(2):
+                sizes = {"type": len(self.space.types), "width": len(WIDTHS), "inner": len(WIDTHS), "layers": layers}
+                decisions |= {f"{stage} {slot} {name}": size for name, size in sizes.items()}
+        return decisions
+
+    def _admitted(self, cumulative: dict[str, list[float]]) -> tuple[dict[str, int], Blocks]:
+        before = self.gate.rejected.copy()
+        for _ in range(PATIENCE):
+            choices = {name: self._draw(shares) for name, shares in cumulative.items()}
+            blocks = narrowed_within(self._blocks(choices), self.gate)
+            if self.gate.admits(blocks):
+                return choices, blocks
+        raise out_of_proposals("draws of the policy", self.gate, before)
+
+    def _draw(self, cumulative: list[float]) -> int:
+        point = self.rng.random()
+        return next((index for index, share in enumerate(cumulative) if point < share), len(cumulative) - 1)
+
+    def _blocks(self, choices: dict[str, int]) -> Blocks:
+        blocks = [Block("conv", 3, 3, WIDTHS[choices["stem"]], 1 if self.stages == 3 else 2)]
+        for stage in range(self.stages):
+            for slot in range(1 + choices[f"{stage} second"]):
+                kind, kernel, expansion = self.space.types[choices[f"{stage} {slot} type"]]
+                width, inner = (WIDTHS[choices[f"{stage} {slot} {name}"]] for name in ("width", "inner"))
+                layers = LAYERS[0] + choices[f"{stage} {slot} layers"]
+                blocks.append(Block(kind, kernel, blocks[-1].out_channels, width, 2 - slot, layers, inner, expansion))
+        return (*blocks, Block("conv", 1, blocks[-1].out_channels, HEAD_WIDTHS[choices["head"]]))
+
+    def _learn(self, drawn: list[dict[str, int]], scores: np.ndarray) -> None:
+        memory = MEMORY if self.variance else 0.0
+        self.mean = memory * self.mean + (1 - memory) * float(scores.mean())
+        self.variance = memory * self.variance + (1 - memory) * float(((scores - self.mean) ** 2).mean())
+        advantage = (scores - self.mean) / np.sqrt(self.variance or 1.0)
+        for name, logits in self.logits.items():
+            chosen = np.eye(len(logits))[[choices[name] for choices in drawn]]
+            effect = (advantage * _had_effect(name, drawn))[:, None]
+            self.logits[name] = logits + RATE * (effect * (chosen - _softmax(logits))).mean(axis=0)
+
+
+def _had_effect(decision: str, drawn: list[dict[str, int]]) -> np.ndarray:
+    """1 where a decision shaped the network, 0 where it was about a second block that the network does not have."""
+    stage, *slot = decision.split()
+    return np.array([choices[f"{stage} second"] if slot[:1] == ["1"] else 1 for choices in drawn])
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()

@@ -1,0 +1,95 @@
+"""Uniform random sampling: the first network of an evolution, and a generator to compare with."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from zenlib.search.budget import Gate
+from zenlib.search.history import Candidate, History, Outcome
+from zenlib.spaces.mutation import Blocks
+from zenlib.spaces.space import Space, narrowed
+
+SHRINK = 0.75
+"""Factor by which a network that is too large is narrowed, as in the paper's random baseline."""
+PATIENCE = 100_000
+"""Proposals in a row that may be turned away before a search gives up."""
+
+
+class RandomSampling:
+    """Every candidate is a fresh draw of the space, narrowed until it keeps the limits that width can meet.
+
+    Args:
+        space: where to draw.
+        gate: what may be scored.
+        rng: the source of randomness.
+    """
+
+    def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
+        self.space = space
+        self.gate = gate
+        self.rng = rng
+
+    def ask(self, count: int) -> list[Candidate]:
+        """The next candidates."""
+        return [Candidate(sample_within(self.space, self.gate, self.rng)) for _ in range(count)]
+
+    def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
+        """The fate of each candidate: without a population, whatever has a score is kept."""
+        return ["failed" if outcome.reason else "kept" for outcome in outcomes]
+
+    def state(self) -> dict[str, Any]:
+        """What the history does not hold, as JSON data."""
+        return {"rng": self.rng.getstate()}
+
+    def restore(self, state: dict[str, Any], history: History) -> None:
+        """Goes on from a stored state."""
+        restore_rng(self.rng, state["rng"])
+
+
+def sample_within(space: Space, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
+    """A new random network that keeps the budget.
+
+    Args:
+        space: where to draw.
+        gate: what may be scored.
+        rng: the source of randomness.
+        shallow: give every block a single layer.
+
+    Raises:
+        ValueError: none was found; the message names the limit that stood in the way.
+    """
+    rejected = gate.rejected.copy()
+    for _ in range(PATIENCE):
+        drawn = space.sample(rng, gate.resolution).blocks
+        blocks = narrowed_within(tuple(replace(block, layers=1) for block in drawn) if shallow else drawn, gate)
+        if gate.admits(blocks):
+            return blocks
+    raise out_of_proposals(f"draws of {space.name}", gate, rejected)
+
+
+def narrowed_within(blocks: Blocks, gate: Gate) -> Blocks:
+    """The blocks with all widths times 0.75 until no limit but the depth is exceeded, or until they cannot be narrower."""
+    while gate.over(blocks) not in (None, "depth"):
+        narrower = narrowed(blocks, SHRINK)
+        if narrower == blocks:
+            return blocks
+        blocks = narrower
+    return blocks
+
+
+def out_of_proposals(what: str, gate: Gate, before: dict[str, int]) -> ValueError:
+    """The error of a search whose last `PATIENCE` proposals were all turned away."""
+    reasons = {name: count - before.get(name, 0) for name, count in gate.rejected.items() if count > before.get(name, 0)}
+    told = ", ".join(f"{count:,} for {name}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))
+    return ValueError(
+        f"budget: needed one that new networks can meet, got {gate.budget}; of {PATIENCE:,} {what} at {gate.resolution} pixels all were turned away "
+        f"({told}); allow more, or ask for fewer evaluations"
+    )
+
+
+def restore_rng(rng: random.Random, state: list[Any]) -> None:
+    """Set a generator to a state that came back from JSON."""
+    version, internal, gauss = state
+    rng.setstate((version, tuple(internal), gauss))
