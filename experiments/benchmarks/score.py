@@ -138,8 +138,7 @@ def memory(field: str) -> int:
 
 def race(case: str, contenders: list[str], rounds: int, threads: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as cache:  # so that a first call really compiles
-        # Threads that wait sleep: on a busy machine spinning threads would measure the spinning.
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, __file__, "--threads", str(threads), "--case", case, "--work"]
         workers, first_calls, answers = {}, {}, {name: [] for name in contenders}
         for name in contenders:
