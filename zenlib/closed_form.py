@@ -83,14 +83,14 @@ class Layer(NamedTuple):
         pooling: what happens to the map before it, or None.
     """
 
-    fan: int
+    fan: float
     per_channel: float
     alone: float
     overlap_kept: float
     change_kept: float
     own: float
-    wider: int
-    reduction: int
+    wider: float
+    reduction: float
     per_position: float
     borders: list[tuple | None]
     table: BorderTable
@@ -189,8 +189,8 @@ def closed_form_terms(
 def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, batch_size: int, terms: list[LayerTerms] | None) -> float:
     """One pass over the layers.
 
-    This is the inner loop of a search, hence one long function of plain floats: variances are multiplied and their
-    logarithm is taken once in many layers.
+    This is the inner loop of a search, hence one long function of plain floats (an integer in a sum of floats costs twice the
+    time): variances are multiplied and their logarithm is taken once in many layers.
     """
     length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
     delta = alpha * alpha / (length * (length + 1)) if alpha > 0 else 0.5 * INFINITESIMAL
@@ -235,10 +235,10 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
         spread += rise
         if wider:
             spread = store / (store / spread + wider)
-        if reduction > 1:
+        if reduction > 1.0:
             store = max(store / reduction, spread)
         local = spread - store * per_position
-        y = own + own * local if local > 0 else own
+        y = own + own * local if local > 0.0 else own
         # How alike channels are, and how alike positions are.
         overlap = alone + kept * overlap
         change_overlap = alone + change_kept * change_overlap
@@ -246,22 +246,22 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
         pattern = strength / reference
         between = overlap + strength * strength
         # BatchNorm divides each channel by its own variance: the mean of a ratio, not the ratio of means.
-        delta = passed / per_tap * (1 + perturbed * (1 - delta)) * (1 + 2 * (between - change_overlap))
-        if delta > 1:
+        delta = passed / per_tap * (1.0 + perturbed * (1.0 - delta)) * (1.0 + 2.0 * (between - change_overlap))
+        if delta > 1.0:
             delta = 1.0
-        x = y / (1 + 2 * between)
+        x = y / (1.0 + 2.0 * between)
         # How q fluctuates between images.
-        image = (image + rise * seed) * (1 + gain / (1 + IMAGE_BRAKE * image)) * (1 - OVERLAP_BRAKE * between * between)
+        image = (image + rise * seed) * (1.0 + gain / (1.0 + IMAGE_BRAKE * image)) * (1.0 - OVERLAP_BRAKE * between * between)
         if image > top:
             image = top
-        excess = 2 * x - 1
+        excess = 2.0 * x - 1.0
         ratio = (excess if excess > 0.2 else 0.2) ** -0.125
         if image > 0.01:
             position = image * scale
             index = int(position)
             ratio *= ratios[index] + (position - index) * slopes[index]
         else:
-            ratio *= 1 - 0.25 * image
+            ratio *= 1.0 - 0.25 * image
         logs -= between * per_output
         product *= variance
         if product > 1e200:
@@ -465,7 +465,7 @@ def _inputs(in_channels: int, groups: int, kernel: int) -> tuple:
     fan, area = in_channels // groups, kernel**2
     rest = (1 - 1 / fan) / area
     own = 1 + (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area
-    return fan, 1 / in_channels, 1 / (fan * area), rest * OVERLAP_KEPT, rest * CHANGE_KEPT, own
+    return float(fan), 1 / in_channels, 1 / (fan * area), rest * OVERLAP_KEPT, rest * CHANGE_KEPT, own
 
 
 @lru_cache(maxsize=2**12)
@@ -478,7 +478,7 @@ def _outputs(out_channels: int) -> tuple:
 def _place(side: int, window: Window, out_side: int) -> tuple:
     """The fields of a `Layer` from `wider` to `table`."""
     table = border_table(side, window, out_side)
-    return window.kernel**2 - 1, window.stride**2, 1 / out_side**2, table.entries, table
+    return window.kernel**2 - 1.0, float(window.stride**2), 1 / out_side**2, table.entries, table
 
 
 @cache
