@@ -107,6 +107,17 @@ def test_interpolation_is_exact_for_times_that_are_bilinear_in_the_widths(tmp_pa
         assert predictor._interpolated(Piece("conv", 3, width_in, width_out, 1, 1, 8)) == pytest.approx(seconds(width_in, width_out))
 
 
+def test_a_network_far_above_a_limit_is_told_without_measuring_it(predictor):
+    small = Architecture.from_string(SMALL)
+    predicted = predictor.predict(small, 32)
+    assert not predictor.exceeds(1.001 * predicted, small, 32)
+    assert predictor.exceeds(0.999 * predicted, small, 32)
+    known = predictor.measured().keys()
+    huge = Architecture.from_string("SuperConvK3BNRELU(3,4096,1,1)SuperResK7K7(4096,4096,1,4096,4)SuperConvK1BNRELU(4096,8,1,1)")
+    assert predictor.exceeds(predicted, huge, 32)
+    assert predictor.measured().keys() == known
+
+
 @pytest.mark.parametrize("width", [3, 8, 16, 24, 40, 1000])
 def test_grid_shares_add_up_to_the_width(width):
     assert sum(at * share for at, share in _grid(width)) == pytest.approx(width)

@@ -112,12 +112,16 @@ class Gate:
         return None
 
     def _too_slow(self, blocks: Blocks) -> bool:
-        return self.budget.latency_ms is not None and self._latency(blocks) > self.budget.latency_ms
+        limit = self.budget.latency_ms
+        return limit is not None and self._predictor().exceeds(limit, Architecture(blocks), self.resolution, self.num_classes)
 
     def _latency(self, blocks: Blocks) -> float:
+        return self._predictor().predict(Architecture(blocks), self.resolution, self.num_classes)
+
+    def _predictor(self) -> LatencyPredictor:
         if self.budget.latency is None:
             raise ValueError("budget: latency_ms needed a predictor in `latency`, got None")
-        return self.budget.latency.predict(Architecture(blocks), self.resolution, self.num_classes)
+        return self.budget.latency
 
 
 def text_of(blocks: Blocks) -> str:

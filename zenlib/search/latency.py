@@ -47,6 +47,8 @@ SHORTEST_PIECE = 1e-4
 CALIBRATION = 8
 """Random networks, of widths that shrink from one to the next, on which the factor of a table is fitted."""
 SMALLEST_GRID_WIDTH = 8
+HEADROOM = 2.0
+"""How many times faster than the fastest measured piece a device may be at most, for a network to be called too slow without measuring it."""
 _FACTOR = "factor"
 
 
@@ -195,11 +197,26 @@ class LatencyPredictor:
     table: Path | None = None
     _pieces: dict[Piece, float] = field(default_factory=dict, init=False, repr=False, compare=False)
     _blocks: dict[tuple[Block, int], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rates: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def predict(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
         """Milliseconds per image."""
-        depthwise = any(block.kind == "inverted" for block in architecture.blocks)
-        return self._time(Piece(_FACTOR, 0, 0, 0, 0, int(depthwise), resolution)) * self.sum_of_pieces(architecture, resolution, num_classes)
+        return self._factor_of(architecture, resolution) * self.sum_of_pieces(architecture, resolution, num_classes)
+
+    def exceeds(self, limit: float, architecture: Architecture, resolution: int, num_classes: int = 1000) -> bool:
+        """Whether the predicted latency is above a limit in milliseconds per image.
+
+        The answer is that of `predict`, but a network whose multiply-adds alone are too many is not measured: a device is taken
+        to do at most `HEADROOM` times as many a second as in the fastest piece of the table.
+        """
+        factor, rate = self._factor_of(architecture, resolution), HEADROOM * self._fastest()
+        total, side = 0.0, resolution
+        for block in architecture.blocks:
+            _, before, after = block.cost
+            side_out = -(-side // block.stride)
+            total += self._blocks.get((block, side), (before * side**2 + after * side_out**2) / rate)
+            side = side_out
+        return factor * total > limit or self.predict(architecture, resolution, num_classes) > limit
 
     def describe(self) -> dict[str, Any]:
         """Device and settings, as plain data."""
@@ -229,6 +246,17 @@ class LatencyPredictor:
             total += self._block(block, side)
             side = -(-side // block.stride)
         return total + self._interpolated(Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side))
+
+    def _factor_of(self, architecture: Architecture, resolution: int) -> float:
+        depthwise = any(block.kind == "inverted" for block in architecture.blocks)
+        return self._time(Piece(_FACTOR, 0, 0, 0, 0, int(depthwise), resolution))
+
+    def _fastest(self) -> float:
+        """Multiply-adds in a millisecond of the fastest piece of the table."""
+        if len(self._pieces) > len(self._rates):
+            for piece, milliseconds in list(self._pieces.items())[len(self._rates) :]:
+                self._rates.append(max(_multiply_adds(piece) / milliseconds, self._rates[-1] if self._rates else 0.0))
+        return self._rates[-1]
 
     def _block(self, block: Block, side: int) -> float:
         key = (block, side)
@@ -324,6 +352,13 @@ def _unit_pieces(unit: Unit, side: int) -> Iterator[Piece]:
         yield Piece("plain", 1, unit.projection.in_channels, unit.projection.out_channels, unit.projection.stride, 1, side_in)
     if unit.residual:
         yield Piece("add", 1, unit.convs[-1].out_channels, unit.convs[-1].out_channels, 1, 1, side)
+
+
+def _multiply_adds(piece: Piece) -> float:
+    if piece.kind in (_FACTOR, "add"):
+        return 0.0
+    positions = 1 if piece.kind == "head" else (-(-piece.side // piece.stride)) ** 2
+    return piece.kernel**2 * piece.in_channels // piece.groups * piece.out_channels * positions
 
 
 def _as_wide_as(piece: Piece, width_in: int, width_out: int) -> Piece:
