@@ -89,7 +89,7 @@ def run(
     *,
     tasks: Sequence[str] = tuple(TASKS),
     latency_nets: Sequence[str] = ("zennet-0.1ms", "zennet-0.2ms", "zennet-0.3ms"),
-    latency_evaluations: int = 5000,
+    latency_evaluations: int = 20_000,
     evaluations: int = 20_000,
     main_evaluations: int = 96_000,
     population: int = 256,
