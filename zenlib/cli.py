@@ -102,7 +102,7 @@ def search(
     depth: Annotated[int | None, typer.Option(help="At most this many layers.", show_default=False)] = None,
     latency_ms: Annotated[float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)] = None,
     latency_batch: Annotated[int, typer.Option(help="Batch of the predicted latency.")] = 1,
-    score: Annotated[str, typer.Option(help="closed-form or zen (Monte Carlo).")] = "closed-form",
+    score: Annotated[str, typer.Option(help="closed-form, zen (Monte Carlo), or another name in zenlib.PROXIES.")] = "closed-form",
     strategy: Annotated[str, typer.Option(help="evolution, random or reinforce.")] = "evolution",
     mutation: Annotated[str, typer.Option(help="paper or released.")] = "paper",
     population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
