@@ -72,6 +72,11 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
+def scores_path(study: str) -> Path:
+    """The parquet file with one row per network of a benchmark and one column per score."""
+    return results_root() / study / "scores.parquet"
+
+
 def data_file(name: str, remedy: str) -> Path:
     """A published table in the data folder.
 
