@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from zenlib.benchmarks import nasbench201
@@ -41,7 +41,11 @@ def fill_zen(seed: int, progress: bool = True) -> None:
     """Every definition for all cells, as they are and in vanilla form, with one draw of weights and images."""
     cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
     for columns, compute in (as_built(seed), vanilla(seed)):
-        SCORES.fill(columns, lambda index, of=compute: of(cells[index]), progress=progress)
+        SCORES.fill(columns, _by_index(cells, compute), progress=progress)
+
+
+def _by_index(cells: Sequence[Cell], compute: Callable[[Cell], Values]) -> Callable[[int], Values]:
+    return lambda index: compute(cells[index])
 
 
 def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
