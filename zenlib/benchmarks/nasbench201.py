@@ -8,6 +8,8 @@ from __future__ import annotations
 import pandas as pd
 
 from zenlib.benchmarks.tables import read_table
+from zenlib.errors import BenchmarkMissing
+from zenlib.results import data_file
 
 FILE = "nasbench201.csv"
 ACCURACIES = {"cifar10": "cifar10_test", "cifar100": "cifar100_test", "imagenet16": "imagenet16_test"}
@@ -28,3 +30,12 @@ def table() -> pd.DataFrame:
     columns = {"index": "official index", "arch": "text of the cell"} | dict.fromkeys(ACCURACIES.values(), "percent")
     rows = read_table(FILE, columns, "the NATS-Bench topology release, by its package nats_bench (get_more_info, hp='200', is_random=False)")
     return rows.rename(columns={column: name for name, column in ACCURACIES.items()}).sort_values("index", ignore_index=True)
+
+
+def is_there() -> bool:
+    """Whether the user has brought the file."""
+    try:
+        data_file(FILE, "")
+    except BenchmarkMissing:
+        return False
+    return True

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
+
 from zenlib.benchmarks import nasbench201
 from zenlib.cell_zen import CellScorer, cell_vcnn
+from zenlib.proxies import PROXIES
 from zenlib.score_columns import ScoreColumns, Values
-from zenlib.spaces.nasbench201 import Cell
+from zenlib.spaces.nasbench201 import Cell, build
 from zenlib.zen import BnVariance, Norm, zen_terms
 
 STUDY = "nasbench201"
@@ -27,25 +30,39 @@ _NAMES = {
     "frobenius_minibatch": "Frobenius norm, mini-batch variance (Algorithm 1)",
     "l1_running": "L1 norm, running variance (released code)",
 }
+MEASURED = tuple(
+    name for name in PROXIES if name not in ("params", "flops", "random", "az-complexity", "phi") and not name.startswith(("zen", "closed"))
+)
+"""Proxies that are measured on a sample of cells, as modules; the counts come with the benchmark."""
+
 SCORES = ScoreColumns(
     study=STUDY,
     rows=nasbench201.CELLS,
     units={f"zen_{column}": f"nat: Zen-Score of the network as the benchmark builds it, {name}" for column, name in _NAMES.items()}
     | {"log_delta_l1": "nat: log of the L1 difference of the two outputs, the first term of zen_l1_minibatch"}
-    | {f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}" for column, name in _NAMES.items()},
+    | {f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}" for column, name in _NAMES.items()}
+    | {name.replace("-", "_"): f"1: proxy {name} of the module, {BATCH_SIZE} images of {RESOLUTION} pixels" for name in MEASURED},
 )
 """One row per cell, by official index; every column ends in _s and its seed."""
 
 
-def fill_zen(seed: int, progress: bool = True) -> None:
-    """Every definition for all cells, as they are and in vanilla form, with one draw of weights and images."""
-    cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
+def sample(count: int) -> list[int]:
+    """Official indices of a random sample of cells, without replacement; a smaller sample is the beginning of a larger one."""
+    return np.random.default_rng(0).permutation(nasbench201.CELLS)[:count].tolist()
+
+
+def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
+    """Every definition for cells by index (None: all), as they are and in vanilla form, with one draw of weights and images."""
+    cells = _cells()
     for columns, compute in (as_built(seed), vanilla(seed)):
-        SCORES.fill(columns, _by_index(cells, compute), progress=progress)
+        SCORES.fill(columns, _by_index(cells, compute), indices, progress)
 
 
-def _by_index(cells: Sequence[Cell], compute: Callable[[Cell], Values]) -> Callable[[int], Values]:
-    return lambda index: compute(cells[index])
+def fill_proxies(names: Sequence[str], seed: int, indices: Sequence[int], progress: bool = True) -> None:
+    """Proxies of `MEASURED` for cells by index, each measured on the benchmark's module."""
+    cells = _cells()
+    for name in names:
+        SCORES.fill((f"{name.replace('-', '_')}_s{seed}",), _by_index(cells, _proxy(name, seed)), indices, progress)
 
 
 def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
@@ -69,3 +86,16 @@ def vanilla(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
         return {f"vanilla_{column}_s{seed}": float(terms.score(*definition)[0]) for column, definition in DEFINITIONS.items()}
 
     return tuple(f"vanilla_{column}_s{seed}" for column in DEFINITIONS), lambda cell: of_vanilla(cell.without_skips())
+
+
+def _proxy(name: str, seed: int) -> Callable[[Cell], Values]:
+    column = f"{name.replace('-', '_')}_s{seed}"
+    return lambda cell: {column: PROXIES[name](build(cell), RESOLUTION, batch_size=BATCH_SIZE, seed=seed, device="cpu")}
+
+
+def _cells() -> list[Cell]:
+    return [Cell.from_string(text) for text in nasbench201.table()["arch"]]
+
+
+def _by_index(cells: Sequence[Cell], compute: Callable[[Cell], Values]) -> Callable[[int], Values]:
+    return lambda index: compute(cells[index])

@@ -1,0 +1,297 @@
+"""The Zen-Score on all 15,625 cells of NAS-Bench-201: every definition, every population, with intervals.
+
+The accuracies are the user's to bring; what is stored are scores of our own and aggregates. Without the benchmark's file the
+chapter shows the stored aggregates.
+
+A score that is undefined (a cell without a path) ranks below all others, as in the published comparisons. Intervals treat an
+isomorphism class as one unit: its cells train to nearly the same accuracy, so they are not independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zenlib.benchmarks import nasbench201
+from zenlib.cell_zen import CellScorer
+from zenlib.errors import ScoreUndefined
+from zenlib.influence import coefficients, correlate_many
+from zenlib.spaces.nasbench201 import Cell
+from zenlib.studies.nasbench201_scores import BATCH_SIZE, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_zen, sample
+from zenlib.studies.table import Table
+
+DATASETS = tuple(nasbench201.ACCURACIES)
+ZEN = tuple(f"{form}_{column}" for form in ("zen", "vanilla") for column in DEFINITIONS)
+"""Zen columns: "zen" as the cell is, "vanilla" after cutting skips."""
+COUNTS = ("params", "flops", "convs", "live_convs", "wired")
+"""What costs nothing; `wired` is six minus the number of `none` edges."""
+PREDICTORS = (*ZEN, "log_delta_l1", *COUNTS)
+EDGE_COUNTS = ("convs", "none", "skip", "pool")
+FEWEST = 20
+"""Smaller populations are not correlated."""
+TOP_SHARE = 0.1
+WITHOUT_SCORE = -1e30
+"""What an undefined score counts as: below all others, all such cells tied."""
+
+
+@cache
+def cells() -> pd.DataFrame:
+    """One row per cell, by official index: accuracies, scores computed so far, counts, class and function.
+
+    Raises:
+        BenchmarkMissing: the benchmark's file is not there.
+    """
+    rows = nasbench201.table()
+    found = [Cell.from_string(text) for text in rows["arch"]]
+    described = pd.DataFrame(
+        {
+            "cell": found,
+            "connected": [cell.is_connected for cell in found],
+            "class": pd.factorize(np.array([cell.isomorphism_class for cell in found]))[0],
+            "function": pd.factorize(np.array(["+".join(cell.function) for cell in found]))[0],
+            "convs": [cell.convs for cell in found],
+            "live_convs": [sum(live and op.startswith("nor_conv") for op, live in zip(cell.ops, cell.live, strict=True)) for cell in found],
+            "none": [cell.count("none") for cell in found],
+            "skip": [cell.count("skip_connect") for cell in found],
+            "pool": [cell.count("avg_pool_3x3") for cell in found],
+        }
+    )
+    costs = pd.DataFrame({"params": rows["params_M"], "flops": rows["flops_M"]})
+    wired = (6 - described["none"]).rename("wired")
+    return pd.concat([rows[["index", *DATASETS]], described, wired, costs, SCORES.read().drop(columns="index")], axis=1)
+
+
+def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
+    """Which cells belong to a population, given the cells and the data set."""
+    fixed: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {
+        "all": lambda rows, _: pd.Series(True, rows.index),
+        "valid": lambda rows, _: rows["connected"],
+        "one per class": lambda rows, _: rows["connected"] & ~rows["class"].duplicated(),
+        "one per function": lambda rows, _: rows["connected"] & ~rows["function"].duplicated(),
+        "no none": lambda rows, _: rows["none"] == 0,
+        "no skip, no pool": lambda rows, _: rows["connected"] & (rows["skip"] + rows["pool"] == 0),
+        "vanilla path": lambda rows, _: pd.Series([cell.without_skips().is_connected for cell in rows["cell"]], rows.index),
+        "top 10 %": lambda rows, dataset: rows[dataset] >= rows[dataset].quantile(1 - TOP_SHARE),
+    }
+
+    def counted(kind: str, number: int) -> Callable[[pd.DataFrame, str], pd.Series]:
+        return lambda rows, _: rows["connected"] & (rows[kind] == number)
+
+    return fixed | {f"{kind} = {number}": counted(kind, number) for kind in EDGE_COUNTS for number in range(7)}
+
+
+POPULATIONS = populations()
+MAIN = ("all", "valid", "one per class", "one per function", "no none", "no skip, no pool", "vanilla path", "top 10 %")
+
+
+def correlation_row(*, dataset: str, population: str, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
+    """Both coefficients of one score with accuracy in one population, with intervals over isomorphism classes."""
+    rows = cells().iloc[sorted(sample(cells_scored))]
+    members = rows[POPULATIONS[population](rows, dataset)]
+    scores, accuracies = column(members, score, seed), members[dataset].to_numpy(float)
+    if len(members) < FEWEST or len(np.unique(scores)) < 2 or len(np.unique(accuracies)) < 2:
+        raise ScoreUndefined(f"{len(members)} cells, or all of one score")
+    found = correlate_many(scores, accuracies, families=members["class"].tolist())
+    return {
+        "n": found.n,
+        "kendall": found.kendall,
+        "kendall_low": found.kendall_interval[0],
+        "kendall_high": found.kendall_interval[1],
+        "spearman": found.spearman,
+        "spearman_low": found.spearman_interval[0],
+        "spearman_high": found.spearman_interval[1],
+    }
+
+
+def column(rows: pd.DataFrame, score: str, seed: int) -> np.ndarray:
+    """The values of a predictor, those that are undefined below all others."""
+    name = score if score in COUNTS else f"{score}_s{seed}"
+    return np.nan_to_num(rows[name].to_numpy(float), nan=WITHOUT_SCORE)
+
+
+CORRELATIONS = Table(
+    study=STUDY,
+    name="correlations",
+    key=("dataset", "population", "score", "seed", "cells_scored"),
+    compute=correlation_row,
+    units={
+        "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
+        "population": "name: which cells",
+        "score": "name: column of scores.parquet without its seed, or a count",
+        "seed": "1: seed of the draw of weights and images",
+        "cells_scored": "count: random sample of cells from which the population is taken; 15,625 are all",
+        "n": "count: cells of the population",
+    }
+    | {
+        f"{coefficient}{end}": f"1: {text}"
+        for coefficient in ("kendall", "spearman")
+        for end, text in (("", coefficient), ("_low", "lower end of its 95 % interval"), ("_high", "upper end of its 95 % interval"))
+    },
+    agreement={"n": 0.0, "kendall": 1e-6, "spearman": 1e-6},
+)
+
+
+def structure_row(*, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
+    """What a score sees in a connected cell: its rank correlation with each count of edges, and how isomorphic cells differ."""
+    rows = cells().iloc[sorted(sample(cells_scored))]
+    rows = rows[rows["connected"] & np.isfinite(rows[f"{score}_s{seed}"])]
+    values = rows[f"{score}_s{seed}"]
+    design = np.column_stack([np.ones(len(rows)), *(rows[kind] for kind in EDGE_COUNTS[:3])])
+    fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    shared = rows["class"].duplicated(keep=False)
+    within = values[shared].groupby(rows["class"][shared]).std()
+    told = {f"spearman_{kind}": coefficients(values, rows[kind])[1].value for kind in EDGE_COUNTS}
+    return told | {
+        "n": len(rows),
+        "spread": float(values.std()),
+        "explained": float(1 - (values - fitted).var() / values.var()),
+        "shared_classes": int(shared.groupby(rows["class"]).any().sum()),
+        "within_class": float(np.sqrt((within**2).mean())),
+    }
+
+
+STRUCTURE = Table(
+    study=STUDY,
+    name="structure",
+    key=("score", "seed", "cells_scored"),
+    compute=structure_row,
+    units={
+        "score": "name: column of scores.parquet without its seed",
+        "seed": "1: seed of the draw of weights and images",
+        "cells_scored": "count: random sample of cells; 15,625 are all",
+    }
+    | {f"spearman_{kind}": f"1: Spearman's rho with the number of {kind} edges, connected cells" for kind in EDGE_COUNTS}
+    | {
+        "n": "count: connected cells with a score",
+        "spread": "nat: standard deviation between cells",
+        "explained": "1: share of the variance that a linear fit on the numbers of edges explains",
+        "shared_classes": "count: isomorphism classes with two cells or more",
+        "within_class": "nat: standard deviation between cells of one class, root mean square over these classes",
+    },
+    agreement={"n": 0.0, "spread": 1e-5, "within_class": 1e-5},
+)
+
+
+def noise_row(*, score: str, seed: int, other: int, cells_scored: int) -> dict[str, Any]:
+    """How much two draws of one score disagree on a sample of connected cells."""
+    rows = cells().iloc[sorted(sample(cells_scored))]
+    pair = rows[[f"{score}_s{seed}", f"{score}_s{other}"]].dropna().to_numpy(float)
+    kendall, spearman = coefficients(*pair.T)
+    return {"n": len(pair), "kendall": kendall.value, "spearman": spearman.value, "difference": float(np.diff(pair, axis=1).std() / math.sqrt(2))}
+
+
+NOISE = Table(
+    study=STUDY,
+    name="noise",
+    key=("score", "seed", "other", "cells_scored"),
+    compute=noise_row,
+    units={
+        "score": "name: column of scores.parquet without its seed",
+        "seed": "1: seed of one draw",
+        "other": "1: seed of the other draw",
+        "cells_scored": "count: random sample of cells",
+        "n": "count: cells with both scores",
+        "kendall": "1: Kendall's tau between the draws",
+        "spearman": "1: Spearman's rho between the draws",
+        "difference": "nat: standard deviation of the difference of the draws over root 2, the noise that ranks cells against each other",
+    },
+    agreement={"n": 0.0, "kendall": 1e-6},
+)
+
+
+def cell_row(*, arch: str, seed: int) -> dict[str, float]:
+    """The definitions for one cell as it is, which needs no file of accuracies."""
+    terms = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION).terms(Cell.from_string(arch))
+    return {name: terms.score(*definition) for name, definition in DEFINITIONS.items()}
+
+
+EXAMPLES = Table(
+    study=STUDY,
+    name="examples",
+    key=("arch", "seed"),
+    compute=cell_row,
+    units={"arch": "text: a cell", "seed": "1: seed of the draw of weights and images"}
+    | {name: "nat: Zen-Score of the network as the benchmark builds it" for name in DEFINITIONS},
+    agreement=dict.fromkeys(DEFINITIONS, 1e-4),
+)
+EXAMPLE_CELLS = {
+    "six 3x3 convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "a residual unit": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|",
+    "its convolutions alone": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|",
+    "six skips": "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|",
+    "one skip": "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+    "one skip and a dead end": "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+}
+"""Cells that show what the score sees, by what they are."""
+
+TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
+"""Only what can be computed here is verified: without the benchmark's file, the examples."""
+
+
+@dataclass(frozen=True)
+class CellRows:
+    """What the chapter reads.
+
+    Attributes:
+        correlations: one line per data set, population and score; undefined ones left out.
+        structure: one line per score.
+        noise: one line per score and pair of seeds.
+        examples: one line per example.
+    """
+
+    correlations: pd.DataFrame
+    structure: pd.DataFrame
+    noise: pd.DataFrame
+    examples: pd.DataFrame
+
+
+def run(
+    *,
+    datasets: Sequence[str] = DATASETS,
+    seed: int = 0,
+    cells_scored: int = nasbench201.CELLS,
+    noise_seeds: Sequence[int] = (1, 2),
+    noise_cells: int = 500,
+) -> CellRows:
+    """Scores the cells, or reads their scores from the store, and correlates them.
+
+    Without the benchmark's file nothing new is computed but the examples, and the stored aggregates are read.
+
+    Args:
+        datasets: which accuracies.
+        seed: of the draw that is correlated.
+        cells_scored: how many cells, all or a random sample.
+        noise_seeds: further draws, on a sample.
+        noise_cells: size of that sample.
+    """
+    examples = EXAMPLES.fill([{"arch": text, "seed": seed} for text in EXAMPLE_CELLS.values()])
+    named = examples.assign(example=list(EXAMPLE_CELLS))
+    settings = {"seed": seed, "cells_scored": cells_scored}
+    wanted = [{"dataset": d, "population": p, "score": s} | settings for d in datasets for p in POPULATIONS for s in PREDICTORS]
+    pairs = [(a, b) for position, a in enumerate((seed, *noise_seeds)) for b in (seed, *noise_seeds)[position + 1 :]]
+    noise = [{"score": score, "seed": a, "other": b, "cells_scored": noise_cells} for score in ZEN for a, b in pairs]
+    if nasbench201.is_there():
+        fill_zen(seed, sample(cells_scored))
+        for other in noise_seeds:
+            fill_zen(other, sample(noise_cells))
+        cells.cache_clear()
+    filled = (
+        _filled(CORRELATIONS, wanted),
+        _filled(STRUCTURE, [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]),
+        _filled(NOISE, noise),
+    )
+    return CellRows(filled[0].dropna(subset="kendall"), filled[1], filled[2], named)
+
+
+def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The rows of these keys; without the benchmark's file, those of them that are stored."""
+    if nasbench201.is_there():
+        return table.fill(keys)
+    stored = table.stored()
+    return stored.merge(pd.DataFrame(keys), on=list(table.key), how="inner")
