@@ -5,9 +5,10 @@ and a log sigma for every BatchNorm; this is what public copies of the score com
 shortcuts of the reductions are cut, pooling stays, only edges on a path from input to output count; see `cell_vcnn`.
 
 What makes it fast: both branches f(x) and f(x + alpha * eps) share each call of a convolution, ReLU and pooling; a node is
-rectified once for all edges that leave it; an edge that reads nothing costs nothing; no module is built; and all cells of a
-seed share their weights and images (common random numbers), which are then drawn once. The weights of an edge depend on the
-seed, its place and its kernel alone, so a score does not depend on which cells were scored before.
+rectified and pooled once for all edges that leave it; an edge that reads nothing costs nothing; BatchNorm writes over its
+input; no module is built; and all cells of a seed share their weights and images (common random numbers), which are then drawn
+once. The weights of an edge depend on the seed, its place and its kernel alone, so a score does not depend on which cells were
+scored before.
 
 Precision: the two branches are subtracted in float32. With alpha = 0.01 this costs the last digits of the difference, a
 thousandth of a nat; `zenlib.zen` carries the difference instead.
@@ -30,6 +31,8 @@ from zenlib.spaces.cell_layers import EDGES, NODES
 from zenlib.spaces.nasbench201 import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.vcnn import IMAGE, VCNN, Add, Conv, Pool, Step
 from zenlib.zen import BN_MOMENTUM, BnVariance, Norm
+
+_batch_norm_into = torch.ops.aten.native_batch_norm.out
 
 
 class CellTerms(NamedTuple):
@@ -166,6 +169,7 @@ class _Run:
         """The sums of the nodes; None stands for a node that reads nothing."""
         nodes: list[Tensor | None] = [features, *[None] * (NODES - 1)]
         rectified: dict[int, Tensor] = {}
+        pooled: dict[int, Tensor] = {}
         for edge, (op, (source, target)) in enumerate(zip(self.cell.ops, EDGES, strict=True)):
             node = nodes[source]
             if node is None or op == "none":
@@ -174,7 +178,9 @@ class _Run:
             if op == "skip_connect":
                 nodes[target] = _sum(nodes[target], node, owned=False)
             elif op == "avg_pool_3x3":
-                nodes[target] = _sum(nodes[target], F.avg_pool2d(node, 3, 1, 1, count_include_pad=False))
+                if source not in pooled:
+                    pooled[source] = F.avg_pool2d(node, 3, 1, 1, count_include_pad=False)
+                nodes[target] = _sum(nodes[target], pooled[source], owned=False)
             else:
                 if source not in rectified:
                     rectified[source] = node.relu()
@@ -193,8 +199,9 @@ class _Run:
         """BatchNorm of each branch with its own statistics, in place; notes both variances, averaged over channels."""
         seen = []
         for branch in (features[: self.half], features[self.half :]):
-            output, _, inverse = torch.native_batch_norm(branch, None, None, None, None, True, 0.0, BN_EPS)
-            branch.copy_(output)
+            mean, inverse = features.new_empty(2, features.shape[1]).unbind()
+            # The output may lie over the input: statistics are complete before the first value is written.
+            _batch_norm_into(branch, None, None, None, None, True, 0.0, BN_EPS, out=branch, save_mean=mean, save_invstd=inverse)
             seen.append(inverse.double().pow(-2).mean() - BN_EPS)
         self.variances.append(torch.stack(seen))
         self.positions.append(self.half * features.shape[2] * features.shape[3])

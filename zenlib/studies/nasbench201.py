@@ -90,10 +90,16 @@ POPULATIONS = populations()
 MAIN = ("all", "valid", "one per class", "one per function", "no none", "no skip, no pool", "vanilla path", "top 10 %")
 
 
+@cache
+def population_of(dataset: str, population: str, cells_scored: int) -> pd.DataFrame:
+    """The cells of one population, taken from all or from a sample."""
+    rows = cells().iloc[sorted(sample(cells_scored))]
+    return rows[POPULATIONS[population](rows, dataset)]
+
+
 def correlation_row(*, dataset: str, population: str, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
     """Both coefficients of one score with accuracy in one population, with intervals over isomorphism classes."""
-    rows = cells().iloc[sorted(sample(cells_scored))]
-    members = rows[POPULATIONS[population](rows, dataset)]
+    members = population_of(dataset, population, cells_scored)
     scores, accuracies = column(members, score, seed), members[dataset].to_numpy(float)
     if len(members) < FEWEST or len(np.unique(scores)) < 2 or len(np.unique(accuracies)) < 2:
         raise ScoreUndefined(f"{len(members)} cells, or all of one score")
@@ -280,7 +286,8 @@ def run(
         fill_zen(seed, sample(cells_scored))
         for other in noise_seeds:
             fill_zen(other, sample(noise_cells))
-        cells.cache_clear()
+        cells.cache_clear()  # it holds the scores of before
+        population_of.cache_clear()
     filled = (
         _filled(CORRELATIONS, wanted),
         _filled(STRUCTURE, [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]),
@@ -295,3 +302,137 @@ def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
         return table.fill(keys)
     stored = table.stored()
     return stored.merge(pd.DataFrame(keys), on=list(table.key), how="inner")
+
+
+PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {
+    "ZiCo, tau": ("kendall", (0.29, 0.28, 0.29)),
+    "ZiCo, rho": ("spearman", (0.38, 0.36, 0.40)),
+    "Suite-Zero, tau": ("kendall", (0.272, 0.282, 0.295)),
+    "Suite-Zero, rho": ("spearman", (0.355, 0.361, 0.400)),
+    "VKDNW, tau": ("kendall", (0.102, 0.079, 0.091)),
+}
+"""Published correlations of the Zen-Score on CIFAR-10, CIFAR-100 and ImageNet-16: ZiCo (Li et al. 2023, Tables 1 and 3), the raw
+data of NAS-Bench-Suite-Zero (Krishnakumar et al. 2022), VKDNW (Tybl and Neumann 2025, Table 1)."""
+
+
+def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
+    """For each published triple, the choices of definition and population that come nearest to it.
+
+    Args:
+        correlations: `CellRows.correlations`.
+
+    Returns:
+        For each source every Zen column and population with all three data sets: `source`, `score`, `population`, `n`, our three
+        values, and `off`, the largest of the three differences; sorted by source, then `off`.
+    """
+    rows = correlations[correlations["score"].isin(ZEN) & correlations["population"].isin(MAIN)]
+    lines = []
+    for source, (coefficient, values) in PUBLISHED.items():
+        table = rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient).reindex(columns=list(DATASETS)).dropna()
+        if not table.empty:
+            off = (table - np.array(values)).abs().max(axis=1)
+            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off"))
+    return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
+
+
+TOO_FEW = "not measured (too few cells)"
+"""What a fact says in a run over too few cells, or without the benchmark's file and stored aggregates."""
+
+_PEOPLE = {
+    "all": "all",
+    "valid": "valid",
+    "one per class": "class",
+    "one per function": "function",
+    "no none": "full",
+    "no skip, no pool": "vanilla",
+    "vanilla path": "path",
+    "top 10 %": "top",
+}
+_SHORT = {
+    "zen_l1_minibatch": "zen",
+    "zen_frobenius_minibatch": "frobenius",
+    "zen_l1_running": "released",
+    "vanilla_l1_minibatch": "cut",
+    "vanilla_frobenius_minibatch": "cutfrobenius",
+    "vanilla_l1_running": "cutreleased",
+    "log_delta_l1": "delta",
+} | {name: name for name in COUNTS}
+
+
+def facts(rows: CellRows) -> dict[str, str]:
+    """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
+    return _correlation_facts(rows.correlations) | _structure_facts(rows.structure) | _noise_facts(rows.noise) | _example_facts(rows) | _found(rows)
+
+
+def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = correlations.set_index(["dataset", "population", "score"])
+    for population, people in _PEOPLE.items():
+        at = ("cifar10", population, "params")
+        told[f"n_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
+        for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
+            for score, short in _SHORT.items():
+                at = (dataset, population, score)
+                told[f"tau_{people}_{short}{data}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                told[f"rho_{people}_{short}{data}"] = _interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
+    for kind in EDGE_COUNTS:
+        for number in range(7):
+            for score in ("zen_l1_minibatch", "zen_l1_running", "params"):
+                at = ("cifar10", f"{kind} = {number}", score)
+                told[f"tau_{kind}{number}_{_SHORT[score]}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+    return told
+
+
+def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    by_score = structure.set_index("score")
+    for score in (*ZEN, "log_delta_l1"):
+        row = by_score.loc[score] if score in by_score.index else None
+        names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), "explained", "spread", "within_class")
+        for name in names:
+            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else _signed(row[name])
+    told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
+    return told
+
+
+def _noise_facts(noise: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for score in ZEN:
+        members = noise[noise["score"] == score].dropna(subset="kendall")
+        for name in ("kendall", "difference"):
+            told[f"noise_{name}_{_SHORT[score]}"] = f"{members[name].mean():.2f}" if len(members) else TOO_FEW
+    told["noise_cells"] = f"{noise['n'].max():,.0f}" if len(noise) else TOO_FEW
+    return told
+
+
+def _example_facts(rows: CellRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for row in rows.examples.itertuples():
+        slug = row.example.replace(" ", "_")
+        told |= {f"example_{slug}_{short}": f"{getattr(row, name):.1f}" for name, short in (("l1_minibatch", "zen"), ("l1_running", "released"))}
+    return told
+
+
+def _found(rows: CellRows) -> dict[str, str]:
+    """The nearest choice for each published triple, and its distance."""
+    nearest = reproductions(rows.correlations).groupby("source", sort=False).first()
+    told: dict[str, str] = {}
+    for source in PUBLISHED:
+        slug = source.lower().replace(", ", "_").replace("-", "_")
+        if source not in nearest.index:
+            told |= dict.fromkeys((f"nearest_{slug}", f"nearest_values_{slug}", f"nearest_off_{slug}"), TOO_FEW)
+            continue
+        row = nearest.loc[source]
+        told[f"nearest_{slug}"] = f"{row['score'].replace('_', ' ')}, {row['population']}"
+        told[f"nearest_values_{slug}"] = "/".join(f"{row[dataset]:.2f}" for dataset in DATASETS)
+        told[f"nearest_off_{slug}"] = f"{row['off']:.3f}"
+    return told
+
+
+def _interval(row: pd.Series, coefficient: str) -> str:
+    estimate, low, high = (_signed(row[f"{coefficient}{end}"]) for end in ("", "_low", "_high"))
+    return f"{estimate} [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
