@@ -33,6 +33,9 @@ from zenlib.results import checkout, scores_path
 SAVE_AFTER = 30.0
 """Seconds of computing after which finished values are written; a killed run loses at most these."""
 
+PROGRESS_AFTER = 5.0
+"""Seconds of computing after which a progress bar appears."""
+
 Values = dict[str, float]
 
 
@@ -84,7 +87,9 @@ class ScoreColumns:
         finished: dict[int, Values] = {}
         saved = time.monotonic()
         try:
-            for index in tqdm(missing, desc=f"{self.study}: {', '.join(columns)}", unit="network", disable=not progress):
+            for index in tqdm(
+                missing, desc=f"{self.study}: {', '.join(columns)}", unit="network", delay=PROGRESS_AFTER, mininterval=5.0, disable=not progress
+            ):
                 finished[index] = _values(columns, compute, index)
                 if time.monotonic() - saved > SAVE_AFTER:
                     self._save(columns, finished, run)
