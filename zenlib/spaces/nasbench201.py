@@ -136,6 +136,25 @@ def cells() -> Iterator[Cell]:
     return map(Cell, product(OPS, repeat=len(EDGES)))
 
 
+def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int, int]:
+    """Parameters of the benchmark's network of a cell, and multiply-adds of one image; dead edges count, since they run."""
+    params, flops = _conv(3, WIDTHS[0], 3, resolution)
+    for stage, width in enumerate(WIDTHS):
+        side = resolution >> stage
+        layers = [_conv(width, width, int(op[-1]), side) for op in cell.ops if op in CONVS] * CELLS_PER_STAGE
+        if stage > 0:
+            layers += [_conv(width // 2, width, 3, side), _conv(width, width, 3, side), (width * width // 2, width * width // 2 * side**2)]
+        params += sum(layer[0] for layer in layers)
+        flops += sum(layer[1] for layer in layers)
+    return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * num_classes, flops + WIDTHS[-1] * num_classes
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int, side: int) -> tuple[int, int]:
+    """Parameters of a convolution with its BatchNorm, and multiply-adds."""
+    weights = in_channels * out_channels * kernel**2
+    return weights + 2 * out_channels, weights * side**2
+
+
 def build(cell: Cell, num_classes: int = 10, widths: tuple[int, ...] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE) -> CellNetwork:
     """The trainable network of a cell, as the benchmark builds it; smaller ones for tests.
 

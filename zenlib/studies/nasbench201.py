@@ -22,7 +22,7 @@ from zenlib.benchmarks import nasbench201
 from zenlib.cell_zen import CellScorer
 from zenlib.errors import ScoreUndefined
 from zenlib.influence import coefficients, correlate_many
-from zenlib.spaces.nasbench201 import Cell
+from zenlib.spaces.nasbench201 import Cell, costs
 from zenlib.studies.nasbench201_scores import BATCH_SIZE, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_zen, sample
 from zenlib.studies.table import Table
 
@@ -62,9 +62,9 @@ def cells() -> pd.DataFrame:
             "pool": [cell.count("avg_pool_3x3") for cell in found],
         }
     )
-    costs = pd.DataFrame({"params": rows["params_M"], "flops": rows["flops_M"]})
+    counted = pd.DataFrame([costs(cell) for cell in found], columns=["params", "flops"])
     wired = (6 - described["none"]).rename("wired")
-    return pd.concat([rows[["index", *DATASETS]], described, wired, costs, SCORES.read().drop(columns="index")], axis=1)
+    return pd.concat([rows[["index", *DATASETS]], described, wired, counted, SCORES.read().drop(columns="index")], axis=1)
 
 
 def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
