@@ -77,6 +77,40 @@ def test_a_convolution_that_reads_nothing_counts_as_the_floor_of_its_batch_norm(
     assert terms.log_sigma_running - without.log_sigma_running == pytest.approx(12 * math.log(0.9))
 
 
+def test_the_scale_of_what_convolutions_read_is_that_of_their_inputs():
+    scorer = CellScorer(2, batch_size=5, resolution=8, dtype=torch.float64, **SMALL)
+    cell = SAMPLE[5]
+    module = build(cell, widths=scorer.widths, cells_per_stage=scorer.cells_per_stage).double().train()
+    seen: list[float] = []
+
+    def note(_, inputs):
+        seen.append(math.log(inputs[0].var((0, 2, 3), correction=0).mean()) / 2)
+
+    for layer in (module.stem[0], module.norm[0], *(unit for unit in module.cells.modules() if relu_conv_bn(unit))):
+        layer.register_forward_pre_hook(note)
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            if weight.dim() == 4:
+                weight.copy_(scorer.draw(name, tuple(weight.shape)))
+        module.features(scorer.branches[:5])
+    assert scorer.terms(cell, scales=True).log_scale == pytest.approx(sum(seen), rel=1e-9)
+    assert math.isnan(scorer.terms(cell).log_scale)
+
+
+def relu_conv_bn(unit):
+    """Whether a module is a ReLU, a convolution and a BatchNorm, whose input is what the convolution reads."""
+    return isinstance(unit, nn.Sequential) and len(unit) == 3 and isinstance(unit[2], nn.BatchNorm2d)
+
+
+def test_a_sum_of_copies_is_scale_and_not_gain():
+    scorer = CellScorer(0, batch_size=4, resolution=8, **SMALL)
+    one = scorer.terms(Cell(("skip_connect", "none", "skip_connect", "skip_connect", "none", "nor_conv_3x3")), scales=True)
+    doubled = scorer.terms(Cell(("skip_connect", "skip_connect", "skip_connect", "skip_connect", "none", "nor_conv_3x3")), scales=True)
+    # Node 2 is twice the input in place of once: every convolution gains log 2 in sigma, and as much in scale.
+    assert doubled.log_sigma_minibatch - doubled.log_scale == pytest.approx(one.log_sigma_minibatch - one.log_scale, abs=0.02)
+    assert doubled.log_sigma_minibatch - one.log_sigma_minibatch == pytest.approx(6 * math.log(2), abs=0.05)
+
+
 def test_a_score_does_not_depend_on_the_cells_before_it():
     scorer = CellScorer(5, batch_size=4, resolution=8, **SMALL)
     first = scorer.terms(SAMPLE[4])

@@ -40,9 +40,13 @@ def quick(empty_store, monkeypatch):
         columns = tuple(f"vanilla_{name}_s{seed}" for name in scores.DEFINITIONS)
         return columns, lambda cell: dict.fromkeys(columns, float(cell.convs)) if cell.without_skips().is_connected else undefined()
 
+    def gains(seed, indices, progress=True):
+        scores.SCORES.fill((f"gain_s{seed}",), lambda index: {f"gain_s{seed}": float(index % 7)}, indices, progress=False)
+
     def undefined():
         raise ScoreUndefined("no path")
 
+    monkeypatch.setattr(study, "fill_gains", gains)
     few = ("all", "valid", "one per class", "convs = 3", "convs = 4", "none = 1")
     monkeypatch.setattr(study, "POPULATIONS", {name: study.POPULATIONS[name] for name in few})
     monkeypatch.setattr(scores, "as_built", zen)
@@ -51,7 +55,7 @@ def quick(empty_store, monkeypatch):
 
 @needs_table
 def test_a_run_correlates_what_it_scored_and_states_every_fact(quick):
-    rows = study.run(datasets=["cifar10"], cells_scored=2000, noise_seeds=[1], noise_cells=300)
+    rows = study.run(datasets=["cifar10"], cells_scored=2000, gain_cells=500, noise_seeds=[1], noise_cells=300)
     found = rows.correlations.set_index(["population", "score"])
     assert found.loc[("all", "params"), "n"] == 2000
     assert found.loc[("valid", "zen_l1_minibatch"), "kendall_low"] < found.loc[("valid", "zen_l1_minibatch"), "kendall"]
@@ -59,7 +63,8 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(quick):
     assert set(rows.noise["kendall"].round(3)) - {1.0}
     facts = study.facts(rows)
     assert facts["n_all"] == "2,000" and "[" in facts["tau_all_zen"] and facts["tau_all_zen_c100"] == study.TOO_FEW
-    again = study.run(datasets=["cifar10"], cells_scored=2000, noise_seeds=[1], noise_cells=300)
+    assert facts["n_gain_all"] == "500" and facts["gain_all_gain"].startswith(("0.0", "\N{MINUS SIGN}0.0"))
+    again = study.run(datasets=["cifar10"], cells_scored=2000, gain_cells=500, noise_seeds=[1], noise_cells=300)
     pd.testing.assert_frame_equal(again.correlations, rows.correlations)
     for figure in FIGURES:
         assert isinstance(figure(rows), Figure)

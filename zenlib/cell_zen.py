@@ -32,6 +32,8 @@ from zenlib.spaces.nasbench201 import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.vcnn import IMAGE, VCNN, Add, Conv, Pool, Step
 from zenlib.zen import BN_MOMENTUM, BnVariance, Norm
 
+WITHOUT_NORM = "shortcut.1"
+"""End of the name of the convolutions that no BatchNorm follows."""
 _batch_norm_into = torch.ops.aten.native_batch_norm.out
 
 
@@ -46,6 +48,9 @@ class CellTerms(NamedTuple):
         log_sigma_running: the same sum for the running variance of the released code after both branches.
         norms: number of BatchNorms in the sums.
         silent: how many of these read nothing.
+        log_scale: sum over the BatchNorms that read something of log sqrt(q), q the variance of what their convolution reads
+            (of their own input for the BatchNorm that follows none), so that log_sigma_minibatch minus this is what the
+            convolutions themselves gain; NaN where it was not asked for.
     """
 
     log_delta_l1: float
@@ -54,6 +59,7 @@ class CellTerms(NamedTuple):
     log_sigma_running: float
     norms: int
     silent: int
+    log_scale: float = math.nan
 
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
         """The score under one definition."""
@@ -107,15 +113,19 @@ class CellScorer:
             self._weights[key] = drawn.contiguous(memory_format=torch.channels_last)
         return self._weights[key]
 
-    def terms(self, cell: Cell) -> CellTerms:
+    def terms(self, cell: Cell, scales: bool = False) -> CellTerms:
         """The terms of one cell.
+
+        Args:
+            cell: what is scored.
+            scales: whether `log_scale` is measured, which takes a pass more over every node.
 
         Raises:
             ScoreUndefined: no path leads through the cell.
         """
         _require_connected(cell)
         with torch.no_grad():
-            run = _Run(self, cell)
+            run = _Run(self, cell, scales)
             features = run.network()
             difference = (features[: self.batch_size] - features[self.batch_size :]).double()
             l1, frobenius = (torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log() for order in (1, 2))
@@ -132,15 +142,18 @@ class CellScorer:
             float(running.log().sum() / 2) + silent * math.log(keep),
             len(first) + silent,
             silent,
+            float(torch.stack(run.scales).log().sum() / 2) if scales else math.nan,
         )
 
 
 class _Run:
     """One pass of both branches through the network of a cell, with the variances before each BatchNorm that reads something."""
 
-    def __init__(self, scorer: CellScorer, cell: Cell) -> None:
+    def __init__(self, scorer: CellScorer, cell: Cell, with_scales: bool) -> None:
         self.scorer = scorer
         self.cell = cell
+        self.with_scales = with_scales
+        self.scales: list[Tensor] = []
         self.half = scorer.batch_size
         self.variances: list[Tensor] = []
         self.positions: list[int] = []
@@ -157,12 +170,13 @@ class _Run:
             for index in range(first, first + self.scorer.cells_per_stage):
                 features = self.one_cell(features, f"cells.{index}")
             index += 1
+        self.read(features)
         return self.normalised(features).relu_()
 
     def reduction(self, features: Tensor, name: str, width: int) -> Tensor:
         """The residual block between two stages."""
-        path = self.normalised(self.convolve(features.relu(), f"{name}.path.0.1", width, 3, stride=2))
-        path = self.normalised(self.convolve(path.relu_(), f"{name}.path.1.1", width, 3))
+        path = self.normalised(self.convolve(features.relu(), f"{name}.path.0.1", width, 3, stride=2, source=features))
+        path = self.normalised(self.convolve(path.relu(), f"{name}.path.1.1", width, 3, source=path))
         return path.add_(self.convolve(F.avg_pool2d(features, 2), f"{name}.shortcut.1", width, 1))
 
     def one_cell(self, features: Tensor, name: str) -> Tensor:
@@ -184,16 +198,23 @@ class _Run:
             else:
                 if source not in rectified:
                     rectified[source] = node.relu()
-                output = self.convolve(rectified[source], f"{name}.edges.{edge}.1", node.shape[1], int(op[-1]))
+                output = self.convolve(rectified[source], f"{name}.edges.{edge}.1", node.shape[1], int(op[-1]), source=node)
                 nodes[target] = _sum(nodes[target], self.normalised(output))
         last = nodes[-1]
         assert last is not None  # the cell is connected
         return last
 
-    def convolve(self, features: Tensor, name: str, width: int, kernel: int, stride: int = 1) -> Tensor:
-        """The convolution of that name in the module."""
+    def convolve(self, features: Tensor, name: str, width: int, kernel: int, stride: int = 1, source: Tensor | None = None) -> Tensor:
+        """The convolution of that name in the module; `source` is what was rectified to make the features, None for themselves."""
+        if not name.endswith(WITHOUT_NORM):
+            self.read(features if source is None else source)
         weight = self.scorer.draw(f"{name}.weight", (width, features.shape[1], kernel, kernel))
         return F.conv2d(features, weight, stride=stride, padding=kernel // 2)
+
+    def read(self, source: Tensor) -> None:
+        """Notes the variance of the first branch of what a convolution reads, averaged over channels, where that is asked for."""
+        if self.with_scales:
+            self.scales.append(source[: self.half].double().var((0, 2, 3), correction=0).mean())
 
     def normalised(self, features: Tensor) -> Tensor:
         """BatchNorm of each branch with its own statistics, in place; notes both variances, averaged over channels."""

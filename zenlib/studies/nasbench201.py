@@ -23,7 +23,7 @@ from zenlib.cell_zen import CellScorer
 from zenlib.errors import ScoreUndefined
 from zenlib.influence import coefficients, correlate_many
 from zenlib.spaces.nasbench201 import Cell, costs
-from zenlib.studies.nasbench201_scores import BATCH_SIZE, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_zen, sample
+from zenlib.studies.nasbench201_scores import BATCH_SIZE, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_gains, fill_zen, sample
 from zenlib.studies.table import Table
 
 DATASETS = tuple(nasbench201.ACCURACIES)
@@ -32,6 +32,8 @@ ZEN = tuple(f"{form}_{column}" for form in ("zen", "vanilla") for column in DEFI
 COUNTS = ("params", "flops", "convs", "live_convs", "wired")
 """What costs nothing; `wired` is six minus the number of `none` edges."""
 PREDICTORS = (*ZEN, "log_delta_l1", *COUNTS)
+GAIN = ("gain", "zen_l1_minibatch", "zen_l1_running", "live_convs", "params")
+"""Compared on the sample of cells whose gain was measured."""
 EDGE_COUNTS = ("convs", "none", "skip", "pool")
 FEWEST = 20
 """Smaller populations are not correlated."""
@@ -247,12 +249,14 @@ class CellRows:
     Attributes:
         correlations: one line per data set, population and score; undefined ones left out.
         structure: one line per score.
+        gains: the same for `GAIN`, on a sample.
         noise: one line per score and pair of seeds.
         examples: one line per example.
     """
 
     correlations: pd.DataFrame
     structure: pd.DataFrame
+    gains: pd.DataFrame
     noise: pd.DataFrame
     examples: pd.DataFrame
 
@@ -262,6 +266,7 @@ def run(
     datasets: Sequence[str] = DATASETS,
     seed: int = 0,
     cells_scored: int = nasbench201.CELLS,
+    gain_cells: int = 1500,
     noise_seeds: Sequence[int] = (1, 2),
     noise_cells: int = 500,
 ) -> CellRows:
@@ -273,27 +278,31 @@ def run(
         datasets: which accuracies.
         seed: of the draw that is correlated.
         cells_scored: how many cells, all or a random sample.
+        gain_cells: size of the sample whose gain is measured.
         noise_seeds: further draws, on a sample.
         noise_cells: size of that sample.
     """
     examples = EXAMPLES.fill([{"arch": text, "seed": seed} for text in EXAMPLE_CELLS.values()])
     named = examples.assign(example=list(EXAMPLE_CELLS))
     settings = {"seed": seed, "cells_scored": cells_scored}
-    wanted = [{"dataset": d, "population": p, "score": s} | settings for d in datasets for p in POPULATIONS for s in PREDICTORS]
+    wanted = [key | {"cells_scored": cells_scored} for key in _correlation_keys(datasets, list(POPULATIONS), PREDICTORS, seed)]
     pairs = [(a, b) for position, a in enumerate((seed, *noise_seeds)) for b in (seed, *noise_seeds)[position + 1 :]]
     noise = [{"score": score, "seed": a, "other": b, "cells_scored": noise_cells} for score in ZEN for a, b in pairs]
     if nasbench201.is_there():
         fill_zen(seed, sample(cells_scored))
+        fill_gains(seed, sample(gain_cells))
         for other in noise_seeds:
             fill_zen(other, sample(noise_cells))
         cells.cache_clear()  # it holds the scores of before
         population_of.cache_clear()
-    filled = (
-        _filled(CORRELATIONS, wanted),
-        _filled(STRUCTURE, [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]),
-        _filled(NOISE, noise),
-    )
-    return CellRows(filled[0].dropna(subset="kendall"), filled[1], filled[2], named)
+    sampled = [key | {"cells_scored": gain_cells} for key in _correlation_keys(datasets, MAIN, GAIN, seed)]
+    structured = [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]
+    correlations, gains = (_filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled))
+    return CellRows(correlations, _filled(STRUCTURE, structured), gains, _filled(NOISE, noise), named)
+
+
+def _correlation_keys(datasets: Sequence[str], names: Sequence[str], scores: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    return [{"dataset": d, "population": p, "score": s, "seed": seed} for d in datasets for p in names if p in POPULATIONS for s in scores]
 
 
 def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -361,7 +370,14 @@ _SHORT = {
 
 def facts(rows: CellRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
-    return _correlation_facts(rows.correlations) | _structure_facts(rows.structure) | _noise_facts(rows.noise) | _example_facts(rows) | _found(rows)
+    return (
+        _correlation_facts(rows.correlations)
+        | _gain_facts(rows.gains)
+        | _structure_facts(rows.structure)
+        | _noise_facts(rows.noise)
+        | _example_facts(rows)
+        | _found(rows)
+    )
 
 
 def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
@@ -380,6 +396,19 @@ def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
             for score in ("zen_l1_minibatch", "zen_l1_running", "params"):
                 at = ("cifar10", f"{kind} = {number}", score)
                 told[f"tau_{kind}{number}_{_SHORT[score]}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+    return told
+
+
+def _gain_facts(gains: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = gains.set_index(["dataset", "population", "score"])
+    for population, people in _PEOPLE.items():
+        for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
+            for score in GAIN:
+                at = (dataset, population, score)
+                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+        at = ("cifar10", population, "params")
+        told[f"n_gain_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
     return told
 
 

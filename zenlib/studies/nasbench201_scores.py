@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from zenlib.benchmarks import nasbench201
 from zenlib.cell_zen import CellScorer, cell_vcnn
+from zenlib.forward import BN_EPS
 from zenlib.proxies import PROXIES
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell, build
@@ -41,6 +43,7 @@ SCORES = ScoreColumns(
     units={f"zen_{column}": f"nat: Zen-Score of the network as the benchmark builds it, {name}" for column, name in _NAMES.items()}
     | {"log_delta_l1": "nat: log of the L1 difference of the two outputs, the first term of zen_l1_minibatch"}
     | {f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}" for column, name in _NAMES.items()}
+    | {"gain": "nat: sum over the BatchNorms that read something of log(sigma / sqrt(q)), q the variance of what their convolution reads"}
     | {name.replace("-", "_"): f"1: proxy {name} of the module, {BATCH_SIZE} images of {RESOLUTION} pixels" for name in MEASURED},
 )
 """One row per cell, by official index; every column ends in _s and its seed."""
@@ -56,6 +59,17 @@ def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = T
     cells = _cells()
     for columns, compute in (as_built(seed), vanilla(seed)):
         SCORES.fill(columns, _by_index(cells, compute), indices, progress)
+
+
+def fill_gains(seed: int, indices: Sequence[int], progress: bool = True) -> None:
+    """What the convolutions themselves gain, without the scale of what they read, for cells by index."""
+    scorer, column = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION), f"gain_s{seed}"
+
+    def compute(cell: Cell) -> Values:
+        terms = scorer.terms(cell, scales=True)
+        return {column: terms.log_sigma_minibatch - terms.silent * math.log(BN_EPS) / 2 - terms.log_scale}
+
+    SCORES.fill((column,), _by_index(_cells(), compute), indices, progress)
 
 
 def fill_proxies(names: Sequence[str], seed: int, indices: Sequence[int], progress: bool = True) -> None:
