@@ -13,9 +13,10 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zenlib import PROXIES, SPACES, Architecture, ScoreUndefined, build_network, search
-from zenlib.proxies.az_nas import az_nas
+from zenlib.proxies.az_nas import az_nas, blocks
 from zenlib.proxies.query import Query, prepare
 from zenlib.search import Budget
+from zenlib.spaces.nasbench201 import Cell, build
 
 NET = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,12,1)SuperResIDWE2K3(16,16,1,8,1)SuperConvK1BNRELU(16,24,1,1)")
 WIDER = Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperResK3K3(16,32,2,24,3)SuperResIDWE2K3(32,32,1,16,1)SuperConvK1BNRELU(32,48,1,1)")
@@ -179,14 +180,48 @@ def test_images_that_the_network_cannot_tell_apart_leave_naswot_undefined():
         PROXIES["naswot"](NET, device="cpu", batch=batch)
 
 
-def test_a_network_without_a_path_has_no_synflow():
-    class Cut(nn.Sequential):
-        def forward(self, images):
-            return super().forward(images * 0)
+NO_PATH = build(Cell(("none",) * 6), widths=(4, 8, 16), cells_per_stage=1)
+NO_PATH_REASONS = {
+    "synflow": "synflow of CellNetwork: the value is -inf; no path leads",
+    "naswot": "two images have one activation pattern",
+    "ntk": "the kernel is singular",
+    "jacob-cov": "the output does not depend on the images",
+    "zen": "zen: CellNetwork: needed an output tensor computed from the image",
+}
 
-    cut = Cut(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-    with pytest.raises(ScoreUndefined, match="synflow of Cut: the value is -inf; no path leads"):
-        PROXIES["synflow"](cut, 8, device="cpu")
+
+@every_proxy
+def test_a_network_without_a_path_has_a_finite_score_or_a_reason(name):
+    if name in NO_PATH_REASONS:
+        with pytest.raises(ScoreUndefined, match=NO_PATH_REASONS[name]):
+            PROXIES[name](NO_PATH, 8, batch_size=4, device="cpu")
+        return
+    try:
+        assert math.isfinite(PROXIES[name](NO_PATH, 8, batch_size=4, device="cpu"))
+    except ScoreUndefined as undefined:
+        assert len(undefined.reason) > 20
+
+
+@every_proxy
+def test_cells_have_scores(name):
+    cell = build(Cell(("nor_conv_3x3", "skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "skip_connect")), widths=(4, 8, 16), cells_per_stage=1)
+    assert math.isfinite(PROXIES[name](cell, 8, batch_size=4, device="cpu"))
+
+
+def test_grasp_says_which_second_derivative_is_missing():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardsigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    with pytest.raises(ScoreUndefined, match=r"grasp: needs second derivatives, and derivative for .*hardsigmoid"):
+        PROXIES["grasp"](module, 8, device="cpu")
+
+
+def test_blocks_are_found_inside_containers():
+    def names(module):
+        return [type(block).__name__ for block in blocks(module)]
+
+    assert names(build_network(NET, 10)) == ["Sequential", "ResidualUnit", "ResidualUnit", "ResidualUnit", "Sequential"]
+    assert names(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), nn.Linear(4, 2))) == ["Conv2d", "Conv2d"]
+    convs = build(Cell(("nor_conv_3x3",) * 6), widths=(4, 8), cells_per_stage=1)
+    assert names(convs) == ["Sequential", "CellModule", "Reduction", "CellModule"]
 
 
 def test_one_block_has_no_gradient_to_follow():

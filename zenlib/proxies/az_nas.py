@@ -1,8 +1,8 @@
 """AZ-NAS: four proxies read from the outputs of the blocks, and the ranking that joins them.
 
 Expressivity, progressivity and trainability are read between blocks. The blocks of a module are its submodules outside of
-containers: an `nn.Sequential` or `nn.ModuleList` is opened when a child has children of its own, anything else with a
-convolution inside is one block.
+containers: an `nn.Sequential` or `nn.ModuleList` with more than one convolution is opened, anything else with a convolution
+inside is one block.
 
 Source: Lee and Ham 2024 (arXiv 2403.19232). Differs: they choose the blocks of each search space by hand.
 """
@@ -99,10 +99,10 @@ def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
     """The blocks of a module in order: see above."""
     for child in module.children():
-        container = isinstance(child, (nn.Sequential, nn.ModuleList))
-        if container and any(True for grandchild in child.children() for _ in grandchild.children()):
+        convs = sum(isinstance(layer, nn.Conv2d) for layer in child.modules())
+        if convs > 1 and isinstance(child, (nn.Sequential, nn.ModuleList)):
             yield from blocks(child)
-        elif any(isinstance(layer, nn.Conv2d) for layer in child.modules()):
+        elif convs > 0:
             yield child
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.query import Query
 
 
@@ -19,5 +20,10 @@ def grasp(query: Query) -> Tensor:
     """
     gradients = query.weight_gradients(query.loss(), create_graph=True)
     squared = torch.stack([(gradient.detach() * gradient).sum() for gradient in gradients]).sum()
-    products = query.weight_gradients(squared)
+    try:
+        products = query.weight_gradients(squared)
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise ScoreUndefined(f"grasp: needs second derivatives, and {error}") from error
     return -torch.stack([(weight * product).sum() for weight, product in zip(query.weights, products, strict=True)]).sum()

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.query import Query
 
 K = 1e-5
@@ -21,7 +22,10 @@ def jacob_cov(query: Query) -> Tensor:
     Source: Mellor et al. 2020 (arXiv 2006.04647, version 1), section 3. Differs: eigenvalues in float64.
     """
     images = query.images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(query.outputs(images).sum(), images)
+    outputs = query.outputs(images)
+    (gradient,) = torch.autograd.grad(outputs.sum(), images, allow_unused=True) if outputs.requires_grad else (None,)
+    if gradient is None:
+        raise ScoreUndefined("jacob-cov: the output does not depend on the images, so there is no Jacobian")
     rows = gradient.flatten(1).double()
     rows = F.normalize(rows - rows.mean(1, keepdim=True), eps=0)
     eigenvalues = torch.linalg.eigvalsh(rows @ rows.T) + K

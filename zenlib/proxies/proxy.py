@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zenlib.architecture import Architecture
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.proxies.query import Batch, Network, Query
 
 Needs = Literal["counting", "forward", "gradients"]
@@ -70,7 +70,10 @@ class Proxy:
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.enable_grad():
             torch.manual_seed(seed)  # for modules that draw in their forward pass
-            found = self.compute(Query(network, int(side), int(images), int(seed), where, batch))
+            try:
+                found = self.compute(Query(network, int(side), int(images), int(seed), where, batch))
+            except ConversionError as error:
+                raise ScoreUndefined(f"{self.name}: {error}") from error
             value = found.item() if isinstance(found, Tensor) else float(found)
         if not math.isfinite(value):
             raise ScoreUndefined(f"{self.name} of {type(network).__name__}: the value is {value}; {self.undefined}")
