@@ -151,10 +151,12 @@ def structure_row(*, score: str, seed: int, cells_scored: int) -> dict[str, Any]
     rows = rows[rows["connected"] & np.isfinite(rows[f"{score}_s{seed}"])]
     values = rows[f"{score}_s{seed}"]
     design = np.column_stack([np.ones(len(rows)), *(rows[kind] for kind in EDGE_COUNTS[:3])])
-    fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    slopes = np.linalg.lstsq(design, values, rcond=None)[0]
+    fitted = design @ slopes
     shared = rows["class"].duplicated(keep=False)
     within = values[shared].groupby(rows["class"][shared]).std()
     told = {f"spearman_{kind}": coefficients(values, rows[kind])[1].value for kind in EDGE_COUNTS}
+    told |= {f"per_{kind}": float(slope) for kind, slope in zip(EDGE_COUNTS[:3], slopes[1:], strict=True)}
     return told | {
         "n": len(rows),
         "spread": float(values.std()),
@@ -175,6 +177,7 @@ STRUCTURE = Table(
         "cells_scored": "count: random sample of cells; 15,625 are all",
     }
     | {f"spearman_{kind}": f"1: Spearman's rho with the number of {kind} edges, connected cells" for kind in EDGE_COUNTS}
+    | {f"per_{kind}": f"nat: what a {kind} edge adds in place of a pooling edge, in a linear fit" for kind in EDGE_COUNTS[:3]}
     | {
         "n": "count: connected cells with a score",
         "spread": "nat: standard deviation between cells",
@@ -266,9 +269,9 @@ def run(
     datasets: Sequence[str] = DATASETS,
     seed: int = 0,
     cells_scored: int = nasbench201.CELLS,
-    gain_cells: int = 1500,
+    gain_cells: int = 1000,
     noise_seeds: Sequence[int] = (1, 2),
-    noise_cells: int = 500,
+    noise_cells: int = 300,
 ) -> CellRows:
     """Scores the cells, or reads their scores from the store, and correlates them.
 
@@ -417,9 +420,10 @@ def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
     by_score = structure.set_index("score")
     for score in (*ZEN, "log_delta_l1"):
         row = by_score.loc[score] if score in by_score.index else None
-        names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), "explained", "spread", "within_class")
+        names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), *(f"per_{kind}" for kind in EDGE_COUNTS[:3]), "explained", "spread", "within_class")
         for name in names:
-            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else _signed(row[name])
+            digits = 1 if name in ("spread", "within_class") or name.startswith("per_") else 2
+            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else _signed(row[name], digits)
     told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
     return told
 
@@ -463,5 +467,5 @@ def _interval(row: pd.Series, coefficient: str) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def _signed(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
