@@ -48,6 +48,7 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
         axes.scatter(members["kendall"], y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
     axes.set_yticks(range(len(POPULATIONS)), list(reversed(POPULATIONS.values())))
+    axes.set_ylim(-0.6, len(POPULATIONS) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Kendall's tau with test accuracy")
     handles, texts = axes.get_legend_handles_labels()
