@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,3 +112,43 @@ def test_a_published_net_can_start_a_search(capsys, tmp_path):
     code, _, err = run(capsys, "search", "--space", "resnet-like", "--initial", "zennet-0.5M", "--evaluations", 20, "--out", tmp_path)
     assert code == 0, err
     assert pd.read_parquet(tmp_path / "history.parquet")["architecture"][0] == zennet_architecture("zennet-0.5M").to_string()
+
+
+def table(path, rows=40):
+    """A file of networks whose score says something."""
+    rng = np.random.default_rng(0)
+    accuracy = rng.normal(70, 5, rows)
+    pd.DataFrame({"name": "net", "mine": accuracy + rng.normal(0, 5, rows), "other": rng.normal(size=rows), "top1": accuracy}).to_csv(
+        path, index=False
+    )
+    return path
+
+
+@pytest.mark.parametrize("rows", [40, 2000])
+def test_scores_of_ones_own_are_correlated_with_intervals(capsys, tmp_path, rows):
+    file = table(tmp_path / "mine.csv", rows)
+    code, out, err = run(capsys, "correlate", file, "--score", "mine", "--score", "other", "--accuracy", "top1")
+    assert code == 0, err
+    numbers = pd.read_csv(file)
+    for column in ("mine", "other"):
+        (line,) = [line for line in out.splitlines() if f" {column} " in line]
+        assert f" {rows} " in line and f"{numbers[column].corr(numbers['top1'], method='kendall'):.3f} [" in line
+        assert f"{numbers[column].corr(numbers['top1'], method='spearman'):.3f} [" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="mine"), "needed the columns mine, top1, got no mine; it has name, other, top1"),
+        (lambda rows: rows.assign(mine=1.0), "scores: needed at least two different values"),
+        (lambda rows: rows.assign(mine=rows["mine"].where(rows.index != 3)), "needed a number in every row of mine, got nan in line 5"),
+        (lambda rows: rows.assign(mine="high"), "needed a number in every row of mine, got 'high' in line 2"),
+        (lambda rows: rows.head(4), "needed at least 5 networks, got 4"),
+    ],
+)
+def test_a_table_that_cannot_be_correlated_is_refused(capsys, tmp_path, change, message):
+    file = table(tmp_path / "mine.csv")
+    change(pd.read_csv(file)).to_csv(file, index=False)
+    code, out, err = run(capsys, "correlate", file, "--score", "mine", "--accuracy", "top1")
+    assert code == 1 and out == "" and message in err.replace("np.float64(nan)", "nan")
+    assert run(capsys, "correlate", tmp_path / "none.csv", "--score", "mine", "--accuracy", "top1")[2].startswith("error: file: needed a CSV file")

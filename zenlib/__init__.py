@@ -17,6 +17,7 @@ _HOMES = {
     "ScoreEstimate": "zenlib.zen",
     "closed_form_zen_score": "zenlib.closed_form",
     "phi_score": "zenlib.expressivity",
+    "PROXIES": "zenlib.proxies",
     "SPACES": "zenlib.spaces",
     "Budget": "zenlib.search",
     "SearchResult": "zenlib.search",

@@ -1,4 +1,4 @@
-"""The command line: `zenlib search`, `latency`, `score` and `convert`.
+"""The command line: `zenlib search`, `latency`, `score`, `convert` and `correlate`.
 
 Commands answer on standard output; progress and errors go to standard error. Exit codes: 0 done, 1 refused with a message,
 2 wrong usage, 130 interrupted.
@@ -21,13 +21,18 @@ from zenlib.spaces import SPACES
 from zenlib.zennets import ZENNETS, zennet_architecture, zennet_resolution
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
     from zenlib.search import SearchResult
+    from zenlib.stats import Correlation
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Training-free architecture search with the Zen-Score."
 )
+
+LARGE = 500
+"""Networks in a table beyond which intervals come from influence functions."""
 
 Network = Annotated[str, typer.Argument(help="A ZenNet (zennet-1.0M), a torchvision name (resnet50), or a structure string.", show_default=False)]
 Resolution = Annotated[int | None, typer.Option(help="Side of the images in pixels; 32 for CIFAR ZenNets, 224 else.", show_default=False)]
@@ -102,7 +107,7 @@ def search(
     depth: Annotated[int | None, typer.Option(help="At most this many layers.", show_default=False)] = None,
     latency_ms: Annotated[float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)] = None,
     latency_batch: Annotated[int, typer.Option(help="Batch of the predicted latency.")] = 1,
-    score: Annotated[str, typer.Option(help="closed-form or zen (Monte Carlo).")] = "closed-form",
+    score: Annotated[str, typer.Option(help="closed-form, zen (Monte Carlo), or another name in zenlib.PROXIES.")] = "closed-form",
     strategy: Annotated[str, typer.Option(help="evolution, random or reinforce.")] = "evolution",
     mutation: Annotated[str, typer.Option(help="paper or released.")] = "paper",
     population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
@@ -206,6 +211,57 @@ def write_report(found: SearchResult, out: Path) -> None:
         "",
     ]
     (out / "report.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+@app.command()
+def correlate(
+    file: Annotated[Path, typer.Argument(help="A CSV file with one network a row.", show_default=False)],
+    scores: Annotated[list[str], typer.Option("--score", help="Column of a score; may be given several times.")],
+    accuracy: Annotated[str, typer.Option(help="Column of the trained accuracy.")],
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of an interval; larger tables take influence functions.")] = 2000,
+) -> None:
+    """Kendall's tau and Spearman's rho of your own scores with accuracies, with 95 % intervals."""
+    rows = read_columns(file, [*scores, accuracy])
+    table = Table("score", "n", "Kendall tau [95 %]", "Spearman rho [95 %]", title=f"{file.name}, accuracy in {accuracy}")
+    for column in scores:
+        found = correlate_columns(rows[column].to_numpy(), rows[accuracy].to_numpy(), resamples)
+        ends = zip((found.kendall, found.spearman), (found.kendall_interval, found.spearman_interval), strict=True)
+        table.add_row(column, str(found.n), *(f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, (low, high) in ends))
+    Console().print(table)
+
+
+def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns of a CSV file as numbers.
+
+    Raises:
+        ValueError: no such file, a column is missing or holds text, or a value is missing.
+    """
+    import pandas as pd
+
+    if not file.is_file():
+        raise ValueError(f"file: needed a CSV file, found none at {file}")
+    rows = pd.read_csv(file)
+    missing = [column for column in columns if column not in rows]
+    if missing:
+        raise ValueError(f"{file}: needed the columns {', '.join(columns)}, got no {', '.join(missing)}; it has {', '.join(map(str, rows.columns))}")
+    for column in columns:
+        numbers = pd.to_numeric(rows[column], errors="coerce")
+        bad = rows.index[numbers.isna()]
+        if len(bad):
+            found = rows[column][bad[0]]
+            raise ValueError(f"{file}: needed a number in every row of {column}, got {found!r} in line {bad[0] + 2}; leave out networks without one")
+        rows[column] = numbers
+    return rows
+
+
+def correlate_columns(scores: Any, accuracies: Any, resamples: int) -> Correlation:
+    """By bootstrap where that is quick, else by influence functions."""
+    from zenlib.influence import correlate_many
+    from zenlib.stats import correlate
+
+    if len(scores) > LARGE:
+        return correlate_many(scores, accuracies)
+    return correlate(scores, accuracies, resamples=resamples)
 
 
 def _table_row(block: Block) -> str:

@@ -35,3 +35,7 @@ class ScoreUndefined(ValueError):
 
 class ResultsError(ValueError):
     """A stored table that is truncated, edited by hand, or was written by a newer version."""
+
+
+class BenchmarkMissing(ValueError):
+    """A published table that the user has to bring and that is not in the data folder."""

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from zenlib.errors import ResultsError
+from zenlib.errors import BenchmarkMissing, ResultsError
 
 FORMAT = 1
 """Version of the file layout; a file with a higher one is refused."""
@@ -70,6 +70,27 @@ def data_root() -> Path | None:
     root = checkout()
     beside = root.parent / "shared" / "data" if root else None
     return beside if beside and beside.is_dir() else None
+
+
+def scores_path(study: str) -> Path:
+    """The parquet file with one row per network of a benchmark and one column per score."""
+    return results_root() / study / "scores.parquet"
+
+
+def data_file(name: str, remedy: str) -> Path:
+    """A published table in the data folder.
+
+    Args:
+        name: its file name.
+        remedy: how a user makes it, for the error.
+
+    Raises:
+        BenchmarkMissing: there is no such file.
+    """
+    root = data_root()
+    if root is None or not (root / name).is_file():
+        raise BenchmarkMissing(f"{name}: needed this file in the folder $ZENLIB_DATA ({root or 'not set'}), found none; {remedy}")
+    return root / name
 
 
 def _root(variable: str, in_checkout: str, elsewhere: str) -> Path:

@@ -86,7 +86,7 @@ def correlate(
     Raises:
         ValueError: lengths differ, fewer than 5 networks, a value is not finite, or a variable is constant.
     """
-    variables = _check(scores=scores, accuracies=accuracies)
+    variables = check(scores=scores, accuracies=accuracies)
     return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, _Plan(families, pairs, resample, confidence, resamples, seed))
 
 
@@ -121,7 +121,7 @@ def compare(
     Raises:
         ValueError: as in `correlate`.
     """
-    variables = _check(scores=scores, baseline=baseline, accuracies=accuracies)
+    variables = check(scores=scores, baseline=baseline, accuracies=accuracies)
 
     def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         return of(weights, x, y) - of(weights, z, y)
@@ -162,7 +162,7 @@ def partial_correlation(
     Raises:
         ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies do.
     """
-    variables = _check(scores=scores, accuracies=accuracies, given=given)
+    variables = check(scores=scores, accuracies=accuracies, given=given)
 
     def partial(of: _Coefficient, weights: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
         xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
@@ -266,8 +266,12 @@ def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], pl
     return Correlation(estimates[0], estimates[1], intervals[0], intervals[1], n)
 
 
-def _check(**variables: ArrayLike) -> list[Floats]:
-    """The variables as arrays of one length, finite and not constant."""
+def check(**variables: ArrayLike) -> list[Floats]:
+    """The variables as arrays of one length, finite and not constant.
+
+    Raises:
+        ValueError: they are not; names the variable.
+    """
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in variables.items()}
     first, length = next((name, values.size) for name, values in arrays.items())
     for name, values in arrays.items():

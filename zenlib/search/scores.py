@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from zenlib.architecture import Architecture
 from zenlib.errors import ScoreUndefined
@@ -13,7 +14,7 @@ from zenlib.search.history import Outcome
 Score = Callable[[Architecture], float]
 
 ZEN_BATCH = 16
-"""Images of the one repeat by which "zen" scores a candidate, the paper's number."""
+"""Images of the one mini-batch by which "zen" and the other proxies score a candidate, the paper's number."""
 
 
 def _closed_form(resolution: int, seed: int) -> Score:
@@ -29,7 +30,23 @@ def _zen(resolution: int, seed: int) -> Score:
 
 
 SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "zen": _zen}
-"""Makers of scores by name, called with the resolution and the seed."""
+"""Makers of scores by name, called with the resolution and the seed. The names of `zenlib.PROXIES` are scores too."""
+
+
+def maker(name: str) -> Callable[[int, int], Score]:
+    """The maker of a score by name.
+
+    Raises:
+        ValueError: neither `SCORES` nor `PROXIES` has such a name.
+    """
+    if name in SCORES:
+        return SCORES[name]
+    from zenlib.proxies import PROXIES  # torch is needed only here
+
+    if name not in PROXIES:
+        names = ", ".join(dict.fromkeys((*SCORES, *PROXIES)))
+        raise ValueError(f"score: needed one of {names}, or a callable f(architecture) -> float; got {name!r}")
+    return lambda resolution, seed: partial(PROXIES[name], resolution=resolution, batch_size=ZEN_BATCH, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class Scorer:
     """Scores networks in any process: it travels as a name, and the score is made where it is used.
 
     Attributes:
-        score: a name in `SCORES`, or a callable.
+        score: a name in `SCORES` or `PROXIES`, or a callable.
         resolution: side of the images in pixels.
         seed: seed of a score that draws.
     """
@@ -47,8 +64,8 @@ class Scorer:
     seed: int
 
     def __post_init__(self) -> None:
-        if not callable(self.score) and self.score not in SCORES:
-            raise ValueError(f"score: needed one of {', '.join(SCORES)} or a callable f(architecture) -> float, got {self.score!r}")
+        if not callable(self.score):
+            maker(self.score)
 
     @property
     def name(self) -> str:
@@ -59,7 +76,7 @@ class Scorer:
 
     def make(self) -> Score:
         """The function that scores."""
-        return SCORES[self.score](self.resolution, self.seed) if isinstance(self.score, str) else self.score
+        return maker(self.score)(self.resolution, self.seed) if isinstance(self.score, str) else self.score
 
     def __call__(self, architecture: Architecture) -> Outcome:
         """The outcome of one network."""

@@ -1,0 +1,125 @@
+"""AZ-NAS: four proxies read from the outputs of the blocks, and the ranking that joins them.
+
+Expressivity, progressivity and trainability are read between blocks. The blocks of a module are its submodules outside of
+containers: an `nn.Sequential` or `nn.ModuleList` with more than one convolution is opened, anything else with a convolution
+inside is one block.
+
+Source: Lee and Ham 2024 (arXiv 2403.19232). Differs: they choose the blocks of each search space by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from zenlib.errors import ScoreUndefined
+from zenlib.proxies.counts import flops
+from zenlib.proxies.query import Query
+
+EPS = 1e-8
+"""Keeps logarithms and ratios of eigenvalues finite."""
+
+
+@torch.no_grad()
+def expressivity(query: Query) -> Tensor:
+    """Sum over blocks of the entropy of the block's features: see `entropy`. Larger is better."""
+    return torch.stack([entropy(features) for features in _block_outputs(query)]).sum()
+
+
+@torch.no_grad()
+def progressivity(query: Query) -> Tensor:
+    """The smallest growth of entropy from one block to the next. Larger is better."""
+    return torch.stack([entropy(features) for features in _block_outputs(query)]).diff().min()
+
+
+def trainability(query: Query) -> Tensor:
+    """Mean over blocks of -s - 1 / s + 2, s the largest singular value of the block's Jacobian. Larger is better.
+
+    The Jacobian, averaged over images and positions, is estimated by sending random signs backwards. It is 0, the best, for a
+    block that keeps the size of gradients. Where a block lowers the resolution, its input is cut into as many channels more.
+    """
+    outputs = _block_outputs(query)
+    generator = query.generator(3)
+    terms = []
+    for before, after in pairwise(outputs):
+        signs = (torch.randint(0, 2, after.shape, generator=generator) * 2 - 1).to(after)
+        (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
+        if back is not None:
+            largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
+            terms.append(2 - largest - 1 / largest)
+    if not terms:
+        raise ScoreUndefined("az-trainability: no block reads another one, so there is nothing between which a gradient flows")
+    return torch.stack(terms).mean()
+
+
+def complexity(query: Query) -> float:
+    """FLOPs. Larger is better."""
+    return flops(query)
+
+
+def az_nas(parts: ArrayLike) -> np.ndarray:
+    """Joins the four proxies within a set of networks: the sum over proxies of log(rank / number of networks).
+
+    Args:
+        parts: (networks, proxies), higher is better, NaN where undefined.
+
+    Returns:
+        (networks,), at most 0; NaN where a proxy is.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(np.asarray(parts, dtype=np.float64))
+    return np.log(table.rank() / len(table)).sum(axis=1, skipna=False).to_numpy()
+
+
+def entropy(features: Tensor) -> Tensor:
+    """Entropy in nats of the shares of the principal components of (N, C, H, W), positions being samples; at most log C."""
+    samples = features.transpose(0, 1).flatten(1).double()
+    centred = samples - samples.mean(1, keepdim=True)
+    eigenvalues = torch.linalg.eigvalsh(centred @ centred.T / centred.shape[1]).clamp(min=0)
+    shares = eigenvalues / eigenvalues.sum().clamp(min=EPS)
+    return -(shares * (shares + EPS).log()).sum()
+
+
+def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
+    """The mean over images and positions of back * signs^T, (C_in, C_out)."""
+    stride = back.shape[2] // signs.shape[2]
+    if stride > 1:
+        back = F.pixel_unshuffle(back[..., : stride * signs.shape[2], : stride * signs.shape[3]], stride)
+    rows = [features.transpose(0, 1).flatten(1) for features in (back, signs)]
+    return rows[0] @ rows[1].T / rows[0].shape[1]
+
+
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The blocks of a module in order: see above."""
+    for child in module.children():
+        convs = sum(isinstance(layer, nn.Conv2d) for layer in child.modules())
+        if convs > 1 and isinstance(child, (nn.Sequential, nn.ModuleList)):
+            yield from blocks(child)
+        elif convs > 0:
+            yield child
+
+
+def _block_outputs(query: Query) -> list[Tensor]:
+    """(N, C, H, W) of each block that gives a feature map, in the order they ran."""
+    outputs: list[Tensor] = []
+
+    def note(_: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4:
+            outputs.append(output)
+
+    hooks = [block.register_forward_hook(note) for block in blocks(query.module)]
+    try:
+        query.module(query.images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(outputs) < 2:
+        raise ScoreUndefined(f"AZ-NAS: needed at least two blocks with a feature map, got {len(outputs)} in {type(query.network).__name__}")
+    return outputs

@@ -1,0 +1,29 @@
+"""NASWOT: how well the activation patterns of an untrained network tell images apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zenlib.proxies.patterns import Patterns
+from zenlib.proxies.query import Query
+
+
+@torch.no_grad()
+def naswot(query: Query) -> Tensor:
+    """The log of |det K|, K_ij the number of rectifiers whose state images i and j share. Larger is better.
+
+    Source: Mellor et al. 2021 (arXiv 2006.04647, version 3), eq. 2. Differs: a log-determinant in float64 (Zen-NAS reports
+    that the official code overflowed to infinity for ResNets), and every rectifier counts, also those written as functions.
+    """
+    images = query.images
+    kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+
+    def add(pattern: Tensor) -> None:
+        bits = pattern.flatten(1).float()
+        # Shared states are those that are both on or both off; counts below 2^24 are exact in float32.
+        kernel.add_(bits @ bits.T + (1 - bits) @ (1 - bits).T)
+
+    with Patterns(add):
+        query.module(images)
+    return torch.linalg.slogdet(kernel).logabsdet

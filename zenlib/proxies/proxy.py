@@ -1,0 +1,90 @@
+"""The one signature of all proxies, and what they have in common: checks, randomness, and what is undefined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zenlib.architecture import Architecture
+from zenlib.errors import ConversionError, ScoreUndefined
+from zenlib.proxies.query import Batch, Network, Query
+
+Needs = Literal["counting", "forward", "gradients"]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A training-free score of a network; higher is better.
+
+    Attributes:
+        name: its name in `PROXIES`.
+        compute: the value of a `Query`; a tensor with one element stays on its device until the end.
+        needs: what one value costs: "counting" parameters or layers, "forward" passes, or "gradients".
+        undefined: why the value may be infinite or not a number.
+    """
+
+    name: str
+    compute: Callable[[Query], Tensor | float]
+    needs: Needs
+    undefined: str = "numbers left the range of floating point"
+
+    def __call__(
+        self,
+        network: Network,
+        resolution: int | None = None,
+        *,
+        batch_size: int = 16,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        batch: Batch | None = None,
+    ) -> float:
+        """The score of a network, the same for the same arguments whatever ran before.
+
+        The network is left as found: a copy is measured. Global random states are put back.
+
+        Args:
+            network: an `Architecture`, built as a classifier of 10 classes, or a module that gives (N, classes).
+            resolution: side of the square images in pixels; None means 224, or that of `batch`.
+            batch_size: images in the mini-batch; not used with `batch`.
+            seed: of weights, images and labels, 0 or more.
+            device: where to compute; None means CUDA if there is one, else the CPU.
+            batch: real (images, labels), (N, C, H, W) and (N,), for the proxies whose papers take them; the others ignore it.
+
+        Raises:
+            ScoreUndefined: the score has no finite value; the reason says why.
+            ValueError: an argument is out of range, or the network does not fit.
+        """
+        if not isinstance(network, (Architecture, nn.Module)):
+            raise ValueError(f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}")
+        side, images = (224, batch_size) if batch is None else _check_batch(batch, resolution)
+        side = side if resolution is None else resolution
+        for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
+            if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
+                raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.enable_grad():
+            torch.manual_seed(seed)  # for modules that draw in their forward pass
+            try:
+                found = self.compute(Query(network, int(side), int(images), int(seed), where, batch))
+            except ConversionError as error:
+                raise ScoreUndefined(f"{self.name}: {error}") from error
+            value = found.item() if isinstance(found, Tensor) else float(found)
+        if not math.isfinite(value):
+            raise ScoreUndefined(f"{self.name} of {type(network).__name__}: the value is {value}; {self.undefined}")
+        return value
+
+
+def _check_batch(batch: Batch, resolution: int | None) -> tuple[int, int]:
+    """Side and number of the images of a real batch."""
+    images, labels = batch
+    if images.dim() != 4 or images.shape[2] != images.shape[3] or labels.shape != images.shape[:1]:
+        raise ValueError(f"batch: needed images (N, C, side, side) and labels (N,), got {tuple(images.shape)} and {tuple(labels.shape)}")
+    if resolution not in (None, images.shape[2]):
+        raise ValueError(f"resolution: needed {images.shape[2]}, the side of the images in batch, or None; got {resolution}")
+    return images.shape[2], len(images)

@@ -1,0 +1,141 @@
+"""What a proxy is asked: a network, images and a seed; and the fresh copy of the network that it measures.
+
+All proxies measure networks prepared by one rule, so that what they disagree about is the network:
+
+- weights are drawn from the seed, N(0, 2 / fan_in) for every convolution and linear layer (He et al. 2015), biases are 0 and
+  BatchNorm starts fresh. Weights that the network had do not matter.
+- BatchNorm uses the statistics of the mini-batch; everything else is in evaluation mode, so nothing is dropped at random.
+- images are N(0, 1) and labels uniform, both drawn from the seed, unless a real batch is given.
+
+Differs: the released codes of the proxies mix PyTorch's default initialisation, He's and Xavier's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zenlib.architecture import Architecture
+from zenlib.capture import image_channels
+from zenlib.network import build_network
+
+Network = Architecture | nn.Module
+Batch = tuple[Tensor, Tensor]
+
+CLASSES = 10
+"""Classes of the classifier that an `Architecture` is built with; a module keeps its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One question to a proxy.
+
+    Attributes:
+        network: what is scored.
+        resolution: side of the square images, pixels.
+        batch_size: images in the mini-batch.
+        seed: seed of weights, images and labels.
+        device: where to compute.
+        batch: real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them.
+    """
+
+    network: Network
+    resolution: int
+    batch_size: int
+    seed: int
+    device: torch.device
+    batch: Batch | None = None
+
+    def generator(self, purpose: int) -> torch.Generator:
+        """A generator on the CPU, so that every device sees the same numbers; one stream for each purpose."""
+        state = np.random.SeedSequence([int(self.seed), purpose]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(state))
+
+    @cached_property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        return self.network.in_channels if isinstance(self.network, Architecture) else image_channels(self.network)
+
+    @cached_property
+    def images(self) -> Tensor:
+        """(N, C, resolution, resolution), on the device."""
+        if self.batch is not None:
+            return self.batch[0].to(self.device)
+        shape = (self.batch_size, self.in_channels, self.resolution, self.resolution)
+        return torch.randn(shape, generator=self.generator(1)).to(self.device)
+
+    def labels(self, classes: int) -> Tensor:
+        """(N,), on the device."""
+        if self.batch is not None:
+            return self.batch[1].to(self.device)
+        return (torch.rand(self.batch_size, generator=self.generator(2)) * classes).long().to(self.device)
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The network with fresh weights, on the device; the caller's module is not touched."""
+        return prepare(copy.deepcopy(as_module(self.network)).to(self.device), self.generator(0))
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """Kernels of the convolutions and matrices of the linear layers of `module`."""
+        return [layer.weight for layer in weighted_layers(self.module)]
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """(N, classes) for (N, C, H, W).
+
+        Raises:
+            ValueError: the module does not give one row per image.
+        """
+        return require_rows(self.module(images), len(images))
+
+    def loss(self) -> Tensor:
+        """Mean cross entropy of the mini-batch."""
+        outputs = self.outputs(self.images)
+        return F.cross_entropy(outputs, self.labels(outputs.shape[1]))
+
+    def weight_gradients(self, loss: Tensor, create_graph: bool = False) -> list[Tensor]:
+        """Gradients with respect to `weights`; zeros where the loss does not depend on one."""
+        gradients = torch.autograd.grad(loss, self.weights, create_graph=create_graph, allow_unused=True)
+        return [torch.zeros_like(weight) if g is None else g for weight, g in zip(self.weights, gradients, strict=True)]
+
+
+def as_module(network: Network) -> nn.Module:
+    """The module of a network; an `Architecture` is built without gates, which the scores ignore."""
+    return build_network(network, CLASSES, use_se=False) if isinstance(network, Architecture) else network
+
+
+def weighted_layers(module: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
+    """The convolutions and linear layers of a module, in order."""
+    return (layer for layer in module.modules() if isinstance(layer, (nn.Conv2d, nn.Linear)))
+
+
+@torch.no_grad()
+def prepare(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Draws fresh weights and sets the modes, in place: see above."""
+    module.eval()
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            fan_in = layer.weight[0].numel()
+            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * (2 / fan_in) ** 0.5)
+            if layer.bias is not None:
+                layer.bias.zero_()
+        elif isinstance(layer, _BatchNorm):
+            layer.reset_parameters()
+            layer.train()
+    return module
+
+
+def require_rows(output: object, images: int) -> Tensor:
+    """The output of a classifier as (images, classes)."""
+    if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"network: needed a module that gives one row of class scores per image ({images}, classes), got {shape}")
+    return output

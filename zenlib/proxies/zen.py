@@ -1,0 +1,49 @@
+"""The scores of this project as proxies: Phi, the three definitions of Zen, and the closed form.
+
+They draw N(0, 1) weights and images by definition, on the vanilla form of the network, so a real batch is not used.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from zenlib.closed_form import closed_form_zen_score
+from zenlib.expressivity import phi_score
+from zenlib.proxies.query import Query
+from zenlib.vcnn import to_vcnn
+from zenlib.zen import BnVariance, Norm, zen_score
+
+
+def phi(query: Query) -> float:
+    """The Phi-Score of one draw, in float64, which reaches eight times as deep as float32. Larger is better.
+
+    Source: Lin et al. 2021, Definition 1; see `zenlib.phi_score`.
+    """
+    return phi_score(
+        query.network, query.resolution, batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device, dtype=torch.float64
+    ).mean
+
+
+def zen(query: Query, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
+    """The Zen-Score of one draw. Larger is better.
+
+    Source: Lin et al. 2021, Algorithm 1; see `zenlib.zen_score`.
+    """
+    return zen_score(
+        query.network,
+        query.resolution,
+        batch_size=query.batch_size,
+        repeats=1,
+        norm=norm,
+        bn_variance=bn_variance,
+        seed=query.seed,
+        device=query.device,
+    ).mean
+
+
+def closed_form(query: Query) -> float:
+    """The expected Zen-Score by arithmetic; needs a vanilla form that is a chain. Larger is better.
+
+    Source: see `zenlib.closed_form_zen_score`.
+    """
+    return closed_form_zen_score(to_vcnn(query.network, query.resolution), batch_size=query.batch_size)

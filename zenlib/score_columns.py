@@ -1,0 +1,174 @@
+"""Scores of every network of a benchmark: one row per network, one column per score, in one parquet file.
+
+The rows of a `Table` would repeat the text and the settings of a network for each of some hundred thousand values, and take
+mebibytes of CSV. Here a row is the official index of a network and a column says what was computed, seed included; a sidecar
+says what each column means and where its values came from. A value that was not computed yet is missing (null), one that is
+undefined is NaN, and a run that is killed goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.provenance import provenance
+from zenlib.results import checkout, scores_path
+
+SAVE_AFTER = 30.0
+"""Seconds of computing after which finished values are written; a killed run loses at most these."""
+
+PROGRESS_AFTER = 5.0
+"""Seconds of computing after which a progress bar appears."""
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ScoreColumns:
+    """The scores of one study.
+
+    Attributes:
+        study: folder of the file.
+        rows: number of networks, indexed from 0.
+        units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the unit of "zen".
+    """
+
+    study: str
+    rows: int
+    units: dict[str, str]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return scores_path(self.study)
+
+    def read(self) -> pd.DataFrame:
+        """All columns, `index` first; NaN where a value is undefined or not computed yet (see `done`)."""
+        columns = {name: values for name, (values, _) in self._load().items()}
+        return pd.DataFrame({"index": np.arange(self.rows)} | columns)
+
+    def done(self, column: str) -> np.ndarray:
+        """For each row, whether its value was computed, be it undefined."""
+        return self._load().get(column, self._empty())[1]
+
+    def fill(self, columns: Sequence[str], compute: Callable[[int], Values], indices: Sequence[int] | None = None, progress: bool = True) -> None:
+        """Computes the missing values of some columns.
+
+        Args:
+            columns: names, which `compute` returns together.
+            compute: the values of one network by its index; `ScoreUndefined` makes all of them NaN.
+            indices: networks to do; None means all.
+            progress: show a progress bar.
+        """
+        unknown = [column for column in columns if self._unit(column) is None]
+        if unknown:
+            raise ValueError(f"columns: needed names of {', '.join(self.units)}, with _s and a seed, got {', '.join(unknown)}")
+        done = np.all([self.done(column) for column in columns], axis=0)
+        missing = [index for index in (range(self.rows) if indices is None else indices) if not done[index]]
+        if not missing:
+            return
+        run = provenance(checkout())
+        finished: dict[int, Values] = {}
+        saved = time.monotonic()
+        try:
+            for index in tqdm(
+                missing, desc=f"{self.study}: {', '.join(columns)}", unit="network", delay=PROGRESS_AFTER, mininterval=5.0, disable=not progress
+            ):
+                finished[index] = _values(columns, compute, index)
+                if time.monotonic() - saved > SAVE_AFTER:
+                    self._save(columns, finished, run)
+                    finished, saved = {}, time.monotonic()
+        finally:
+            if finished:
+                self._save(columns, finished, run)
+
+    def _save(self, columns: Sequence[str], finished: dict[int, Values], run: dict[str, Any]) -> None:
+        with self._locked():
+            table = self._load()
+            for column in columns:
+                values, done = table.setdefault(column, self._empty())
+                for index, found in finished.items():
+                    values[index], done[index] = found[column], True
+            self._write(table, self._runs(columns, len(finished), run))
+
+    def _write(self, table: dict[str, tuple[np.ndarray, np.ndarray]], runs: dict[str, Any]) -> None:
+        """Writes both files under temporary names, then renames them."""
+        # Without nan_is_null an undefined value stays a NaN and only what was not computed is null.
+        arrays = {name: pa.array(values, mask=~done, from_pandas=False) for name, (values, done) in sorted(table.items())}
+        index = {"index": pa.array(np.arange(self.rows, dtype=np.int32))}
+        new = [path.with_name(path.name + ".new") for path in (self.path, self._sidecar_path)]
+        pq.write_table(pa.table(index | arrays), new[0], compression="zstd")
+        content = {
+            "study": self.study,
+            "rows": self.rows,
+            "columns": {name: self._describe(name, array) for name, array in arrays.items()},
+            "runs": runs,
+            "sha256": hashlib.sha256(new[0].read_bytes()).hexdigest(),
+        }
+        new[1].write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for path in new:
+            os.replace(path, path.with_suffix(""))
+
+    def _runs(self, columns: Sequence[str], finished: int, run: dict[str, Any]) -> dict[str, Any]:
+        """Where values came from, with what a run added."""
+        runs = json.loads(self._sidecar_path.read_text(encoding="utf-8"))["runs"] if self._sidecar_path.exists() else {}
+        before = runs.get(run["id"], run | {"columns": list(columns), "rows": 0})
+        return runs | {run["id"]: before | {"rows": before["rows"] + finished}}
+
+    def _load(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Values and whether they were computed, by column."""
+        if not self.path.exists():
+            return {}
+        table = pq.read_table(self.path)
+        if table.num_rows != self.rows:
+            raise ResultsError(f"{self.path}: needed {self.rows} rows, got {table.num_rows}; restore the file or delete it to compute it again")
+        columns = {name: table[name].combine_chunks() for name in table.column_names if name != "index"}
+        return {name: (array.to_numpy(zero_copy_only=False).copy(), np.asarray(array.is_valid())) for name, array in columns.items()}
+
+    def _empty(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(self.rows, np.nan, dtype=np.float32), np.zeros(self.rows, dtype=bool)
+
+    def _unit(self, column: str) -> str | None:
+        return self.units.get(column.rpartition("_s")[0] or column, self.units.get(column))
+
+    def _describe(self, name: str, array: pa.Array) -> dict[str, Any]:
+        return {"unit": self._unit(name), "computed": len(array) - array.null_count, "undefined": int(np.isnan(array.drop_null().to_numpy()).sum())}
+
+    @property
+    def _sidecar_path(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Several processes may fill one file, in turn."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_name(".scores.lock"), "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _values(columns: Sequence[str], compute: Callable[[int], Values], index: int) -> Values:
+    """The values of one network, NaN where they are undefined."""
+    try:
+        values = compute(index)
+    except ScoreUndefined:
+        return dict.fromkeys(columns, math.nan)
+    if set(values) != set(columns):
+        raise ValueError(f"compute: needed exactly the columns {', '.join(columns)}, got {', '.join(values)}")
+    return values
