@@ -21,6 +21,7 @@ _HOMES = {
     "Budget": "zenlib.search",
     "SearchResult": "zenlib.search",
     "search": "zenlib.search",
+    "zennet": "zenlib.zennets",
     "correlate": "zenlib.stats",
     "ScoreUndefined": "zenlib.errors",
 }

@@ -35,3 +35,7 @@ class ScoreUndefined(ValueError):
 
 class ResultsError(ValueError):
     """A stored table that is truncated, edited by hand, or was written by a newer version."""
+
+
+class CheckpointError(ValueError):
+    """A file of weights that cannot be read, or whose weights are not those of the network."""
