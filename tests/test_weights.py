@@ -142,6 +142,16 @@ def test_a_truncated_file_is_refused_with_its_size(share, zipped, published, tmp
         zennet("zennet-0.5M", checkpoint=tmp_path / "cut.pth")
 
 
+def test_one_wrong_bit_is_found(published, tmp_path):
+    whole = io.BytesIO()
+    torch.save({"state_dict": published.state_dict()}, whole)
+    content = bytearray(whole.getvalue())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match="checksum"):
+        zennet("zennet-0.5M", checkpoint=tmp_path / "flipped.pth")
+
+
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", os.urandom(4096)])
 def test_a_file_of_another_kind_is_refused(content, tmp_path):
     (tmp_path / "page.pth").write_bytes(content)

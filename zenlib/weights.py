@@ -127,6 +127,7 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"checkpoint: needed a file of weights, got {path}, which {'is a folder' if path.is_dir() else 'does not exist'}")
     try:
+        _require_undamaged(path)
         with torch.serialization.safe_globals(_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -140,10 +141,19 @@ def _load(path: Path) -> Any:
         raise _unreadable(path, error) from error
 
 
+def _require_undamaged(path: Path) -> None:
+    """Compares the checksums that torch writes but does not read back."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+
+
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} bytes that cannot be read "
-        f"({_first_line(error)}); it is truncated or another kind of file: fetch it again"
+        f"({_first_line(error)}); it is truncated, damaged or another kind of file: fetch it again"
     )
 
 
