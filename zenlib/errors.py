@@ -39,3 +39,11 @@ class ResultsError(ValueError):
 
 class CheckpointError(ValueError):
     """A file of weights that cannot be read, or whose weights are not those of the network."""
+
+
+class DataMissing(ValueError):
+    """Files of a data set that are not where they are looked for, with how to fetch them."""
+
+
+class TrainingDiverged(ValueError):
+    """A training whose loss or weights are no longer finite, with the last checkpoint that is good."""

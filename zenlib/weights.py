@@ -55,7 +55,7 @@ def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str,
     Raises:
         CheckpointError: the file is missing, truncated or no file of weights, or has no moving average although one is asked for.
     """
-    content = _load(Path(path))
+    content = load_file(Path(path))
     return {_unwrapped(name): tensor for name, tensor in _choose(Path(path), content, averaged).items()}
 
 
@@ -123,7 +123,12 @@ def _released(name: str, places: list[str]) -> str:
     return f"{place}{3 * earlier + int(part)}.netblock.{inner}"
 
 
-def _load(path: Path) -> Any:
+def load_file(path: Path) -> Any:
+    """What a file of torch.save holds, on the CPU; code in it is refused, not run.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, damaged or holds objects.
+    """
     if not path.is_file():
         raise CheckpointError(f"checkpoint: needed a file of weights, got {path}, which {'is a folder' if path.is_dir() else 'does not exist'}")
     try:
