@@ -49,5 +49,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "needed Python 3.11 or newer, got $$($(PYTHON) --version); name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "needed Python's venv module: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,distributed,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,train,distributed,dev]'
 	@touch $@

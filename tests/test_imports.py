@@ -63,3 +63,8 @@ def test_only_the_store_knows_where_files_live(module):
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings}
     assert "__file__" not in names
     assert {text for text in texts if any(word in text for word in PATH_WORDS)} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if inside(name, "zenlib.search")])
+def test_the_search_knows_nothing_of_training(module):
+    assert {name for name in imports(module) if inside(name, "zenlib.train")} == set()

@@ -22,6 +22,7 @@ _HOMES = {
     "Budget": "zenlib.search",
     "SearchResult": "zenlib.search",
     "search": "zenlib.search",
+    "zennet": "zenlib.zennets",
     "correlate": "zenlib.stats",
     "ScoreUndefined": "zenlib.errors",
 }

@@ -1,4 +1,4 @@
-"""The command line: `zenlib search`, `latency`, `score`, `convert` and `correlate`.
+"""The command line: `zenlib search`, `latency`, `score`, `convert`, `correlate`, `train`, `evaluate` and `export`.
 
 Commands answer on standard output; progress and errors go to standard error. Exit codes: 0 done, 1 refused with a message,
 2 wrong usage, 130 interrupted.
@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from zenlib import commands
 from zenlib.architecture import Architecture, Block
 from zenlib.spaces import SPACES
 from zenlib.zennets import ZENNETS, zennet_architecture, zennet_resolution
@@ -33,6 +34,8 @@ app = typer.Typer(
 
 LARGE = 500
 """Networks in a table beyond which intervals come from influence functions."""
+
+commands.register(app)
 
 Network = Annotated[str, typer.Argument(help="A ZenNet (zennet-1.0M), a torchvision name (resnet50), or a structure string.", show_default=False)]
 Resolution = Annotated[int | None, typer.Option(help="Side of the images in pixels; 32 for CIFAR ZenNets, 224 else.", show_default=False)]

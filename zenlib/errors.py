@@ -39,3 +39,15 @@ class ResultsError(ValueError):
 
 class BenchmarkMissing(ValueError):
     """A published table that the user has to bring and that is not in the data folder."""
+
+
+class CheckpointError(ValueError):
+    """A file of weights that cannot be read, or whose weights are not those of the network."""
+
+
+class DataMissing(ValueError):
+    """Files of a data set that are not where they are looked for, with how to fetch them."""
+
+
+class TrainingDiverged(ValueError):
+    """A training whose loss or weights are no longer finite, with the last checkpoint that is good."""

@@ -1,0 +1,65 @@
+"""A trained network as an ONNX file that other programs run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+LARGEST_DIFFERENCE = 1e-3
+"""Logits of the file and of the module may differ by this share of the largest logit."""
+
+
+def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool = True) -> float:
+    """Writes a network as ONNX, for any batch size, and runs it to see that it gives the same logits.
+
+    Args:
+        network: maps images (N, C, side, side) to logits; exported in evaluation mode and left so.
+        path: the file; inputs are named `images`, outputs `logits`.
+        resolution: side of the images in pixels.
+        check: whether to run the file with onnxruntime.
+
+    Returns:
+        The largest difference of a logit, as a share of the largest logit; NaN without the check.
+
+    Raises:
+        ValueError: the file gives other logits than the module; it is deleted.
+    """
+    network = network.cpu().eval()
+    channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    pending = path.with_name(path.name + ".new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        network,
+        (images,),
+        str(pending),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    difference = _difference(network, pending, images) if check else float("nan")
+    if difference > LARGEST_DIFFERENCE:
+        pending.unlink()
+        raise ValueError(f"{path}: needed the logits of the module, got others by {difference:.1e} of the largest; update onnxruntime or torch")
+    pending.replace(path)
+    return difference
+
+
+def _difference(network: nn.Module, path: Path, images: torch.Tensor) -> float:
+    """Compared on one image and on two, since the batch size is free."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = []
+    for batch in (images, images[:1]):
+        with torch.inference_mode():
+            wanted = network(batch).numpy()
+        got = session.run(["logits"], {"images": batch.numpy()})[0]
+        found.append(float(np.abs(got - wanted).max() / np.abs(wanted).max()))
+    return max(found)

@@ -1,0 +1,92 @@
+"""Which images a process sees, in which order and with which random draws: functions of the seed alone.
+
+No generator's state is kept between steps. So a training that is killed goes on with the same images, and the order depends
+neither on the number of loading processes nor on the number of devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed from several numbers, such as (seed, epoch, image), well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """Seeds torch's global generator of the CPU inside, and puts its state back after."""
+    state = torch.get_rng_state()
+    # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not started yet: slow, and a leak.
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+class Transformed(Dataset[tuple[Tensor, int]]):
+    """Images through a transform; a random one draws from (seed, epoch, index of the image).
+
+    Args:
+        images: a sequence of (PIL image, label).
+        transform: image to tensor.
+        seed: (seed, epoch), or None for a transform that draws nothing.
+    """
+
+    def __init__(self, images: Any, transform: Callable[[Any], Tensor], seed: tuple[int, int] | None = None) -> None:
+        self.images, self.transform, self.seed = images, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.images[index]
+        if self.seed is None:
+            return self.transform(image), label
+        with drawing_from(seed_of(*self.seed, index)):
+            return self.transform(image), label
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Whole steps in an epoch; the images that are left over differ from epoch to epoch.
+
+    Raises:
+        ValueError: there are fewer images than one step needs.
+    """
+    if images < batch_size:
+        raise ValueError(f"batch_size: needed at most the number of training images ({images:,}), got {batch_size:,}")
+    return images // batch_size
+
+
+def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int) -> list[list[list[int]]]:
+    """The images of an epoch in order: for each step, its parts, each a list of indices.
+
+    Args:
+        images: number of training images.
+        batch_size: images per step.
+        parts: equal parts of a step, which go to devices and accumulated passes in turn.
+        seed: seed of the training.
+        epoch: number of the epoch.
+
+    Raises:
+        ValueError: the parts are not equal.
+    """
+    if batch_size % parts:
+        raise ValueError(f"batch_size: needed a multiple of devices times accumulated passes ({parts}), got {batch_size}")
+    steps = steps_per_epoch(images, batch_size)
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))[: steps * batch_size]
+    return order.view(steps, parts, batch_size // parts).tolist()
+
+
+def loader(dataset: Dataset[Any], batches: Sequence[Sequence[int]], workers: int, pinned: bool) -> DataLoader[Any]:
+    """Loads exactly these batches, in this order."""
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]  # a sequence will do

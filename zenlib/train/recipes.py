@@ -1,0 +1,175 @@
+"""Training recipes as data: the two of the paper, complete, and small ones that a CPU can run.
+
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and the training flags of the released code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+CROPS = ("none", "padded", "resized")
+POLICIES = ("", "cifar10", "imagenet")
+PER_IMAGES = 256
+"""The learning rate of a recipe is for steps of so many images and scales with the real number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Steps are SGD with momentum; the learning rate falls to 0 on half a cosine.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step, over all devices and accumulated parts.
+        resolution: side of the network's images in pixels.
+        learning_rate: highest rate, for steps of `PER_IMAGES` images.
+        warmup_epochs: epochs over which the rate rises linearly from 0.
+        momentum: of SGD.
+        nesterov: whether the momentum looks ahead.
+        weight_decay: of kernels and matrices; biases and BatchNorms have none.
+        label_smoothing: share of the target spread over all classes, 0 to 1.
+        mixup: alpha of Beta(alpha, alpha), from which the weight of a mixed pair is drawn; 0 for none.
+        crop: "none", "padded" (shifts by up to `padding`), or "resized" (random part of the image, 8 to 100 %).
+        padding: pixels of zeros around a "padded" image.
+        flip: probability of mirroring.
+        auto_augment: AutoAugment policy, "cifar10", "imagenet" or "" for none.
+        lighting: standard deviation of the noise along the principal colours of ImageNet.
+        random_erasing: probability of blanking a rectangle.
+        bn_momentum: share of a batch in BatchNorm's running statistics.
+        init_gain: gain of the Xavier normal initialisation.
+        zero_last_norm: whether the last BatchNorm of a residual unit starts at 0, so that the unit starts as its shortcut.
+        averaging: decay of the moving average of the weights per step; 0 for none.
+        evaluation_crop: share of the shorter side that the evaluation looks at.
+        teacher: name of a timm model to learn from; empty for none.
+        teacher_resolution: side of the teacher's images in pixels.
+        logit_weight: weight of the cross entropy with the teacher's probabilities.
+        feature_weight: weight of the smooth L1 distance of feature maps.
+    """
+
+    epochs: int
+    batch_size: int
+    resolution: int
+    learning_rate: float = 0.1
+    warmup_epochs: float = 5
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    mixup: float = 0.0
+    crop: str = "none"
+    padding: int = 0
+    flip: float = 0.5
+    auto_augment: str = ""
+    lighting: float = 0.0
+    random_erasing: float = 0.0
+    bn_momentum: float = 0.01
+    init_gain: float = 3.26
+    zero_last_norm: bool = True
+    averaging: float = 0.0
+    evaluation_crop: float = 1.0
+    teacher: str = ""
+    teacher_resolution: int = 0
+    logit_weight: float = 1.0
+    feature_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
+        _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, for BatchNorm")
+        _require("resolution", self.resolution, self.resolution >= 1, "at least 1")
+        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "a positive number")
+        _require("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs < self.epochs, f"0 to less than epochs ({self.epochs})")
+        _require("crop", self.crop, self.crop in CROPS, f"one of {', '.join(CROPS)}")
+        _require("auto_augment", self.auto_augment, self.auto_augment in POLICIES, "cifar10, imagenet or nothing")
+        _require("teacher_resolution", self.teacher_resolution, (self.teacher_resolution > 0) == bool(self.teacher), "a side with a teacher, else 0")
+        _require("evaluation_crop", self.evaluation_crop, 0 < self.evaluation_crop <= 1, "more than 0 and at most 1")
+        for name in ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "0 to 1")
+
+    @property
+    def loaded_resolution(self) -> int:
+        """Side of the images that are loaded: the teacher's, from which the network's are scaled down, else the network's."""
+        return self.teacher_resolution or self.resolution
+
+
+def _require(name: str, value: Any, fine: bool, needed: str) -> None:
+    if not fine:
+        raise ValueError(f"{name}: needed {needed}, got {value!r}")
+
+
+_CIFAR = Recipe(
+    epochs=1440,
+    batch_size=64,
+    resolution=32,
+    mixup=0.2,
+    crop="padded",
+    padding=4,
+    auto_augment="cifar10",
+    random_erasing=0.5,
+)
+_IMAGENET = Recipe(
+    epochs=480,
+    batch_size=1024,
+    resolution=224,
+    weight_decay=4e-5,
+    mixup=0.2,
+    crop="resized",
+    auto_augment="imagenet",
+    lighting=0.1,
+    random_erasing=0.5,
+    evaluation_crop=0.875,
+)
+
+RECIPES: dict[str, Recipe] = {
+    "cifar": _CIFAR,
+    "imagenet": dataclasses.replace(
+        _IMAGENET,
+        teacher="tf_efficientnet_b3.ns_jft_in1k",
+        teacher_resolution=320,
+    ),
+    # Without the teacher: what the architecture and the augmentation reach alone.
+    "imagenet-plain": _IMAGENET,
+    # For one core and an hour: few epochs need little augmentation and larger steps.
+    "fashion-mnist": Recipe(
+        epochs=30,
+        batch_size=128,
+        resolution=28,
+        learning_rate=0.2,
+        warmup_epochs=2,
+        crop="padded",
+        padding=2,
+        bn_momentum=0.1,
+        init_gain=1.414,
+        averaging=0.998,
+    ),
+    "digits": Recipe(epochs=20, batch_size=64, resolution=16, warmup_epochs=2, flip=0.0, bn_momentum=0.1),
+}
+"""Recipes by name. "cifar" and "imagenet" are the paper's; digits are not mirrored, because a mirrored digit is none."""
+
+
+def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """A recipe with some attributes replaced, each written as "name=value".
+
+    Raises:
+        ValueError: for a name that is no attribute or a value of another type.
+    """
+    types = get_type_hints(Recipe)
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in types:
+            raise ValueError(f"recipe: needed name=value with one of {', '.join(types)}; got {change!r}")
+        values[name] = _parsed(name, text, types[name])
+    return dataclasses.replace(recipe, **values)
+
+
+def _parsed(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name}: needed true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name}: needed {'a whole number' if kind is int else 'a number'}, got {text!r}") from None
