@@ -183,6 +183,16 @@ def test_a_value_with_a_relative_tolerance_is_held_to_it():
         table(agreement={"score": 0.01}, shift=0.09).verify(rows=12, seconds=60, seed=0)
 
 
+def test_numbers_that_are_zero_up_to_rounding_agree_whatever_their_ratio():
+    def tiny(value):
+        return Table("demo", "tiny", ("seed",), lambda seed: {"error": value}, {"seed": "1: s", "error": "1: e"}, agreement={"error": 1e-3})
+
+    tiny(3.1e-28).fill([{"seed": 0}])
+    assert tiny(2.0e-28).verify(1, 60, 0)["agrees"].all()
+    with pytest.raises(ResultsError, match="recomputed 1e-09"):
+        tiny(1e-9).verify(1, 60, 0)
+
+
 def test_an_undefined_row_is_reproduced_only_by_an_undefined_one():
     table().fill(KEYS)
     with pytest.raises(ResultsError, match=r"network='overflow net'.*score stored nan, recomputed"):

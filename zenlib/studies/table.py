@@ -25,6 +25,9 @@ STANDARD_ERRORS = 4.0
 ROUNDING = 1e-6
 """Relative difference that is rounding and nothing else."""
 
+NEGLIGIBLE = 1e-12
+"""Numbers below this are zero up to rounding, so their ratio says nothing."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -211,7 +214,9 @@ def _agrees(old: Any, new: Any, allowed: float) -> bool:
         return all(undefined)
     if old == new:
         return True
-    return not isinstance(old, str) and not isinstance(new, str) and math.isfinite(new) and abs(new - old) <= allowed
+    if isinstance(old, str) or isinstance(new, str) or not math.isfinite(new):
+        return False
+    return abs(new - old) <= max(allowed, NEGLIGIBLE)
 
 
 def _require(holds: bool, argument: str, needed: str, got: Any) -> None:
