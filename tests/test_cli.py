@@ -79,6 +79,8 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (["search", "--space", "resnet-like", "--out", __file__], 1, "out: needed a folder"),
+        (["correlate", "empty.csv", "--score", "a", "--accuracy", "b"], 1, "needed a CSV file with a header"),
         (["score", "zennet-9M"], 1, "network: needed a ZenNet"),
         (["score", "SuperConvK3BNRELU(3,8,1"], 1, "structure string, character 23"),
         (["score", "zennet-1.0M", "--resolution", "2"], 1, "resolution: needed at least"),
@@ -94,6 +96,7 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
 )
 def test_errors_are_one_message_and_an_exit_code(capsys, tmp_path, monkeypatch, arguments, code, told):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.csv").touch()
     found, _, err = run(capsys, *arguments)
     assert found == code
     assert told in " ".join(err.replace("│", " ").split())

@@ -94,3 +94,12 @@ def test_a_column_without_a_unit_is_refused(columns):
 def test_a_compute_function_returns_what_was_asked():
     with pytest.raises(ValueError, match="compute: needed exactly the columns half_s0, got square_s0"):
         COLUMNS.fill(("half_s0",), lambda index: {"square_s0": 1.0}, progress=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 cut short"])
+def test_a_damaged_file_is_refused_and_left_alone(content):
+    COLUMNS.fill(("half_s0", "square_s0"), both, progress=False)
+    COLUMNS.path.write_bytes(content)
+    with pytest.raises(ResultsError, match=r"needed the parquet file of stored scores, got a damaged one.*restore it or delete it"):
+        COLUMNS.read()
+    assert COLUMNS.path.read_bytes() == content

@@ -18,8 +18,11 @@ from rich.table import Table
 
 from zenlib import commands
 from zenlib.architecture import Architecture, Block
+from zenlib.commands.options import load_architecture, names_architecture
+from zenlib.durable import replace_file
+from zenlib.errors import ResultsError
 from zenlib.spaces import SPACES
-from zenlib.zennets import ZENNETS, zennet_architecture, zennet_resolution
+from zenlib.zennets import ZENNETS, zennet_resolution
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +136,8 @@ def search(
     from zenlib.search.executors import open_executor
     from zenlib.search.latency import LatencyPredictor
 
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder")
     checkpoint = out / "history.parquet"
     if checkpoint.exists() and not resume:
         raise ValueError(f"out: needed a folder without a search, since --no-resume was given; got {out}; name another folder or delete {checkpoint}")
@@ -186,9 +191,8 @@ def write_report(found: SearchResult, out: Path) -> None:
     """Writes best.txt, convergence.png and report.md into the folder of a search."""
     from zenlib.plots.search import convergence
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "best.txt").write_text(found.best.to_string() + "\n", encoding="utf-8")
-    convergence(found.history).savefig(out / "convergence.png")
+    replace_file(out / "best.txt", lambda file: file.write(f"{found.best}\n".encode()), ResultsError)
+    replace_file(out / "convergence.png", lambda file: convergence(found.history).savefig(file, format="png"), ResultsError)
     lines = [
         f"# Search in {found.settings['space']}",
         "",
@@ -213,7 +217,7 @@ def write_report(found: SearchResult, out: Path) -> None:
         "```",
         "",
     ]
-    (out / "report.md").write_text("\n".join(lines), encoding="utf-8")
+    replace_file(out / "report.md", lambda file: file.write("\n".join(lines).encode()), ResultsError)
 
 
 @app.command()
@@ -243,7 +247,10 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     if not file.is_file():
         raise ValueError(f"file: needed a CSV file, found none at {file}")
-    rows = pd.read_csv(file)
+    try:
+        rows = pd.read_csv(file)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: needed a CSV file with a header and one network a row, got a file that is none ({error})") from error
     missing = [column for column in columns if column not in rows]
     if missing:
         raise ValueError(f"{file}: needed the columns {', '.join(columns)}, got no {', '.join(missing)}; it has {', '.join(map(str, rows.columns))}")
@@ -273,24 +280,20 @@ def _table_row(block: Block) -> str:
     return f"| {' | '.join(map(str, values))} |"
 
 
-def load_architecture(text: str) -> Architecture:
-    """A published ZenNet by name, or what a structure string describes."""
-    return zennet_architecture(text) if text in ZENNETS else Architecture.from_string(text)
-
-
 def load_network(text: str) -> Architecture | nn.Module:
-    """A ZenNet or torchvision classifier by name, or what a structure string describes.
+    """A ZenNet or torchvision classifier by name, or what a structure string or a file with one describes.
 
     Raises:
-        ValueError: it is none of the three.
+        ValueError: it is none of them.
     """
-    if text in ZENNETS or text.startswith("Super"):
+    if names_architecture(text):
         return load_architecture(text)
     from torchvision.models import get_model, list_models
 
     if text not in list_models():
         raise ValueError(
-            f"network: needed a ZenNet ({', '.join(ZENNETS)}), a torchvision classifier such as resnet50, or a structure string; got {text!r}"
+            f"network: needed a ZenNet ({', '.join(ZENNETS)}), a torchvision classifier such as resnet50, a structure string or a file with one; "
+            f"got {text!r}"
         )
     return get_model(text, weights=None)
 

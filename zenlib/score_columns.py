@@ -135,7 +135,12 @@ class ScoreColumns:
         """Values and whether they were computed, by column."""
         if not self.path.exists():
             return {}
-        table = pq.read_table(self.path)
+        try:
+            table = pq.read_table(self.path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ResultsError(
+                f"{self.path}: needed the parquet file of stored scores, got a damaged one ({error}); restore it or delete it"
+            ) from error
         if table.num_rows != self.rows:
             raise ResultsError(f"{self.path}: needed {self.rows} rows, got {table.num_rows}; restore the file or delete it to compute it again")
         columns = {name: table[name].combine_chunks() for name in table.column_names if name != "index"}

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ResultsError, match="needed to write the checkpoint"):
+    with pytest.raises(ResultsError, match="needed to write this file"):
         run(tmp_path / "file" / "search.parquet", evaluations=9)
 
 

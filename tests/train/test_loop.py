@@ -177,7 +177,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(trained, monkeypatch, tm
 
     checkpoint.write(tmp_path / "last.pth", {"log": [1]})
     monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(CheckpointError, match="No space left on device; the last one is whole"):
+    with pytest.raises(CheckpointError, match="No space left on device; what was there before is whole"):
         checkpoint.write(tmp_path / "last.pth", {"log": [1, 2]})
     assert checkpoint.read(tmp_path / "last.pth")["log"] == [1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,9 +51,20 @@ def load_trained(arch: str, checkpoint: Path, gates: bool, averaged: bool | None
 
 
 def load_architecture(arch: str, gates: bool = False) -> Architecture:
-    """A published ZenNet by name, or the structure in a text or in a file."""
+    """A published ZenNet by name, or the structure in a text or in a file.
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    if not names_architecture(arch):
+        raise ValueError(f"network: needed a ZenNet ({', '.join(ZENNETS)}), a structure string (Super...), or a file that holds one; got {arch!r}")
     if arch in ZENNETS:
         architecture = zennet_architecture(arch)
         return dataclasses.replace(architecture, use_se=architecture.use_se or gates)
-    text = Path(arch).read_text(encoding="utf-8") if not arch.startswith("Super") and Path(arch).is_file() else arch
-    return Architecture.from_string(text, use_se=gates)
+    text = arch if arch.startswith("Super") else Path(arch).read_text(encoding="utf-8")
+    return Architecture.from_string(text.strip(), use_se=gates)
+
+
+def names_architecture(text: str) -> bool:
+    """Whether a text is the name of a ZenNet, a structure string, or a file that may hold one."""
+    return text in ZENNETS or text.startswith("Super") or os.path.isfile(text)  # Path.is_file fails on text too long for a name

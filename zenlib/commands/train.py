@@ -32,9 +32,12 @@ def train(
     A training that was killed goes on when the same command is given again, and ends as if it had not been killed.
     """
     with extra("train"):
+        from zenlib.train.datasets import DATASETS
         from zenlib.train.loop import train as run
         from zenlib.train.recipes import RECIPES, changed
 
+    if data not in DATASETS:
+        raise ValueError(f"data: needed one of {', '.join(DATASETS)}, got {data!r}")
     name = recipe or _RECIPE_OF.get(data, data)
     if name not in RECIPES:
         raise ValueError(f"recipe: needed one of {', '.join(RECIPES)}, got {name!r}")

@@ -5,15 +5,14 @@ The file is replaced at once or not at all, so a search that is killed finds eit
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
 
 FORMAT = 1
@@ -32,25 +31,9 @@ def write(path: Path, table: pa.Table, state: dict[str, Any]) -> None:
     Raises:
         ResultsError: the file cannot be written.
     """
-    pending = path.with_name(path.name + ".new")
     document = json.dumps(state | {"format": FORMAT}).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # two searches on one file must not share the pending file
-            with open(pending, "wb") as file:
-                pq.write_table(table.replace_schema_metadata({_KEY: document}), file, compression="zstd", use_dictionary=["fate", "reason"])
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(pending, path)
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise ResultsError(
-            f"{path}: needed to write the checkpoint, got {error.strerror or error}; the last one is whole; free space or choose another file"
-        ) from error
+    described = table.replace_schema_metadata({_KEY: document})
+    replace_file(path, lambda file: pq.write_table(described, file, compression="zstd", use_dictionary=["fate", "reason"]), ResultsError)
 
 
 def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
@@ -71,15 +54,3 @@ def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
     if state.get("format") != FORMAT:
         raise ResultsError(f"{path}: needed a checkpoint of format {FORMAT}, got {state.get('format')!r}; delete it to search again")
     return table, state
-
-
-def require_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuses to go on with a search of other settings.
-
-    Raises:
-        ResultsError: naming every setting that differs.
-    """
-    differing = [name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)]
-    if differing:
-        lines = "; ".join(f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here" for name in differing)
-        raise ResultsError(f"{path}: needed the settings of the search that wrote it, got others ({lines}); use the same settings or another file")

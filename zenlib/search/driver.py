@@ -15,7 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from zenlib.architecture import Architecture
-from zenlib.errors import ScoreUndefined
+from zenlib.durable import require_same_settings
+from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.search import checkpoint as checkpoints
 from zenlib.search.budget import Budget, Gate
 from zenlib.search.evolution import Evolution
@@ -199,7 +200,7 @@ class _Run:
             return
         table, state = stored
         assert self.checkpoint is not None
-        checkpoints.require_same(self.checkpoint, state["settings"], self.settings)
+        require_same_settings(self.checkpoint, state["settings"], self.settings, "search", ResultsError)
         if table.num_rows > evaluations:
             raise ValueError(
                 f"evaluations: needed at least the {table.num_rows:,} that {self.checkpoint} already holds, got {evaluations:,}; name another file"

@@ -507,6 +507,7 @@ def _limit_facts(rows: pd.DataFrame) -> dict[str, str]:
     worst = narrow.loc[narrow["deviation"].abs().idxmax()] if len(narrow) else rows.iloc[0]
     return {
         "wide_largest": f"{wide.max():.1f} %" if len(wide) else "none",
+        "size_repeats": str(rows["repeats"].iloc[0]),
         "narrow_worst": f"{worst['deviation']:+.0f} %".replace("-", "−"),
         "narrow_worst_width": str(worst["width"]),
         "narrow_worst_depth": str(worst["depth"]),

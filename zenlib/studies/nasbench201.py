@@ -313,7 +313,7 @@ def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
     if nasbench201.is_there():
         return table.fill(keys)
     stored = table.stored()
-    return stored.merge(pd.DataFrame(keys), on=list(table.key), how="inner")
+    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[stored.columns]  # in the order of the keys
 
 
 PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from zenlib.durable import replace_file
 from zenlib.errors import CheckpointError
 from zenlib.weights import load_file
 
@@ -24,7 +23,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
         path: the file; its weights are under `state_dict` and, averaged, under `state_dict_ema`.
         state: tensors and plain data.
     """
-    _replace(path, lambda file: torch.save(state | {"format": FORMAT}, file))
+    replace_file(path, lambda file: torch.save(state | {"format": FORMAT}, file), CheckpointError)
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -42,18 +41,6 @@ def read(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def require_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuses to go on with a training of other settings.
-
-    Raises:
-        CheckpointError: naming every setting that differs.
-    """
-    differing = [name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)]
-    if differing:
-        lines = "; ".join(f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here" for name in differing)
-        raise CheckpointError(f"{path}: needed the settings of the training that wrote it, got others ({lines}); use the same or another folder")
-
-
 def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes one line per epoch, as CSV."""
 
@@ -61,25 +48,10 @@ def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
         lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
         file.write(("\n".join(lines) + "\n").encode())
 
-    _replace(path, content)
+    replace_file(path, content, CheckpointError)
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
     """The lines of a log, as text."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _replace(path: Path, fill: Callable[[Any], None]) -> None:
-    pending = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(pending, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(pending, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: needed to write the checkpoint, got {error.strerror or error}; the last one is whole; free space or choose another folder"
-        ) from error

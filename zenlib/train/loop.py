@@ -23,7 +23,8 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from zenlib.architecture import Architecture
-from zenlib.errors import TrainingDiverged
+from zenlib.durable import require_same_settings
+from zenlib.errors import CheckpointError, TrainingDiverged
 from zenlib.network import Network, build_network
 from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
@@ -280,7 +281,7 @@ class Training:
         state = checkpoint.read(self.path)
         if state is None:
             return
-        checkpoint.require_same(self.path, state["settings"], self.settings)
+        require_same_settings(self.path, state["settings"], self.settings, "training", CheckpointError)
         self.network.load_state_dict(state["state_dict"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
