@@ -1,43 +1,22 @@
 """The rendered book in a real browser: every page, at the width of a telephone and of a desk, in light and in dark.
 
-Needs a built book (`make book`) and Chromium. Without either these tests are skipped, unless ZENLIB_REQUIRE_BROWSER=1.
 ZENLIB_SCREENSHOTS=1 keeps a picture of every page in build/screens.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-import shutil
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 
+from tests.site import PAGES, ROOT, SITE, open_page
+
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in [*SITE.glob("*.html"), *SITE.glob("studies/*.html")])
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-REQUIRED = os.environ.get("ZENLIB_REQUIRE_BROWSER") == "1"
-
 RAW_MARKUP = re.compile(r"\\[(\[]|\$\$|\\(?:frac|sum|log|sigma|mathbb|left|text)\b|\{(?:glue|cite|numref|ref|eq|figure|doc)\b|:::|\*\*WARNING")
-
-SETTLE = """async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  for (const image of document.images) { image.loading = 'eager'; await image.decode().catch(() => {}); }
-  await document.fonts.ready;
-}"""
 
 PROBLEMS = """(width) => {
   const found = [];
@@ -104,63 +83,6 @@ PROSE = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The built book, served on this machine only."""
-    if not PAGES:
-        _absent(f"no built book in {SITE}; run `make book`")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser(address: str) -> Iterator:
-    if CHROMIUM is None:
-        _absent("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-def _absent(reason: str) -> None:
-    if REQUIRED:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _open(browser, address: str, page_name: str, width: int):
-    """A page in a fresh context, with everything that goes wrong while it is open."""
-    page, wrong = browser.new_context(viewport={"width": width, "height": 900}).new_page(), []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("requestfailed", lambda request: wrong.append(f"request failed: {request.url}"))
-    page.on("response", lambda response: wrong.append(f"{response.status}: {response.url}") if response.status >= 400 else None)
-
-    def stay_home(route) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            wrong.append(f"foreign origin: {route.request.url}")
-            route.abort()
-
-    page.route("**/*", stay_home)
-    page.goto(address + page_name, wait_until="load")
-    page.evaluate(SETTLE)
-    return page, wrong
-
-
 def _keep_picture(page, page_name: str, width: int, scheme: str) -> None:
     if os.environ.get("ZENLIB_SCREENSHOTS") == "1":
         target = ROOT / "build" / "screens" / f"{page_name.removesuffix('.html').replace('/', '-')}-{width}-{scheme}.png"
@@ -171,7 +93,7 @@ def _keep_picture(page, page_name: str, width: int, scheme: str) -> None:
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("page_name", PAGES or ["index.html"])
 def test_a_page_loads_offline_and_reads_well_in_light_and_dark(browser, address, page_name, width):
-    page, wrong = _open(browser, address, page_name, width)
+    page, wrong = open_page(browser, address, page_name, width)
     wrong += [f"raw markup: {match.group()}" for match in RAW_MARKUP.finditer(page.evaluate(PROSE))]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -183,7 +105,7 @@ def test_a_page_loads_offline_and_reads_well_in_light_and_dark(browser, address,
 
 
 def test_the_search_page_finds_a_word_without_a_network(browser, address):
-    page, wrong = _open(browser, address, "search.html?q=expressivity", 1400)
+    page, wrong = open_page(browser, address, "search.html?q=expressivity", 1400)
     page.wait_for_selector("#search-results li", timeout=10_000)
     page.context.close()
     assert not wrong, "\n".join(wrong)
