@@ -16,7 +16,7 @@ import typer.main
 from tests.test_cli import SEARCH, TINY, run
 from zenlib import cli, closed_form_zen_score
 from zenlib.architecture import Architecture
-from zenlib.commands import COMMANDS
+from zenlib.commands import COMMANDS, RESULTS
 from zenlib.zennets import zennet_architecture
 
 OWN = """
@@ -147,7 +147,7 @@ def test_a_search_and_a_correlation_answer_as_json(capsys, folder):
     assert found["best"] == (folder / "found" / "best.txt").read_text().strip()
     assert found["scored"] == 20 and found["params"] <= 1e6 and found["latency_ms"] is None
     (folder / "mine.csv").write_text("zen,top1\n" + "\n".join(f"{value},{value * value % 7}" for value in range(12)))
-    (line,) = read(capsys, "correlate", "mine.csv", "--score", "zen", "--accuracy", "top1", "--resamples", 50)["correlations"]
+    (line,) = read(capsys, "correlate", "mine.csv", "--score", "zen", "--accuracy", "top1", "--resamples", 100)["correlations"]
     assert line["n"] == 12 and line["kendall_interval"][0] <= line["kendall"] <= line["kendall_interval"][1]
 
 
@@ -157,7 +157,7 @@ def test_a_network_is_named_once(capsys, tmp_path, arguments):
     assert code == 2 and "needed a network, as NETWORK or as --arch" in " ".join(err.replace("│", " ").split())
 
 
-EXAMPLES = [example for examples in COMMANDS.values() for example in examples]
+EXAMPLES = [example for examples in (COMMANDS | RESULTS).values() for example in examples]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -165,6 +165,8 @@ def test_every_example_of_the_help_is_a_command_that_exists(example):
     words = shlex.split(example.partition("-m zenlib.cli ")[2] or example.removeprefix("zenlib "))
     group = typer.main.get_command(cli.app)
     name, command, rest = group.resolve_command(group.make_context("zenlib", words.copy(), resilient_parsing=True), words)
+    if name == "results":
+        name, command, rest = command.resolve_command(command.make_context(name, list(rest), resilient_parsing=True), rest)
     assert command is not None and command.name == name
     if "--device cuda" not in example:  # a machine without one refuses it, rightly
         command.make_context(name, list(rest))
@@ -175,6 +177,8 @@ def test_the_help_of_every_command_shows_its_examples(capsys, monkeypatch):
     for command, examples in COMMANDS.items():
         code, out, _ = run(capsys, command.__name__, "--help")
         assert code == 0 and all(example in " ".join(out.split()) for example in examples)
+    for command, examples in RESULTS.items():
+        assert all(example in " ".join(run(capsys, "results", command.__name__, "--help")[1].split()) for example in examples)
     assert "Exit codes: 0 done, 1 refused" in run(capsys, "--help")[1]
 
 

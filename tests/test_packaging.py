@@ -48,6 +48,10 @@ class ResNet(nn.Sequential):
 """
 
 
+COMES_WITH = {"cycler": "matplotlib", "PIL": "matplotlib", "myst_nb": "jupyter_book", "IPython": "ipykernel"}
+"""Packages that are imported but not required themselves, as another one always brings them."""
+
+
 def modules_of(requirements):
     """Names under which packages are imported."""
     names = [re.split(r"[><=!~\[; ]", requirement)[0].lower() for requirement in requirements]
@@ -64,15 +68,15 @@ def third_party(nodes):
     """Packages, other than the standard library and our own, that these statements import."""
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"zenlib"}
+    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"zenlib"}
+    return {COMES_WITH.get(package, package) for package in packages}
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_a_module_needs_the_base_dependencies_and_its_own_extra_alone(module):
     allowed = BASE.union(*(EXTRAS[extra] for area, extra in AREAS.items() if inside(module, area)))
     assert third_party(tree_of(module).body) <= allowed
-    # Inside functions an extra may be needed too; IPython is there where a notebook runs.
-    assert third_party(ast.walk(tree_of(module))) <= BASE.union({"IPython"}, *EXTRAS.values())
+    assert third_party(ast.walk(tree_of(module))) <= BASE.union(*EXTRAS.values()), "inside functions an extra may be needed too"
 
 
 def test_importing_the_package_and_asking_for_help_load_no_torch():

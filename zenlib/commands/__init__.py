@@ -11,6 +11,7 @@ from zenlib.commands.correlate import correlate
 from zenlib.commands.evaluate import evaluate
 from zenlib.commands.export import export
 from zenlib.commands.latency import latency
+from zenlib.commands.results import merge, status
 from zenlib.commands.score import proxies, score
 from zenlib.commands.search import search
 from zenlib.commands.train import train
@@ -46,7 +47,17 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 """Every command with its examples."""
 
 
+RESULTS: dict[Callable[..., None], tuple[str, ...]] = {
+    status: ("zenlib results status", "zenlib results status --study search --json"),
+    merge: ("zenlib results merge /mnt/gpu-box/zenlib/experiments/results", "zenlib results merge copied --keep theirs"),
+}
+"""Every command of `zenlib results` with its examples."""
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command, examples in COMMANDS.items():
-        app.command(epilog="\n".join(["Examples:", *(f"  {example}" for example in examples)]))(command)
+    results = typer.Typer(no_args_is_help=True, help="Rows that the studies have stored: what there is, and what comes from other machines.")
+    app.add_typer(results, name="results")
+    for group, commands in ((app, COMMANDS), (results, RESULTS)):
+        for command, examples in commands.items():
+            group.command(epilog="\n".join(["Examples:", *(f"  {example}" for example in examples)]))(command)
