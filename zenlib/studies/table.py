@@ -126,6 +126,14 @@ class Table:
             raise ResultsError(self._not_reproduced(failed))
         return compared
 
+    def differences(self, ours: Row, theirs: Row) -> list[str]:
+        """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
+        return [
+            f"{_named(line, self.key)}: {line['column']} is {line['stored']!r} here and {line['recomputed']!r} there"
+            for line in self._compare(ours, theirs)
+            if not line["agrees"]
+        ]
+
     def _checked_key(self, index: int, key: dict[str, Any]) -> Row:
         if set(key) != set(self.key):
             missing, unknown = sorted(set(self.key) - set(key)), sorted(set(key) - set(self.key))
@@ -184,7 +192,7 @@ class Table:
 
     def _not_reproduced(self, failed: list[dict[str, Any]]) -> str:
         lines = [
-            f"  {', '.join(f'{name}={line[name]!r}' for name in self.key)}: {line['column']} stored {line['stored']!r}, "
+            f"  {_named(line, self.key)}: {line['column']} stored {line['stored']!r}, "
             f"recomputed {line['recomputed']!r}, allowed difference {line['allowed']:.3g}"
             for line in failed
         ]
@@ -195,6 +203,10 @@ class Table:
                 *lines,
             ]
         )
+
+
+def _named(line: dict[str, Any], key: Sequence[str]) -> str:
+    return ", ".join(f"{name}={line[name]!r}" for name in key)
 
 
 def _allowed(old: Any, error: Any, agreement: str | float) -> float:
