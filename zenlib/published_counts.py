@@ -54,9 +54,8 @@ def agreement(printed: str, count: float) -> str | None:
         printed: digits and a unit, such as "30.1M" or "1.7G".
         count: the number of parameters or multiply-adds.
     """
-    decimals = len(printed[:-1].partition(".")[2])
-    wanted = round(as_number(printed) / _unit(printed) * 10**decimals)
-    steps = count / _unit(printed) * 10**decimals
+    unit, decimals = _unit(printed), len(printed[:-1].partition(".")[2])
+    steps, wanted = count / unit * 10**decimals, round(float(printed[:-1]) * 10**decimals)
     if round(steps) == wanted:
         return "rounded"
     return "cut off" if int(steps) == wanted else None
@@ -64,7 +63,7 @@ def agreement(printed: str, count: float) -> str | None:
 
 def as_number(printed: str) -> float:
     """A printed size such as "1.7G" as a number."""
-    return float(printed[:-1]) * _unit(printed)
+    return _unit(printed) * float(printed[:-1])
 
 
 def _unit(printed: str) -> float:

@@ -13,6 +13,9 @@ from matplotlib.ticker import FuncFormatter
 from zenlib.plots.labels import label
 from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
+LOWEST = 66.0
+"""Percent below which the figures of accuracy show no network: one or two would take half of the height."""
+
 LINES = ("EfficientNets", "ResNets", "RegNets", "ZenNets", "Mobile nets", "ConvNeXts", "others")
 """Lines of families in the order of their colours and markers."""
 
@@ -29,8 +32,8 @@ def accuracy_cost(rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping
     height = -(-len(panels) // 2)
     figure, axes = new_figure(height, 2, height=3.5 * height + 1.2, sharey=True)
     for panel, (column, title) in zip(axes.flat, panels.items(), strict=False):
-        _scatter(panel, rows[rows["top1"] > 66], column)
-        line = fronts[column]
+        _scatter(panel, rows[rows["top1"] > LOWEST], column)
+        line = fronts[column].query("top1 > @LOWEST")
         panel.step(line[column], line["top1"], where="post", color=COLOURS["grey"], linewidth=1.4, zorder=1)
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e9:g}G"))

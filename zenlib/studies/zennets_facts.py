@@ -195,14 +195,8 @@ def evidence(networks: pd.DataFrame) -> pd.DataFrame:
 
 def _again(trained: Trained, about: pd.DataFrame) -> dict[str, str | float]:
     row = about.loc[trained.network]
-    return {
-        "name": row["name"],
-        "line": row["line"],
-        "published": row["top1"],
-        "top1": trained.top1,
-        "recipe": trained.recipe,
-        "source": trained.source,
-    }
+    then = {"top1": trained.top1, "recipe": trained.recipe, "source": trained.source}
+    return {"name": row["name"], "line": row["line"], "published": row["top1"]} | then
 
 
 def _torchvision_recipe_facts() -> dict[str, str]:

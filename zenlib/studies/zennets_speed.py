@@ -115,9 +115,9 @@ def _table7_rows() -> list[dict[str, Any]]:
 
 def _torchvision_rows() -> list[dict[str, Any]]:
     """Measured networks outside Table 7, and all measured ones that torchvision trained a second time."""
-    zoo = torchvision_zoo.zoo().query("model in @REFERENCES and weights.isin(('IMAGENET1K_V1', 'IMAGENET1K_V2'))")
+    zoo = torchvision_zoo.zoo()
     rows = []
-    for row in zoo.itertuples():
+    for row in zoo[zoo["model"].isin(REFERENCES) & zoo["weights"].isin(("IMAGENET1K_V1", "IMAGENET1K_V2"))].itertuples():
         second, printed = row.weights.endswith("V2"), listed(row.model)
         if printed and not second:
             continue
