@@ -63,6 +63,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zenlib"
 
 
+def training_folder(name: str) -> Path:
+    """Folder of a training that a study runs, with its checkpoint and log."""
+    return cache_root() / "training" / name
+
+
 def data_root() -> Path | None:
     """Folder of published tables that we read: $ZENLIB_DATA, else `shared/data` beside the checkout, else None."""
     if os.environ.get("ZENLIB_DATA"):

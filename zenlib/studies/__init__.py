@@ -11,6 +11,7 @@ STUDIES = {
     "imagenet_zoo": "zenlib.studies.imagenet_zoo",
     "closed_form": "zenlib.studies.closed_form",
     "search": "zenlib.studies.search",
+    "zennets": "zenlib.studies.zennets",
     "nasbench201": "zenlib.studies.nasbench201",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
