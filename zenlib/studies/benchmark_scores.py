@@ -28,6 +28,7 @@ from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Query
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces import dds, nasbench101, nasbench201, nats_sizes
+from zenlib.studies import nasbench201_scores
 from zenlib.studies.nasbench201_scores import DEFINITIONS
 from zenlib.studies.table import Table
 
@@ -92,6 +93,10 @@ class Benchmark:
         """Names of the drawn networks, row by row; a smaller sample is the beginning of a larger one."""
         keys = [{"benchmark": self.name, "row": row} for row in range(min(count, self.rows))]
         return NETWORKS.fill(keys, progress=False)["network"].tolist()
+
+    def drawn(self, count: int) -> list[int]:
+        """Rows of the networks that are drawn first."""
+        return list(range(min(count, self.rows)))
 
 
 def column(name: str, seed: int | None = None) -> str:
@@ -159,6 +164,10 @@ class Cells201(Benchmark):
         """Text of the cells, by official index."""
         return self.networks()[:count]
 
+    def drawn(self, count: int) -> list[int]:
+        """Official indices of a random sample."""
+        return nasbench201_scores.sample(count)
+
 
 def _texts201() -> list[str]:
     return nasbench201_table.table()["arch"].tolist()
@@ -181,9 +190,9 @@ def _zoo() -> pd.DataFrame:
     return rows[rows["chain"] & (rows["weights"] == "IMAGENET1K_V1") & (rows["params"] <= LARGEST)].rename(columns={"model": "network"})
 
 
-LARGEST = 100_000_000
-"""Networks of torchvision with more parameters are left out: their neural tangent kernel takes gibibytes."""
-TORCHVISION = 42
+LARGEST = 60_000_000
+"""Networks of torchvision with more parameters are left out: one of them takes minutes."""
+TORCHVISION = 34
 """Chains of torchvision with first weights and no more parameters than that."""
 
 BENCHMARKS: dict[str, Benchmark] = {

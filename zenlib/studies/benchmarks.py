@@ -25,14 +25,12 @@ from zenlib.studies.benchmark_scores import (
     AS_BUILT,
     BENCHMARKS,
     COUNTS,
-    DRAWN,
     FIXED,
     FORWARD,
     GRADIENTS,
     KERNEL,
     STUDY,
     VANILLA,
-    Benchmark,
     column,
     fill,
 )
@@ -41,6 +39,17 @@ from zenlib.studies.table import Table
 PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
 """What AZ-NAS joins by ranks."""
 PREDICTORS = (*COUNTS, "random", *GRADIENTS, *FORWARD, *KERNEL, "az-nas", "phi", "closed-form", *VANILLA[1:], *AS_BUILT)
+GROUPS: dict[str, tuple[str, ...]] = {
+    "counts": COUNTS,
+    "forward": FORWARD,
+    "gradients": (*GRADIENTS, "random"),
+    "kernel": KERNEL,
+    "zen": (*VANILLA[1:], *AS_BUILT),
+    "closed-form": ("closed-form",),
+    "phi": ("phi",),
+}
+"""Proxies that are measured on the same networks, with one module for all of a group."""
+ISOMORPHIC_GROUPS = ("forward", "gradients")
 COSTS = COUNTS
 """What a proxy has to beat, and what is held fixed."""
 VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
@@ -92,7 +101,7 @@ def is_there(benchmark: str) -> bool:
 @cache
 def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
     """The values of the networks that were drawn first, `drawn` of them; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
-    places = nasbench201_scores.sample(drawn) if benchmark == "nasbench201" else range(drawn)
+    places = BENCHMARKS[benchmark].drawn(drawn)
     if proxy != "az-nas":
         return _stored(benchmark, proxy, seed).iloc[sorted(places)]
     parts = pd.concat([scores(benchmark, part, seed, drawn) for part in PARTS], axis=1).dropna()
@@ -323,111 +332,60 @@ class BenchmarkRows:
     missing: tuple[str, ...]
 
 
-def run(
-    *,
-    samples: Mapping[str, int],
-    cells_forward: int,
-    cells_gradients: int,
-    cells_kernel: int,
-    cells_zen: int,
-    pairs: int,
-    seeds: Sequence[int],
-    predictors: Sequence[str] = PREDICTORS,
-) -> BenchmarkRows:
+Samples = Mapping[str, Mapping[str, int]]
+"""Benchmark -> group of proxies (see `GROUPS`) -> how many networks are drawn for it."""
+
+
+def run(*, samples: Samples, seed: int, repeated: Samples, further_seeds: Sequence[int], pairs: int) -> BenchmarkRows:
     """Scores the networks, or reads their scores from the store, and correlates them.
 
     Nothing new is computed for a benchmark whose file is not there; its stored aggregates are read.
 
     Args:
-        samples: how many networks of a benchmark are drawn; of NAS-Bench-201, as many as have costs and, by its own chapter, Zen-Scores.
-        cells_forward: cells of NAS-Bench-201 on which proxies of forward passes are measured, with the first seed.
-        cells_gradients: cells on which those that need gradients are, and forward passes with further seeds.
-        cells_kernel: cells on which those of the neural tangent kernel are.
-        cells_zen: cells whose Zen-Scores with further seeds are read.
-        pairs: pairs of isomorphic cells.
-        seeds: of the draws; proxies that draw nothing have the first.
-        predictors: which proxies.
+        samples: networks that are scored with the first seed.
+        seed: of the first draw.
+        repeated: networks that are scored once more with each further seed.
+        further_seeds: of the other draws.
+        pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
     """
-    there = [name for name in BENCHMARKS if name in samples and is_there(name)]
+    there = [name for name in samples if is_there(name)]
+    draws = [(seed, samples), *((further, repeated) for further in further_seeds)]
     for name in there:
-        if name == "nasbench201":
-            fill_cells(cells_forward, cells_gradients, cells_kernel, pairs, seeds, predictors)
-        else:
-            fill_sample(BENCHMARKS[name], samples[name], seeds, predictors)
+        for drawn_with, sizes in draws:
+            fill_groups(name, sizes.get(name, {}), drawn_with)
+    isomorphic = ISOMORPHIC_GROUPS if pairs and "nasbench201" in samples else ()
+    if isomorphic and "nasbench201" in there:
+        cells = [index for pair in isomorphic_pairs(pairs) for index in pair]
+        for group in isomorphic:
+            fill(BENCHMARKS["nasbench201"], GROUPS[group], seed, cells)
     forget()
-    cells = _CellCounts(cells_forward, cells_gradients, cells_kernel, cells_zen)
-    keys = [key for name, count in samples.items() for key in _keys(name, count, cells, seeds, predictors)]
-    wide = [key | {"population": people} for key in keys for people in _populations(key["benchmark"])]
+    keys = [key for drawn_with, sizes in draws for key in _keys(sizes, drawn_with, drawn_with == seed)]
+    wide = [key | {"population": people} for key in keys for people in POPULATIONS.get(key["benchmark"], ("all", "top 10 %"))]
     given = [key | {"given": cost} for key in keys for cost in COSTS if cost != key["proxy"]]
     near = [key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")]
-    measured = [name for name in predictors if name in DRAWN and name not in KERNEL]
-    same = [{"proxy": name, "seed": seeds[0], "pairs": pairs} for name in measured] if "nasbench201" in samples else []
-    missing = tuple(name for name in samples if name not in there)
+    same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
     found = [_filled(table, rows, there) for table, rows in ((CORRELATIONS, wide), (PARTIALS, given), (EQUAL_COST, near))]
-    return BenchmarkRows(*(rows.dropna(subset="kendall") for rows in found), _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
+    correlations, partials, equal_cost = (rows.dropna(subset="kendall") for rows in found)
+    missing = tuple(name for name in samples if name not in there)
+    return BenchmarkRows(correlations, partials, equal_cost, _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
 
 
-def fill_sample(benchmark: Benchmark, count: int, seeds: Sequence[int], predictors: Sequence[str]) -> None:
-    """Scores the drawn networks of a benchmark."""
-    rows = range(min(count, benchmark.rows))
-    for position, seed in enumerate(seeds):
-        names = [name for name in _measured(predictors) if position == 0 or name in DRAWN]
-        fill(benchmark, names, seed, rows)
+def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
+    """Scores the networks that are drawn for each group; of cells, the Zen-Scores come from their own chapter."""
+    found = BENCHMARKS[benchmark]
+    for group, count in sizes.items():
+        if benchmark != "nasbench201" or group not in ("counts", "zen"):
+            fill(found, GROUPS[group], seed, found.drawn(count))
 
 
-def fill_cells(forward: int, gradients: int, kernel: int, pairs: int, seeds: Sequence[int], predictors: Sequence[str]) -> None:
-    """Scores the cells of NAS-Bench-201: each group of proxies on as many as it can afford. Zen-Scores come from their own chapter."""
-    benchmark, wanted = BENCHMARKS["nasbench201"], _measured(predictors)
-    drawn = nasbench201_scores.sample
-    isomorphic = [index for pair in isomorphic_pairs(pairs) for index in pair]
-    sampled = [name for name in wanted if name in (*GRADIENTS, "phi", "random", "closed-form")]
-    for position, seed in enumerate(seeds):
-        fill(benchmark, [name for name in sampled if position == 0 or name in DRAWN], seed, drawn(gradients) + (isomorphic if position == 0 else []))
-        fill(benchmark, [name for name in wanted if name in KERNEL], seed, drawn(kernel))
-        fill(benchmark, [name for name in wanted if name in FORWARD], seed, drawn(forward if position == 0 else gradients))
-
-
-def _measured(predictors: Sequence[str]) -> list[str]:
-    """What is computed for a network: the predictors and the costs, but no ranking of others."""
-    return list(dict.fromkeys(name for name in (*COUNTS, *predictors, *(PARTS if "az-nas" in predictors else ())) if name != "az-nas"))
-
-
-def _populations(benchmark: str) -> tuple[str, ...]:
-    return POPULATIONS.get(benchmark, ("all", "top 10 %"))
-
-
-@dataclass(frozen=True)
-class _CellCounts:
-    """On how many cells of NAS-Bench-201 each group of proxies is measured."""
-
-    forward: int
-    gradients: int
-    kernel: int
-    zen: int
-
-    def of(self, proxy: str, every: int, first: bool) -> int:
-        """The number for one proxy, with the first seed or a further one."""
-        if proxy in COUNTS:
-            return every
-        if proxy in _ZEN_201:
-            return every if first else self.zen
-        if proxy in KERNEL:
-            return self.kernel
-        return self.forward if proxy in FORWARD and first else self.gradients
-
-
-def _keys(benchmark: str, count: int, cells: _CellCounts, seeds: Sequence[int], predictors: Sequence[str]) -> list[dict[str, Any]]:
+def _keys(samples: Samples, seed: int, first: bool) -> list[dict[str, Any]]:
     return [
-        {
-            "benchmark": benchmark,
-            "dataset": dataset,
-            "proxy": proxy,
-            "seed": seed,
-            "drawn": cells.of(proxy, count, seed == seeds[0]) if benchmark == "nasbench201" else count,
-        }
+        {"benchmark": benchmark, "dataset": dataset, "proxy": proxy, "seed": seed, "drawn": count}
+        for benchmark, sizes in samples.items()
         for dataset in BENCHMARKS[benchmark].datasets
-        for proxy in predictors
-        for seed in (seeds[:1] if proxy in FIXED else seeds)
+        for group, count in sizes.items()
+        for proxy in (*GROUPS[group], *(("az-nas",) if group == "gradients" and "forward" in sizes else ()))
+        if first or proxy not in FIXED
     ]
 
 
