@@ -194,11 +194,11 @@ _KEY_UNITS = {
 
 
 def correlation_row(*, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int) -> dict[str, Any]:
-    """Both coefficients of a proxy in a population, and by how much it beats each cost on the same networks."""
+    """Both coefficients of a proxy in a population, and over all networks by how much it beats each cost on the same ones."""
     table = _members(benchmark, dataset, proxy, seed, drawn, population)
     told: dict[str, Any] = {"n": len(table), "undefined": int((table["score"] == WITHOUT_SCORE).sum())} | _told(_correlate(table))
     for cost in COSTS:
-        usable = cost != proxy and table[cost].nunique() > 1
+        usable = population == "all" and cost != proxy and table[cost].nunique() > 1
         told |= _told(_compare(table, cost), f"over_{cost}_") if usable else dict.fromkeys(_coefficient_units(f"over_{cost}_"), math.nan)
     return told
 
@@ -242,6 +242,8 @@ PARTIALS = Table(
 def equal_cost_row(*, benchmark: str, dataset: str, proxy: str, cost: str, seed: int, drawn: int) -> dict[str, Any]:
     """Kendall's tau over the pairs of networks of nearly equal cost."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
+    if table[cost].nunique() < 2:
+        raise ScoreUndefined(f"all networks have the same {cost}")
     value, (low, high), pairs = kendall_near(
         table["score"], table["accuracy"], table[cost], 1.0 if cost == "layers" else RATIO, families=table["family"].tolist()
     )
