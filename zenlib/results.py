@@ -77,9 +77,14 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
-def scores_path(study: str, root: Path | None = None) -> Path:
+def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
     """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
-    return (root or results_root()) / study / "scores.parquet"
+    return (root or results_root()) / study / f"{name}.parquet"
+
+
+def scores_in(root: Path, study: str) -> list[str]:
+    """Names of the files of scores of a study in a results folder."""
+    return sorted(path.stem for path in (root / study).glob("*.parquet"))
 
 
 def studies_in(root: Path) -> list[str]:

@@ -13,6 +13,7 @@ STUDIES = {
     "search": "zenlib.studies.search",
     "zennets": "zenlib.studies.zennets",
     "nasbench201": "zenlib.studies.nasbench201",
+    "benchmarks": "zenlib.studies.benchmarks",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 
