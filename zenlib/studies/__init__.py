@@ -13,6 +13,7 @@ STUDIES = {
     "search": "zenlib.studies.search",
     "nasbench201": "zenlib.studies.nasbench201",
     "worth": "zenlib.studies.worth",
+    "noise": "zenlib.studies.noise",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 
