@@ -29,8 +29,8 @@ LEARNED = {
     ("gradient boosting", "operations+counts+zen"): "gradient boosting, operations and scores",
 }
 """Predictors of the figures, in the order of their colours."""
-LEVELS = ("zen_l1_running", "log_delta_l1", "params", "live_convs")
-"""Scores that are drawn as levels across the learning curves."""
+LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "bottom", "params": "top", "live_convs": "bottom"}
+"""Scores that are drawn as levels across the learning curves, and the end of their name that touches the level."""
 
 
 def name_of(score: str) -> str:
@@ -52,12 +52,12 @@ def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
         axes.fill_between(line["n"], line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.18, linewidth=0)
         axes.plot(line["n"], line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=text)
-    for score in LEVELS:
+    for score, touching in LEVELS.items():
         line = rows[(rows["predictor"] == "none") & (rows["features"] == score)]
         if not line.empty:
             axes.plot(line["n"], line["kendall"], color=COLOURS["black"], linewidth=1.4, linestyle="--")
-            end = line.iloc[-1]
-            axes.annotate(name_of(score), (end["n"], end["kendall"]), xytext=(0, 4), textcoords="offset points", ha="right", va="bottom")
+            end, away = line.iloc[-1], 4 if touching == "bottom" else -4
+            axes.annotate(name_of(score), (end["n"], end["kendall"]), xytext=(0, away), textcoords="offset points", ha="right", va=touching)
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, rows["n"])
     axes.set_xlabel("trained cells")
@@ -74,6 +74,7 @@ def pays(rows: pd.DataFrame) -> Figure:
     Args:
         rows: `studies.worth.pays`, of predictors that see no scores.
     """
+    rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
     order = rows.drop_duplicates("score").sort_values("score_value")["score"].tolist()
     figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
     for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
@@ -84,7 +85,7 @@ def pays(rows: pd.DataFrame) -> Figure:
         axes.scatter(
             line["n"].replace(np.inf, 2.0**12), y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text
         )
-    axes.set_yticks(range(len(order)), [f"{name_of(score)}" for score in order])
+    axes.set_yticks(range(len(order)), [name_of(score) for score in order])
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, pd.Series([4, 2000]))
     axes.grid(axis="y", visible=False)
@@ -132,6 +133,7 @@ def regret(picks: pd.DataFrame) -> Figure:
 def _plain_ticks(axes: Axes, n: pd.Series) -> None:
     """Powers of four, written out."""
     last = int(n.max()) if len(n) else 64
-    ticks = [4**power for power in range(8) if 4**power <= 1.2 * last]
+    first = int(n.min()) if len(n) else 1
+    ticks = [4**power for power in range(8) if first <= 4**power <= 1.2 * last]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()

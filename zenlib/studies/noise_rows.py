@@ -58,22 +58,23 @@ def repeat_row(*, dataset: str, population: str, score: str, seed: int, other: i
 
 def accuracy_row(*, dataset: str, population: str, repeated: str, cells_scored: int) -> dict[str, Any]:
     """The correlation of test accuracy with a repetition of itself."""
-    if repeated == "isomorphic":  # a pair is one class, whose other members "one per class" leaves out
-        return _isomorphic(_members(dataset, "valid" if population == "one per class" else population, cells_scored), dataset)
+    rows = _members(dataset, population, cells_scored)
+    if repeated == "isomorphic":
+        return _isomorphic(rows, _members(dataset, "valid", cells_scored), dataset)
     if dataset != "cifar10":
         raise ScoreUndefined(f"{dataset} has no second accuracy")
-    rows = _members(dataset, population, cells_scored)
     published = nasbench201.table()
     if _OTHER[repeated] not in published:
         raise ResultsError(f"{nasbench201.FILE}: needed the column {_OTHER[repeated]}, got none; leave {repeated!r} out of `repeated`")
     return _correlated(rows[dataset].to_numpy(float), published[_OTHER[repeated]].to_numpy(float)[rows.index], rows["class"].tolist())
 
 
-def _isomorphic(rows: pd.DataFrame, dataset: str) -> dict[str, Any]:
-    """Two random cells of every class that has two or more."""
-    shuffled = rows.sample(frac=1.0, random_state=0)
-    pairs = [members[dataset].to_numpy(float)[:2] for _, members in shuffled.groupby("class", sort=True) if len(members) > 1]
-    return _correlated(*np.array(pairs).reshape(-1, 2).T, list(range(len(pairs))))
+def _isomorphic(members: pd.DataFrame, everyone: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """For every class one random cell of the population, and another random cell, which need not belong to it."""
+    first = members.sample(frac=1.0, random_state=0).drop_duplicates("class")
+    others = everyone.drop(index=first.index).sample(frac=1.0, random_state=1).drop_duplicates("class")
+    pairs = first[["class", dataset]].merge(others[["class", dataset]], on="class", suffixes=("", "_again"))
+    return _correlated(pairs[dataset].to_numpy(float), pairs[f"{dataset}_again"].to_numpy(float), pairs["class"].tolist())
 
 
 _COEFFICIENTS = {"n": "count: cells, or pairs of them"} | {
