@@ -26,10 +26,14 @@ TABLES = (CURVES, PICKS) if nasbench201.is_there() else ()
 """Only what can be computed here is verified."""
 
 ENCODED = ("operations", "paths")
-SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+counts+zen", "paths+counts+zen")
+SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+counts+zen")
 """What predictors see: encodings of the cell, scores, or both."""
-ELSEWHERE = (("gaussian process", "operations"), ("gradient boosting", "paths"))
+WITH_SCORES = ("ridge", "gradient boosting")
+"""Predictors that are also given scores."""
+ELSEWHERE = ("gradient boosting", "paths")
 """Learned also on the other data sets, and from validation accuracies."""
+LEARNERS = (("gaussian process", "operations"), ELSEWHERE)
+"""Predictors that choose cells in a search, and that the prose names."""
 SEARCHED = ("zen_l1_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
 """Scores whose highest cells are trained in a search."""
 RESAMPLES = 2000
@@ -58,6 +62,7 @@ def run(
     draws_from_500: int = 10,
     candidates: int = 5000,
     searches: int = 100,
+    searches_predicted: int = 20,
 ) -> WorthRows:
     """Trains the predictors, or reads the stored rows; without the benchmark's file, those that are stored.
 
@@ -70,6 +75,7 @@ def run(
         draws_from_500: the same from 500 on.
         candidates: cells among which a search chooses.
         searches: searches per strategy and budget.
+        searches_predicted: the same where a predictor is trained.
     """
     settings: dict[str, Any] = {"seed": seed, "cells_scored": cells_scored}
     if not nasbench201.is_there():
@@ -92,18 +98,18 @@ def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[st
     for score in known:
         yield from ({"dataset": dataset, "predictor": NO_PREDICTOR, "features": score, "labels": "test"} for dataset in datasets)
     for features in (*ENCODED, *SCORED):
-        yield from ({"dataset": first, "predictor": predictor, "features": features, "labels": "test"} for predictor in PREDICTORS)
-    for predictor, features in ELSEWHERE:
-        yield from ({"dataset": dataset, "predictor": predictor, "features": features, "labels": "test"} for dataset in others)
-        if first == "cifar10":
-            yield {"dataset": first, "predictor": predictor, "features": features, "labels": "validation"}
+        asked = PREDICTORS if features in ENCODED else WITH_SCORES
+        yield from ({"dataset": first, "predictor": predictor, "features": features, "labels": "test"} for predictor in asked)
+    again = {"predictor": ELSEWHERE[0], "features": ELSEWHERE[1]}
+    yield from ({"dataset": dataset, "labels": "test"} | again for dataset in others)
+    if first == "cifar10":
+        yield {"dataset": first, "labels": "validation"} | again
 
 
 def _searches() -> Iterator[dict[str, Any]]:
     yield {"strategy": "random", "predictor": NO_PREDICTOR, "features": NO_PREDICTOR}
     yield from ({"strategy": "score", "predictor": NO_PREDICTOR, "features": score} for score in SEARCHED)
-    yield from ({"strategy": "predictor", "predictor": predictor, "features": features} for predictor, features in ELSEWHERE)
-    yield {"strategy": "predictor", "predictor": "gradient boosting", "features": "operations+counts+zen"}
+    yield from ({"strategy": "predictor", "predictor": predictor, "features": features} for predictor, features in LEARNERS)
 
 
 def _stored(table: Table, settings: dict[str, Any]) -> pd.DataFrame:
@@ -244,7 +250,7 @@ def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
             members = found[found["score"] == score]
             told[f"tau_{score}{data}"] = f"{members['score_value'].iloc[0]:.2f}" if len(members) else UNKNOWN
             told[f"pays_{score}{data}"] = f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}" if len(members) else UNKNOWN
-            for predictor, features in ELSEWHERE:
+            for predictor, features in LEARNERS:
                 row = members[(members["predictor"] == predictor) & (members["features"] == features)]
                 at = f"{score}_{_SHORT[predictor]}{data}"
                 told[f"pays_{at}"] = (

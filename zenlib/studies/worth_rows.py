@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, spearmanr
+from sklearn.preprocessing import StandardScaler
 
 from zenlib.benchmarks import nasbench201
 from zenlib.errors import ResultsError, ScoreUndefined
@@ -56,10 +57,11 @@ def scores_known(cells_scored: int, seed: int) -> dict[str, np.ndarray]:
 
 @cache
 def inputs(features_named: str, seed: int, cells_scored: int) -> Floats:
-    """Features of every cell of the pool; the name joins encodings, groups of scores and single scores by "+"."""
+    """Features of every cell of the pool, each of mean 0 and variance 1; the name joins encodings, groups of scores and scores by "+"."""
     parts = features_named.split("+")
     scores = [score for part in parts if part not in ENCODINGS for score in GROUPS.get(part, (part,))]
-    return features(pool(cells_scored), [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores])
+    told = features(pool(cells_scored), [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores])
+    return StandardScaler().fit_transform(told)
 
 
 def _column(score: str, seed: int) -> str:
@@ -99,10 +101,10 @@ def curve_row(*, dataset: str, predictor: str, features: str, labels: str, seed:
         trained, held_out = split(n, draw, cells_scored)
         if predictor == NO_PREDICTOR:
             held_out = held_out[scores_known(cells_scored, seed)[features][held_out]]
-            order = inputs(features, seed, cells_scored)[:, 0]
+            order = inputs(features, seed, cells_scored)[held_out, 0]
         else:
-            order = predict(predictor, inputs(features, seed, cells_scored), trained, told[trained], draw)
-        pair = order[held_out], accuracies[held_out]
+            order = predict(predictor, inputs(features, seed, cells_scored), trained, told[trained], held_out, draw)
+        pair = order, accuracies[held_out]
         found.append((len(held_out), kendalltau(*pair).statistic, spearmanr(*pair).statistic))
     numbers, kendall, spearman = np.array(found, dtype=float).T
     if not np.isfinite(kendall).all():
@@ -180,8 +182,9 @@ def _by_score(chosen: np.ndarray, n: int, predictor: str, features: str, seed: i
 def _by_predictor(chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int) -> np.ndarray:
     """Half of the cells at random, then those that a predictor trained on them puts first among the rest."""
     first, rest = chosen[: n // 2], chosen[n // 2 :]
-    order = predict(predictor, inputs(features, seed, cells_scored), first, labels_of(cells_scored, "cifar10", "validation")[first], draw)
-    return np.concatenate([first, rest[_best(order[rest], n - len(first))]])
+    told = labels_of(cells_scored, "cifar10", "validation")[first]
+    order = predict(predictor, inputs(features, seed, cells_scored), first, told, rest, draw)
+    return np.concatenate([first, rest[_best(order, n - len(first))]])
 
 
 def _best(order: Floats, n: int) -> np.ndarray:
