@@ -85,9 +85,9 @@ def run(
     known = tuple(scores_known(cells_scored, seed))
     repeated = [{"n": size, "draws": draws if size < 500 else draws_from_500} for size in n]
     curves = [told | size | settings for told in _learners(datasets, known) for size in repeated]
-    searched = [
-        how | {"n": size, "draws": searches, "candidates": candidates} | settings for how in _searches() for size in sizes(max(n), candidates)
-    ]
+    often = {"random": searches, "score": searches, "predictor": searches_predicted}
+    budgets = [{"n": size, "candidates": candidates} for size in sizes(max(n), candidates)]
+    searched = [how | budget | {"draws": often[how["strategy"]]} | settings for how in _searches() for budget in budgets]
     picks = [key for key in searched if key["strategy"] != "predictor" or key["n"] >= 2 * min(n)]
     return WorthRows(*(table.fill(keys).dropna(subset=value) for table, keys, value in ((CURVES, curves, "kendall"), (PICKS, picks, "regret"))))
 
