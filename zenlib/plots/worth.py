@@ -50,6 +50,8 @@ def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n")
     for index, ((predictor, features), text) in enumerate(LEARNED.items()):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
+        if line.empty:
+            continue
         axes.fill_between(line["n"], line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.18, linewidth=0)
         axes.plot(line["n"], line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=text)
     for score, touching in LEVELS.items():
@@ -116,6 +118,8 @@ def regret(picks: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=7.0)
     for index, ((strategy, predictor, features), text) in enumerate(SEARCHES.items()):
         line = picks[(picks["strategy"] == strategy) & (picks["predictor"] == predictor) & (picks["features"] == features)].sort_values("n")
+        if line.empty:
+            continue
         axes.fill_between(line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0)
         axes.plot(line["n"], line["regret"], marker=MARKERS[index], color=PALETTE[index], label=text)
     axes.set_xscale("log", base=2)

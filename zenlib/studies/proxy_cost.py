@@ -73,24 +73,24 @@ class CostRows:
 def run(
     *,
     networks: Sequence[str] = ("resnet18", "resnet50"),
-    scores: Sequence[str] = SCORES,
+    scores: Sequence[str] | None = None,
     resolution: int = 224,
     batch_size: int = 16,
-    repeats: int = 3,
+    repeats: int = 2,
     device: str = "cpu",
 ) -> CostRows:
     """Measures what is not stored yet.
 
     Args:
         networks: torchvision names.
-        scores: names in `PROXIES`, or parts of a score.
+        scores: names in `PROXIES`, or parts of a score; None means all, and Zen must be among them.
         resolution: side of the images, pixels.
         batch_size: images.
         repeats: timed scores.
         device: "cpu" or "cuda".
     """
     settings = {"resolution": resolution, "batch_size": batch_size, "repeats": repeats, "device": device}
-    costs = COSTS.fill([{"network": network, "score": score} | settings for network in networks for score in scores])
+    costs = COSTS.fill([{"network": network, "score": score} | settings for network in networks for score in scores or SCORES])
     zen = costs[costs["score"] == REFERENCE].set_index("network")["mebibytes"]
     needs = costs["score"].map(lambda score: PROXIES[score].needs if score in PROXIES else "counting")
     return CostRows(costs.assign(needs=needs, memory_ratio=costs["mebibytes"] / costs["network"].map(zen)))

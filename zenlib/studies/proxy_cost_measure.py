@@ -2,9 +2,9 @@
 
     python -m zenlib.studies.proxy_cost_measure resnet18 naswot --resolution 224 --repeats 3 --device cpu
 
-Memory first: how far the largest memory of the process grows in its first score. Then the Zen-Score and the other take turns, so
-that a machine which slows down slows both. On the CPU time is that of the process on one thread, which other programs do not lengthen; on
-CUDA it is that of the clock, with the device waited for.
+After a warm-up on small images the score and Zen take turns, so that a machine which slows down slows both. Memory is how far
+the first score makes the largest memory of the process grow. On the CPU time is that of the process on one thread, which other programs
+lengthen little; on CUDA it is that of the clock, with the device waited for.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ REFERENCE = "zen"
 STEPS = ("conversion", "closed-form, converted")
 """Parts of a score: making the vanilla form, which Zen, Phi and the closed form begin with, and the arithmetic on one that is there."""
 MEBIBYTE = 2**20
+WARM_UP = 32
+"""Side of the images of the warm-up, pixels."""
 _MODULE = "zenlib.studies.proxy_cost_measure"
 
 
@@ -56,17 +58,22 @@ def measure(network: str, score: str, resolution: int, batch_size: int, repeats:
 
     torch.set_num_threads(1)
     module = get_model(network)
+    for name in (score, REFERENCE):
+        _question(name, module, WARM_UP, batch_size, device)(0)
     ask, ask_zen = (_question(name, module, resolution, batch_size, device) for name in (score, REFERENCE))
-    before = _largest_memory(device)
-    value = ask(0)
-    memory = (_largest_memory(device) - before) / MEBIBYTE
-    ask_zen(0)
-    pairs = np.array([(_seconds(ask_zen, seed, device), _seconds(ask, seed, device)) for seed in range(1, repeats + 1)])
-    ratios = pairs[:, 1] / pairs[:, 0]
-    zen, seconds = np.median(pairs, axis=0)
+    before, seconds, values = _largest_memory(device), [], []
+    for seed in range(repeats):
+        first, value = _timed(ask, seed, device)
+        values.append(value)
+        if seed == 0:
+            memory = (_largest_memory(device) - before) / MEBIBYTE
+        seconds.append((first, _timed(ask_zen, seed, device)[0]))
+    pairs = np.array(seconds)
+    ratios = pairs[:, 0] / pairs[:, 1]
+    own, zen = np.median(pairs, axis=0)
     return {
-        "value": value,
-        "time": float(seconds),
+        "value": values[0],
+        "time": float(own),
         "zen_time": float(zen),
         "ratio": float(np.median(ratios)),
         "ratio_low": float(ratios.min()),
@@ -93,13 +100,14 @@ def _proxy(score: str, module: nn.Module, resolution: int, batch_size: int, devi
         return math.nan
 
 
-def _seconds(ask: Callable[[int], float], seed: int, device: str) -> float:
+def _timed(ask: Callable[[int], float], seed: int, device: str) -> tuple[float, float]:
+    """Seconds of one score, and its value."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     _wait(device)
     start = clock()
-    ask(seed)
+    value = ask(seed)
     _wait(device)
-    return clock() - start
+    return clock() - start, value
 
 
 def _wait(device: str) -> None:
@@ -121,7 +129,7 @@ def main() -> None:
     parser.add_argument("score", choices=[*PROXIES, *STEPS])
     parser.add_argument("--resolution", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch-size", type=int, default=16, help="images")
-    parser.add_argument("--repeats", type=int, default=3, help="timed scores")
+    parser.add_argument("--repeats", type=int, default=2, help="timed scores")
     parser.add_argument("--device", default="cpu")
     print(json.dumps(measure(**vars(parser.parse_args()))))
 
