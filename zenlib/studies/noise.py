@@ -67,6 +67,8 @@ def _drawn(seeds: Sequence[int], cells_scored: int) -> list[str]:
 
 UNKNOWN = "not measured"
 """What a fact says in a run without these rows."""
+SMALLEST = 0.001
+"""Parts below this are not written out."""
 _PEOPLE = {"valid": "valid", "one per class": "class", "no none": "full", "no skip, no pool": "vanilla", "top 10 %": "top"}
 _FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SCORES = ("zen_l1_minibatch", "zen_frobenius_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
@@ -122,8 +124,10 @@ def _formula_facts(rows: NoiseRows) -> dict[str, str]:
 
 
 def _interval(row: pd.Series, name: str) -> str:
-    estimate, low, high = (_signed(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
+    values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
+    if max(map(abs, values)) < SMALLEST:
+        return f"less than {SMALLEST}"
+    return "{} [{}, {}]".format(*map(_signed, values))
 
 
 def _signed(value: float) -> str:
