@@ -14,6 +14,9 @@ STUDIES = {
     "zennets": "zenlib.studies.zennets",
     "nasbench201": "zenlib.studies.nasbench201",
     "benchmarks": "zenlib.studies.benchmarks",
+    "worth": "zenlib.studies.worth",
+    "noise": "zenlib.studies.noise",
+    "proxy_cost": "zenlib.studies.proxy_cost",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 
