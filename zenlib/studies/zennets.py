@@ -58,7 +58,7 @@ SIZES = Table(
         "operations_with_gates": "count: the same with gates",
         "zen": "nat: closed-form Zen-Score, L1 norm, mini-batch variance",
     },
-    agreement=dict.fromkeys(("depth", "params", "flops", "params_without_gates", "operations", "operations_with_gates"), 0.0) | {"zen": 1e-6},
+    agreement={"depth": 0.0, "params": 0.0, "flops": 0.0, "params_without_gates": 0.0, "operations": 0.0, "operations_with_gates": 0.0, "zen": 1e-6},
 )
 
 _RESNETS = tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152))

@@ -207,7 +207,7 @@ def _torchvision_recipe_facts() -> dict[str, str]:
 
 def _timm_facts(recipes: pd.DataFrame) -> dict[str, str]:
     found = recipes.set_index("quantity")
-    told = {}
+    told: dict[str, str] = {}
     for name in ("resnets", "efficientnets", "noisy"):
         there = name in found.index
         told |= {f"timm_{name}": f"{found.loc[name, 'mean']:.1f}" if there else NOT_MEASURED}
