@@ -21,7 +21,7 @@ from zenlib.errors import BenchmarkMissing
 from zenlib.published_counts import agreement, operations, without_gates
 from zenlib.studies.table import Table
 from zenlib.studies.zennets_latency import LATENCY, STUDY, latency_keys
-from zenlib.studies.zennets_speed import compared, rank_agreement, speed_ups
+from zenlib.studies.zennets_speed import compared, latency_names, rank_agreement, speed_ups
 from zenlib.studies.zennets_training import TRAINING
 from zenlib.zennets import PUBLISHED, ZENNETS, zennet_architecture, zennet_resolution
 
@@ -231,15 +231,32 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
 
 def speed_table(rows: ZenNetRows) -> pd.DataFrame:
     """The ZenNets with published accuracies and all latencies, for the page."""
-    from zenlib.studies.zennets_speed import column_label, latency_columns
-
     zennets = rows.networks[rows.networks["line"] == "ZenNets"]
     columns: dict[str, Any] = {"network": zennets["name"], "top-1 (%), paper": zennets["top1"].map("{:.1f}".format)}
-    for column in latency_columns(zennets):
-        columns[f"{column_label(column)} (ms)"] = zennets[column].map(
-            lambda value: "–" if pd.isna(value) else f"{value:,.{0 if value >= 100 else 2}f}"
-        )
+    for column, name in latency_names(zennets).items():
+        columns[f"{name} (ms)"] = zennets[column].map(_milliseconds)
     return pd.DataFrame(columns).set_index("network")
+
+
+def _milliseconds(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:,.{0 if value >= 100 else 2}f}"
+
+
+def factor_table(rows: ZenNetRows) -> pd.DataFrame:
+    """Speed at equal accuracy and places on the Pareto front, one line per column of latencies, for the page."""
+    told = facts(rows)
+    quantities = {
+        "faster": "ZenNet-1.2ms, times as fast as an EfficientNet of its accuracy",
+        "faster_b5": "as EfficientNet-B5",
+        "faster_range": "all ZenNets, as an EfficientNet of their accuracy",
+        "faster_resnets": "as a ResNet of the same recipe",
+        "front_paper": "on the front, Table 7's networks",
+        "front_v1": "with later networks",
+        "front_v2": "with second weights",
+    }
+    columns = latency_names(rows.networks)
+    lines = {text: [told[f"{name}_{column}"] for column in columns] for name, text in quantities.items()}
+    return pd.DataFrame(lines, index=pd.Index(columns.values(), name="device"))
 
 
 def recipe_table() -> pd.DataFrame:
