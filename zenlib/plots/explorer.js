@@ -28,9 +28,8 @@
       class: "mark",
       d: OUTLINES[family.shape],
       transform: `translate(${x} ${y})`,
-      stroke: family.colour,
       "stroke-width": 1.6,
-      fill: hollow ? "none" : family.colour,
+      style: `stroke: ${family.colour}; fill: ${hollow ? "none" : family.colour}`,
     }, parent);
 
   const number = value => value.toLocaleString("en", { maximumSignificantDigits: 4 });

@@ -34,7 +34,7 @@ def explorer(rows: pd.DataFrame, costs: Mapping[str, str], title: str) -> str:
         | {"costs": [_number(row[column]) for column in costs]}
         for row in rows.to_dict("records")
     ]
-    colours = (*PALETTE[:-1], "currentColor")  # black would vanish in the dark
+    colours = (*PALETTE[:-1], "var(--pst-color-text-base, #222)")  # black would vanish in the dark
     families = [{"name": name, "shape": shape, "colour": colour} for name, shape, colour in zip(LINES, SHAPES, colours, strict=True)]
     data = json.dumps({"marks": marks, "families": families, "costs": list(costs.values()), "title": title}, ensure_ascii=True).replace(
         "<", "\\u003c"

@@ -117,7 +117,9 @@ def measure_latency(
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, layout = dtype or torch.float32, torch.channels_last if channels_last else torch.contiguous_format
-    module: nn.Module = network if isinstance(network, nn.Module) else build_network(network, num_classes).to(where, kind, memory_format=layout)
+    module: nn.Module = network if isinstance(network, nn.Module) else build_network(network, num_classes)
+    if not isinstance(network, nn.Module):
+        module.to(where, kind, memory_format=layout)  # type: ignore[call-overload]  # stubs lack it
     images = torch.randn(batch_size, _image_channels(module), resolution, resolution, device=where).to(kind, memory_format=layout)
     return _timed(module.eval(), (images,), repeats, batch_size)
 

@@ -21,7 +21,7 @@ from zenlib.errors import BenchmarkMissing
 from zenlib.published_counts import agreement, operations, without_gates
 from zenlib.studies.table import Table
 from zenlib.studies.zennets_latency import LATENCY, STUDY, latency_keys
-from zenlib.studies.zennets_speed import compared, rank_agreement, speed_ups
+from zenlib.studies.zennets_speed import compared, latency_names, rank_agreement, speed_ups
 from zenlib.studies.zennets_training import TRAINING
 from zenlib.zennets import PUBLISHED, ZENNETS, zennet_architecture, zennet_resolution
 
@@ -58,7 +58,7 @@ SIZES = Table(
         "operations_with_gates": "count: the same with gates",
         "zen": "nat: closed-form Zen-Score, L1 norm, mini-batch variance",
     },
-    agreement=dict.fromkeys(("depth", "params", "flops", "params_without_gates", "operations", "operations_with_gates"), 0.0) | {"zen": 1e-6},
+    agreement={"depth": 0.0, "params": 0.0, "flops": 0.0, "params_without_gates": 0.0, "operations": 0.0, "operations_with_gates": 0.0, "zen": 1e-6},
 )
 
 _RESNETS = tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152))
@@ -231,15 +231,32 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
 
 def speed_table(rows: ZenNetRows) -> pd.DataFrame:
     """The ZenNets with published accuracies and all latencies, for the page."""
-    from zenlib.studies.zennets_speed import column_label, latency_columns
-
     zennets = rows.networks[rows.networks["line"] == "ZenNets"]
     columns: dict[str, Any] = {"network": zennets["name"], "top-1 (%), paper": zennets["top1"].map("{:.1f}".format)}
-    for column in latency_columns(zennets):
-        columns[f"{column_label(column)} (ms)"] = zennets[column].map(
-            lambda value: "–" if pd.isna(value) else f"{value:,.{0 if value >= 100 else 2}f}"
-        )
+    for column, name in latency_names(zennets).items():
+        columns[f"{name} (ms)"] = zennets[column].map(_milliseconds)
     return pd.DataFrame(columns).set_index("network")
+
+
+def _milliseconds(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:,.{0 if value >= 100 else 2}f}"
+
+
+def factor_table(rows: ZenNetRows) -> pd.DataFrame:
+    """Speed at equal accuracy and places on the Pareto front, one line per column of latencies, for the page."""
+    told = facts(rows)
+    quantities = {
+        "faster": "1.2ms, at its accuracy",
+        "faster_b5": "1.2ms, against B5",
+        "faster_range": "all, at their accuracy",
+        "faster_resnets": "against ResNets",
+        "front_paper": "front: Table 7",
+        "front_v1": "with later ones",
+        "front_v2": "with second weights",
+    }
+    columns = latency_names(rows.networks)
+    lines = {text: [told[f"{name}_{column}"] for column in columns] for name, text in quantities.items()}
+    return pd.DataFrame(lines, index=pd.Index(columns.values(), name="device"))
 
 
 def recipe_table() -> pd.DataFrame:

@@ -12,7 +12,7 @@ from zenlib.benchmarks import torchvision_zoo
 from zenlib.published_counts import agreement, as_number
 from zenlib.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
 from zenlib.studies.zennets_latency import LATENCY
-from zenlib.studies.zennets_speed import DISTURBED, PRINTED, RESAMPLES, efficientnets, front, interpolated
+from zenlib.studies.zennets_speed import DISTURBED, PRINTED, RESAMPLES, efficientnets, front, interpolated, measured_columns
 from zenlib.zennets import PUBLISHED
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ GOAL = 93.0
 def facts(rows: ZenNetRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     told = _size_facts(rows.sizes) | _table7_facts() | _flops_facts(rows.networks) | _latency_facts(rows.latency)
-    for column in COLUMNS:
+    for column in dict.fromkeys((*COLUMNS, *measured_columns(rows.networks))):
         told |= _speed_facts(rows, column) | _front_facts(rows.networks, column)
     return told | _rank_facts(rows.ranks) | _recipe_facts(rows) | _training_facts(rows.training)
 
@@ -207,7 +207,7 @@ def _torchvision_recipe_facts() -> dict[str, str]:
 
 def _timm_facts(recipes: pd.DataFrame) -> dict[str, str]:
     found = recipes.set_index("quantity")
-    told = {}
+    told: dict[str, str] = {}
     for name in ("resnets", "efficientnets", "noisy"):
         there = name in found.index
         told |= {f"timm_{name}": f"{found.loc[name, 'mean']:.1f}" if there else NOT_MEASURED}

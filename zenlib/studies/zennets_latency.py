@@ -39,7 +39,7 @@ def latency_row(*, network: str, resolution: int, batch_size: int, dtype: str, d
     """One network on this machine."""
     kind = getattr(torch, dtype)
     module = zennet(network) if network in ZENNETS else torchvision_zoo.build(network)
-    module.to(device, kind, memory_format=torch.channels_last)
+    module.to(device, kind, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     settings = {"batch_size": batch_size, "device": device, "dtype": kind, "channels_last": True}
     once = measure_latency(module, resolution, repeats=1, **settings).milliseconds * batch_size / 1e3
     repeats = max(FEWEST_REPEATS, min(MOST_REPEATS, int(SECONDS / once)))
