@@ -11,7 +11,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
 
-.PHONY: help book test coverage smoke rerun bench serve lint clean
+.PHONY: help book pdf test coverage smoke rerun bench serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,9 @@ help: ## this list
 book: $(INSTALLED) ## execute the notebooks from the stored rows, recompute a sample of them, build _build/html
 	$(RUN) --profile cpu --verify-rows $(VERIFY_ROWS) --verify-seconds $(VERIFY_SECONDS)
 	$(BIN)/jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+
+pdf: $(INSTALLED) ## print the built book to _build/zen-nas-measured.pdf, with Chromium
+	$(BIN)/python book/print_book.py _build/html _build/zen-nas-measured.pdf
 
 test: $(INSTALLED) ## run the tests; PYTEST_ARGS="-k zen" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

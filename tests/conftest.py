@@ -1,7 +1,26 @@
 """Settings of all tests."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.site import chromium, serving
 
 # A busy machine is slow now and then: no test is about time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Where the built book is served."""
+    with serving() as where:
+        yield where
+
+
+@pytest.fixture(scope="session")
+def browser(address: str) -> Iterator:
+    """Headless Chromium."""
+    with chromium() as started:
+        yield started

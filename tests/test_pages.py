@@ -1,43 +1,23 @@
 """The rendered book in a real browser: every page, at the width of a telephone and of a desk, in light and in dark.
 
-Needs a built book (`make book`) and Chromium. Without either these tests are skipped, unless ZENLIB_REQUIRE_BROWSER=1.
 ZENLIB_SCREENSHOTS=1 keeps a picture of every page in build/screens.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-import shutil
-import threading
-from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 
+from tests.site import PAGES, ROOT, SITE, open_page
+
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in [*SITE.glob("*.html"), *SITE.glob("studies/*.html")])
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-REQUIRED = os.environ.get("ZENLIB_REQUIRE_BROWSER") == "1"
-
 RAW_MARKUP = re.compile(r"\\[(\[]|\$\$|\\(?:frac|sum|log|sigma|mathbb|left|text)\b|\{(?:glue|cite|numref|ref|eq|figure|doc)\b|:::|\*\*WARNING")
-
-SETTLE = """async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  for (const image of document.images) { image.loading = 'eager'; await image.decode().catch(() => {}); }
-  await document.fonts.ready;
-}"""
 
 PROBLEMS = """(width) => {
   const found = [];
@@ -87,15 +67,35 @@ PROBLEMS = """(width) => {
     }
     return [255, 255, 255];
   };
-  for (const element of content.querySelectorAll('article :is(p, li, td, th, a, code, figcaption, svg text)')) {
-    if (!shown(element) || !element.textContent.trim()) continue;
+  const faint = element => {
+    let part = 1;
+    for (let up = element; up; up = up.parentElement) part *= Number(getComputedStyle(up).opacity);
+    return part;
+  };
+  const checked = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (checked.has(element) || !walker.currentNode.data.trim()) continue;
+    checked.add(element);
+    if (!shown(element) || element.closest('script, style, option, mjx-container, :disabled')) continue;
     const style = getComputedStyle(element);
-    const ink = parts(element.closest('svg') && element.tagName === 'text' ? style.fill : style.color);
-    const [a, b] = [luminance(ink), luminance(ground(element))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) say('contrast ' + ((a + 0.05) / (b + 0.05)).toFixed(1), element);
+    const back = ground(element);
+    const part = faint(element);
+    const ink = parts(element.closest('svg') ? style.fill : style.color).slice(0, 3).map((c, i) => part * c + (1 - part) * back[i]);
+    const [a, b] = [luminance(ink), luminance(back)].sort((x, y) => y - x);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) say('contrast ' + ((a + 0.05) / (b + 0.05)).toFixed(1), element);
   }
+
+  for (const field of content.querySelectorAll('input, select, textarea'))
+    if (shown(field) && !field.labels.length && !field.getAttribute('aria-label')) say('field without a label', field);
   return found;
 }"""
+
+LOADED = """() => [location.href, ...performance.getEntriesByType('resource').map(entry => entry.name)]
+  .filter(url => url.startsWith(location.origin))"""
 
 PROSE = """() => {
   const copy = (document.querySelector('article') || document.body).cloneNode(true);
@@ -104,61 +104,12 @@ PROSE = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The built book, served on this machine only."""
-    if not PAGES:
-        _absent(f"no built book in {SITE}; run `make book`")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser(address: str) -> Iterator:
-    if CHROMIUM is None:
-        _absent("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-def _absent(reason: str) -> None:
-    if REQUIRED:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _open(browser, address: str, page_name: str, width: int):
-    """A page in a fresh context, with everything that goes wrong while it is open."""
-    page, wrong = browser.new_context(viewport={"width": width, "height": 900}).new_page(), []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("requestfailed", lambda request: wrong.append(f"request failed: {request.url}"))
-    page.on("response", lambda response: wrong.append(f"{response.status}: {response.url}") if response.status >= 400 else None)
-
-    def stay_home(route) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            wrong.append(f"foreign origin: {route.request.url}")
-            route.abort()
-
-    page.route("**/*", stay_home)
-    page.goto(address + page_name, wait_until="load")
-    page.evaluate(SETTLE)
-    return page, wrong
+def _too_heavy(loaded: list[str]) -> list[str]:
+    """What a page weighs beyond 1 MB of its own HTML, images and data, and 4 MB with styles, scripts and fonts."""
+    sizes = {name: (SITE / unquote(name)).stat().st_size for name in {urlsplit(url).path.lstrip("/") or "index.html" for url in loaded}}
+    own = sum(size for name, size in sizes.items() if not name.startswith(("_static/", "mathjax/")))
+    whole = sum(sizes.values())
+    return [f"{what}: {size:,} bytes" for what, size, most in (("its own", own, 1e6), ("with scripts", whole, 4e6)) if size > most]
 
 
 def _keep_picture(page, page_name: str, width: int, scheme: str) -> None:
@@ -171,7 +122,8 @@ def _keep_picture(page, page_name: str, width: int, scheme: str) -> None:
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("page_name", PAGES or ["index.html"])
 def test_a_page_loads_offline_and_reads_well_in_light_and_dark(browser, address, page_name, width):
-    page, wrong = _open(browser, address, page_name, width)
+    page, wrong = open_page(browser, address, page_name, width)
+    wrong += _too_heavy(page.evaluate(LOADED))
     wrong += [f"raw markup: {match.group()}" for match in RAW_MARKUP.finditer(page.evaluate(PROSE))]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -183,10 +135,64 @@ def test_a_page_loads_offline_and_reads_well_in_light_and_dark(browser, address,
 
 
 def test_the_search_page_finds_a_word_without_a_network(browser, address):
-    page, wrong = _open(browser, address, "search.html?q=expressivity", 1400)
+    page, wrong = open_page(browser, address, "search.html?q=expressivity", 1400)
     page.wait_for_selector("#search-results li", timeout=10_000)
     page.context.close()
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_search_works_from_a_folder_too(browser):
+    page, wrong = open_page(browser, SITE.as_uri() + "/", "search.html?q=expressivity", 1400)
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    assert page.locator("#search-results li").count() > 1
+    page.context.close()
+    assert not [problem for problem in wrong if problem.startswith(("script", "foreign"))], "\n".join(wrong)
+
+
+def test_every_page_leads_to_the_next_and_the_one_before(address):
+    order = [page_name for page_name in PAGES if "chapter-tools" in _source(page_name)]
+    linked = {direction: {page for page in order if f'class="{direction}-' in _source(page)} for direction in ("left", "right")}
+    assert len(order) - len(linked["left"]) == 1, "only the first page has none before"
+    assert len(order) - len(linked["right"]) == 1, "only the last page has none after"
+
+
+def test_every_page_says_how_to_cite_it_in_bibtex_that_parses(address):
+    database = pytest.importorskip("pybtex.database")
+    keys = []
+    for page_name in PAGES:
+        for entry in re.findall(r"<summary>Cite this page</summary>.*?<pre>(.*?)</pre>", _source(page_name), flags=re.DOTALL):
+            (key, parsed), *more = database.parse_string(unescape(entry), "bibtex").entries.items()
+            assert not more and {"title", "note", "year"} <= set(parsed.fields) and parsed.persons["author"], page_name
+            keys.append(key)
+    assert len(keys) == len(set(keys)) == len([page_name for page_name in PAGES if page_name not in ("genindex.html", "search.html")])
+
+
+def test_every_notebook_can_be_downloaded_as_it_is_run(address):
+    for source in (ROOT / "experiments").glob("[0-9][0-9]_*.ipynb"):
+        page = SITE / "studies" / f"{source.stem}.html"
+        if page.is_file():
+            assert f'href="../notebooks/{source.name}" download' in page.read_text(encoding="utf-8")
+            assert (SITE / "notebooks" / source.name).read_bytes() == source.read_bytes()
+
+
+def test_a_long_table_is_sorted_and_filtered(browser, address):
+    page, wrong = open_page(browser, address, "symbols.html", 1400)
+    first = "article table tbody tr:first-child td:nth-child(2)"
+    meanings = page.locator("article table tbody td:nth-child(2)").all_inner_texts()
+    button = page.get_by_role("button", name="Meaning")
+    for expected, order in ((min, "ascending"), (max, "descending")):
+        button.press("Enter")
+        assert page.locator("th[aria-sort]").get_attribute("aria-sort") == order
+        assert page.locator(first).inner_text() == expected(meanings, key=str.lower)
+    page.get_by_label("Rows with").fill("kernel")
+    shown = page.locator("article table tbody tr:visible").all_inner_texts()
+    assert shown and all("kernel" in row.lower() for row in shown)
+    page.context.close()
+    assert not wrong, "\n".join(wrong)
+
+
+def _source(page_name: str) -> str:
+    return (SITE / page_name).read_text(encoding="utf-8")
 
 
 class Names(HTMLParser):

@@ -63,6 +63,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zenlib"
 
 
+def training_folder(name: str) -> Path:
+    """Folder of a training that a study runs, with its checkpoint and log."""
+    return cache_root() / "training" / name
+
+
 def data_root() -> Path | None:
     """Folder of published tables that we read: $ZENLIB_DATA, else `shared/data` beside the checkout, else None."""
     if os.environ.get("ZENLIB_DATA"):
@@ -72,9 +77,14 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
-def scores_path(study: str, root: Path | None = None) -> Path:
+def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
     """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
-    return (root or results_root()) / study / "scores.parquet"
+    return (root or results_root()) / study / f"{name}.parquet"
+
+
+def scores_in(root: Path, study: str) -> list[str]:
+    """Names of the files of scores of a study in a results folder."""
+    return sorted(path.stem for path in (root / study).glob("*.parquet"))
 
 
 def studies_in(root: Path) -> list[str]:

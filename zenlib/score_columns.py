@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.provenance import provenance
-from zenlib.results import checkout, disk_errors, pending, read_json, replace_together, scores_path
+from zenlib.results import checkout, disk_errors, pending, read_json, replace_together, results_root, scores_in, scores_path
 
 FORMAT = 1
 """Version of the file layout; a file with a higher one is refused."""
@@ -51,17 +51,19 @@ class ScoreColumns:
         rows: number of networks, indexed from 0.
         units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the unit of "zen".
         root: another results folder, such as that of another machine; None means `zenlib.results.results_root()`.
+        name: of the file, without its ending.
     """
 
     study: str
     rows: int
     units: dict[str, str]
     root: Path | None = None
+    name: str = "scores"
 
     @property
     def path(self) -> Path:
         """The file."""
-        return scores_path(self.study, self.root)
+        return scores_path(self.study, self.name, self.root)
 
     def read(self) -> pd.DataFrame:
         """All columns, `index` first; NaN where a value is undefined or not computed yet (see `done`)."""
@@ -219,14 +221,14 @@ class ScoreColumns:
         """Several processes may fill one file, in turn."""
         with disk_errors(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path.with_name(".scores.lock"), "ab")  # noqa: SIM115  closed below, whatever happens inside
+            lock = open(self.path.with_name(f".{self.name}.lock"), "ab")  # noqa: SIM115  closed below, whatever happens inside
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
-def stored_columns(study: str, root: Path | None = None) -> ScoreColumns | None:
-    """The score columns of a study as their sidecar describes them, or None where there is no file.
+def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
+    """The files of score columns of a study, as their sidecars describe them.
 
     Args:
         study: name of the study.
@@ -235,16 +237,18 @@ def stored_columns(study: str, root: Path | None = None) -> ScoreColumns | None:
     Raises:
         ResultsError: there is a file without a sidecar.
     """
-    path = scores_path(study, root)
-    if not path.exists():
-        return None
+    return [_described(study, name, root) for name in scores_in(root or results_root(), study)]
+
+
+def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
+    path = scores_path(study, name, root)
     sidecar = read_json(path.with_suffix(".json"))
     if sidecar is None or type(sidecar.get("rows")) is not int or not _describes_columns(sidecar.get("columns")):
         raise ResultsError(
             f"{path}: needed {path.with_suffix('.json').name} with rows and columns beside it, found none; restore or delete both files"
         )
-    units = {name: entry.get("unit") or "1: a score" for name, entry in sidecar["columns"].items()}
-    return ScoreColumns(study, sidecar["rows"], units, root)
+    units = {column: entry.get("unit") or "1: a score" for column, entry in sidecar["columns"].items()}
+    return ScoreColumns(study, sidecar["rows"], units, root, name)
 
 
 def _describes_columns(columns: Any) -> bool:

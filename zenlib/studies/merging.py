@@ -30,7 +30,7 @@ class Merged:
 
     Attributes:
         study: name of the study.
-        table: name of the table, "scores.parquet" for score columns.
+        table: name of the table, or the file of score columns.
         added: rows, or values of score columns, that were there only.
         same: those that both have, equal or within the agreement of the table; ours stay.
         conflicts: one line for each that both have and that differs.
@@ -79,8 +79,7 @@ def _plans(other: Path, study: str, keep: Keep | None) -> list[tuple[Merged, Cal
     """What to do for each table of a study, and how; reads only."""
     known = {table.name: table for table in load_study(study).TABLES} if study in STUDIES else {}
     plans = [_table_plan(other, known[name], keep) if name in known else (_unknown(study, name), _nothing) for name in tables_in(other, study)]
-    theirs = stored_columns(study, other)
-    return plans + ([_columns_plan(theirs, keep)] if theirs else [])
+    return plans + [_columns_plan(theirs, keep) for theirs in stored_columns(study, other)]
 
 
 def _unknown(study: str, name: str) -> Merged:
@@ -108,7 +107,7 @@ def _table_plan(other: Path, table: Table, keep: Keep | None) -> tuple[Merged, C
 
 
 def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Callable[[], None]]:
-    ours = stored_columns(theirs.study) or replace(theirs, root=None)
+    ours = next((columns for columns in stored_columns(theirs.study) if columns.name == theirs.name), replace(theirs, root=None))
     if ours.rows != theirs.rows:
         raise ResultsError(f"{theirs.path}: needed the {ours.rows} networks of {ours.path}, got {theirs.rows}; it is of another benchmark")
     here = ours.values()

@@ -43,10 +43,10 @@ def today() -> date:
 def _lines(study: str, day: date | None) -> list[dict[str, Any]]:
     lines = [_line(study, table.name, day, *_guarded(table.store)) for table in load_study(study).TABLES]
     try:
-        columns = stored_columns(study)
+        files = stored_columns(study)
     except ResultsError as error:
-        return [*lines, _line(study, "scores.parquet", day, 0, {}, f"damaged: {error}")]
-    return lines + ([_line(study, "scores.parquet", day, *_guarded(columns))] if columns else [])
+        return [*lines, _line(study, "scores", day, 0, {}, f"damaged: {error}")]
+    return lines + [_line(study, columns.path.name, day, *_guarded(columns)) for columns in files]
 
 
 def _guarded(store: Store | ScoreColumns) -> tuple[int, dict[str, Any], str]:

@@ -1,0 +1,82 @@
+"""Tables of `PROXIES` and `SPACES`, from the objects themselves and their docstrings.
+
+A Sphinx extension with two directives without arguments, `proxies-table` and `spaces-table`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+
+Cell = tuple[type[nodes.TextElement] | None, str]
+"""What a cell is set as, None for plain text, and its text."""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Registers the directives."""
+    app.add_directive("proxies-table", ProxiesTable)
+    app.add_directive("spaces-table", SpacesTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class ProxiesTable(Directive):
+    """One row for each proxy: its name, what it is, what one value costs, and where it comes from."""
+
+    def run(self) -> list[nodes.Node]:
+        """Builds the table."""
+        from zenlib import PROXIES
+
+        rows = []
+        for proxy in PROXIES.values():
+            compute = getattr(proxy.compute, "func", proxy.compute)
+            given = "".join(f" With {name}={value!r}." for name, value in getattr(proxy.compute, "keywords", {}).items())
+            summary, source = described(compute)
+            rows.append([(nodes.literal, proxy.name), (None, summary + given), (None, proxy.needs), (None, source)])
+        return [table(("Name", "What it is", "Needs", "Source"), rows)]
+
+
+class SpacesTable(Directive):
+    """One row for each search space: its name and the inner blocks that it allows."""
+
+    def run(self) -> list[nodes.Node]:
+        """Builds the table."""
+        from zenlib import SPACES
+
+        rows = []
+        for space in SPACES.values():
+            kinds = sorted({kind for kind, _, _ in space.types})
+            kernels = sorted({kernel for _, kernel, _ in space.types})
+            expansions = sorted({expansion for _, _, expansion in space.types if expansion})
+            cells = ", ".join(kinds), ", ".join(f"{k}×{k}" for k in kernels), ", ".join(map(str, expansions)) or "none"
+            rows.append([(nodes.literal, space.name), *((None, cell) for cell in cells)])
+        return [table(("Name", "Inner blocks", "Kernels", "Expansions"), rows)]
+
+
+def described(compute: Callable) -> tuple[str, str]:
+    """The first line of a docstring and what it names as its source."""
+    text = inspect.getdoc(compute) or ""
+    source = re.search(r"^Source: (.*?)(?= Differs:|\n\n|\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    return text.partition("\n")[0], " ".join(source[1].split()) if source else ""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> nodes.table:
+    """A table of plain cells."""
+    group = nodes.tgroup(cols=len(header))
+    group += [nodes.colspec(colwidth=1) for _ in header]
+    group += nodes.thead("", row([(None, title) for title in header]))
+    group += nodes.tbody("", *(row(cells) for cells in rows))
+    return nodes.table("", group)
+
+
+def row(cells: Sequence[Cell]) -> nodes.row:
+    """One row."""
+    made = nodes.row()
+    for style, text in cells:
+        content = nodes.Text(text) if style is None else style("", text)
+        made += nodes.entry("", nodes.paragraph("", "", content))
+    return made

@@ -1,0 +1,70 @@
+// Long tables: a header that is pressed sorts its column, and a field above keeps the rows that hold what is typed.
+(function () {
+  "use strict";
+
+  const SORTABLE_ROWS = 6;
+  const FILTERED_ROWS = 12;
+  const UNITS = { k: 1e3, M: 1e6, G: 1e9 };
+
+  // The number that a cell begins with, or NaN: 1,234.5, −0.1, 30.1M, 96 %.
+  function numberIn(text) {
+    const match = /^[<>≈+]?\s*([-−]?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*([kMG])?/.exec(text.trim());
+    return match ? Number(match[1].replace(/,/g, "").replace("−", "-")) * (UNITS[match[2]] ?? 1) : NaN;
+  }
+
+  function sort(table, column, down) {
+    const body = table.tBodies[0];
+    const keyed = [...body.rows].map((row) => ({ row, text: row.cells[column].textContent, number: numberIn(row.cells[column].textContent) }));
+    const given = keyed.filter(({ text }) => text.trim());
+    const numeric = given.filter(({ number }) => !Number.isNaN(number)).length > given.length / 2;
+    const compare = (a, b) => {
+      if (!numeric) return a.text.localeCompare(b.text, "en", { numeric: true });
+      if (Number.isNaN(a.number) || Number.isNaN(b.number)) return Number.isNaN(a.number) - Number.isNaN(b.number);
+      return a.number - b.number;
+    };
+    keyed.sort((a, b) => (down ? compare(b, a) : compare(a, b)));
+    body.append(...keyed.map(({ row }) => row));
+  }
+
+  function makeSortable(table, headers) {
+    headers.forEach((header, column) => {
+      if (header.querySelector("a, button") || !header.textContent.trim()) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "table-sort";
+      button.append(...header.childNodes);
+      header.append(button);
+      button.addEventListener("click", () => {
+        const down = header.getAttribute("aria-sort") === "ascending";
+        headers.forEach((other) => other.removeAttribute("aria-sort"));
+        header.setAttribute("aria-sort", down ? "descending" : "ascending");
+        sort(table, column, down);
+      });
+    });
+  }
+
+  function makeFilterable(table) {
+    const rows = [...table.tBodies[0].rows];
+    const label = document.createElement("label");
+    label.className = "table-filter";
+    const input = Object.assign(document.createElement("input"), { type: "text" });
+    const count = document.createElement("output");
+    label.append("Rows with ", input, count);
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/);
+      for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+      count.textContent = input.value ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+    });
+    (table.closest(".pst-scrollable-table-container") ?? table).before(label);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const table of document.querySelectorAll("article table")) {
+      const [head, body] = [table.tHead, table.tBodies[0]];
+      const regular = head?.rows.length === 1 && body && !table.querySelector("[rowspan], [colspan]");
+      if (!regular || body.rows.length < SORTABLE_ROWS) continue;
+      makeSortable(table, [...head.rows[0].cells]);
+      if (body.rows.length >= FILTERED_ROWS) makeFilterable(table);
+    }
+  });
+})();
