@@ -243,12 +243,16 @@ def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
 def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
     path = scores_path(study, name, root)
     sidecar = read_json(path.with_suffix(".json"))
-    if sidecar is None or not {"rows", "columns"} <= set(sidecar):
+    if sidecar is None or type(sidecar.get("rows")) is not int or not _describes_columns(sidecar.get("columns")):
         raise ResultsError(
             f"{path}: needed {path.with_suffix('.json').name} with rows and columns beside it, found none; restore or delete both files"
         )
-    units = {column: entry["unit"] or "1: a score" for column, entry in sidecar["columns"].items()}
+    units = {column: entry.get("unit") or "1: a score" for column, entry in sidecar["columns"].items()}
     return ScoreColumns(study, sidecar["rows"], units, root, name)
+
+
+def _describes_columns(columns: Any) -> bool:
+    return isinstance(columns, dict) and all(isinstance(entry, dict) for entry in columns.values())
 
 
 def _values(columns: Sequence[str], compute: Callable[[int], Values], index: int) -> Values:

@@ -49,7 +49,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 
 RESULTS: dict[Callable[..., None], tuple[str, ...]] = {
     status: ("zenlib results status", "zenlib results status --study search --json"),
-    merge: ("zenlib results merge /mnt/gpu-box/zenlib/experiments/results", "zenlib results merge copied --keep theirs"),
+    merge: ("zenlib results merge from-the-gpu-box", "zenlib results merge copied --keep theirs"),
 }
 """Every command of `zenlib results` with its examples."""
 

@@ -34,7 +34,7 @@ def status(study: Study = None, as_json: Json = False) -> None:
 
 
 def merge(
-    other: Annotated[Path, typer.Argument(help="A results folder of another machine, such as its experiments/results.", show_default=False)],
+    other: Annotated[Path, typer.Argument(help="A copy of the results folder of another machine.", show_default=False)],
     keep: Annotated[
         str | None,
         typer.Option(help="ours or theirs: whose value stays where they disagree.", autocompletion=completion("ours", "theirs"), show_default=False),
