@@ -48,5 +48,13 @@ def test_the_snippets_of_a_recipe_run(section, tmp_path, monkeypatch, capsys):
 
 
 def test_the_recipes_are_those_that_users_ask_for():
-    asked = ["Score your own", "Add a proxy", "Add a search space", "Search for your device", "Correlate your own", "Use a cluster", "from a notebook"]
+    asked = [
+        "Score your own",
+        "Add a proxy",
+        "Add a search space",
+        "Search for your device",
+        "Correlate your own",
+        "Use a cluster",
+        "from a notebook",
+    ]
     assert [found for wanted, found in zip(asked, map(title, SECTIONS), strict=True) if wanted not in found] == []
