@@ -11,7 +11,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
 
-.PHONY: help book pdf test smoke rerun bench serve lint clean
+.PHONY: help book pdf test coverage smoke rerun bench serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,9 @@ pdf: $(INSTALLED) ## print the built book to _build/zen-nas-measured.pdf, with C
 
 test: $(INSTALLED) ## run the tests; PYTEST_ARGS="-k zen" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(INSTALLED) ## run the tests and show which lines of zenlib they reach
+	$(BIN)/python -m pytest --cov=zenlib --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going
@@ -45,7 +48,7 @@ lint: $(INSTALLED) ## style and types
 	$(BIN)/mypy
 
 clean: ## remove what was built and cached; results and .venv stay
-	rm -rf build _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

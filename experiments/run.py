@@ -4,6 +4,7 @@
     python experiments/run.py --profile cpu --only 02_zen_score    one notebook
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
     python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table
+    python experiments/run.py --profile gpu --parameters           run nothing; write the parameters of each notebook for papermill -f
 
 Exit status: 0 when everything ran, 1 when a notebook failed or a stored row was not reproduced, 2 for a wrong call.
 """
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(arguments)
     try:
         profile = select(load_profile(options.profile), options.only)
+        if options.parameters:
+            write_parameters(options.profile, profile)
+            return 0
         studies = prepare_output(options.profile, options.fresh)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,6 +62,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", required=True, help="a file of experiments/profiles, without .yaml")
     parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score")
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
+    parser.add_argument("--parameters", action="store_true", help="write profiles/<profile>/<notebook>.yaml for `papermill -f`; run nothing")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
     parser.add_argument("--verify-rows", type=int, default=0, metavar="N", help="recompute N random stored rows of every table (default 0)")
     parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook (default 60)")
@@ -87,6 +92,22 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
     if not isinstance(sections, dict) or not all(isinstance(section, dict) for section in sections.values()):
         raise ValueError(f"{path}: needed notebook stems, each with a mapping of parameters (`{{}}` for the defaults), got {sections!r:.200}")
     return sections
+
+
+def parameters_text(stem: str, profile: str, wanted: dict[str, Any]) -> str:
+    """The parameters of one notebook in the form that `papermill -f` takes: names and values, without sections."""
+    head = f"# {stem} at the scale of {profile}; written by experiments/run.py --profile {profile} --parameters\n"
+    return head + yaml.safe_dump(wanted, sort_keys=False, default_flow_style=None, width=140)
+
+
+def write_parameters(profile: str, sections: dict[str, dict[str, Any]]) -> None:
+    """Write `profiles/<profile>/<stem>.yaml` for every notebook."""
+    folder = EXPERIMENTS / "profiles" / profile
+    folder.mkdir(exist_ok=True)
+    for stem, wanted in sections.items():
+        temporary = folder / f"{stem}.yaml.new"
+        temporary.write_text(parameters_text(stem, profile, wanted), encoding="utf-8")
+        temporary.replace(folder / f"{stem}.yaml")
 
 
 def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:

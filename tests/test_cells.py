@@ -154,8 +154,8 @@ class Official:
         return {"arch_str": ALL[index].to_string()} if index < len(ALL) else {}
 
     def get_more_info(self, index, dataset, hp, is_random):
-        assert dataset in ("cifar10", "cifar100", "ImageNet16-120") and hp == "200" and is_random is False
-        return {"test-accuracy": index / 1000, "test-loss": 0.0}
+        assert dataset in ("cifar10", "cifar100", "ImageNet16-120", "cifar10-valid") and hp == "200" and is_random is False
+        return {"valid-accuracy": index / 2000} if dataset == "cifar10-valid" else {"test-accuracy": index / 1000, "test-loss": 0.0}
 
 
 def test_the_official_package_gives_the_table_that_the_reader_reads(tmp_path, monkeypatch):
@@ -164,6 +164,7 @@ def test_the_official_package_gives_the_table_that_the_reader_reads(tmp_path, mo
     rows = table201.table()
     assert len(rows) == 15625 and rows.loc[7, "arch"] == ALL[7].to_string()
     assert rows.loc[7, list(table201.ACCURACIES)].tolist() == [0.007] * 3
+    assert rows.loc[7, "cifar10_valid"] == 0.0035
 
 
 @needs_tables

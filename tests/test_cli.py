@@ -81,7 +81,8 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
     [
         (["search", "--space", "resnet-like", "--out", __file__], 1, "out: needed a folder"),
         (["correlate", "empty.csv", "--score", "a", "--accuracy", "b"], 1, "needed a CSV file with a header"),
-        (["score", "zennet-9M"], 1, "network: needed a ZenNet"),
+        (["score", "zennet-9M"], 1, "network: needed one of a ZenNet"),
+        (["score", "zennet-1.0M", "--device", "tpu"], 2, "needed cpu, cuda or cuda:1"),
         (["score", "SuperConvK3BNRELU(3,8,1"], 1, "structure string, character 23"),
         (["score", "zennet-1.0M", "--resolution", "2"], 1, "resolution: needed at least"),
         (["search", "--space", "tiny", "--out", "x"], 1, "space: needed one of"),

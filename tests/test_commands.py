@@ -79,7 +79,8 @@ def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
     [
         (["train", "--arch", SMALL, "--data", "mnist"], "data: needed one of cifar10"),
         (["train", "--arch", SMALL, "--data", "digits", "--recipe", "mnist"], "recipe: needed one of cifar"),
-        (["train", "--arch", "zennet-9", "--data", "digits"], "network: needed a ZenNet"),
+        (["train", "--arch", "zennet-9", "--data", "digits"], "network: needed one of\n  a ZenNet"),
+        (["train", "resnet18", "--data", "digits"], "network: needed a ZenNet"),
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
         (["train", "--arch", "resnet18", "--data", "digits"], "structure string"),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from tests.slow_table import keys, slow_table
 from zenlib.errors import ResultsError
@@ -217,9 +218,20 @@ def test_a_parameters_cell_with_more_than_literals_is_refused(source):
         parameters(notebook(source))
 
 
-def test_plain_papermill_runs_a_notebook_from_any_folder(house, tmp_path):
-    (tmp_path / "values.yaml").write_text("repeats: 5\n")
-    command = [sys.executable, "-m", "papermill", str(house / "experiments" / "01_speaking.ipynb"), "out.ipynb", "-f", "values.yaml", "-k", "python3"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+def test_plain_papermill_runs_a_notebook_from_any_folder_with_the_parameters_of_a_profile(house, tmp_path):
+    assert run(house, "--profile", "smoke", "--parameters") == 0
+    assert not smoke_output(house).exists()
+    profiles = house / "experiments" / "profiles" / "smoke"
+    command = [sys.executable, "-m", "papermill", str(house / "experiments" / "01_speaking.ipynb"), "out.ipynb", "-k", "python3"]
+    subprocess.run([*command, "-f", str(profiles / "01_speaking.yaml")], cwd=tmp_path, check=True, capture_output=True)
     outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
-    assert outputs[0].data["application/papermill.record/text/plain"] == "'5'"
+    assert outputs[0].data["application/papermill.record/text/plain"] == "'3'"
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
+def test_the_parameters_for_papermill_are_those_of_the_profiles(name):
+    runner = load(RUNNER.parents[1])
+    for stem, wanted in runner.load_profile(name).items():
+        path = RUNNER.parent / "profiles" / name / f"{stem}.yaml"
+        assert path.read_text(encoding="utf-8") == runner.parameters_text(stem, name, wanted), f"experiments/run.py --profile {name} --parameters"
+        assert (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) == wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import resource
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,38 @@ def test_a_compute_function_returns_what_was_asked():
 def test_a_damaged_file_is_refused_and_left_alone(content):
     COLUMNS.fill(("half_s0", "square_s0"), both, progress=False)
     COLUMNS.path.write_bytes(content)
-    with pytest.raises(ResultsError, match=r"needed the parquet file of stored scores, got a damaged one.*restore it or delete it"):
+    with pytest.raises(ResultsError, match=r"needed the file that scores.json describes, sha256 .* edited or cut; .* or delete both"):
         COLUMNS.read()
+    with pytest.raises(ResultsError, match="edited or cut"):
+        COLUMNS.fill(("half_s1",), lambda index: {"half_s1": 1.0}, progress=False)
     assert COLUMNS.path.read_bytes() == content
+
+
+def test_a_file_of_a_newer_format_is_refused():
+    COLUMNS.fill(("half_s0",), lambda index: {"half_s0": 2.0}, progress=False)
+    COLUMNS.sidecar_path.write_text(json.dumps(json.loads(COLUMNS.sidecar_path.read_text()) | {"format": 99}))
+    with pytest.raises(ResultsError, match="needed format 1 or lower, got 99; update zenlib"):
+        COLUMNS.read()
+
+
+def test_a_kill_between_the_two_renames_leaves_a_file_that_is_read():
+    COLUMNS.fill(("half_s0",), lambda index: {"half_s0": 2.0}, progress=False)
+    before = COLUMNS.sidecar_path.read_bytes()
+    COLUMNS.fill(("square_s0",), lambda index: {"square_s0": 1.0}, progress=False)
+    COLUMNS.sidecar_path.rename(COLUMNS.path.with_name("scores.json.new"))
+    COLUMNS.sidecar_path.write_bytes(before)
+    assert COLUMNS.done("square_s0").all()
+
+
+def test_a_full_disk_is_named_and_leaves_the_file_as_it_was():
+    COLUMNS.fill(("half_s0",), lambda index: {"half_s0": 2.0}, progress=False)
+    before = COLUMNS.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResultsError, match="some_study: needed to write results here, got File too large"):
+            COLUMNS.fill(("half_s1",), lambda index: {"half_s1": 1.0}, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert COLUMNS.path.read_bytes() == before and not list(COLUMNS.path.parent.glob("*.new"))
+    assert COLUMNS.done("half_s0").all()

@@ -227,3 +227,13 @@ def test_rows_that_take_longer_than_the_time_left_are_passed_over():
 def test_a_table_that_says_nothing_about_agreement_cannot_be_verified():
     with pytest.raises(ValueError, match="agreement: needed at least one column"):
         table(agreement={}).verify(1, 1, 0)
+
+
+def test_a_computation_may_state_the_seconds_that_its_work_took_before():
+    def compute(network, resolution, alpha):
+        return {"score": 1.0, "error": 0.1, "layer": None, "seconds": 123.5}
+
+    small = Table("demo", "stated", ("network", "resolution", "alpha"), compute, UNITS, agreement={"score": 0.0})
+    assert small.fill(KEYS[:1])["seconds"].tolist() == [123.5]
+    assert small.verify(1, 10.0, seed=0).empty
+    assert small.verify(1, 200.0, seed=0)["agrees"].all()

@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 from zenlib.errors import ArchitectureError
 
+LAYERS = 10_000
+"""Most layers of a block: a number that is beyond any network, and within the patience of whoever counts them."""
+
 KINDS = ("conv", "residual", "bottleneck", "inverted")
 SE_RATIO = 0.25
 
@@ -104,6 +107,8 @@ class Block:
             raise ArchitectureError(f"kind: needed one of {', '.join(KINDS)}, got {self.kind!r}")
         for name in ("kernel", "in_channels", "out_channels", "stride", "layers"):
             _require_positive(name, getattr(self, name))
+        if self.layers > LAYERS:
+            raise ArchitectureError(f"layers: needed at most {LAYERS:,}, got {self.layers:,}")
         if self.kernel % 2 == 0:
             raise ArchitectureError(f"kernel: needed an odd side, got {self.kernel}")
         if (self.kind == "conv") != (self.bottleneck == 0):
@@ -348,12 +353,12 @@ def _block_name(block: Block) -> str:
 
 # Most specific first: K1KxK1 would otherwise be read as the residual block K1K1.
 _NAMES = {
-    "bottleneck": r"SuperResK1K(?P<kernel>\d+)K1",
-    "residual": r"SuperResK(?P<kernel>\d+)K(?P=kernel)",
-    "inverted": r"SuperResIDWE(?P<expansion>\d+)K(?P<kernel>\d+)",
-    "conv": r"SuperConvK(?P<kernel>\d+)BNRELU",
+    "bottleneck": r"SuperResK1K(?P<kernel>\d{1,9})K1",
+    "residual": r"SuperResK(?P<kernel>\d{1,9})K(?P=kernel)",
+    "inverted": r"SuperResIDWE(?P<expansion>\d{1,9})K(?P<kernel>\d{1,9})",
+    "conv": r"SuperConvK(?P<kernel>\d{1,9})BNRELU",
 }
-_DIGITS = r"\d+"
+_DIGITS = r"\d{1,9}"
 _WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAMES.items()}
 
 

@@ -54,11 +54,19 @@ def agreement(printed: str, count: float) -> str | None:
         printed: digits and a unit, such as "30.1M" or "1.7G".
         count: the number of parameters or multiply-adds.
     """
-    if not printed or printed[-1] not in _UNITS:
-        raise ValueError(f"printed: needed digits followed by M or G, such as '30.1M', got {printed!r}")
-    decimals = len(printed[:-1].partition(".")[2])
-    steps = count / _UNITS[printed[-1]] * 10**decimals
-    wanted = round(float(printed[:-1]) * 10**decimals)
+    unit, decimals = _unit(printed), len(printed[:-1].partition(".")[2])
+    steps, wanted = count / unit * 10**decimals, round(float(printed[:-1]) * 10**decimals)
     if round(steps) == wanted:
         return "rounded"
     return "cut off" if int(steps) == wanted else None
+
+
+def as_number(printed: str) -> float:
+    """A printed size such as "1.7G" as a number."""
+    return _unit(printed) * float(printed[:-1])
+
+
+def _unit(printed: str) -> float:
+    if not printed or printed[-1] not in _UNITS:
+        raise ValueError(f"printed: needed digits followed by M or G, such as '30.1M', got {printed!r}")
+    return _UNITS[printed[-1]]

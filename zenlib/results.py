@@ -63,6 +63,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zenlib"
 
 
+def training_folder(name: str) -> Path:
+    """Folder of a training that a study runs, with its checkpoint and log."""
+    return cache_root() / "training" / name
+
+
 def data_root() -> Path | None:
     """Folder of published tables that we read: $ZENLIB_DATA, else `shared/data` beside the checkout, else None."""
     if os.environ.get("ZENLIB_DATA"):
@@ -72,9 +77,25 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
-def scores_path(study: str) -> Path:
-    """The parquet file with one row per network of a benchmark and one column per score."""
-    return results_root() / study / "scores.parquet"
+def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
+    """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
+    return (root or results_root()) / study / f"{name}.parquet"
+
+
+def scores_in(root: Path, study: str) -> list[str]:
+    """Names of the files of scores of a study in a results folder."""
+    return sorted(path.stem for path in (root / study).glob("*.parquet"))
+
+
+def studies_in(root: Path) -> list[str]:
+    """Names of the studies that have files in a results folder."""
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and any(path.glob("*.json")))
+
+
+def tables_in(root: Path, study: str) -> list[str]:
+    """Names of the tables of a study in a results folder, finished or not."""
+    names = {path.name.removesuffix(ending) for ending in (".csv", ".journal.jsonl") for path in (root / study).glob(f"*{ending}")}
+    return sorted(names)
 
 
 def data_file(name: str, remedy: str) -> Path:
@@ -131,6 +152,7 @@ class Store:
         key: columns that tell one row from another.
         units: "unit: meaning" of every key and value column, in the order of the file.
         version: version of the meaning of the values; rows of a lower one are replaced, a higher one is refused.
+        root: another results folder, such as that of another machine; None means `results_root()`.
     """
 
     study: str
@@ -138,11 +160,12 @@ class Store:
     key: tuple[str, ...]
     units: dict[str, str]
     version: int = 1
+    root: Path | None = None
 
     @property
     def folder(self) -> Path:
         """Folder of the files."""
-        return results_root() / self.study
+        return (self.root or results_root()) / self.study
 
     @property
     def data_path(self) -> Path:
@@ -166,9 +189,26 @@ class Store:
 
     def read(self) -> list[Row]:
         """All finished rows, sorted by key; writes nothing."""
+        return _sorted(self.contents()[0], self.key)
+
+    def contents(self) -> tuple[dict[Identity, Row], dict[str, Any]]:
+        """All finished rows by identity, and the provenance entries by id; writes nothing."""
         with self._locked(writing=False):
-            rows, _ = self._load()
-        return _sorted(rows, self.key)
+            return self._load()
+
+    def absorb(self, rows: dict[Identity, Row], runs: dict[str, Any], *, replace: bool = False) -> None:
+        """Take in rows of another store, with where they came from, all or none.
+
+        Args:
+            rows: by identity; of two with one key the one here stays.
+            runs: the provenance entries that the rows name.
+            replace: the one from there stays instead.
+        """
+        with self._locked(writing=True), disk_errors(self.folder):
+            mine, known = self._load()
+            self._replace(_sorted(mine | rows if replace else rows | mine, self.key), runs | known)
+            for path in self._leftovers():
+                path.unlink(missing_ok=True)
 
     def append(self, row: Row, run: dict[str, Any]) -> None:
         """Record one finished row durably.
@@ -178,7 +218,7 @@ class Store:
             run: the provenance entry that `row["run"]` names.
         """
         line = json.dumps({"version": self.version, "row": row, "run": run}) + "\n"
-        with self._locked(writing=True), _disk_errors(self.folder), open(self.journal_path, "a+b", buffering=0) as journal:
+        with self._locked(writing=True), disk_errors(self.folder), open(self.journal_path, "a+b", buffering=0) as journal:
             end = _end_of_last_line(journal)
             journal.truncate(end)
             try:
@@ -193,14 +233,14 @@ class Store:
             return
         with self._locked(writing=True):
             rows, runs = self._load()
-            with _disk_errors(self.folder):
+            with disk_errors(self.folder):
                 if rows:
                     self._replace(_sorted(rows, self.key), runs)
                 for path in self._leftovers():
                     path.unlink(missing_ok=True)
 
     def _leftovers(self) -> tuple[Path, Path, Path]:
-        return self.journal_path, _new(self.data_path), _new(self.sidecar_path)
+        return self.journal_path, pending(self.data_path), pending(self.sidecar_path)
 
     @contextmanager
     def _locked(self, writing: bool) -> Iterator[None]:
@@ -208,7 +248,7 @@ class Store:
         if not writing and not os.access(self.folder, os.W_OK):
             yield
             return
-        with _disk_errors(self.folder):
+        with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / f".{self.name}.lock", "ab")  # noqa: SIM115  closed below, whatever happens inside
         try:
@@ -222,13 +262,27 @@ class Store:
         rows: dict[Identity, Row] = {}
         runs: dict[str, Any] = {}
         sidecar = self._sidecar()
-        if sidecar is not None and self._current(sidecar["version"], self.sidecar_path):
-            runs |= sidecar["runs"]
-            rows |= {identity(row, self.key): row for row in self._csv_rows(sidecar)}
+        with self._readable():
+            if sidecar is not None and self._current(sidecar["version"], self.sidecar_path):
+                runs |= sidecar["runs"]
+                rows |= {identity(row, self.key): row for row in self._csv_rows(sidecar)}
         for row, run in self._journal_rows():
             rows.setdefault(identity(row, self.key), row)
             runs.setdefault(run["id"], run)
         return rows, runs
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Whatever a file raises that was written by hand or by another program becomes one error."""
+        try:
+            yield
+        except ResultsError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+            raise ResultsError(
+                f"{self.data_path}: needed a table that {self.sidecar_path.name} describes, got one that cannot be read "
+                f"({type(error).__name__}: {error}); {self._way_out()}"
+            ) from error
 
     def _sidecar(self) -> dict[str, Any] | None:
         """The sidecar that belongs to the CSV, or None where there is no table yet.
@@ -239,15 +293,15 @@ class Store:
         if not self.data_path.exists() and not self.sidecar_path.exists():
             return None
         digest = hashlib.sha256(self.data_path.read_bytes()).hexdigest() if self.data_path.exists() else None
-        pending = _read_json(_new(self.sidecar_path))
-        if digest is not None and pending is not None and pending.get("sha256") == digest:
-            return pending
+        unrenamed = read_json(pending(self.sidecar_path))
+        if digest is not None and unrenamed is not None and unrenamed.get("sha256") == digest:
+            return unrenamed
         if digest is None:
             raise ResultsError(f"{self.data_path}: needed the rows that {self.sidecar_path.name} describes, found no file; {self._way_out()}")
         if not self.sidecar_path.exists():
             raise ResultsError(f"{self.data_path}: needed {self.sidecar_path.name} beside it, found no such file; {self._way_out()}")
-        sidecar = _read_json(self.sidecar_path)
-        if sidecar is None or "format" not in sidecar:
+        sidecar = read_json(self.sidecar_path)
+        if sidecar is None or type(sidecar.get("format")) is not int:
             raise ResultsError(f"{self.sidecar_path}: needed a JSON object with a format, found something else; {self._way_out()}")
         if sidecar["format"] > FORMAT:
             raise ResultsError(f"{self.sidecar_path}: needed format {FORMAT} or lower, got {sidecar['format']}; update zenlib to read it")
@@ -276,8 +330,13 @@ class Store:
                 "raise the version of the table, or delete both files to compute the rows again"
             )
         kinds = {column: entry["type"] for column, entry in sidecar["columns"].items()}
-        for cells in csv.DictReader(io.StringIO(self.data_path.read_bytes().decode(), newline="")):
-            yield {column: _decode(cells[column], kind) for column, kind in kinds.items()}
+        reader = csv.reader(io.StringIO(self.data_path.read_bytes().decode(), newline=""), strict=True)
+        if next(reader, None) != list(kinds):
+            raise ValueError(f"line 1: needed the columns {', '.join(kinds)}")
+        for cells in reader:
+            if len(cells) != len(kinds):
+                raise ValueError(f"line {reader.line_num}: needed {len(kinds)} cells, got {len(cells)}")
+            yield {column: _decode(cell, kind) for (column, kind), cell in zip(kinds.items(), cells, strict=True)}
 
     def _journal_rows(self) -> Iterator[tuple[Row, dict[str, Any]]]:
         """The journal's rows; a last line that was cut short is not one."""
@@ -288,11 +347,13 @@ class Store:
                 entry = json.loads(line)
                 outdated = not self._current(entry["version"], self.journal_path)
                 row, run = entry["row"], entry["run"]
-            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+            except ResultsError:
+                raise
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 row, run, outdated = {}, {}, False
             if outdated:
                 continue
-            if set(row) != set(self.columns) or run.get("id") != row["run"]:
+            if not _is_entry(row, run, set(self.columns)):
                 raise ResultsError(
                     f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as JSON, got {line[:60]!r}; "
                     "delete the line to compute its row again, or the file to compute all of its rows again"
@@ -304,17 +365,8 @@ class Store:
         kinds = {column: _kind([row[column] for row in rows]) for column in self.columns}
         data = self._csv_text(rows, kinds).encode()
         sidecar = self._describe(rows, runs, kinds) | {"sha256": hashlib.sha256(data).hexdigest()}
-        contents = {self.data_path: data, self.sidecar_path: (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()}
-        try:
-            for path, content in contents.items():
-                _write_durably(_new(path), content)
-        except OSError:
-            for path in contents:
-                _new(path).unlink(missing_ok=True)
-            raise
-        for path in contents:
-            os.replace(_new(path), path)
-        _sync_folder(self.folder)
+        described = (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
+        replace_together({self.data_path: data, self.sidecar_path: described})
 
     def _csv_text(self, rows: list[Row], kinds: dict[str, str]) -> str:
         text = io.StringIO(newline="")
@@ -343,16 +395,37 @@ class Store:
         }
 
 
-def _new(path: Path) -> Path:
+def _is_entry(row: Any, run: Any, columns: set[str]) -> bool:
+    """Whether a line of a journal holds a row with these columns, and the provenance entry that it names."""
+    if not (isinstance(row, dict) and set(row) == columns and isinstance(run, dict)):
+        return False
+    return all(value is None or isinstance(value, Cell) for value in row.values()) and isinstance(row["run"], str) and run.get("id") == row["run"]
+
+
+def pending(path: Path) -> Path:
     """The temporary name under which a file is written before it is renamed."""
     return path.with_name(path.name + ".new")
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def replace_together(contents: dict[Path, bytes]) -> None:
+    """Writes files of one folder under temporary names, then renames them in this order; where one cannot be written, none is renamed."""
+    try:
+        for path, content in contents.items():
+            _write_durably(pending(path), content)
+    except OSError:
+        for path in contents:
+            pending(path).unlink(missing_ok=True)
+        raise
+    for path in contents:
+        os.replace(pending(path), path)
+    _sync_folder(next(iter(contents)).parent)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file, or None where there is none."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text at all
         return None
     return value if isinstance(value, dict) else None
 
@@ -390,7 +463,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a failure to write into an error that names the folder and the ways out."""
     try:
         yield

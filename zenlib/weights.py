@@ -59,12 +59,12 @@ def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str,
     return {_unwrapped(name): tensor for name, tensor in _choose(Path(path), content, averaged).items()}
 
 
-def load_weights(network: nn.Module, architecture: Architecture, weights: Mapping[str, Tensor]) -> None:
-    """Copies weights into the built network of an architecture; nothing may be missing, left over or of another shape.
+def load_weights(network: nn.Module, architecture: Architecture | None, weights: Mapping[str, Tensor]) -> None:
+    """Copies weights into a network; nothing may be missing, left over or of another shape.
 
     Args:
-        network: `build_network(architecture, ...)`, changed in place, or left as it was where an error is raised.
-        architecture: says which published name belongs to which parameter.
+        network: `build_network(architecture, ...)` or any other module, changed in place, or left as it was where an error is raised.
+        architecture: says which published name belongs to which parameter; None for a module that is not of an architecture.
         weights: names of the published layout or of the module itself.
 
     Raises:
@@ -72,7 +72,7 @@ def load_weights(network: nn.Module, architecture: Architecture, weights: Mappin
     """
     released = any(name.startswith("module_list.") for name in weights)
     own = network.state_dict()
-    theirs = released_names(architecture) if released else {name: name for name in own}
+    theirs = released_names(architecture) if architecture and released else {name: name for name in own}
     _require_same({theirs[name]: tensor for name, tensor in own.items()}, weights)
     # BatchNorm's count of batches is absent from old files, and nothing reads it.
     network.load_state_dict({name: weights.get(theirs[name], tensor) for name, tensor in own.items()})

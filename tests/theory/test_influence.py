@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from zenlib.influence import coefficients, compare_many, concordance, correlate_many
-from zenlib.stats import compare, correlate
+from zenlib.influence import coefficients, compare_many, concordance, correlate_many, kendall_near, partial_many
+from zenlib.stats import compare, correlate, partial_correlation
 
 
 def sample(n, levels=None, seed=0):
@@ -83,3 +83,37 @@ def test_bad_input_is_one_clear_error(options, message):
     x, y, _ = sample(200)
     with pytest.raises(ValueError, match=message):
         correlate_many(x, y, **options)
+
+
+@pytest.mark.parametrize("levels", [None, 4])
+def test_partial_correlations_and_their_intervals_are_those_of_the_bootstrap(levels):
+    x, y, z = sample(300, levels, seed=3)
+    quick, slow = partial_many(x, y, z), partial_correlation(x, y, z, resamples=2000)
+    assert (quick.kendall, quick.spearman) == pytest.approx((slow.kendall, slow.spearman))
+    for one, other in ((quick.kendall_interval, slow.kendall_interval), (quick.spearman_interval, slow.spearman_interval)):
+        np.testing.assert_allclose(one, other, atol=0.02)
+    with pytest.raises(ValueError, match="given: needed an order of the networks unlike"):
+        partial_many(x, y, np.exp(y))
+
+
+def test_kendall_near_counts_the_pairs_of_nearly_equal_cost():
+    x, y, z = sample(60, levels=4)
+    cost = np.exp(z / 20)
+    near = np.maximum(cost[:, None] / cost, cost / cost[:, None]) <= 1.05
+    a, b = (np.sign(values[:, None] - values) * near for values in (x, y))
+    value, (low, high), pairs = kendall_near(x, y, cost)
+    assert value == pytest.approx((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    assert pairs == (near.sum() - 60) // 2 and low < value < high
+    everything, _, _ = kendall_near(x, y, cost, ratio=1e9)
+    assert everything == pytest.approx(coefficients(x, y)[0].value)
+
+
+def test_the_interval_at_equal_cost_covers_the_spread_of_samples():
+    found = [kendall_near(*sample(200, seed=seed)[:2], np.arange(200) % 5 + 1.0, ratio=1.0) for seed in range(60)]
+    values, widths = [value for value, _, _ in found], [high - low for _, (low, high), _ in found]
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(values), rel=0.3)
+
+
+def test_pairs_that_are_all_tied_have_no_tau():
+    value, _, pairs = kendall_near([1.0, 1, 2, 2, 3], [1.0, 2, 3, 4, 5], [1.0, 1, 2, 2, 3], ratio=1.0)
+    assert np.isnan(value) and pairs == 2

@@ -160,6 +160,11 @@ def test_a_training_of_other_settings_is_not_gone_on_with(trained):
         train(NETWORK, "digits", dataclasses.replace(RECIPE, learning_rate=0.1), trained[1], device="cpu", progress=False)
 
 
+def test_a_training_goes_on_only_with_as_many_accumulated_passes(trained):
+    with pytest.raises(CheckpointError, match=r"accumulate is 1 there and 2 here"):
+        train(NETWORK, "digits", RECIPE, trained[1], accumulate=2, device="cpu", progress=False)
+
+
 def test_a_damaged_checkpoint_is_refused(trained, tmp_path):
     (tmp_path / "last.pth").write_bytes((trained[1] / "last.pth").read_bytes()[:-2000])
     with pytest.raises(CheckpointError, match="truncated"):

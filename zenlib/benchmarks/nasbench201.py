@@ -32,13 +32,15 @@ def from_api(api: Any) -> pd.DataFrame:
         api: what `nats_bench.create` gives for the topology space ("tss").
 
     Returns:
-        `index`, `arch` and the mean test accuracies after 200 epochs, in percent.
+        `index`, `arch`, the mean test accuracies after 200 epochs and `cifar10_valid`, that on the validation half of CIFAR-10 of networks
+        trained on the other half, in percent.
     """
     rows = []
     for index in range(CELLS):
         row = {"index": index, "arch": api.get_net_config(index, "cifar10")["arch_str"]}
         for name, column in ACCURACIES.items():
             row[column] = api.get_more_info(index, _OFFICIAL[name], hp="200", is_random=False)["test-accuracy"]
+        row["cifar10_valid"] = api.get_more_info(index, "cifar10-valid", hp="200", is_random=False)["valid-accuracy"]
         rows.append(row)
     return pd.DataFrame(rows)
 

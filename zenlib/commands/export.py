@@ -7,24 +7,37 @@ from typing import Annotated
 
 import typer
 
-from zenlib.commands.options import Arch, Averaged, Gates, Side, extra, load_architecture, load_trained
-from zenlib.zennets import ZENNETS, zennet_resolution
+from zenlib.architecture import Architecture
+from zenlib.commands.answer import Json, answer
+from zenlib.commands.network import load_network
+from zenlib.commands.options import Arch, Averaged, Gates, Positional, Side, extra, load_trained, the_network
 
 
 def export(
-    arch: Arch,
     out: Annotated[Path, typer.Option(help="The ONNX file.")],
+    network: Positional = None,
+    arch: Arch = None,
     checkpoint: Annotated[Path | None, typer.Option(help="File of weights; random ones without.", show_default=False)] = None,
     gates: Gates = False,
     averaged: Averaged = None,
-    num_classes: Annotated[int, typer.Option(help="Classes of a network without a checkpoint.")] = 1000,
+    num_classes: Annotated[int, typer.Option(help="Classes of a ZenNet or structure without a checkpoint.")] = 1000,
     resolution: Side = None,
+    as_json: Json = False,
 ) -> None:
     """Write a network as ONNX and check with onnxruntime that it gives the same logits."""
     from zenlib.network import build_network
     from zenlib.onnx import export_onnx
 
-    network = load_trained(arch, checkpoint, gates, averaged) if checkpoint else build_network(load_architecture(arch, gates), num_classes)
+    name = the_network(network, arch)
+    named = load_network(name)
+    side = resolution or named.resolution
+    if checkpoint:
+        module = load_trained(name, checkpoint, gates, averaged)
+    elif isinstance(named.network, Architecture):
+        module = build_network(named.network, num_classes, named.network.use_se or gates)
+    else:
+        module = named.network
     with extra("train"):
-        difference = export_onnx(network, out, resolution or (zennet_resolution(arch) if arch in ZENNETS else 224))
-    print(f"{out}: {out.stat().st_size:,} bytes; logits differ by at most {difference:.1e} of the largest")
+        difference = export_onnx(module, out, side)
+    found = {"network": name, "file": out, "bytes": out.stat().st_size, "resolution": side, "largest_difference": difference}
+    answer(found, f"{out}: {found['bytes']:,} bytes; logits differ by at most {difference:.1e} of the largest", as_json)

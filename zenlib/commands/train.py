@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zenlib.commands.options import Arch, Data, Device, Dtype, Gates, Root, Workers, extra, load_architecture
+from zenlib.commands.answer import Json, answer
+from zenlib.commands.network import load_architecture
+from zenlib.commands.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, extra, the_network
 
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 
 
 def train(
-    arch: Arch,
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of last.pth and log.csv; a training that is there goes on.")],
+    network: Positional = None,
+    arch: Arch = None,
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe; that of the data set.", show_default=False)] = None,
     root: Root = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="An attribute of the recipe, such as epochs=100.", show_default=False)] = None,
@@ -26,8 +30,9 @@ def train(
     device: Device = None,
     dtype: Dtype = "float32",
     teacher_checkpoint: Annotated[Path | None, typer.Option(help="Weights of the teacher; timm fetches them.", show_default=False)] = None,
+    as_json: Json = False,
 ) -> None:
-    """Train a network: on one device, or on all of a machine by `torchrun --nproc-per-node=8 -m zenlib.cli train ...`.
+    """Train a network, on one device or under `torchrun`.
 
     A training that was killed goes on when the same command is given again, and ends as if it had not been killed.
     """
@@ -41,8 +46,8 @@ def train(
     name = recipe or _RECIPE_OF.get(data, data)
     if name not in RECIPES:
         raise ValueError(f"recipe: needed one of {', '.join(RECIPES)}, got {name!r}")
-    run(
-        load_architecture(arch, gates),
+    log = run(
+        load_architecture(the_network(network, arch), gates),
         data,
         changed(RECIPES[name], change or []),
         out,
@@ -54,3 +59,8 @@ def train(
         dtype=dtype,
         teacher_checkpoint=teacher_checkpoint,
     )
+    if os.environ.get("RANK", "0") != "0":
+        return  # of the processes that torchrun started, the first one answers
+    last = log[-1]
+    shown = f"{out / 'last.pth'}: epoch {last['epoch']}, top-1 {last['test_top1']:.3f} %, top-5 {last['test_top5']:.3f} %"
+    answer({"checkpoint": out / "last.pth", **last}, shown, as_json)

@@ -47,10 +47,11 @@ def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
     try:
         table = pq.read_table(path)
         state = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowInvalid, OSError, KeyError, json.JSONDecodeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise ResultsError(
             f"{path}: needed the checkpoint of a search, got a file that is none ({error}); name another file or delete this one"
         ) from error
-    if state.get("format") != FORMAT:
-        raise ResultsError(f"{path}: needed a checkpoint of format {FORMAT}, got {state.get('format')!r}; delete it to search again")
+    version = state.get("format") if isinstance(state, dict) else None
+    if version != FORMAT:
+        raise ResultsError(f"{path}: needed a checkpoint of format {FORMAT}, got {version!r}; delete it to search again")
     return table, state

@@ -11,7 +11,12 @@ STUDIES = {
     "imagenet_zoo": "zenlib.studies.imagenet_zoo",
     "closed_form": "zenlib.studies.closed_form",
     "search": "zenlib.studies.search",
+    "zennets": "zenlib.studies.zennets",
     "nasbench201": "zenlib.studies.nasbench201",
+    "benchmarks": "zenlib.studies.benchmarks",
+    "worth": "zenlib.studies.worth",
+    "noise": "zenlib.studies.noise",
+    "proxy_cost": "zenlib.studies.proxy_cost",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 

@@ -254,6 +254,7 @@ class CellRows:
         structure: one line per score.
         gains: the same for `GAIN`, on a sample.
         noise: one line per score and pair of seeds.
+        draws: correlations of the Zen columns for every seed, on the cells that all seeds have.
         examples: one line per example.
     """
 
@@ -261,6 +262,7 @@ class CellRows:
     structure: pd.DataFrame
     gains: pd.DataFrame
     noise: pd.DataFrame
+    draws: pd.DataFrame
     examples: pd.DataFrame
 
 
@@ -271,7 +273,7 @@ def run(
     cells_scored: int = nasbench201.CELLS,
     gain_cells: int = 1000,
     noise_seeds: Sequence[int] = (1, 2),
-    noise_cells: int = 300,
+    noise_cells: int = nasbench201.CELLS,
 ) -> CellRows:
     """Scores the cells, or reads their scores from the store, and correlates them.
 
@@ -282,8 +284,8 @@ def run(
         seed: of the draw that is correlated.
         cells_scored: how many cells, all or a random sample.
         gain_cells: size of the sample whose gain is measured.
-        noise_seeds: further draws, on a sample.
-        noise_cells: size of that sample.
+        noise_seeds: further draws.
+        noise_cells: how many cells they score, all or a random sample.
     """
     examples = EXAMPLES.fill([{"arch": text, "seed": seed} for text in EXAMPLE_CELLS.values()])
     named = examples.assign(example=list(EXAMPLE_CELLS))
@@ -299,9 +301,10 @@ def run(
         cells.cache_clear()  # it holds the scores of before
         population_of.cache_clear()
     sampled = [key | {"cells_scored": gain_cells} for key in _correlation_keys(datasets, MAIN, GAIN, seed)]
+    drawn = [key | {"cells_scored": noise_cells} for other in (seed, *noise_seeds) for key in _correlation_keys(datasets, MAIN, ZEN, other)]
     structured = [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]
-    correlations, gains = (_filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled))
-    return CellRows(correlations, _filled(STRUCTURE, structured), gains, _filled(NOISE, noise), named)
+    correlations, gains, draws = (_filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled, drawn))
+    return CellRows(correlations, _filled(STRUCTURE, structured), gains, _filled(NOISE, noise), draws, named)
 
 
 def _correlation_keys(datasets: Sequence[str], names: Sequence[str], scores: Sequence[str], seed: int) -> list[dict[str, Any]]:
@@ -378,6 +381,7 @@ def facts(rows: CellRows) -> dict[str, str]:
         | _gain_facts(rows.gains)
         | _structure_facts(rows.structure)
         | _noise_facts(rows.noise)
+        | _draw_facts(rows.draws)
         | _example_facts(rows)
         | _found(rows)
     )
@@ -425,6 +429,17 @@ def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
             digits = 1 if name in ("spread", "within_class") or name.startswith("per_") else 2
             told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else _signed(row[name], digits)
     told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
+    return told
+
+
+def _draw_facts(draws: pd.DataFrame) -> dict[str, str]:
+    """How far Kendall's tau moves from one draw of weights and images to another."""
+    told = {"draws": str(draws["seed"].nunique()) if len(draws) else TOO_FEW}
+    for score in ZEN:
+        members = draws.query("score == @score and population == 'all' and dataset == 'cifar10'")["kendall"]
+        told[f"draws_{_SHORT[score]}"] = f"{_signed(members.min(), 3)} to {_signed(members.max(), 3)}" if len(members) else TOO_FEW
+    spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(lambda taus: taus.max() - taus.min())
+    told["draws_widest"] = f"{spans.max():.3f}" if len(spans) else TOO_FEW
     return told
 
 

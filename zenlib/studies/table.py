@@ -38,7 +38,8 @@ class Table:
         name: file name of the table.
         key: columns that determine the values of a row, seeds and settings included.
         compute: called with the key columns as keyword arguments; returns the value columns. It may raise
-            `ScoreUndefined`: the row then has NaN values and the reason.
+            `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where the work was
+            done before and is only read now.
         units: "unit: meaning" of every key and value column.
         version: raised when the meaning of the values changes, which makes the stored rows outdated.
         agreement: for each value that is checked, the column of its standard error, or a relative tolerance.
@@ -126,6 +127,14 @@ class Table:
             raise ResultsError(self._not_reproduced(failed))
         return compared
 
+    def differences(self, ours: Row, theirs: Row) -> list[str]:
+        """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
+        return [
+            f"{_named(line, self.key)}: {line['column']} is {line['stored']!r} here and {line['recomputed']!r} there"
+            for line in self._compare(ours, theirs)
+            if not line["agrees"]
+        ]
+
     def _checked_key(self, index: int, key: dict[str, Any]) -> Row:
         if set(key) != set(self.key):
             missing, unknown = sorted(set(self.key) - set(key)), sorted(set(key) - set(self.key))
@@ -145,18 +154,19 @@ class Table:
         for key in tqdm(keys, desc=f"{self.study}/{self.name}", unit="row", delay=PROGRESS_AFTER, disable=not progress):
             start = time.perf_counter()
             values = self._values_of(key)
-            store.append(key | values | {"seconds": round(time.perf_counter() - start, 4), "run": run["id"]}, run)
+            store.append(key | {"seconds": round(time.perf_counter() - start, 4)} | values | {"run": run["id"]}, run)
 
     def _values_of(self, key: Row) -> Row:
-        """Value columns and reason of one row."""
+        """Value columns and reason of one row, and its seconds where the computation states them."""
         try:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
             return dict.fromkeys(self.values, math.nan) | {"reason": " ".join(undefined.reason.split()) or "undefined"}
-        if set(values) != set(self.values):
-            missing, unknown = sorted(set(self.values) - set(values)), sorted(set(values) - set(self.values))
+        stated = {"seconds"} & set(values)
+        if set(values) - stated != set(self.values):
+            missing, unknown = sorted(set(self.values) - set(values)), sorted(set(values) - set(self.values) - stated)
             raise ValueError(f"compute: needed exactly the columns {', '.join(self.values)}, got missing {missing} and unknown {unknown}")
-        return {column: plain(column, values[column]) for column in self.values} | {"reason": None}
+        return {column: plain(column, values[column]) for column in (*self.values, *stated)} | {"reason": None}
 
     def _frame(self, rows: list[Row]) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=list(self.store.columns))
@@ -184,7 +194,7 @@ class Table:
 
     def _not_reproduced(self, failed: list[dict[str, Any]]) -> str:
         lines = [
-            f"  {', '.join(f'{name}={line[name]!r}' for name in self.key)}: {line['column']} stored {line['stored']!r}, "
+            f"  {_named(line, self.key)}: {line['column']} stored {line['stored']!r}, "
             f"recomputed {line['recomputed']!r}, allowed difference {line['allowed']:.3g}"
             for line in failed
         ]
@@ -195,6 +205,10 @@ class Table:
                 *lines,
             ]
         )
+
+
+def _named(line: dict[str, Any], key: Sequence[str]) -> str:
+    return ", ".join(f"{name}={line[name]!r}" for name in key)
 
 
 def _allowed(old: Any, error: Any, agreement: str | float) -> float:

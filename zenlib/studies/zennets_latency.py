@@ -6,6 +6,8 @@ compilation: what a user gets who calls the module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from zenlib.benchmarks import torchvision_zoo
@@ -68,6 +70,7 @@ LATENCY = Table(
         "repeats": "count: timed passes, after three that are not timed",
         "threads": "count: CPU threads of a pass",
     },
+    agreement={"undisturbed": 5.0},
 )
 
 
@@ -77,11 +80,22 @@ def networks() -> dict[str, int]:
     return dict.fromkeys(IMAGENET_ZENNETS, 224) | {name: int(crops[name]) for name in REFERENCES}
 
 
-def latency_keys(dtypes: tuple[str, ...], batch_sizes: tuple[int, ...], device: str) -> list[dict[str, str | int]]:
-    """Keys of the rows of one device."""
+def latency_keys(names: Sequence[str] | None, dtypes: Sequence[str], batch_sizes: Sequence[int], device: str) -> list[dict[str, str | int]]:
+    """Keys of the rows of one device.
+
+    Args:
+        names: networks; None means all of this study.
+        dtypes: floating types.
+        batch_sizes: images per pass.
+        device: "cpu" or "cuda".
+    """
+    sides = networks()
+    unknown = sorted(set(names or ()) - set(sides))
+    if unknown:
+        raise ValueError(f"latency_networks: needed names of this study ({', '.join(sides)}), got {', '.join(unknown)}")
     return [
-        {"network": name, "resolution": resolution, "batch_size": batch_size, "dtype": dtype, "device": device}
+        {"network": name, "resolution": sides[name], "batch_size": batch_size, "dtype": dtype, "device": device}
         for dtype in dtypes
         for batch_size in batch_sizes
-        for name, resolution in networks().items()
+        for name in (sides if names is None else names)
     ]

@@ -77,7 +77,7 @@ def train(
         root: folder of the data set.
         seed: seed of weights, order and augmentation.
         workers: processes that load images for each device; 0 for this one.
-        accumulate: passes whose gradients make up one step, for memory; BatchNorm sees each by itself.
+        accumulate: passes whose gradients make up one step, for memory; BatchNorm sees each by itself, so it is a setting.
         device: "cpu" or "cuda"; None means CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16" (CUDA only).
         teacher_checkpoint: file of the teacher's weights; None means that timm fetches them.
@@ -144,6 +144,7 @@ class Training:
             "data": data,
             "seed": seed,
             "dtype": precision.dtype,
+            "accumulate": accumulate,
             **dataclasses.asdict(recipe),
         }
 
@@ -281,7 +282,8 @@ class Training:
         state = checkpoint.read(self.path)
         if state is None:
             return
-        require_same_settings(self.path, state["settings"], self.settings, "training", CheckpointError)
+        # A checkpoint from before this setting was recorded is taken for one without accumulation, the command's default.
+        require_same_settings(self.path, {"accumulate": 1} | state["settings"], self.settings, "training", CheckpointError)
         self.network.load_state_dict(state["state_dict"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
