@@ -19,6 +19,7 @@ SOURCES = sorted((ROOT / "experiments").glob("[0-9][0-9]_*.ipynb"))
 GLUE = re.compile(r"\{glue:text\}`([^`]+)`")
 CITATION = re.compile(r"\{cite(?::[a-z]+)?\}`([^`]+)`")
 FIGURE = re.compile(r"```\{figure\} (\S+)\n((?::.*\n)*)")
+CAPTIONED = re.compile(r"```\{figure\} (\S+)\n(?::[^\n]*\n)*\n?(.*?)```", flags=re.DOTALL)
 FILE_LINK = re.compile(r"\]\((?!https?://)([^)#]+\.(?:png|csv|svg|json))\)")
 DECIMAL = re.compile(r"(?<!Python )(?<![\w.-])\d+\.\d+(?![\w.])")
 SETTINGS = {"0.01"}
@@ -71,6 +72,15 @@ def test_every_figure_and_data_file_exists_and_every_figure_is_described(page):
         wrong += [] if (page.parent / image).is_file() else [f"{image}: no such file"]
         described = re.search(r"^:alt: (.+)$", options, flags=re.MULTILINE)
         wrong += [] if described and len(described[1]) >= 20 else [f"{image}: needs an :alt: that says what the picture shows"]
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_caption_stands_alone_and_gives_the_data_of_its_figure(page):
+    wrong = []
+    for image, caption in CAPTIONED.findall(prose(page)):
+        wrong += [] if f"({Path(image).with_suffix('.csv').as_posix()})" in caption else [f"{image}: needs a link to its data, the .csv beside it"]
+        wrong += [] if len(caption.split()) >= 15 else [f"{image}: needs a caption that says what is drawn, of how many, with which spread"]
     assert not wrong
 
 

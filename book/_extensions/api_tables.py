@@ -1,4 +1,4 @@
-"""Tables of `PROXIES` and `SPACES`, from the objects themselves and their docstrings.
+"""What the API reference needs beside autodoc: tables of `PROXIES` and `SPACES`, from the objects and their docstrings.
 
 A Sphinx extension with two directives without arguments, `proxies-table` and `spaces-table`.
 """
@@ -21,7 +21,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the directives."""
     app.add_directive("proxies-table", ProxiesTable)
     app.add_directive("spaces-table", SpacesTable)
+    app.connect("autodoc-process-docstring", keep_whole, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def keep_whole(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Napoleon takes the words before a colon in the docstring of a property for its type: a dash keeps the sentence."""
+    if what in ("property", "attribute", "data") and lines:
+        lines[0] = lines[0].replace(": ", " – ", 1)
 
 
 class ProxiesTable(Directive):
