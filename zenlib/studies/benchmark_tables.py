@@ -92,7 +92,7 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
         }
         for at, title in TITLES.items()
     }
-    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").fillna("").rename_axis("proxy")
+    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").astype(object).fillna("").rename_axis("proxy")
 
 
 def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:

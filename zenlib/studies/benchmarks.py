@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "phi": ("phi",),
 }
 """Proxies that are measured on the same networks, with one module for all of a group."""
-ISOMORPHIC_GROUPS = ("forward", "gradients")
+ISOMORPHIC_GROUPS = ("forward",)
 COSTS = COUNTS
 """What a proxy has to beat, and what is held fixed."""
 VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
