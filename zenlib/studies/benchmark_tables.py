@@ -92,7 +92,7 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
         }
         for at, title in TITLES.items()
     }
-    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").fillna("").rename_axis("proxy")
+    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").astype(object).fillna("").rename_axis("proxy")
 
 
 def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:
@@ -189,14 +189,14 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
             at = benchmark, dataset, proxy, cost
             told[f"partial_{place}_{_slug(proxy)}_{cost}"] = _range(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
             told[f"near_{place}_{_slug(proxy)}_{cost}"] = _range(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
+    proxies = first_seed(rows.equal_cost).query("benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES")
     for cost in COSTS:
-        members = near.xs((benchmark, dataset), level=(0, 1)) if (benchmark, dataset) in near.index.droplevel([2, 3]) else None
-        chosen = None if members is None else members.xs(cost, level="cost").drop(index=list(NOT_PROXIES), errors="ignore")
-        if chosen is None or chosen.empty:
+        chosen = proxies[proxies["cost"] == cost]
+        if chosen.empty:
             told |= dict.fromkeys((f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED)
             continue
         best = chosen.loc[chosen["kendall"].idxmax()]
-        told[f"near_best_{place}_{cost}"] = f"{NAMES[str(best.name)]} {_range(best, 'kendall')}"
+        told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {_range(best, 'kendall')}"
         told[f"near_positive_{place}_{cost}"] = f"{int((chosen['kendall_low'] > 0).sum())} of {len(chosen)}"
         told[f"near_pairs_{place}_{cost}"] = f"{chosen['pairs'].max():,.0f}"
     return told

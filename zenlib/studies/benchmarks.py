@@ -44,12 +44,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
-    "zen": (*VANILLA[1:], *AS_BUILT),
+    "zen": VANILLA[1:],
+    "as-built": AS_BUILT,
     "closed-form": ("closed-form",),
     "phi": ("phi",),
 }
 """Proxies that are measured on the same networks, with one module for all of a group."""
-ISOMORPHIC_GROUPS = ("forward", "gradients")
+ISOMORPHIC_GROUPS = ("forward",)
 COSTS = COUNTS
 """What a proxy has to beat, and what is held fixed."""
 VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
@@ -376,7 +377,7 @@ def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
     """Scores the networks that are drawn for each group; of cells, the Zen-Scores come from their own chapter."""
     found = BENCHMARKS[benchmark]
     for group, count in sizes.items():
-        if benchmark != "nasbench201" or group not in ("counts", "zen"):
+        if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):
             fill(found, GROUPS[group], seed, found.drawn(count))
 
 
@@ -404,4 +405,5 @@ def _filled(table: Table, keys: Sequence[dict[str, Any]], there: Sequence[str]) 
     rest = [key for key in keys if key.get("benchmark", "nasbench201") not in there]
     if not rest:
         return computed
-    return pd.concat([computed, table.stored().merge(pd.DataFrame(rest), on=list(table.key))], ignore_index=True)
+    stored = table.stored()
+    return pd.concat([computed, pd.DataFrame(rest).merge(stored, on=list(table.key))[stored.columns]], ignore_index=True)
