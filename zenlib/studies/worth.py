@@ -28,8 +28,8 @@ TABLES = (CURVES, PICKS) if nasbench201.is_there() else ()
 ENCODED = ("operations", "paths")
 SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+counts+zen")
 """What predictors see: encodings of the cell, scores, or both."""
-WITH_SCORES = ("ridge", "gradient boosting")
-"""Predictors that are also given scores."""
+BOTH = "operations+counts+zen"
+"""Of these what gradient boosting sees; ridge regression sees each."""
 ELSEWHERE = ("gradient boosting", "paths")
 """Learned also on the other data sets, and from validation accuracies."""
 LEARNERS = (("gaussian process", "operations"), ELSEWHERE)
@@ -98,7 +98,7 @@ def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[st
     for score in known:
         yield from ({"dataset": dataset, "predictor": NO_PREDICTOR, "features": score, "labels": "test"} for dataset in datasets)
     for features in (*ENCODED, *SCORED):
-        asked = PREDICTORS if features in ENCODED else WITH_SCORES
+        asked = PREDICTORS if features in ENCODED else ("ridge", "gradient boosting") if features == BOTH else ("ridge",)
         yield from ({"dataset": first, "predictor": predictor, "features": features, "labels": "test"} for predictor in asked)
     again = {"predictor": ELSEWHERE[0], "features": ELSEWHERE[1]}
     yield from ({"dataset": dataset, "labels": "test"} | again for dataset in others)
