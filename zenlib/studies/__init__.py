@@ -14,7 +14,6 @@ STUDIES = {
     "nasbench201": "zenlib.studies.nasbench201",
     "worth": "zenlib.studies.worth",
     "noise": "zenlib.studies.noise",
-    "proxy_cost": "zenlib.studies.proxy_cost",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 
