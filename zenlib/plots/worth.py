@@ -103,7 +103,7 @@ SEARCHES = {
     ("score", "none", "log_delta_l1"): "highest log Delta",
     ("score", "none", "params"): "most parameters",
     ("score", "none", "live_convs"): "most live convolutions",
-    ("predictor", "gradient boosting", "paths"): "half random, half predicted",
+    ("predictor", "ridge", "paths"): "half random, half predicted",
 }
 """Strategies of the figure, in the order of their colours."""
 

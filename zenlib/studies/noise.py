@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from zenlib.benchmarks import nasbench201
 from zenlib.studies.nasbench201 import COUNTS, DATASETS, cells, population_of
+from zenlib.studies.nasbench201_proxies import computed
 from zenlib.studies.nasbench201_scores import SCORES, fill_zen, sample
 from zenlib.studies.noise_parts import averaged, ceiling, parts
 from zenlib.studies.noise_rows import ACCURACIES, CORRELATIONS, DRAWN, DRAWS, POPULATIONS, REPEATED, NoiseRows
@@ -60,15 +62,21 @@ def run(
 
 
 def _drawn(seeds: Sequence[int], cells_scored: int) -> list[str]:
-    """Scores that every seed has drawn for every cell of the sample."""
+    """Scores that every seed has drawn for the same cells of the sample, or for enough of them."""
     asked = sample(cells_scored)
-    return [score for score in DRAWN if all(SCORES.done(f"{score}_s{seed}")[asked].all() for seed in seeds)]
+    others = [computed(seed) for seed in seeds]
+    measured = [score for score in others[0] if all(score in other for other in others)]
+    together = {score: np.all([other[score][asked] for other in others], axis=0).sum() for score in measured}
+    ours = [score for score in DRAWN if all(SCORES.done(f"{score}_s{seed}")[asked].all() for seed in seeds)]
+    return ours + [score for score, known in together.items() if known >= FEWEST_KNOWN]
 
 
 UNKNOWN = "not measured"
 """What a fact says in a run without these rows."""
 SMALLEST = 0.001
 """Parts below this are not written out."""
+FEWEST_KNOWN = 100
+"""A score that was computed for fewer cells is left out."""
 _PEOPLE = {"valid": "valid", "one per class": "class", "no none": "full", "no skip, no pool": "vanilla", "top 10 %": "top"}
 _FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SCORES = ("zen_l1_minibatch", "zen_frobenius_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,12 @@ from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.influence import correlate_many
 from zenlib.stats import Correlation
 from zenlib.studies.nasbench201 import COUNTS, FEWEST, ZEN, population_of
-from zenlib.studies.nasbench201_scores import MEASURED
+from zenlib.studies.nasbench201_proxies import proxy_scores
 from zenlib.studies.table import Table
 
 STUDY = "noise"
-DRAWN = (*ZEN, "log_delta_l1", *(name.replace("-", "_") for name in MEASURED))
-"""Scores that depend on a seed, by the name of their column."""
+DRAWN = (*ZEN, "log_delta_l1")
+"""Scores of this project that depend on a seed, by the name of their column."""
 POPULATIONS = ("valid", "one per class", "no none", "no skip, no pool", "top 10 %")
 REPEATED = ("releases", "isomorphic", "validation")
 _OTHER = {"releases": "cifar10_test_nb201", "validation": "cifar10_valid"}
@@ -44,15 +45,21 @@ def _told(found: Correlation) -> dict[str, Any]:
 def score_row(*, dataset: str, population: str, score: str, seeds: str, cells_scored: int) -> dict[str, Any]:
     """The correlation with test accuracy of a score, its draws averaged; cells without one of the draws are left out."""
     rows = _members(dataset, population, cells_scored)
-    values = rows[[score] if score in COUNTS else [f"{score}_s{seed}" for seed in seeds.split("+")]].mean(axis=1, skipna=False)
+    values = rows[score] if score in COUNTS else _draws(rows, score, seeds.split("+")).mean(axis=1, skipna=False)
     known = values.notna()
     return _correlated(values[known].to_numpy(float), rows.loc[known, dataset].to_numpy(float), rows.loc[known, "class"].tolist())
+
+
+def _draws(rows: pd.DataFrame, score: str, seeds: Sequence[int | str]) -> pd.DataFrame:
+    """The values of a score for some seeds, (cells, seeds)."""
+    columns = [rows if f"{score}_s{seed}" in rows else proxy_scores(int(seed)).loc[rows["index"]].set_index(rows.index) for seed in seeds]
+    return pd.concat([column[f"{score}_s{seed}"] for column, seed in zip(columns, seeds, strict=True)], axis=1)
 
 
 def repeat_row(*, dataset: str, population: str, score: str, seed: int, other: int, cells_scored: int) -> dict[str, Any]:
     """The correlation of two draws of one score."""
     rows = _members(dataset, population, cells_scored)
-    pair = rows[[f"{score}_s{seed}", f"{score}_s{other}"]].dropna()
+    pair = _draws(rows, score, (seed, other)).dropna()
     return _correlated(*pair.to_numpy(float).T, rows.loc[pair.index, "class"].tolist())
 
 

@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from zenlib.benchmarks import nasbench201
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.studies.nasbench201 import COUNTS, ZEN, cells
-from zenlib.studies.nasbench201_scores import MEASURED, SCORES, sample
+from zenlib.studies.nasbench201_proxies import computed, proxy_scores
+from zenlib.studies.nasbench201_scores import SCORES, sample
 from zenlib.studies.table import Table
 from zenlib.studies.worth_encodings import ENCODINGS, Floats, features
 from zenlib.studies.worth_predictors import predict
@@ -38,21 +39,20 @@ FEWEST_KNOWN = 100
 @cache
 def pool(cells_scored: int) -> pd.DataFrame:
     """The cells with a path among a random sample of all, with their accuracies, scores and validation accuracies."""
-    rows = cells().iloc[sorted(sample(cells_scored))]
-    published = nasbench201.table()
+    rows, published = cells(), nasbench201.table()
     if VALIDATION in published:
-        rows = rows.assign(validation=published[VALIDATION].to_numpy()[rows.index])
-    return rows[rows["connected"]].reset_index(drop=True)
+        rows = rows.assign(validation=published[VALIDATION])
+    chosen = rows.iloc[sorted(sample(cells_scored))]
+    return chosen[chosen["connected"]].reset_index(drop=True)
 
 
 @cache
 def scores_known(cells_scored: int, seed: int) -> dict[str, np.ndarray]:
     """For each score by name whether it was computed, cell by cell; scores of fewer than `FEWEST_KNOWN` cells are left out."""
     index = pool(cells_scored)["index"]
-    drawn = (*GROUPS["zen"], "gain", *(name.replace("-", "_") for name in MEASURED))
-    done = {name: SCORES.done(f"{name}_s{seed}")[index] for name in drawn}
-    everywhere = np.ones(len(index), dtype=bool)
-    return dict.fromkeys(COUNTS, everywhere) | {name: known for name, known in done.items() if known.sum() >= min(FEWEST_KNOWN, len(index))}
+    done = {name: SCORES.done(f"{name}_s{seed}") for name in (*GROUPS["zen"], "gain")} | computed(seed)
+    known = {name: mask[index] for name, mask in done.items() if mask[index].sum() >= min(FEWEST_KNOWN, len(index))}
+    return dict.fromkeys(COUNTS, np.ones(len(index), dtype=bool)) | known
 
 
 @cache
@@ -60,7 +60,9 @@ def inputs(features_named: str, seed: int, cells_scored: int) -> Floats:
     """Features of every cell of the pool, each of mean 0 and variance 1; the name joins encodings, groups of scores and scores by "+"."""
     parts = features_named.split("+")
     scores = [score for part in parts if part not in ENCODINGS for score in GROUPS.get(part, (part,))]
-    told = features(pool(cells_scored), [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores])
+    rows = pool(cells_scored)
+    rows = rows.join(proxy_scores(seed), on="index")
+    told = features(rows, [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores])
     return StandardScaler().fit_transform(told)
 
 
