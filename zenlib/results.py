@@ -96,9 +96,6 @@ def tables_in(root: Path, study: str) -> list[str]:
     """Names of the tables of a study in a results folder, finished or not."""
     names = {path.name.removesuffix(ending) for ending in (".csv", ".journal.jsonl") for path in (root / study).glob(f"*{ending}")}
     return sorted(names)
-def scores_path(study: str, name: str = "scores") -> Path:
-    """The parquet file with one row per network of a benchmark and one column per score."""
-    return results_root() / study / f"{name}.parquet"
 
 
 def data_file(name: str, remedy: str) -> Path:

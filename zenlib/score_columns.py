@@ -64,7 +64,6 @@ class ScoreColumns:
     def path(self) -> Path:
         """The file."""
         return scores_path(self.study, self.name, self.root)
-        return scores_path(self.study, self.name)
 
     def read(self) -> pd.DataFrame:
         """All columns, `index` first; NaN where a value is undefined or not computed yet (see `done`)."""
@@ -224,8 +223,6 @@ class ScoreColumns:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = open(self.path.with_name(f".{self.name}.lock"), "ab")  # noqa: SIM115  closed below, whatever happens inside
         with lock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_name(f".{self.name}.lock"), "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
