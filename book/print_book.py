@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         print(f"error: {site}: needed a built book, found no {missing[0]}; run `make book`", file=sys.stderr)
         return 1
-    print_book(site, page_names(), options.out)
+    with chromium() as browser:
+        print_book(browser, site, page_names(), options.out)
     return 0
 
 
@@ -72,21 +73,21 @@ def page_names() -> list[str]:
     return [f"{name}.html" for name in (contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"]))]
 
 
-def print_book(site: Path, names: Sequence[str], out: Path) -> None:
+def print_book(browser, site: Path, names: Sequence[str], out: Path) -> None:
     """Prints pages of the built book to one file, which is written under another name and renamed.
 
     Args:
+        browser: Chromium, driven by playwright.
         site: folder of the built book, absolute.
         names: its pages in order.
         out: the PDF.
     """
     writer = PdfWriter()
     starts: dict[str, int] = {}
-    with chromium() as browser:
-        for name in tqdm(names, desc="printing", unit="page"):
-            title, printed = print_page(browser, (site / name).as_uri())
-            starts[(site / name).as_uri()] = len(writer.pages)
-            writer.append(io.BytesIO(printed), outline_item=title, import_outline=False)
+    for name in tqdm(names, desc="printing", unit="page"):
+        title, printed = print_page(browser, (site / name).as_uri())
+        starts[(site / name).as_uri()] = len(writer.pages)
+        writer.append(io.BytesIO(printed), outline_item=title, import_outline=False)
     join_links(writer, starts)
     writer.compress_identical_objects(remove_duplicates=True, remove_unreferenced=True)
     new = out.with_suffix(".new")

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from tests.site import CHROMIUM, PAGES, ROOT, SITE, absent
+from tests.site import PAGES, ROOT, SITE, absent
 
 pypdf = pytest.importorskip("pypdf")
 pytestmark = pytest.mark.browser
@@ -16,18 +16,16 @@ pytestmark = pytest.mark.browser
 def print_book():
     if not PAGES:
         absent(f"no built book in {SITE}; run `make book`")
-    if CHROMIUM is None:
-        absent("no Chromium on this machine (Debian: apt-get install chromium)")
     found = importlib.util.spec_from_file_location("print_book", ROOT / "book" / "print_book.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
 
 
-def test_chapters_are_joined_with_bookmarks_and_links_between_them(print_book, tmp_path):
+def test_chapters_are_joined_with_bookmarks_and_links_between_them(print_book, browser, tmp_path):
     out = tmp_path / "book.pdf"
     names = ["symbols.html", "glossary.html"]
-    print_book.print_book(SITE, names, out)
+    print_book.print_book(browser, SITE, names, out)
     printed = pypdf.PdfReader(out)
     starts = {entry.title: printed.get_destination_page_number(entry) for entry in printed.outline}
     assert list(starts) == ["Symbols", "Glossary"] and starts["Glossary"] > 0
@@ -40,8 +38,8 @@ def test_chapters_are_joined_with_bookmarks_and_links_between_them(print_book, t
 
 
 def test_every_page_of_the_contents_is_printed(print_book):
-    unprinted = {"genindex.html", "search.html"}
-    assert set(print_book.page_names()) == set(PAGES) - unprinted
+    without_contents = {"genindex.html", "search.html"}
+    assert set(print_book.page_names()) == set(PAGES) - without_contents
 
 
 def test_a_folder_without_a_book_is_refused(print_book, tmp_path, capsys):
