@@ -218,22 +218,21 @@ def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
 def _isomorphic_facts(rows: BenchmarkRows) -> dict[str, str]:
     found = rows.isomorphic
     if found.empty:
-        return dict.fromkeys(("isomorphic_pairs", "isomorphic_equal", "isomorphic_least", "isomorphic_most"), NOT_MEASURED)
-    measured = found[~found["proxy"].isin(NOT_PROXIES)].sort_values("difference")
+        return dict.fromkeys(("isomorphic_pairs", "isomorphic_equal", "isomorphic_counts"), NOT_MEASURED)
+    measured = found[~found["proxy"].isin(NOT_PROXIES)]
     equal = measured[measured["equal"] == measured["known"]]["proxy"].map(NAMES).tolist()
-    ends = [f"{NAMES[row['proxy']]} ({row['difference']:.2f})" for row in (measured.iloc[0], measured.iloc[-1])]
+    counts = [f"{NAMES[row.proxy]} in {row.equal:.0f} of {row.known:.0f}" for row in measured.itertuples()]
     return {
         "isomorphic_pairs": f"{found['pairs'].max():,.0f}",
         "isomorphic_equal": ", ".join(equal) or "none",
-        "isomorphic_least": ends[0],
-        "isomorphic_most": ends[1],
+        "isomorphic_counts": ", ".join(counts),
     }
 
 
 def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
-    """Per benchmark, data set and proxy that was drawn more than once: how far tau over all networks moves between draws."""
+    """Per benchmark, data set and proxy that was drawn more than once on the same networks: how far tau moves between draws."""
     found = rows.correlations[rows.correlations["population"] == "all"]
-    tau = found.groupby(["benchmark", "dataset", "proxy"])["kendall"].agg(["min", "max", "count"])
+    tau = found.groupby(["benchmark", "dataset", "proxy", "drawn"])["kendall"].agg(["min", "max", "count"])
     return tau[tau["count"] > 1].assign(range=lambda table: table["max"] - table["min"]).reset_index()
 
 
