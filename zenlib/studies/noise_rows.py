@@ -60,7 +60,8 @@ def repeat_row(*, dataset: str, population: str, score: str, seed: int, other: i
     """The correlation of two draws of one score."""
     rows = _members(dataset, population, cells_scored)
     pair = _draws(rows, score, (seed, other)).dropna()
-    return _correlated(*pair.to_numpy(float).T, rows.loc[pair.index, "class"].tolist())
+    first, second = pair.to_numpy(float).T
+    return _correlated(first, second, rows.loc[pair.index, "class"].tolist())
 
 
 def accuracy_row(*, dataset: str, population: str, repeated: str, cells_scored: int) -> dict[str, Any]:
