@@ -29,7 +29,7 @@ LEARNED = {
     ("gradient boosting", "operations+counts+zen"): "gradient boosting, operations and scores",
 }
 """Predictors of the figures, in the order of their colours."""
-LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "bottom", "params": "top", "live_convs": "bottom"}
+LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "top", "params": "top", "live_convs": "bottom"}
 """Scores that are drawn as levels across the learning curves, and the end of their name that touches the level."""
 
 
