@@ -16,6 +16,7 @@ STUDIES = {
     "benchmarks": "zenlib.studies.benchmarks",
     "worth": "zenlib.studies.worth",
     "noise": "zenlib.studies.noise",
+    "proxy_cost": "zenlib.studies.proxy_cost",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 
