@@ -141,6 +141,7 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
     shown = tables.overview(rows)
     assert shown.loc["naswot", "NATS sizes"].startswith("1.00 [") and shown.loc["naswot", "NATS sizes"].endswith("(1)")
     pd.testing.assert_frame_equal(study.run(**settings).equal_cost, rows.equal_cost)
+    assert "snip" in tables.measured_names(rows) and "phi" not in tables.measured_names(rows)
     for figure in figures(rows):
         assert isinstance(figure, Figure)
 

@@ -76,6 +76,12 @@ def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["seed"] == rows["seed"].min()] if len(rows) else rows
 
 
+def measured_names(rows: BenchmarkRows) -> dict[str, str]:
+    """What the chapter calls the proxies that have a correlation anywhere, in its order."""
+    measured = set(rows.correlations["proxy"])
+    return {name: text for name, text in NAMES.items() if name in measured}
+
+
 def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str = "all") -> pd.DataFrame:
     """Proxies by benchmarks: "estimate [95 % interval] rank", first draw, the costs first; empty where undefined.
 
