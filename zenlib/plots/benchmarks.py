@@ -108,7 +108,7 @@ def _forest(axes: Axes, series: Mapping[str, pd.DataFrame], names: Mapping[str, 
         axes.hlines(y, table[f"{coefficient}_low"], table[f"{coefficient}_high"], color=colour, linewidth=2.5, alpha=0.55)
         axes.scatter(table[coefficient], y, s=28, marker=MARKERS[first + index], color=colour, edgecolor="white", linewidth=0.6, zorder=3, label=text)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(names)), list(reversed(names.values())))
+    axes.set_yticks(range(len(names)), list(names.values())[::-1])
     axes.set_ylim(-0.7, len(names) - 0.3)
     axes.grid(axis="y", visible=False)
 
