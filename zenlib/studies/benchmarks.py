@@ -406,4 +406,5 @@ def _filled(table: Table, keys: Sequence[dict[str, Any]], there: Sequence[str]) 
     if not rest:
         return computed
     stored = table.stored()
-    return pd.concat([computed, pd.DataFrame(rest).merge(stored, on=list(table.key))[stored.columns]], ignore_index=True)
+    both = pd.concat([computed, stored], ignore_index=True).drop_duplicates(list(table.key))
+    return pd.DataFrame(keys).merge(both, on=list(table.key))[stored.columns]  # in the order of the keys
