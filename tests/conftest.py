@@ -20,7 +20,13 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser(address: str) -> Iterator:
-    """Headless Chromium."""
+def empty_browser() -> Iterator:
+    """Headless Chromium, for pages that a test makes itself."""
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def browser(address: str, empty_browser):
+    """Headless Chromium, where there is a built book to look at."""
+    return empty_browser

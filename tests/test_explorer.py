@@ -8,7 +8,6 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tests.test_pages import CHROMIUM, FLAGS, _absent
 from zenlib.plots.explorer import explorer
 
 pytestmark = pytest.mark.browser
@@ -25,21 +24,10 @@ ROWS = pd.DataFrame(
 )
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        _absent("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture(params=[400, 1200])
-def page(request, browser):
+def page(request, empty_browser):
     """A page that holds the figure alone; whatever it asks of a network or complains about fails the test."""
-    opened, wrong = browser.new_context(viewport={"width": request.param, "height": 800}, has_touch=True).new_page(), []
+    opened, wrong = empty_browser.new_context(viewport={"width": request.param, "height": 800}, has_touch=True).new_page(), []
     opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("request", lambda asked: wrong.append(asked.url))
