@@ -12,15 +12,15 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where the built book is served."""
     with serving() as where:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(address: str) -> Iterator:
-    """Headless Chromium."""
+    """Headless Chromium, closed after each module: an event loop that stays open would disturb Dask."""
     with chromium() as started:
         yield started
