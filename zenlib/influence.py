@@ -17,6 +17,7 @@ Sources: Efron and Tibshirani 1993, chapter 21 (infinitesimal jackknife); Claude
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -76,6 +77,79 @@ def compare_many(
     reach = [width * gap.stderr(codes) for gap in gaps]
     ends = [(gap.value - half, gap.value + half) for gap, half in zip(gaps, reach, strict=True)]
     return Correlation(gaps[0].value, gaps[1].value, ends[0], ends[1], len(gaps[0].influence))
+
+
+def partial_many(
+    scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, *, families: Sequence[Hashable] | None = None, confidence: float = 0.95
+) -> Correlation:
+    """What scores still say about accuracy once `given` is known; as `zenlib.stats.partial_correlation`, for many networks.
+
+    Raises:
+        ValueError: as in `correlate_many`, or `given` orders the networks exactly as the scores or the accuracies do.
+    """
+    pairs = [coefficients(scores, accuracies), coefficients(scores, given), coefficients(accuracies, given)]
+    partials = [_partial(*(pair[which] for pair in pairs)) for which in (0, 1)]
+    codes, width = _codes(families, len(partials[0].influence)), _width(confidence)
+    ends = [_interval(estimate, codes, width) for estimate in partials]
+    return Correlation(partials[0].value, partials[1].value, ends[0], ends[1], len(partials[0].influence))
+
+
+def _partial(xy: Estimate, xz: Estimate, yz: Estimate) -> Estimate:
+    """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)), by the rule for derivatives of a quotient."""
+    left, right = 1 - xz.value**2, 1 - yz.value**2
+    if min(left, right) < 1e-9:
+        raise ValueError("given: needed an order of the networks unlike that of the scores and of the accuracies, got the same or its reverse")
+    scale = np.sqrt(left * right)
+    value = (xy.value - xz.value * yz.value) / scale
+    of_xz = (value * xz.value * right / scale - yz.value) / scale
+    of_yz = (value * yz.value * left / scale - xz.value) / scale
+    return Estimate(float(value), xy.influence / scale + of_xz * xz.influence + of_yz * yz.influence)
+
+
+def kendall_near(
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    costs: ArrayLike,
+    ratio: float = 1.05,
+    *,
+    families: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+) -> tuple[float, Interval, int]:
+    """Kendall's tau-b over the pairs of networks of nearly equal cost.
+
+    Args:
+        scores: one number per network.
+        accuracies: one number per network.
+        costs: positive numbers, such as parameters.
+        ratio: the larger cost of a pair over the smaller is at most this; 1 means equal.
+        families: as in `correlate_many`.
+        confidence: probability that the interval covers.
+
+    Returns:
+        tau-b, its interval, and the number of pairs. NaN where all such pairs are tied in scores or in accuracies.
+    """
+    x, y, cost = check(scores=scores, accuracies=accuracies, costs=costs)
+    order = np.argsort(cost, kind="stable")
+    x, y, cost = x[order], y[order], cost[order]
+    low = np.searchsorted(cost, cost / ratio * (1 - 1e-12), side="left")
+    high = np.searchsorted(cost, cost * ratio * (1 + 1e-12), side="right")
+    sums = np.array([_signs(x, y, place, low[place], high[place]) for place in range(len(x))]).T
+    both, of_x, of_y = sums
+    pairs = int((high - low - 1).sum() // 2)
+    if not (of_x.any() and of_y.any()):
+        return math.nan, (math.nan, math.nan), pairs
+    scale = np.sqrt(of_x.sum() * of_y.sum())
+    value = both.sum() / scale
+    influence = np.empty(len(x))
+    influence[order] = 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum())
+    estimate = Estimate(float(value), influence)
+    return estimate.value, _interval(estimate, _codes(families, len(x)), _width(confidence)), pairs
+
+
+def _signs(x: Floats, y: Floats, place: int, low: int, high: int) -> tuple[float, float, float]:
+    """Of one network with those from `low` to `high`: concordant minus discordant pairs, pairs untied in x, and in y."""
+    a, b = np.sign(x[low:high] - x[place]), np.sign(y[low:high] - y[place])
+    return a @ b, a @ a, b @ b
 
 
 def coefficients(scores: ArrayLike, accuracies: ArrayLike) -> tuple[Estimate, Estimate]:

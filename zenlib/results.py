@@ -72,9 +72,9 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
-def scores_path(study: str) -> Path:
+def scores_path(study: str, name: str = "scores") -> Path:
     """The parquet file with one row per network of a benchmark and one column per score."""
-    return results_root() / study / "scores.parquet"
+    return results_root() / study / f"{name}.parquet"
 
 
 def data_file(name: str, remedy: str) -> Path:

@@ -47,16 +47,18 @@ class ScoreColumns:
         study: folder of the file.
         rows: number of networks, indexed from 0.
         units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the unit of "zen".
+        name: of the file, without its ending.
     """
 
     study: str
     rows: int
     units: dict[str, str]
+    name: str = "scores"
 
     @property
     def path(self) -> Path:
         """The file."""
-        return scores_path(self.study)
+        return scores_path(self.study, self.name)
 
     def read(self) -> pd.DataFrame:
         """All columns, `index` first; NaN where a value is undefined or not computed yet (see `done`)."""
@@ -163,7 +165,7 @@ class ScoreColumns:
     def _locked(self) -> Iterator[None]:
         """Several processes may fill one file, in turn."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_name(".scores.lock"), "ab") as lock:
+        with open(self.path.with_name(f".{self.name}.lock"), "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

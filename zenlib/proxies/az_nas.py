@@ -26,16 +26,14 @@ EPS = 1e-8
 """Keeps logarithms and ratios of eigenvalues finite."""
 
 
-@torch.no_grad()
 def expressivity(query: Query) -> Tensor:
     """Sum over blocks of the entropy of the block's features: see `entropy`. Larger is better."""
-    return torch.stack([entropy(features) for features in _block_outputs(query)]).sum()
+    return query.once(_entropies).sum()
 
 
-@torch.no_grad()
 def progressivity(query: Query) -> Tensor:
     """The smallest growth of entropy from one block to the next. Larger is better."""
-    return torch.stack([entropy(features) for features in _block_outputs(query)]).diff().min()
+    return query.once(_entropies).diff().min()
 
 
 def trainability(query: Query) -> Tensor:
@@ -85,6 +83,11 @@ def entropy(features: Tensor) -> Tensor:
     eigenvalues = torch.linalg.eigvalsh(centred @ centred.T / centred.shape[1]).clamp(min=0)
     shares = eigenvalues / eigenvalues.sum().clamp(min=EPS)
     return -(shares * (shares + EPS).log()).sum()
+
+
+@torch.no_grad()
+def _entropies(query: Query) -> Tensor:
+    return torch.stack([entropy(features) for features in _block_outputs(query)])
 
 
 def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, loss_gradients
 
 
 def grad_norm(query: Query) -> Tensor:
@@ -14,4 +14,4 @@ def grad_norm(query: Query) -> Tensor:
     Source: Abdelfattah et al. 2021 (arXiv 2101.08134), section 3.1. Differs: Zen-NAS takes one norm over all parameters, and
     maximises it too.
     """
-    return torch.stack([gradient.norm() for gradient in query.weight_gradients(query.loss())]).sum()
+    return torch.stack([gradient.norm() for gradient in query.once(loss_gradients)]).sum()

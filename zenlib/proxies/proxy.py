@@ -68,15 +68,23 @@ class Proxy:
             if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
                 raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.enable_grad():
-            torch.manual_seed(seed)  # for modules that draw in their forward pass
+        return self.value(Query(network, int(side), int(images), int(seed), where, batch))
+
+    def value(self, query: Query) -> float:
+        """The score of a query; several proxies that are asked one query share its module, images and passes.
+
+        Raises:
+            ScoreUndefined: the score has no finite value; the reason says why.
+        """
+        with torch.random.fork_rng(devices=[query.device] if query.device.type == "cuda" else []), torch.enable_grad():
+            torch.manual_seed(query.seed)  # for modules that draw in their forward pass
             try:
-                found = self.compute(Query(network, int(side), int(images), int(seed), where, batch))
+                found = query.once(self.compute)
             except ConversionError as error:
                 raise ScoreUndefined(f"{self.name}: {error}") from error
             value = found.item() if isinstance(found, Tensor) else float(found)
         if not math.isfinite(value):
-            raise ScoreUndefined(f"{self.name} of {type(network).__name__}: the value is {value}; {self.undefined}")
+            raise ScoreUndefined(f"{self.name} of {type(query.network).__name__}: the value is {value}; {self.undefined}")
         return value
 
 

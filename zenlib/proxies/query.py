@@ -13,9 +13,10 @@ Differs: the released codes of the proxies mix PyTorch's default initialisation,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from zenlib.architecture import Architecture
 from zenlib.capture import image_channels
 from zenlib.network import build_network
 
+T = TypeVar("T")
 Network = Architecture | nn.Module
 Batch = tuple[Tensor, Tensor]
 
@@ -88,6 +90,16 @@ class Query:
         """Kernels of the convolutions and matrices of the linear layers of `module`."""
         return [layer.weight for layer in weighted_layers(self.module)]
 
+    @cached_property
+    def _known(self) -> dict[object, object]:
+        return {}
+
+    def once(self, compute: Callable[[Query], T]) -> T:
+        """What `compute` gives for this query, computed when it is first asked for, so that proxies can share a pass."""
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        return self._known[compute]  # type: ignore[return-value]
+
     def outputs(self, images: Tensor) -> Tensor:
         """(N, classes) for (N, C, H, W).
 
@@ -105,6 +117,11 @@ class Query:
         """Gradients with respect to `weights`; zeros where the loss does not depend on one."""
         gradients = torch.autograd.grad(loss, self.weights, create_graph=create_graph, allow_unused=True)
         return [torch.zeros_like(weight) if g is None else g for weight, g in zip(self.weights, gradients, strict=True)]
+
+
+def loss_gradients(query: Query) -> list[Tensor]:
+    """Gradients of the loss of the mini-batch with respect to the weights."""
+    return query.weight_gradients(query.loss())
 
 
 def as_module(network: Network) -> nn.Module:

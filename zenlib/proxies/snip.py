@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, loss_gradients
 
 
 def snip(query: Query) -> Tensor:
@@ -14,5 +14,5 @@ def snip(query: Query) -> Tensor:
     Source: Lee et al. 2019 (arXiv 1810.02340), eq. 6, whose saliency of a weight is summed over the network as in
     Abdelfattah et al. 2021. Differs: not normalised by its own sum, which would make every network 1.
     """
-    gradients = query.weight_gradients(query.loss())
+    gradients = query.once(loss_gradients)
     return torch.stack([(weight * gradient).abs().sum() for weight, gradient in zip(query.weights, gradients, strict=True)]).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -21,7 +23,7 @@ def synflow(query: Query) -> Tensor:
     it. Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus this value for
     their sign.
     """
-    module = _without_batch_norm(query.module)
+    module = _without_batch_norm(copy.deepcopy(query.module))
     weights = {name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()}
     images = torch.ones(1, *query.images.shape[1:], dtype=torch.float64, device=query.images.device)
     total = functional_call(module, weights, (images,)).sum()

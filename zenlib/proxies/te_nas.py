@@ -15,4 +15,4 @@ def te_nas(query: Query) -> Tensor:
     Source: Lin et al. 2021, Figure 12, who call this the TE-Score. Differs: Chen et al. 2021 add ranks, not values, within
     the set of networks that is compared; as values one of the two dominates.
     """
-    return linear_regions(query) + ntk(query)
+    return query.once(linear_regions) + query.once(ntk)

@@ -10,8 +10,8 @@ import torch
 from zenlib.closed_form import closed_form_zen_score
 from zenlib.expressivity import phi_score
 from zenlib.proxies.query import Query
-from zenlib.vcnn import to_vcnn
-from zenlib.zen import BnVariance, Norm, zen_score
+from zenlib.vcnn import VCNN, to_vcnn
+from zenlib.zen import BnVariance, Norm, ZenTerms, zen_terms
 
 
 def phi(query: Query) -> float:
@@ -19,9 +19,7 @@ def phi(query: Query) -> float:
 
     Source: Lin et al. 2021, Definition 1; see `zenlib.phi_score`.
     """
-    return phi_score(
-        query.network, query.resolution, batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device, dtype=torch.float64
-    ).mean
+    return phi_score(query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device, dtype=torch.float64).mean
 
 
 def zen(query: Query, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
@@ -29,16 +27,7 @@ def zen(query: Query, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") 
 
     Source: Lin et al. 2021, Algorithm 1; see `zenlib.zen_score`.
     """
-    return zen_score(
-        query.network,
-        query.resolution,
-        batch_size=query.batch_size,
-        repeats=1,
-        norm=norm,
-        bn_variance=bn_variance,
-        seed=query.seed,
-        device=query.device,
-    ).mean
+    return float(query.once(_terms).score(norm, bn_variance)[0])
 
 
 def closed_form(query: Query) -> float:
@@ -46,4 +35,13 @@ def closed_form(query: Query) -> float:
 
     Source: see `zenlib.closed_form_zen_score`.
     """
-    return closed_form_zen_score(to_vcnn(query.network, query.resolution), batch_size=query.batch_size)
+    return closed_form_zen_score(query.once(_vanilla), batch_size=query.batch_size)
+
+
+def _vanilla(query: Query) -> VCNN:
+    return to_vcnn(query.network, query.resolution)
+
+
+def _terms(query: Query) -> ZenTerms:
+    """The terms of every definition from one pass."""
+    return zen_terms(query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device)
