@@ -77,6 +77,11 @@ def scores_path(study: str, name: str = "scores") -> Path:
     return results_root() / study / f"{name}.parquet"
 
 
+def export_path(study: str, file: str) -> Path:
+    """A file of a study that others read, beside its tables."""
+    return results_root() / study / file
+
+
 def data_file(name: str, remedy: str) -> Path:
     """A published table in the data folder.
 

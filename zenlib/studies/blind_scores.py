@@ -12,6 +12,7 @@ from functools import cache
 import torch
 
 from zenlib.closed_form import closed_form_zen_score
+from zenlib.graph_form import repaired_score
 from zenlib.prefix_zen import PrefixScorer
 from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Query
@@ -45,6 +46,7 @@ SCORES = ScoreColumns(
     rows=3969,
     units={name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, {_HOW}" for name, (norm, variance) in DEFINITIONS.items()}
     | {"closed_form": "nat: Zen-Score of the vanilla chain in closed form, L1 norm, mini-batch variance"}
+    | {"repaired": "nat: repaired score of the module as it is built, shortcuts included"}
     | {name.replace("-", "_"): f"1: proxy {name} of the module, {_HOW}" for group in MEASURED for name in group},
 )
 """One row per network; columns of random scores end in _s and their seed."""
@@ -64,6 +66,11 @@ def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = T
 def fill_closed_form(indices: Sequence[int] | None = None, progress: bool = True) -> None:
     """The closed form of all networks, or some."""
     _fill(["closed_form"], lambda code: {"closed_form": closed_form_zen_score(nasbench_macro.vanilla(code))}, indices, progress)
+
+
+def fill_repaired(indices: Sequence[int] | None = None, progress: bool = True) -> None:
+    """The repaired score of all networks, or some."""
+    _fill(["repaired"], lambda code: {"repaired": repaired_score(nasbench_macro.build(code), nasbench_macro.RESOLUTION)}, indices, progress)
 
 
 def fill_proxies(names: Sequence[str], seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
