@@ -146,7 +146,11 @@ def vanilla(code: str) -> VCNN:
 
 
 def costs(code: str, num_classes: int = 10) -> dict[str, int]:
-    """Counted without building: `params` with BatchNorm and classifier, `flops` (multiply-adds of one image), `depth` (convolutions and classifier)."""
+    """Counted without building.
+
+    Returns:
+        `params` with BatchNorm and classifier, `flops` (multiply-adds of one image), `depth` (convolutions and classifier).
+    """
     chain = vanilla(code)
     norms = 2 * sum(conv.out_channels for conv in chain.convs)
     return {

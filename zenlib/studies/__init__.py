@@ -12,6 +12,7 @@ STUDIES = {
     "closed_form": "zenlib.studies.closed_form",
     "search": "zenlib.studies.search",
     "nasbench201": "zenlib.studies.nasbench201",
+    "blind": "zenlib.studies.blind",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 

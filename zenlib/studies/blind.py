@@ -10,26 +10,41 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from zenlib.closed_form import closed_form_zen_score
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
+from zenlib.graph_form import repaired_score
+from zenlib.prefix_zen import PrefixScorer
 from zenlib.proxies.az_nas import az_nas
 from zenlib.results import export_path
 from zenlib.spaces import nasbench_macro
-from zenlib.studies.blind_scores import BATCH_SIZE, DEFINITIONS, MEASURED, SCORES, STUDY, fill_closed_form, fill_proxies, fill_repaired, fill_zen, networks
+from zenlib.studies.blind_endpoints import BASELINES, GUESSED_GAIN, GUESSES, NEAR, PRIMARY, TOP_SHARE, half_width
+from zenlib.studies.blind_scores import (
+    BATCH_SIZE,
+    DEFINITIONS,
+    MEASURED,
+    SCORES,
+    STUDY,
+    fill_closed_form,
+    fill_proxies,
+    fill_repaired,
+    fill_zen,
+    networks,
+)
 from zenlib.studies.table import Table
 
 FILE = "nasbench_macro.csv"
-TABLES: tuple[Table, ...] = ()
+SEEDS = (0, 1, 2)
+"""Of the draws over which the Zen-Scores are averaged."""
 COSTS = ("params", "flops", "depth")
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
 """The parts of AZ-NAS; its complexity is the number of FLOPs."""
 PROXIES = ("synflow", "naswot", "az_expressivity", "az_progressivity", "az_trainability", "zico")
-PRIMARY = ("repaired", "params")
-"""The comparison that decides: Kendall's tau of the first with accuracy minus that of the second."""
 NAMES = {
     "params": "parameters",
     "flops": "FLOPs",
@@ -45,6 +60,36 @@ NAMES = {
     "zico": "ZiCo",
 }
 """Scores of the figures and the prose, in their order."""
+NOT_SCORED = "not scored"
+
+
+def example_row(*, arch: str, seed: int) -> dict[str, Any]:
+    """Costs and cheap scores of one code, computed for itself."""
+    chain = nasbench_macro.vanilla(arch)
+    terms = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION).terms(chain)
+    exact = {"closed_form": closed_form_zen_score(chain), "repaired": repaired_score(nasbench_macro.build(arch), nasbench_macro.RESOLUTION)}
+    return nasbench_macro.costs(arch) | {name: terms.score(*definition) for name, definition in DEFINITIONS.items()} | exact
+
+
+EXAMPLES = Table(
+    study=STUDY,
+    name="examples",
+    key=("arch", "seed"),
+    compute=example_row,
+    units={
+        "arch": "text: code of a network",
+        "seed": "1: seed of the draw of weights and images",
+        "params": "count: parameters, BatchNorm and classifier included",
+        "flops": "count: multiply-adds of one image",
+        "depth": "count: convolutions and classifier, one behind the other",
+    }
+    | {name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, one draw" for name, (norm, variance) in DEFINITIONS.items()}
+    | {"closed_form": "nat: expected Zen-Score by arithmetic", "repaired": "nat: repaired score of the module as it is built"},
+    agreement=dict.fromkeys(COSTS, 0.0) | dict.fromkeys(("closed_form", "repaired"), 1e-6) | dict.fromkeys(DEFINITIONS, 1e-4),
+)
+EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")
+"""The smallest and the largest network, and some between."""
+TABLES = (EXAMPLES,)
 
 
 @dataclass(frozen=True)
@@ -55,11 +100,13 @@ class BlindRows:
         predictions: one row per code: `arch`, costs, and every score that is complete.
         scored: number of networks that have all scores of `predictions`.
         seeds: of the Zen-Scores.
+        examples: one line per code of `EXAMPLE_CODES`.
     """
 
     predictions: pd.DataFrame
     scored: int
     seeds: tuple[int, ...]
+    examples: pd.DataFrame
 
     @property
     def unique(self) -> pd.DataFrame:
@@ -77,7 +124,7 @@ class BlindRows:
         return spread(self.unique)
 
 
-def run(*, count: int = 3969, seeds: Sequence[int] = (0, 1, 2), proxy_seed: int = 0, proxies: bool = True) -> BlindRows:
+def run(*, count: int = 3969, seeds: Sequence[int] = SEEDS, proxy_seed: int = 0, proxies: bool = True) -> BlindRows:
     """Scores the networks, or reads their scores; with all of them it writes `nasbench_macro.csv`.
 
     Args:
@@ -96,7 +143,8 @@ def run(*, count: int = 3969, seeds: Sequence[int] = (0, 1, 2), proxy_seed: int 
     if proxies:
         for group in MEASURED:
             fill_proxies(group, proxy_seed, indices)
-    rows = BlindRows(_predictions(indices, tuple(seeds), proxy_seed), count, tuple(seeds))
+    examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
+    rows = BlindRows(_predictions(indices, tuple(seeds), proxy_seed), count, tuple(seeds), examples)
     if count == SCORES.rows:
         write(rows.predictions)
     return rows
@@ -176,16 +224,55 @@ def spread(unique: pd.DataFrame) -> pd.DataFrame:
 
 def facts(rows: BlindRows) -> dict[str, str]:
     """Every number of the page."""
-    matrix = rows.agreement.set_index(["score", "other"])["kendall"]
+    unique, spread_of = rows.unique, rows.spread.set_index("score")
     told = {
         "codes": f"{len(rows.predictions):,}",
-        "networks": f"{len(rows.unique):,}",
+        "networks": f"{len(unique):,}",
         "seeds": str(len(rows.seeds)),
         "batch_size": str(BATCH_SIZE),
-        "columns": ", ".join(f"`{name}`" for name in rows.predictions.columns),
+        "columns": ", ".join(rows.predictions.columns),
+        "scores": str(len(rows.spread)),
         "sha256": digest() if rows.scored == SCORES.rows else "only some networks were scored",
+        "half_width": f"{half_width(unique):.3f}",
+        "top_share": f"{100 * TOP_SHARE:.0f} %",
+        "near": f"{100 * (NEAR - 1):.0f} %",
+        "guess_gain": _range(*GUESSED_GAIN),
     }
-    told |= {f"best_{line['score']}": line["best"] for line in rows.spread.to_dict("records")}
-    told |= {f"different_{line['score']}": f"{line['different']:,}" for line in rows.spread.to_dict("records")}
-    pairs = (("repaired", "params"), ("repaired", "flops"), ("repaired", "zen_running"), ("zen", "zen_running"), ("zen", "closed_form"), ("params", "flops"))
-    return told | {f"tau_{a}_{b}": f"{matrix[(a, b)]:.3f}" if (a, b) in matrix else "not scored" for a, b in pairs}
+    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
+    told |= {f"median_{name}": _number(line["median"]) for name, line in spread_of.iterrows()}
+    told |= {f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}" for name, line in spread_of.iterrows()}
+    told |= {f"best_{name}": line["best"] for name, line in spread_of.iterrows()}
+    told |= {f"different_{name}": f"{line['different']:,}" for name, line in spread_of.iterrows()}
+    return told | _agreement_facts(rows)
+
+
+def _agreement_facts(rows: BlindRows) -> dict[str, str]:
+    """How alike the scores are, and so how far apart they can come out."""
+    matrix = rows.agreement.set_index(["score", "other"])["kendall"]
+    pairs = [(PRIMARY[0], other) for other in (*BASELINES, "closed_form", "az_nas", "synflow", "naswot", "zico")]
+    pairs += [("zen", "zen_running"), ("zen", "closed_form"), ("zen", "zen_frobenius"), ("params", "flops"), ("depth", "flops")]
+    told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
+    discordant = {name: discordance(rows.unique[PRIMARY[0]], rows.unique[name]) for name in BASELINES}
+    told |= {f"discordant_{name}": f"{100 * share:.0f} %" for name, share in discordant.items()}
+    return told | {"missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"}
+
+
+def discordance(scores: pd.Series, others: pd.Series) -> float:
+    """Share of the pairs of networks that two scores put in opposite orders."""
+    opposite = 0
+    x, y = scores.to_numpy(), others.to_numpy()
+    for place in range(1, len(x)):
+        opposite += int(((x[:place] - x[place]) * (y[:place] - y[place]) < 0).sum())
+    return opposite / (len(x) * (len(x) - 1) / 2)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+
+
+def _tau(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
