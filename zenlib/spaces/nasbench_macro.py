@@ -46,7 +46,7 @@ def check(code: str) -> str:
 
 def canonical(code: str) -> str:
     """The code of the same network with the identities inside each stage at its end."""
-    return "".join(first + "".join(sorted(inner, key=lambda digit: digit == IDENTITY)) for first, *inner in _stages(check(code)))
+    return "".join(digits[0] + "".join(sorted(digits[1:], key=IDENTITY.__eq__)) for digits in _stages(check(code)))
 
 
 def build(code: str, num_classes: int = 10) -> nn.Sequential:

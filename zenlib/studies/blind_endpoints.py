@@ -75,7 +75,7 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
 
 
 def verdict(found: pd.DataFrame, comparison: tuple[str, str] = PRIMARY) -> str:
-    """ "confirmed", "refuted" or "undecided": whether the interval of a comparison over all codes lies above, below or around zero."""
+    """Whether the interval of a comparison over all codes lies above zero ("confirmed"), below ("refuted") or around it ("undecided")."""
     score, baseline = comparison
     line = found[(found["population"] == "all") & (found["score"] == score) & (found["baseline"] == baseline)].iloc[0]
     return "confirmed" if line["low"] > 0 else "refuted" if line["high"] < 0 else "undecided"
