@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -49,16 +50,48 @@ def canonical(code: str) -> str:
     return "".join(digits[0] + "".join(sorted(digits[1:], key=IDENTITY.__eq__)) for digits in _stages(check(code)))
 
 
-def build(code: str, num_classes: int = 10) -> nn.Sequential:
-    """The trainable network of a code, as the benchmark describes it: images (N, 3, 32, 32) to logits (N, num_classes)."""
-    layers: list[nn.Module] = [*_convolution(3, STEM, 3), nn.ReLU(inplace=True)]
-    width = STEM
+class Part(NamedTuple):
+    """A piece of a network that has convolutions; equal pieces of two networks behind equal ones compute the same.
+
+    Attributes:
+        kind: "stem", "head", or the digit of a layer.
+        in_channels: of its images.
+        out_channels: of its result.
+        stride: 2 where it halves the map.
+    """
+
+    kind: str
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+
+    def build(self) -> nn.Module:
+        """Its module."""
+        if self.kind in BLOCKS:
+            return InvertedBottleneck(self.in_channels, self.out_channels, self.stride, *BLOCKS[self.kind])
+        kernel = 3 if self.kind == "stem" else 1
+        layers = _convolution(self.in_channels, self.out_channels, kernel, self.stride)
+        return nn.Sequential(*layers) if self.kind == IDENTITY else nn.Sequential(*layers, nn.ReLU(inplace=True))
+
+
+def parts(code: str) -> list[Part]:
+    """Stem, layers and head of a code; an identity inside a stage is none."""
+    found = [Part("stem", 3, STEM)]
     for (out, _), digits in zip(STAGES, _stages(check(code)), strict=True):
         for position, digit in enumerate(digits):
-            layers += _layer(digit, width, out, 2 if position == 0 else 1)
-            width = out
-    layers += [*_convolution(width, HEAD, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(HEAD, num_classes)]
-    return nn.Sequential(*layers)
+            if digit != IDENTITY or position == 0:
+                found.append(Part(digit, found[-1].out_channels, out, 2 if position == 0 else 1))
+    return [*found, Part("head", found[-1].out_channels, HEAD)]
+
+
+def build(code: str, num_classes: int = 10) -> nn.Sequential:
+    """The trainable network of a code, as the benchmark describes it: images (N, 3, 32, 32) to logits (N, num_classes)."""
+    return nn.Sequential(*(part.build() for part in parts(code)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier(num_classes))
+
+
+def classifier(num_classes: int = 10) -> nn.Linear:
+    """The last layer of every network."""
+    return nn.Linear(HEAD, num_classes)
 
 
 class InvertedBottleneck(nn.Module):
@@ -92,13 +125,6 @@ class InvertedBottleneck(nn.Module):
 def _stages(code: str) -> list[str]:
     ends = [sum(layers for _, layers in STAGES[: index + 1]) for index in range(len(STAGES))]
     return [code[end - layers : end] for end, (_, layers) in zip(ends, STAGES, strict=True)]
-
-
-def _layer(digit: str, in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
-    """The modules of one digit; none for an identity inside a stage."""
-    if digit == IDENTITY:
-        return [] if stride == 1 else [*_convolution(in_channels, out_channels, 1, stride)]
-    return [InvertedBottleneck(in_channels, out_channels, stride, *BLOCKS[digit])]
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
