@@ -17,9 +17,12 @@ from zenlib.closed_form import closed_form_zen_score
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
 from zenlib.forward import forward
 from zenlib.graph_form import repaired_score
+from zenlib.module_zen import module_terms
 from zenlib.plots import blind as draw
+from zenlib.prefix_proxies import PrefixProxies
 from zenlib.prefix_zen import PrefixScorer
 from zenlib.proxies import PROXIES
+from zenlib.proxies.query import Query
 from zenlib.results import data_file, export_path
 from zenlib.spaces import nasbench_macro as space
 from zenlib.studies import blind as study
@@ -120,15 +123,27 @@ def test_the_fast_score_estimates_the_zen_score_of_the_module():
     assert abs(np.mean(fast) - plain.mean) < 4 * spread
 
 
-@pytest.mark.parametrize("group", scores.MEASURED, ids=lambda group: "+".join(group))
-def test_proxies_that_share_a_pass_are_those_of_the_module_alone(group, tmp_path, monkeypatch):
+@pytest.mark.parametrize("code", ["10000000", "10000010", CODES[0]])
+def test_proxies_that_share_beginnings_are_those_of_the_module_alone(code):
+    scorer = PrefixProxies(2)
+    scorer.values(space.parts("10000010"), space.classifier())  # something shared comes before
+    found = scorer.values(space.parts(code), space.classifier())
+    query = Query(space.build(code), 32, 16, 2, torch.device("cpu"))
+    built = module_terms(query)
+    alone = {name: PROXIES[name].value(query) for name in scores.SHARED if name in PROXIES}
+    alone |= {"built": built.score(), "built-running": built.score("l1", "running")}
+    assert set(found) == set(scores.SHARED)
+    assert found == pytest.approx(alone, rel=1e-6)
+
+
+def test_a_column_holds_the_proxy_of_its_network(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
     index = scores.networks().index("10000000")
-    scores.fill_proxies(group, 2, [index], progress=False)
+    scores.fill_shared(2, [index], progress=False)
+    scores.fill_measured(2, [index], progress=False)
     row = scores.SCORES.read().loc[index]
-    for name in group:
-        alone = PROXIES[name](space.build("10000000"), 32, batch_size=16, seed=2, device="cpu")
-        assert row[f"{name.replace('-', '_')}_s2"] == pytest.approx(alone, rel=1e-6)
+    for name in ("zico", "synflow"):
+        assert row[f"{name}_s2"] == pytest.approx(PROXIES[name](space.build("10000000"), 32, seed=2, device="cpu"), rel=1e-6)
 
 
 @needs_file
@@ -136,7 +151,7 @@ def test_the_file_has_every_code_once_and_no_gaps():
     found = predictions()
     assert found["arch"].tolist() == list(space.codes())
     assert list(found.columns[:4]) == ["arch", "params", "flops", "depth"]
-    assert {"zen", "zen_frobenius", "zen_running", "closed_form", *PRIMARY, *SECOND} <= set(found.columns)
+    assert {"zen", "zen_frobenius", "zen_running", "closed_form", "built_running", *PRIMARY} <= set(found.columns)
     assert np.isfinite(found.drop(columns="arch").to_numpy(float)).all()
 
 
@@ -171,12 +186,9 @@ def test_rows_of_the_file_are_what_is_computed_again():
 def test_proxies_of_the_file_are_what_is_computed_again():
     found = predictions().set_index("arch")
     code = random.Random(8).choice(list(space.codes()))
-    for group in scores.MEASURED:
-        for name in group:
-            column = name.replace("-", "_")
-            if column in found:
-                again = PROXIES[name](space.build(code), 32, batch_size=16, seed=0, device="cpu")
-                assert found.loc[code, column] == pytest.approx(again, rel=1e-4)
+    for name in (name for name in (*scores.SHARED, *scores.MEASURED) if name in PROXIES and name.replace("-", "_") in found):
+        again = PROXIES[name](space.build(code), 32, batch_size=16, seed=0, device="cpu")
+        assert found.loc[code, name.replace("-", "_")] == pytest.approx(again, rel=1e-4)
 
 
 @needs_file
@@ -197,10 +209,10 @@ def made_up():
     drawn = dict(zip(sorted(set(networks)), np.random.default_rng(0).normal(size=networks.nunique()), strict=True))
     costs = pd.DataFrame([space.costs(code) for code in rows["arch"]])
     noise = networks.map(drawn)
-    return pd.concat([rows, costs], axis=1).assign(repaired=costs["depth"] + 0.5 * noise, zen_running=noise, zen=noise)
+    return pd.concat([rows, costs], axis=1).assign(repaired=costs["depth"] + 0.5 * noise, built_running=noise, zen=noise)
 
 
-NAMES = ("params", "flops", "depth", "repaired", "zen_running", "zen")
+NAMES = ("params", "flops", "depth", "repaired", "built_running", "zen")
 
 
 @pytest.mark.parametrize(("truth", "expected"), [("repaired", "confirmed"), ("params", "refuted")])
@@ -230,12 +242,13 @@ def test_the_width_of_the_interval_is_told_before(made_up):
 
 def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
-    rows = study.run(count=12, seeds=[0], proxies=False)
+    rows = study.run(count=6, seeds=[0], proxies=False)
     facts = study.facts(rows)
-    assert facts["networks"] == "12" and len(rows.predictions) >= 12
+    assert facts["tau_repaired_built_running"] == facts["range_zico"] == study.NOT_SCORED
+    assert facts["networks"] == "6" and len(rows.predictions) >= 6
     assert not export_path(study.STUDY, study.FILE).exists()
     with pytest.raises(ResultsError, match="found no file"):
         study.digest()
     for figure in (draw.agreement(rows.agreement), draw.disagreement(rows.unique)):
         assert isinstance(figure, Figure)
-    assert study.run(count=12, seeds=[0], proxies=False).predictions.equals(rows.predictions)
+    assert study.run(count=6, seeds=[0], proxies=False).predictions.equals(rows.predictions)

@@ -130,7 +130,7 @@ class PrefixProxies:
     @torch.no_grad()
     def _read(self, last: _Reached, classifier: nn.Linear) -> dict[str, float]:
         self._weights.set_state(last.weights)
-        weight = prepare(classifier, self._weights).weight.abs().double()
+        weight = prepare(classifier, self._weights).get_parameter("weight").abs().double()
         flow, derivative = (features.mean((2, 3)) @ weight.T for features in last.flow)
         entropies = torch.stack(last.entropies)
         log_delta = float((last.branches[0] - last.branches[1]).double().abs().sum((1, 2, 3)).mean().log())
@@ -148,7 +148,7 @@ class PrefixProxies:
 def _flow(module: nn.Module, flow: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Synflow behind a module: the map with weights made positive, and its derivative as all weights grow in proportion."""
     weights = {name: weight.detach().abs().double() for name, weight in module.named_parameters()}
-    value, derivative = jvp(lambda given, images: functional_call(module, given, (images,)), (weights, flow[0]), (weights, flow[1]))
+    value, derivative, *_ = jvp(lambda given, images: functional_call(module, given, (images,)), (weights, flow[0]), (weights, flow[1]))
     return value.detach(), derivative.detach()
 
 

@@ -16,6 +16,8 @@ NAMES = {
     "zen_frobenius": "Zen, Algorithm 1",
     "zen_running": "Zen, released",
     "closed_form": "Zen, closed form",
+    "built": "Zen, as built",
+    "built_running": "released, as built",
     "repaired": "repaired score",
     "synflow": "synflow",
     "naswot": "NASWOT",
@@ -37,7 +39,7 @@ def agreement(rows: pd.DataFrame) -> Figure:
     names = [name for name in NAMES if name in set(rows["score"])]
     matrix = rows.pivot(index="score", columns="other", values="kendall").loc[names, names].to_numpy()
     shown = np.where(np.tri(len(names), dtype=bool), matrix, np.nan)
-    figure, ((axes,),) = new_figure(height=8.2)
+    figure, ((axes,),) = new_figure(height=9.0)
     axes.imshow(shown, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
     for row, column in zip(*np.tril_indices(len(names), -1), strict=True):
         value = matrix[row, column]

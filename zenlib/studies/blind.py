@@ -29,10 +29,12 @@ from zenlib.studies.blind_scores import (
     DEFINITIONS,
     MEASURED,
     SCORES,
+    SHARED,
     STUDY,
     fill_closed_form,
-    fill_proxies,
+    fill_measured,
     fill_repaired,
+    fill_shared,
     fill_zen,
     networks,
 )
@@ -44,7 +46,8 @@ SEEDS = (0, 1, 2)
 COSTS = ("params", "flops", "depth")
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
 """The parts of AZ-NAS; its complexity is the number of FLOPs."""
-PROXIES = ("synflow", "naswot", "az_expressivity", "az_progressivity", "az_trainability", "zico")
+PROXIES = tuple(name.replace("-", "_") for name in (*SHARED, *MEASURED))
+"""Columns of one draw."""
 NAMES = {
     "params": "parameters",
     "flops": "FLOPs",
@@ -53,6 +56,8 @@ NAMES = {
     "zen_frobenius": "Zen, Algorithm 1",
     "zen_running": "Zen, released",
     "closed_form": "Zen, closed form",
+    "built": "Zen, as built",
+    "built_running": "released, as built",
     "repaired": "repaired score",
     "synflow": "synflow",
     "naswot": "NASWOT",
@@ -150,8 +155,8 @@ def run(*, count: int = 3969, seeds: Sequence[int] = SEEDS, proxy_seed: int = 0,
     for seed in seeds:
         fill_zen(seed, indices)
     if proxies:
-        for group in MEASURED:
-            fill_proxies(group, proxy_seed, indices)
+        fill_shared(proxy_seed, indices)
+        fill_measured(proxy_seed, indices)
     examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
     rows = BlindRows(_predictions(indices, tuple(seeds), proxy_seed), count, tuple(seeds), examples)
     if count == SCORES.rows:
@@ -250,8 +255,8 @@ def facts(rows: BlindRows) -> dict[str, str]:
         "near": f"{100 * (NEAR - 1):.0f} %",
         "guess_gain": _range(*GUESSED_GAIN),
     }
+    told |= {f"{fact}_{name}": NOT_SCORED for fact in ("range", "best", "different") for name in NAMES}
     told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
-    told |= {f"median_{name}": _number(line["median"]) for name, line in spread_of.iterrows()}
     told |= {f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}" for name, line in spread_of.iterrows()}
     told |= {f"best_{name}": line["best"] for name, line in spread_of.iterrows()}
     told |= {f"different_{name}": f"{line['different']:,}" for name, line in spread_of.iterrows()}
@@ -261,11 +266,11 @@ def facts(rows: BlindRows) -> dict[str, str]:
 def _agreement_facts(rows: BlindRows) -> dict[str, str]:
     """How alike the scores are, and so how far apart they can come out."""
     matrix = rows.agreement.set_index(["score", "other"])["kendall"]
-    pairs = [(PRIMARY[0], other) for other in (*BASELINES, "closed_form", "az_nas", "synflow", "naswot", "zico")]
-    pairs += [("zen", "zen_running"), ("zen", "closed_form"), ("zen", "zen_frobenius"), ("params", "flops"), ("depth", "flops")]
+    pairs = [(PRIMARY[0], other) for other in NAMES if other != PRIMARY[0]]
+    pairs += [("zen", other) for other in ("zen_running", "closed_form", "zen_frobenius", "built")]
+    pairs += [("built", "built_running"), ("zen_running", "built_running"), ("params", "flops"), ("depth", "flops")]
     told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
-    discordant = {name: discordance(rows.unique[PRIMARY[0]], rows.unique[name]) for name in BASELINES}
-    told |= {f"discordant_{name}": f"{100 * share:.0f} %" for name, share in discordant.items()}
+    told |= {f"discordant_{name}": _discordant(rows.unique, name) for name in BASELINES}
     return told | {"missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"}
 
 
@@ -276,6 +281,10 @@ def discordance(scores: pd.Series, others: pd.Series) -> float:
     for place in range(1, len(x)):
         opposite += int(((x[:place] - x[place]) * (y[:place] - y[place]) < 0).sum())
     return opposite / (len(x) * (len(x) - 1) / 2)
+
+
+def _discordant(unique: pd.DataFrame, baseline: str) -> str:
+    return f"{100 * discordance(unique[PRIMARY[0]], unique[baseline]):.0f} %" if baseline in unique else NOT_SCORED
 
 
 def _range(low: float, high: float) -> str:
