@@ -43,7 +43,7 @@ def agreement(rows: pd.DataFrame) -> Figure:
     axes.imshow(shown, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
     for row, column in zip(*np.tril_indices(len(names), -1), strict=True):
         value = matrix[row, column]
-        text = f"{value:.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+        text = f"{value:.2f}".replace("1.00", "1").replace("0.", ".").replace("-", "\N{MINUS SIGN}")
         axes.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1, color="white" if abs(value) > LIGHT_TEXT else COLOURS["black"])
     axes.set_xticks(range(len(names)), [NAMES[name] for name in names], rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), [NAMES[name] for name in names])
