@@ -374,7 +374,7 @@ def _pooled(pooling: Pooling, ratio: float, shared: float, pattern_shared: float
     """
     if pooling.kind == "avg":
         return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(delta) / pooling.values
-    mean, square = _max_moments(pooling.values)
+    mean, square = max_moments(pooling.values)
     per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
     share = 1 - 2.0**-pooling.values
     return per_tap, share * delta / (1 + (share / (square - mean**2) - 1) * delta)
@@ -386,13 +386,13 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
         square = 2 * _half_minus_kappa(delta) / pooling.values
         return math.sqrt(2 * square / math.pi), square
     share = 1 - 2.0**-pooling.values
-    mean, square = _max_moments(pooling.values)
-    near, apart = share * math.sqrt(4 / math.pi), 2 * (_max_moments(2 * pooling.values)[0] - mean)
+    mean, square = max_moments(pooling.values)
+    near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
     return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (share + (square - mean**2 - share) * delta)
 
 
 @cache
-def _max_moments(count: int) -> tuple[float, float]:
+def max_moments(count: int) -> tuple[float, float]:
     """First two moments of the largest of `count` independent max(0, z), by quadrature of 1 - Phi(x)^count."""
     step = 1 / 512
     points = [(i + 0.5) * step for i in range(9 * 512)]

@@ -98,6 +98,11 @@ def tables_in(root: Path, study: str) -> list[str]:
     return sorted(names)
 
 
+def export_path(study: str, file: str) -> Path:
+    """A file of a study that others read, beside its tables."""
+    return results_root() / study / file
+
+
 def data_file(name: str, remedy: str) -> Path:
     """A published table in the data folder.
 

@@ -46,11 +46,10 @@ def trainability(query: Query) -> Tensor:
     generator = query.generator(3)
     terms = []
     for before, after in pairwise(outputs):
-        signs = (torch.randint(0, 2, after.shape, generator=generator) * 2 - 1).to(after)
+        signs = random_signs(after, generator)
         (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
         if back is not None:
-            largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
-            terms.append(2 - largest - 1 / largest)
+            terms.append(kept_size(back, signs))
     if not terms:
         raise ScoreUndefined("az-trainability: no block reads another one, so there is nothing between which a gradient flows")
     return torch.stack(terms).mean()
@@ -80,7 +79,9 @@ def entropy(features: Tensor) -> Tensor:
     """Entropy in nats of the shares of the principal components of (N, C, H, W), positions being samples; at most log C."""
     samples = features.transpose(0, 1).flatten(1).double()
     centred = samples - samples.mean(1, keepdim=True)
-    eigenvalues = torch.linalg.eigvalsh(centred @ centred.T / centred.shape[1]).clamp(min=0)
+    # Both products have the same eigenvalues, zeros apart, which have no entropy.
+    product = centred @ centred.T if len(centred) <= centred.shape[1] else centred.T @ centred
+    eigenvalues = torch.linalg.eigvalsh(product / centred.shape[1]).clamp(min=0)
     shares = eigenvalues / eigenvalues.sum().clamp(min=EPS)
     return -(shares * (shares + EPS).log()).sum()
 
@@ -88,6 +89,17 @@ def entropy(features: Tensor) -> Tensor:
 @torch.no_grad()
 def _entropies(query: Query) -> Tensor:
     return torch.stack([entropy(features) for features in _block_outputs(query)])
+
+
+def kept_size(back: Tensor, signs: Tensor) -> Tensor:
+    """2 - s - 1 / s, s the largest singular value of a block's Jacobian, from random signs and what came back of them."""
+    largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
+    return 2 - largest - 1 / largest
+
+
+def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    """-1 or 1 for each entry, in its type and on its device."""
+    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
 
 
 def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:

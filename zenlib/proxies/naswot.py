@@ -19,11 +19,13 @@ def naswot(query: Query) -> Tensor:
     images = query.images
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
 
-    def add(pattern: Tensor) -> None:
-        bits = pattern.flatten(1).float()
-        # Shared states are those that are both on or both off; counts below 2^24 are exact in float32.
-        kernel.add_(bits @ bits.T + (1 - bits) @ (1 - bits).T)
-
-    with Patterns(add):
+    with Patterns(lambda pattern: kernel.add_(shared_states(pattern))):
         query.module(images)
     return torch.linalg.slogdet(kernel).logabsdet
+
+
+def shared_states(pattern: Tensor) -> Tensor:
+    """How many rectifiers of one layer every two images share the state of, (N, N)."""
+    bits = pattern.flatten(1).float()
+    # Shared states are those that are both on or both off; counts below 2^24 are exact in float32.
+    return bits @ bits.T + (1 - bits) @ (1 - bits).T

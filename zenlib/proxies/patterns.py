@@ -21,7 +21,7 @@ class Patterns(TorchFunctionMode):
         on_pattern: called with (N, ...) booleans, in the order of the network.
     """
 
-    def __init__(self, on_pattern: Callable[[Tensor], None]) -> None:
+    def __init__(self, on_pattern: Callable[[Tensor], object]) -> None:
         super().__init__()
         self.on_pattern = on_pattern
 

@@ -23,7 +23,7 @@ def synflow(query: Query) -> Tensor:
     it. Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus this value for
     their sign.
     """
-    module = _without_batch_norm(copy.deepcopy(query.module))
+    module = without_batch_norm(copy.deepcopy(query.module))
     weights = {name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()}
     images = torch.ones(1, *query.images.shape[1:], dtype=torch.float64, device=query.images.device)
     total = functional_call(module, weights, (images,)).sum()
@@ -32,7 +32,8 @@ def synflow(query: Query) -> Tensor:
     return torch.stack(terms).sum().log()
 
 
-def _without_batch_norm(module: nn.Module) -> nn.Module:
+def without_batch_norm(module: nn.Module) -> nn.Module:
+    """The module itself, every BatchNorm inside it replaced by nothing."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):

@@ -1,0 +1,160 @@
+"""Even functions of the distance of two positions of a periodic square map, and what windows do to them.
+
+A function is an array over lags 0 to side / 2 in both directions. The window of a pooling or convolution is separable, so all of
+this is products with small matrices. Maps wider than `WIDEST` are read as maps of that side: correlations are short there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Lags = NDArray[np.float64]
+Filter = tuple[tuple[tuple[int, ...], float], ...]
+"""A sum of products of averaging windows: (sides of the windows, coefficient) of each term; ((), 1.0) is the identity."""
+
+WIDEST = 32
+IDENTITY: Filter = (((), 1.0),)
+
+
+def grid(side: int) -> int:
+    """Side of the periodic map that stands for a map."""
+    return min(side, WIDEST)
+
+
+@cache
+def cosines(side: int) -> Lags:
+    """Lags to frequencies: row k has the weight of lag d, which stands for itself and its mirror image."""
+    lags = np.arange(side // 2 + 1)
+    return np.cos(2 * np.pi * np.outer(lags, lags) / side) * weights(side)
+
+
+@cache
+def weights(side: int) -> Lags:
+    """How many lags of the circle an entry stands for."""
+    lags = np.arange(side // 2 + 1)
+    return np.where((lags == 0) | (2 * lags == side), 1.0, 2.0)
+
+
+@cache
+def _inverse(side: int) -> Lags:
+    return cosines(side) / side
+
+
+def mean(values: Lags, side: int) -> float:
+    """The mean over all lags."""
+    count = weights(side)
+    return float(count @ values @ count) / side**2
+
+
+@cache
+def white(side: int) -> Lags:
+    """1 at lag 0."""
+    size = side // 2 + 1
+    values = np.zeros((size, size))
+    values[0, 0] = 1.0
+    return values
+
+
+@cache
+def window(side: int, kernel: int, dilation: int = 1) -> Lags:
+    """The matrix that averages over the taps of a window, (lags, lags); a window of even side is taken both ways round."""
+    size = side // 2 + 1
+    matrix = np.zeros((size, size))
+    first = -(kernel // 2)
+    for tap in range(kernel):
+        for lag in range(size):
+            for offset in ((first + tap) * dilation, -(first + tap) * dilation):
+                place = (lag + offset) % side
+                matrix[lag, min(place, side - place)] += 0.5 / kernel
+    return matrix
+
+
+def averaged(values: Lags, side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
+    """The average over a window of taps, or over the differences of the taps of two windows (times = 2)."""
+    if kernel == 1:
+        return values
+    matrix = window(side, kernel, dilation)
+    for _ in range(times):
+        values = matrix @ values @ matrix.T
+    return values
+
+
+@cache
+def _strided(side: int, stride: int, out_side: int) -> tuple[NDArray[np.int64], Lags]:
+    """For each lag of the smaller map, the lag of the larger one, and 1 where that is in reach, else 0."""
+    lags = stride * np.arange(out_side // 2 + 1)
+    place = lags % side
+    return np.minimum(place, side - place), ((lags <= side // 2) | (side == stride * out_side)).astype(float)
+
+
+def subsampled(values: Lags, side: int, stride: int, out_side: int) -> Lags:
+    """The function at every `stride`-th position."""
+    if stride == 1 and side == out_side:
+        return values
+    places, reach = _strided(side, stride, out_side)
+    return values[np.ix_(places, places)] * np.outer(reach, reach)
+
+
+@cache
+def _response(side: int, filtered: Filter) -> Lags:
+    """The frequency response of a filter."""
+    lags = np.arange(side // 2 + 1)
+    total = np.zeros((len(lags), len(lags)))
+    for windows, coefficient in filtered:
+        line = np.ones(len(lags))
+        for kernel in windows:
+            taps = np.arange(kernel) - (kernel - 1) / 2
+            line = line * np.cos(2 * np.pi * np.outer(lags, taps) / side).mean(axis=1)
+        total += coefficient * np.outer(line, line)
+    return total
+
+
+def scale_of(filtered: Filter) -> float | None:
+    """The coefficient of a filter that only scales, else None."""
+    return filtered[0][1] if len(filtered) == 1 and not filtered[0][0] else None
+
+
+def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
+    """Covariance after two filters, one at each end."""
+    a, b = scale_of(first), scale_of(second)
+    if a is not None and b is not None:
+        return a * b * values
+    forward, backward = cosines(side), _inverse(side)
+    return backward @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second))) @ backward.T
+
+
+@cache
+def _squared_response(side: int, first: Filter, second: Filter) -> Lags:
+    backward, forward = _inverse(side), cosines(side)
+    joint = backward @ (_response(side, first) * _response(side, second)) @ backward.T
+    return forward @ joint**2 @ forward.T
+
+
+def filtered_square(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
+    """Mean square after two filters of covariances whose values at different lags are independent."""
+    a, b = scale_of(first), scale_of(second)
+    if a is not None and b is not None:
+        return (a * b) ** 2 * values
+    forward, backward = cosines(side), _inverse(side)
+    return backward @ (forward @ values @ forward.T * _squared_response(side, first, second)) @ backward.T
+
+
+def scaled(filtered: Filter, factor: float) -> Filter:
+    """A filter times a number."""
+    return tuple((windows, coefficient * factor) for windows, coefficient in filtered)
+
+
+def windowed(filtered: Filter, kernel: int) -> Filter:
+    """A filter followed by an average over a window."""
+    return tuple((tuple(sorted((*windows, kernel))), coefficient) for windows, coefficient in filtered)
+
+
+def summed(first: Filter, second: Filter) -> Filter:
+    """The sum of two filters."""
+    total = dict(first)
+    for windows, coefficient in second:
+        total[windows] = total.get(windows, 0.0) + coefficient
+    return tuple(sorted(total.items()))
