@@ -260,3 +260,34 @@ def _interval(estimate: Estimate, codes: Ints | None, width: float) -> Interval:
         return estimate.value, estimate.value
     reach = width * estimate.stderr(codes) / (1 - estimate.value**2)
     return float(np.tanh(np.arctanh(estimate.value) - reach)), float(np.tanh(np.arctanh(estimate.value) + reach))
+
+
+def correlate_within(
+    scores: ArrayLike, accuracies: ArrayLike, groups: Sequence[Hashable], *, families: Sequence[Hashable] | None = None, confidence: float = 0.95
+) -> tuple[float, Interval]:
+    """Kendall's tau-b over the pairs of networks of one group, such as networks with equally many parameters, with its interval.
+
+    Args:
+        scores: one number per network.
+        accuracies: one number per network.
+        groups: what the networks of a pair have in common.
+        families: as in `correlate_many`.
+        confidence: as in `correlate_many`.
+
+    Raises:
+        ValueError: as in `correlate_many`, or no pair of one group differs in both.
+    """
+    values = check(scores=scores, accuracies=accuracies)
+    codes = _codes(groups, len(values[0]))
+    assert codes is not None
+    both, of_x, of_y = (np.zeros(len(codes)) for _ in range(3))
+    for group in range(int(codes.max()) + 1):
+        members = np.flatnonzero(codes == group)
+        x, y = (np.unique(column[members], return_inverse=True)[1] for column in values)
+        both[members], of_x[members], of_y[members] = concordance(x, y), _untied(x), _untied(y)
+    scale = float(np.sqrt(of_x.sum() * of_y.sum()))
+    if scale == 0:
+        raise ValueError("groups: needed a pair of networks of one group with different scores and accuracies, got none")
+    value = float(both.sum()) / scale
+    estimate = Estimate(value, 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum()))
+    return value, _interval(estimate, _codes(families, len(codes)), _width(confidence))

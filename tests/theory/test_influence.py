@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from zenlib.influence import coefficients, compare_many, concordance, correlate_many, kendall_near, partial_many
+from zenlib.influence import coefficients, compare_many, concordance, correlate_many, correlate_within, kendall_near, partial_many
 from zenlib.stats import compare, correlate, partial_correlation
 
 
@@ -117,3 +117,17 @@ def test_the_interval_at_equal_cost_covers_the_spread_of_samples():
 def test_pairs_that_are_all_tied_have_no_tau():
     value, _, pairs = kendall_near([1.0, 1, 2, 2, 3], [1.0, 2, 3, 4, 5], [1.0, 1, 2, 2, 3], ratio=1.0)
     assert np.isnan(value) and pairs == 2
+
+
+def test_tau_within_groups_counts_only_their_pairs():
+    rng = np.random.default_rng(5)
+    groups = rng.integers(0, 6, 150)
+    accuracies = rng.normal(size=150).round(1)
+    scores = accuracies + rng.normal(size=150) - 10 * groups
+    tau, (low, high) = correlate_within(scores, accuracies, groups.tolist())
+    same = np.triu(groups[:, None] == groups[None, :], 1)
+    a, b = (np.sign(values[:, None] - values[None, :]) * same for values in (scores, accuracies))
+    assert tau == pytest.approx((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    assert low < tau < high
+    with pytest.raises(ValueError, match="groups"):
+        correlate_within([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], list("abcde"))

@@ -16,11 +16,10 @@ from functools import cache
 import numpy as np
 
 from zenlib.closed_form import max_moments
-from zenlib.errors import ConversionError
 from zenlib.graph_form import rectifier
 from zenlib.graph_form.operations import Graph, Operation
-from zenlib.graph_form.sources import Alike, Blend, Pairs, Source, convolved, mean_square, rectified
-from zenlib.graph_form.torus import IDENTITY, Lags, averaged, grid, mean, scaled, subsampled, summed, white, windowed
+from zenlib.graph_form.sources import Alike, Blend, Chance, Pairs, Source, convolved, joined, overlap, rectified
+from zenlib.graph_form.torus import IDENTITY, averaged, grid, multiplicity, scaled, subsampled, summed, white, windowed
 from zenlib.vcnn import IMAGE
 
 
@@ -34,6 +33,7 @@ class ConvTerms:
         normed: whether a BatchNorm follows it.
         source_variance: q, the variance of the map that it reads, before the ReLU where there is one.
         log_sigma: nats, log of the standard deviation of its output.
+        kernel: side of its window.
         entries: inputs that one output sums, kernel^2 in_channels / groups.
         independent: their effective number, the participation ratio 1 / mean squared correlation of two of them.
         tap_independent: the part of the taps in it: kernel^2 where they are independent.
@@ -45,6 +45,7 @@ class ConvTerms:
     normed: bool
     source_variance: float
     log_sigma: float
+    kernel: int
     entries: int
     independent: float
     tap_independent: float
@@ -132,7 +133,7 @@ class _Pass:
         self.width = width
         self.borders = borders
         self.branches = perturbation is not None
-        self.pairs = Pairs(width, self.branches)
+        self.pairs = Pairs()
         self.made = 0
         self.rectified: set[int] = set()
         self.normed = {operation.inputs[0] for operation in graph.operations if operation.kind == "norm"}
@@ -141,7 +142,7 @@ class _Pass:
         self.log_norms = 0.0
         start = white(grid(graph.resolution))
         branch = None if perturbation is None else start / math.sqrt(1 + perturbation**2)
-        image = self.source(grid(graph.resolution), itself=Alike(start, None, None, branch))
+        image = self.source(grid(graph.resolution), itself=Alike(start, None, branch))
         self.blends: dict[int, Blend] = {IMAGE: self.blend(graph.in_channels, graph.resolution, {image: IDENTITY})}
 
     def source(self, side: int, **fields: object) -> Source:
@@ -156,22 +157,19 @@ class _Pass:
     def terms(self) -> GraphTerms:
         """All terms, in one pass."""
         operations, cuts = self.graph.operations, self.graph.cuts()
-        marks = []
-        wanted = set(self.graph.marks)
         for index, operation in enumerate(operations):
             blend = getattr(self, operation.kind)(index, operation)
             if cuts[index]:
                 blend = self.alone(blend)
                 self.pairs.forget()
             self.blends[index] = blend
-            if index in wanted:
-                marks.append(node_terms(operation.name, blend))
+        marks = tuple(node_terms(operations[index].name, self.blends[index]) for index in self.graph.marks)
         last = self.graph.output
         while last in self.rectified:
             last = operations[last].inputs[0]
         end = node_terms(operations[last].name, self.blends[last])
         log_delta = _log_delta(self.blends[last], end) if self.branches else math.nan
-        return GraphTerms(tuple(self.convs), tuple(marks), end, self.log_norms, self.graph.silent, log_delta)
+        return GraphTerms(tuple(self.convs), marks, end, self.log_norms, self.graph.silent, log_delta)
 
     def alone(self, blend: Blend) -> Blend:
         """A map through which everything passes: its past does not matter any more."""
@@ -184,11 +182,8 @@ class _Pass:
         """A convolution."""
         read = self.blends[operation.inputs[0]]
         group = read.channels // operation.groups
-        own, everywhere = (mean_square(read.itself, count) for count in (group, read.channels))
-        assert own is not None and everywhere is not None
-        chance = convolved(read.itself, read.grid, operation.kernel, operation.dilation, read.channels, group, times=2)
-        overlap = float(averaged(own, read.grid, operation.kernel, operation.dilation, 2)[0, 0])
-        assert read.itself.mean is not None
+        assert read.itself.mean is not None  # a map is alike to itself
+        alike = overlap(read.itself, read.grid, group, operation.kernel, operation.dilation)
         of_taps = float(averaged(read.itself.mean**2, read.grid, operation.kernel, operation.dilation, 2)[0, 0])
         share, squared_share = _shares(operation, read.side) if self.borders else (1.0, 1.0)
         variance = group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
@@ -200,35 +195,33 @@ class _Pass:
                 index in self.normed,
                 self.blends[self.graph.operations[before].inputs[0]].variance if before in self.rectified else read.variance,
                 0.5 * math.log(variance),
+                operation.kernel,
                 group * operation.kernel**2,
-                1 / overlap,
+                1 / alike,
                 1 / of_taps,
                 before in self.rectified,
             )
         )
-        itself = self.pair_of_output(operation, read, chance, group, index in self.normed)
+        itself = self.pair_of_output(operation, read, group)
         out = grid(operation.side)
         if operation.stride == 1 and out == read.grid:
             made = self.source(out, rule="conv", reads=read, itself=itself, kernel=operation.kernel, dilation=operation.dilation, group=group)
         else:
-            made = self.source(out, itself=Alike(*(None if f is None else subsampled(f, read.grid, operation.stride, out) for f in itself)))
+            made = self.source(out, itself=_strided(itself, read.grid, operation.stride, out))
         return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))})
 
-    def pair_of_output(self, operation: Operation, read: Blend, chance: Alike, group: int, normed: bool) -> Alike:
+    def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
         """The pair of a convolution with itself: correlations of a channel with itself are those of its input."""
-        spread, mixed = chance.spread, chance.mixed
-        if not self.width or spread is None or mixed is None:
-            return Alike(read.itself.mean, None, None, read.itself.branch)
-        together = operation.channels // operation.groups
-        joined = (together - 1) / (operation.channels - 1) if operation.channels > 1 else 1.0
-        if group < read.channels:
-            # Channels of different groups are as alike as the inputs they read.
-            apart = read.itself.mixed
-            across = 0.0 * mixed if apart is None else averaged(apart, read.grid, operation.kernel, operation.dilation, 2)
-            mixed = joined * spread + (1 - joined) * across
-        spread = spread.copy()
-        spread[0, 0] *= 0.0 if normed else 2.0
-        return Alike(read.itself.mean, spread, mixed, read.itself.branch)
+        if not self.width:
+            return Alike(read.itself.mean, None, read.itself.branch)
+        chance = convolved(read.itself, read.grid, operation.kernel, operation.dilation, read.channels, group, times=2)
+        if group < read.channels and chance is not None:
+            # Channels of one group read the same inputs; those of different groups are as alike as what they read.
+            together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
+            before = read.itself.chance
+            apart = 0.0 if before is None else averaged(before.other, read.grid, operation.kernel, operation.dilation, 2)
+            chance = chance._replace(other=together * chance.own + (1 - together) * apart)
+        return Alike(read.itself.mean, chance, read.itself.branch)
 
     def norm(self, index: int, operation: Operation) -> Blend:
         """BatchNorm: mean 0, variance 1."""
@@ -250,7 +243,7 @@ class _Pass:
             self.rectified.add(index)
             return read
         self.rectified.add(index)
-        made = self.source(read.grid, rule="relu", reads=read, itself=rectified(read.itself))
+        made = self.source(read.grid, rule="relu", reads=read, itself=rectified(read.itself, read.grid))
         scale = math.sqrt(read.variance * rectifier.CENTRED)
         return self.blend(read.channels, read.side, {made: scaled(IDENTITY, scale)}, read.variance * rectifier.M1_SQUARED)
 
@@ -271,10 +264,10 @@ class _Pass:
             return self.blend(operation.channels, operation.side, parts, read.square)
         pooled = self.pairs.settle(Blend(read.channels, read.side, read.grid, parts))
         out = grid(operation.side)
-        itself = Alike(*(None if f is None else subsampled(f, read.grid, operation.stride, out) for f in pooled.itself))
+        itself = _strided(pooled.itself, read.grid, operation.stride, out)
         variance, square = pooled.variance, read.square
         if operation.mode == "max":
-            variance, square = _of_maximum(operation, read, pooled, operation.inputs[0] in self.rectified)
+            variance, square = _of_maximum(operation, read, pooled)
             if operation.inputs[0] in self.rectified:
                 self.rectified.add(index)
         made = self.source(out, itself=itself)
@@ -286,19 +279,15 @@ class _Pass:
         shares = [one.channels / operation.channels for one in read]
         variance = sum(share * one.variance for share, one in zip(shares, read, strict=True))
         heights = [share * one.variance / variance for share, one in zip(shares, read, strict=True)]
-        channel_mean = sum(height * one.itself.mean for height, one in zip(heights, read, strict=True))
-        branch = sum(height * one.itself.branch for height, one in zip(heights, read, strict=True)) if self.branches else None
-        zero = np.zeros_like(channel_mean)
-        uneven = [share * (one.variance / variance) ** 2 for share, one in zip(shares, read, strict=True)]
-        spread = sum(share * (_or(one.itself.spread, zero) + one.itself.mean**2) for share, one in zip(uneven, read, strict=True)) - channel_mean**2
-        mixed = zero
-        for i, (a, first) in enumerate(zip(heights, read, strict=True)):
-            for j, (b, second) in enumerate(zip(heights, read, strict=True)):
-                pair = first.itself if i == j else self.pairs.of_blends(first, second)
-                mixed = mixed + a * b * _or(pair.mixed, zero)
+        means = [one.itself.mean * height for height, one in zip(heights, read, strict=True) if one.itself.mean is not None]
+        branches = [one.itself.branch * height for height, one in zip(heights, read, strict=True) if one.itself.branch is not None]
+        pairs = [
+            (a * b, self.pairs.of_blends(one, other)) for a, one in zip(heights, read, strict=True) for b, other in zip(heights, read, strict=True)
+        ]
+        chance = joined([pair.chance.scaled(weight) for weight, pair in pairs if pair.chance is not None], read[0].grid)
         if all(source in self.rectified for source in operation.inputs):
             self.rectified.add(index)
-        made = self.source(read[0].grid, itself=Alike(channel_mean, np.maximum(spread, 0.0), mixed if self.width else None, branch))
+        made = self.source(read[0].grid, itself=Alike(sum(means[1:], means[0]), chance, sum(branches[1:], branches[0]) if branches else None))
         square = sum(share * one.square for share, one in zip(shares, read, strict=True))
         return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square)
 
@@ -312,24 +301,34 @@ class _Pass:
         return fresh
 
 
-def _or(values: Lags | None, zero: Lags) -> Lags:
-    return zero if values is None else values
+def _strided(pair: Alike, side: int, stride: int, out_side: int) -> Alike:
+    """The pair at every `stride`-th position. The profile of chance keeps its form and the mean square that it gives at lag 0."""
+    mean, branch = (None if values is None else subsampled(values, side, stride, out_side) for values in (pair.mean, pair.branch))
+    chance = pair.chance
+    if chance is not None:
+        thinned = Chance(*(subsampled(values, side, stride, out_side) for values in chance))
+        before, after = chance.at(chance.other, side), thinned.at(thinned.other, out_side)
+        chance = thinned.scaled(before / after if after > 0 else 0.0)
+    return Alike(mean, chance, branch)
 
 
 def node_terms(name: str, blend: Blend) -> NodeTerms:
     """The numbers of a map."""
-    overlap = mean_square(blend.itself, blend.channels)
-    assert blend.itself.mean is not None and overlap is not None
+    pair, count = blend.itself, multiplicity(blend.grid)
+    assert pair.mean is not None  # a map is alike to itself
+    everywhere = float((pair.mean**2 * count).sum()) / blend.channels
+    if pair.chance is not None:
+        everywhere += (1 - 1 / blend.channels) * float((pair.chance.other * count).sum()) * float((pair.chance.carrier**2 * count).sum())
     return NodeTerms(
         name,
         blend.channels,
         blend.side,
         blend.variance,
-        math.nan if blend.itself.branch is None else 1 - float(blend.itself.branch[0, 0]),
-        float(blend.itself.mean[0, min(1, blend.grid // 2)]),
-        0.0 if blend.itself.mixed is None else float(blend.itself.mixed[0, 0]),
-        1 / float(overlap[0, 0]),
-        (blend.side / blend.grid) ** 2 / mean(overlap, blend.grid),
+        math.nan if pair.branch is None else 1 - float(pair.branch[0, 0]),
+        float(pair.mean[0, min(1, blend.grid // 2)]),
+        0.0 if pair.chance is None else pair.chance.at(pair.chance.other, blend.grid),
+        1 / overlap(pair, blend.grid, blend.channels),
+        blend.side**2 / everywhere,
     )
 
 
@@ -339,17 +338,18 @@ def _log_delta(last: Blend, terms: NodeTerms) -> float:
     return math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * last.variance))
 
 
-def _of_maximum(operation: Operation, read: Blend, pooled: Blend, is_rectified: bool) -> tuple[float, float]:
-    """Variance and squared mean of a maximum: those of independent values, and of equal ones where they are alike."""
-    if not is_rectified:
-        raise ConversionError(f"{operation.name}: needed a ReLU before a max pooling, got none; score this network by Monte Carlo (zen_score)")
+def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:
+    """Variance and squared mean of a maximum, from that of independent rectified values and of equal ones, as far as they are alike.
+
+    A sum of rectified maps is taken to have the shape of one.
+    """
     count = operation.kernel**2
     # The mean correlation of two values of the window, each with itself included, runs from 1 / count to 1.
-    alike = max(0.0, (count * pooled.variance / read.variance - 1) / (count - 1))
+    alike = min(1.0, max(0.0, (count * pooled.variance / read.variance - 1) / (count - 1)))
     first, second = max_moments(count)
-    unit = read.variance / rectifier.CENTRED
-    variance = unit * ((1 - alike) * (second - first**2) + alike * rectifier.CENTRED)
-    return variance, unit * ((1 - alike) * first + alike * math.sqrt(rectifier.M1_SQUARED)) ** 2
+    rise = (1 - alike) * (first - math.sqrt(rectifier.M1_SQUARED)) / math.sqrt(rectifier.CENTRED)
+    variance = read.variance * ((1 - alike) * (second - first**2) / rectifier.CENTRED + alike)
+    return variance, (math.sqrt(read.square) + rise * math.sqrt(read.variance)) ** 2
 
 
 @cache

@@ -30,7 +30,7 @@ def graph_of_cell(cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDT
             writer.marks.append(last)
     for kind in ("norm", "relu"):
         last = writer.put(Operation(kind, "last", (last,), widths[-1], resolution >> (len(widths) - 1)))
-    return Graph(cell.to_string(), tuple(writer.operations), last, 3, resolution, writer.silent, tuple(writer.marks))
+    return Graph(cell.to_string(), tuple(writer.operations), last, 3, resolution, writer.silent, tuple(writer.marks), tuple(writer.nodes))
 
 
 class _Writer:
@@ -40,6 +40,7 @@ class _Writer:
         self.cell = cell
         self.operations: list[Operation] = []
         self.marks: list[int] = []
+        self.nodes: list[tuple[int | None, ...]] = []
         self.silent = 0
 
     def put(self, operation: Operation) -> int:
@@ -80,17 +81,18 @@ class _Writer:
                 elif op == "skip_connect":
                     terms.append(read)
                 elif op == "avg_pool_3x3":
-                    if start not in pooled:
-                        pooled[start] = self.put(Operation("pool", f"{name} pool {start}", (read,), width, side, 3, 1, 1, mode="avg"))
-                    terms.append(pooled[start])
+                    if read not in pooled:
+                        pooled[read] = self.put(Operation("pool", f"{name} pool {start}", (read,), width, side, 3, 1, 1, mode="avg"))
+                    terms.append(pooled[read])
                 else:
-                    if start not in rectified:
-                        rectified[start] = self.relu(read, f"{name} relu {start}")
-                    terms.append(self.conv_norm(rectified[start], f"{name} edge {edge}", width, side, int(op[-1])))
+                    if read not in rectified:  # two nodes may be one map, where a skip leads from one to the other
+                        rectified[read] = self.relu(read, f"{name} relu {start}")
+                    terms.append(self.conv_norm(rectified[read], f"{name} edge {edge}", width, side, int(op[-1])))
             if len(terms) > 1:
                 nodes[target] = self.put(Operation("add", f"{name} node {target}", tuple(terms), width, side))
             elif terms:
                 nodes[target] = terms[0]
+        self.nodes.append(tuple(nodes))
         last = nodes[-1]
         assert last is not None  # the cell is connected
         return last

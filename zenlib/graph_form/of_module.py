@@ -19,7 +19,9 @@ from zenlib.vcnn import IMAGE
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "elu", "selu", "mish", "hardtanh", "prelu")
 PASSED = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity", "channel_shuffle")
 CONSTANT = ("new_zeros", "zeros_like", "new_ones", "ones_like")
-ENDS = ("flatten", "mean", "view", "reshape")
+ENDS = ("flatten", "view", "reshape")
+GLOBAL = ("adaptive_avg_pool2d", "mean")
+"""Poolings of a whole map: what comes after is a classifier or a gate."""
 
 
 def graph_of_module(module: nn.Module, resolution: int) -> Graph:
@@ -69,7 +71,7 @@ class _Writer:
         except ConversionError as error:
             self.problems |= {id(result): str(error) for result in results}
             return
-        is_map = bool(read) and call.function != "adaptive_avg_pool2d" and next(iter(results)).dim() == 4
+        is_map = bool(read) and call.function not in GLOBAL and next(iter(results)).dim() == 4
         for result in results:
             (self.places if is_map else self.ends)[id(result)] = place
 
@@ -79,7 +81,7 @@ class _Writer:
             return ended[-1]  # classifier and gates: behind global pooling
         place = self.places[id(read[0])]
         name, result = call.place, next(tensors(call.result))
-        if call.function == "adaptive_avg_pool2d" or (call.function in ENDS and result.dim() < 4):
+        if call.function in GLOBAL or (call.function in ENDS and result.dim() < 4):
             return place
         if call.function in PASSED or call.function == "mul":
             return place

@@ -57,7 +57,8 @@ class Graph:
         in_channels: channels of the image.
         resolution: side of the image, pixels.
         silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
-        marks: indices of the outputs of cells where the network is made of cells, else empty.
+        marks: indices of the maps whose terms are wanted: the outputs of cells where the network is made of cells, else none.
+        nodes: for each cell the indices of its nodes, None for a node that reads nothing.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Graph:
     resolution: int
     silent: int = 0
     marks: tuple[int, ...] = ()
+    nodes: tuple[tuple[int | None, ...], ...] = ()
 
     def live(self) -> list[bool]:
         """For each operation, whether it lies on a path to the output."""

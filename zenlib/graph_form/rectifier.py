@@ -28,12 +28,7 @@ def correlation(rho: Lags) -> Lags:
     return (kernel - M1_SQUARED) / CENTRED
 
 
-def slope(rho: Lags) -> Lags:
-    """Its derivative."""
-    return (1 - np.arccos(np.clip(rho, -1.0, 1.0)) / math.pi) * (0.5 / CENTRED)
-
-
-def mean_square(chance: Lags) -> Lags:
+def mean_square(chance: float) -> float:
     """Mean square of the correlation of two channels, where it was normal around 0 with mean square `chance`.
 
     From the series rho LINEAR + rho^2 / (4 pi CENTRED) + ...; what the series lacks at 1 is put on the fourth power.

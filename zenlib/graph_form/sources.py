@@ -1,40 +1,59 @@
 """Feature maps as sums of filtered sources, and how alike two of them are.
 
 A source is a map whose values are new: the image, the output of a convolution or of a ReLU. Every other map is a `Blend`: what
-skips and poolings bring from one source adds up as amplitudes, different sources add up as variances. Of each pair of sources
-four functions of the distance of two positions are kept, for unit variance:
+skips and poolings bring from one source adds up as amplitudes, different sources add up as variances.
 
-    mean     the correlation of one channel with itself, on average over the draw of weights
-    spread   the variance of that correlation over channels and draws
-    mixed    the mean square of the correlation of two different channels
-    branch   the correlation of one channel in f(x) with itself in f(x + alpha eps)
+Correlations come in two kinds, both functions of the distance d of two positions, for unit variance. On average over draws of
+weights a channel is alike only to itself. By chance, in finite width, two channels c and c' are alike too. A convolution makes
+such a correlation by a random filter g of few taps, and filters act on it as they do on its input, so it is kept as
 
-`spread` and `mixed` are of the order 1 / fan-in; they vanish in infinite width. The output of a convolution with random weights
-has no mean correlation with anything but itself; the mean square of a correlation is the average over the taps and channels
-that it sums.
+    correlation of c and c' at distance d = sum over e of g_cc'(e) carrier(d - e),  the g_cc'(e) independent of mean 0,
+
+by the mean squares `other`(e) of g between different channels, `own`(e) of one channel, and the `carrier`. A pooling
+smooths the carrier and leaves g alone: it does not average away what two smooth maps have in common.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from zenlib.graph_form import rectifier
-from zenlib.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, filtered_square, scale_of
+from zenlib.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, multiplicity, scale_of, white
+
+
+class Chance(NamedTuple):
+    """Correlations by chance; see above. All three are arrays over lags; the carrier is 1 at lag 0."""
+
+    own: Lags
+    other: Lags
+    carrier: Lags
+
+    def scaled(self, factor: float) -> Chance:
+        """Mean squares times a number."""
+        return Chance(self.own * factor, self.other * factor, self.carrier)
+
+    def at(self, seen: Lags, grid: int) -> float:
+        """The mean square at lag 0 of a profile `own` or `other` seen through the carrier."""
+        return float((seen * self.carrier * self.carrier * multiplicity(grid)).sum())
 
 
 class Alike(NamedTuple):
-    """The four functions of a pair; None stands for zero everywhere."""
+    """How alike two maps are; None stands for not at all.
 
-    mean: Lags | None
-    spread: Lags | None
-    mixed: Lags | None
-    branch: Lags | None
+    Attributes:
+        mean: correlation of one channel with itself.
+        chance: the correlations by chance.
+        branch: correlation of one channel in f(x) with itself in f(x + alpha eps).
+    """
+
+    mean: Lags | None = None
+    chance: Chance | None = None
+    branch: Lags | None = None
 
 
-NOTHING = Alike(None, None, None, None)
+NOTHING = Alike()
 
 
 @dataclass(eq=False)
@@ -49,7 +68,6 @@ class Source:
         itself: its pair with itself.
         kernel: of a convolution.
         dilation: of a convolution.
-        joined: share of the pairs of output channels that read the same input channels.
         group: input channels that one output channel reads.
     """
 
@@ -89,9 +107,7 @@ class Blend:
 class Pairs:
     """The pairs of sources and maps that were asked for, each computed once."""
 
-    def __init__(self, width: bool, branches: bool) -> None:
-        self.width = width
-        self.branches = branches
+    def __init__(self) -> None:
         self._of: dict[tuple[int, int], Alike] = {}
 
     def forget(self) -> None:
@@ -114,32 +130,38 @@ class Pairs:
         if later.reads is None:
             return NOTHING
         if later.rule == "relu" and earlier.rule == "relu" and earlier.reads is not None:
-            return rectified(self.of_blends(later.reads, earlier.reads))
+            return rectified(self.of_blends(later.reads, earlier.reads), later.grid)
         found = self.of_blends(later.reads, Blend(later.reads.channels, 0, earlier.grid, {earlier: IDENTITY}))
         if later.rule == "relu":
-            root = np.sqrt(rectifier.LINEAR)
-            return Alike(*(None if f is None else factor * f for f, factor in zip(found, (root, root * root, root * root, root), strict=True)))
-        return convolved(found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1)
+            root = math.sqrt(rectifier.LINEAR)
+            chance = None if found.chance is None else found.chance.scaled(rectifier.LINEAR)
+            return Alike(_times(found.mean, root), chance, _times(found.branch, root))
+        return Alike(chance=convolved(found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1))
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
-        """The pair of two maps, for unit variance where their variance is known."""
+        """The pair of two maps, for unit variance where their variance is known, else for their sources of unit variance."""
         mean: Lags | None = None
-        spread: Lags | None = None
-        mixed: Lags | None = None
         branch: Lags | None = None
-        for a, of_a in first.parts.items():
-            for b, of_b in second.parts.items():
-                pair, grid = self.of_sources(a, b), first.grid
+        chances: list[Chance] = []
+        grid = first.grid
+        for place, (a, of_a) in enumerate(first.parts.items()):
+            for other, (b, of_b) in enumerate(second.parts.items()):
+                if first is second and other < place:
+                    continue
+                times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
+                pair = self.of_sources(a, b)
                 if pair.mean is not None:
-                    mean = _plus(mean, filtered_mean(pair.mean, grid, of_a, of_b))
-                    if pair.branch is not None:
-                        branch = _plus(branch, filtered_mean(pair.branch, grid, of_a, of_b))
-                if pair.mixed is not None and pair.spread is not None:
-                    mixed = _plus(mixed, filtered_square(pair.mixed, grid, of_a, of_b))
-                    spread = _plus(spread, filtered_square(pair.spread, grid, of_a, of_b))
+                    mean = _plus(mean, filtered_mean(pair.mean, grid, of_a, of_b), times)
+                if pair.branch is not None:
+                    branch = _plus(branch, filtered_mean(pair.branch, grid, of_a, of_b), times)
+                if pair.chance is not None:
+                    carrier = filtered_mean(pair.chance.carrier, grid, of_a, of_b)
+                    height = float(carrier[0, 0])
+                    chances.append(Chance(*pair.chance.scaled(times * height**2)[:2], carrier / height))
         scale = (first.variance or 1.0) * (second.variance or 1.0)
         root = scale**-0.5
-        return Alike(_times(mean, root), _times(spread, 1 / scale), _times(mixed, 1 / scale), _times(branch, root))
+        chance = joined(chances, grid)
+        return Alike(_times(mean, root), None if chance is None else chance.scaled(1 / scale), _times(branch, root))
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
@@ -151,12 +173,13 @@ class Pairs:
         found = self.of_blends(blend, blend)
         assert found.mean is not None  # a map is alike to itself
         blend.variance = float(found.mean[0, 0])
-        one, square = 1 / blend.variance, 1 / blend.variance**2
-        blend.itself = Alike(_times(found.mean, one), _times(found.spread, square), _times(found.mixed, square), _times(found.branch, one))
+        one = 1 / blend.variance
+        blend.itself = Alike(_times(found.mean, one), None if found.chance is None else found.chance.scaled(one**2), _times(found.branch, one))
         return blend
 
 
-def _plus(total: Lags | None, term: Lags) -> Lags:
+def _plus(total: Lags | None, term: Lags, times: float) -> Lags:
+    term = term if times == 1.0 else times * term
     return term if total is None else total + term
 
 
@@ -164,34 +187,56 @@ def _times(values: Lags | None, factor: float) -> Lags | None:
     return None if values is None else values * factor
 
 
-def rectified(pair: Alike) -> Alike:
+def joined(chances: list[Chance], grid: int) -> Chance | None:
+    """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
+    if len(chances) < 2:
+        return chances[0] if chances else None
+    count = multiplicity(grid)
+    weights = [float((chance.other * count).sum()) + 1e-300 for chance in chances]
+    total = sum(weights)
+    own, other, carrier = chances[0].own, chances[0].other, chances[0].carrier * (weights[0] / total)
+    for chance, weight in zip(chances[1:], weights[1:], strict=True):
+        own, other, carrier = own + chance.own, other + chance.other, carrier + chance.carrier * (weight / total)
+    return Chance(own, other, carrier)
+
+
+def rectified(pair: Alike, grid: int) -> Alike:
     """The pair of the ReLUs of two maps."""
+    chance = pair.chance
+    if chance is not None:
+        before = chance.at(chance.other, grid)
+        factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
+        chance = chance.scaled(factor)
     if pair.mean is None:
-        return Alike(None, _times(pair.spread, rectifier.LINEAR**2), None if pair.mixed is None else rectifier.mean_square(pair.mixed), None)
-    branch = None if pair.branch is None else rectifier.correlation(pair.branch)
-    spread = None if pair.spread is None else rectifier.slope(pair.mean) ** 2 * pair.spread
-    mixed = None if pair.mixed is None else rectifier.mean_square(pair.mixed)
-    return Alike(rectifier.correlation(pair.mean), spread, mixed, branch)
+        return Alike(chance=chance)
+    return Alike(rectifier.correlation(pair.mean), chance, None if pair.branch is None else rectifier.correlation(pair.branch))
 
 
-def mean_square(pair: Alike, group: float) -> Lags | None:
-    """The mean squared correlation over pairs of channels among `group`, each with itself included."""
-    own = None if pair.mean is None else pair.mean * pair.mean
-    if pair.spread is not None:
-        own = _plus(own, pair.spread)
-    total = None if own is None else own / group
-    return total if pair.mixed is None else _plus(total, (1 - 1 / group) * pair.mixed)
+def convolved(pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int) -> Chance | None:
+    """Chance between a convolution of the first map and the second (times = 1), or a convolution of it of the same shape (times = 2).
 
-
-def convolved(pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int) -> Alike:
-    """The pair of a convolution of the first map with the second (times = 1), or with a convolution of it of the same shape (times = 2).
-
-    What is left is of chance: mean squares averaged over taps and channels. Two output channels of one group see the same inputs.
+    Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share 1 / group is the
+    same channel of both maps.
     """
-    own = mean_square(pair, group)
-    if own is None:
-        return NOTHING
-    everywhere = own if group == channels else mean_square(pair, channels)
-    assert everywhere is not None
-    spread = averaged(own, grid, kernel, dilation, times)
-    return Alike(None, spread, spread if group == channels else averaged(everywhere, grid, kernel, dilation, times), None)
+    terms: list[Chance] = []
+    if pair.mean is not None and pair.mean[0, 0] > 1e-9:
+        height = float(pair.mean[0, 0])
+        seen = averaged(white(grid), grid, kernel, dilation, times) * height**2
+        terms.append(Chance(seen / group, seen / channels, pair.mean / height))
+    if pair.chance is not None:
+        own, other = (averaged(profile, grid, kernel, dilation, times) for profile in pair.chance[:2])
+        within = own / group + (1 - 1 / group) * other
+        terms.append(Chance(within, within if group == channels else own / channels + (1 - 1 / channels) * other, pair.chance.carrier))
+    return joined(terms, grid)
+
+
+def overlap(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> float:
+    """Mean squared correlation of two of the inputs of one output: of `group` channels at all taps, an input with itself included."""
+    assert pair.mean is not None  # a map is alike to itself
+    same = float(averaged(pair.mean * pair.mean, grid, kernel, dilation, 2)[0, 0])
+    if pair.chance is None:
+        return same / group
+    own, other = (pair.chance.at(averaged(profile, grid, kernel, dilation, 2), grid) for profile in pair.chance[:2])
+    # After BatchNorm the variance of a channel is 1 and leaves nothing to chance.
+    own = max(0.0, own - pair.chance.at(pair.chance.own, grid) / kernel**2)
+    return (same + own) / group + (1 - 1 / group) * other

@@ -6,7 +6,7 @@ this is products with small matrices. Maps wider than `WIDEST` are read as maps 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,14 @@ def weights(side: int) -> Lags:
 
 
 @cache
+def multiplicity(side: int) -> Lags:
+    """How many lags of the map an entry stands for."""
+    return np.outer(weights(side), weights(side))
+
+
+@cache
 def _inverse(side: int) -> Lags:
     return cosines(side) / side
-
-
-def mean(values: Lags, side: int) -> float:
-    """The mean over all lags."""
-    count = weights(side)
-    return float(count @ values @ count) / side**2
 
 
 @cache
@@ -99,17 +99,21 @@ def subsampled(values: Lags, side: int, stride: int, out_side: int) -> Lags:
 
 
 @cache
+def _line(side: int, windows: tuple[int, ...]) -> Lags:
+    """The frequency response of averages over windows along one axis."""
+    lags = np.arange(side // 2 + 1)
+    line = np.ones(len(lags))
+    for kernel in windows:
+        taps = np.arange(kernel) - (kernel - 1) / 2
+        line = line * np.cos(2 * np.pi * np.outer(lags, taps) / side).mean(axis=1)
+    return line
+
+
+@lru_cache(maxsize=2**12)
 def _response(side: int, filtered: Filter) -> Lags:
     """The frequency response of a filter."""
-    lags = np.arange(side // 2 + 1)
-    total = np.zeros((len(lags), len(lags)))
-    for windows, coefficient in filtered:
-        line = np.ones(len(lags))
-        for kernel in windows:
-            taps = np.arange(kernel) - (kernel - 1) / 2
-            line = line * np.cos(2 * np.pi * np.outer(lags, taps) / side).mean(axis=1)
-        total += coefficient * np.outer(line, line)
-    return total
+    lines = [(_line(side, windows), coefficient) for windows, coefficient in filtered]
+    return np.sum([coefficient * np.outer(line, line) for line, coefficient in lines], axis=0)
 
 
 def scale_of(filtered: Filter) -> float | None:
@@ -124,22 +128,6 @@ def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lag
         return a * b * values
     forward, backward = cosines(side), _inverse(side)
     return backward @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second))) @ backward.T
-
-
-@cache
-def _squared_response(side: int, first: Filter, second: Filter) -> Lags:
-    backward, forward = _inverse(side), cosines(side)
-    joint = backward @ (_response(side, first) * _response(side, second)) @ backward.T
-    return forward @ joint**2 @ forward.T
-
-
-def filtered_square(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
-    """Mean square after two filters of covariances whose values at different lags are independent."""
-    a, b = scale_of(first), scale_of(second)
-    if a is not None and b is not None:
-        return (a * b) ** 2 * values
-    forward, backward = cosines(side), _inverse(side)
-    return backward @ (forward @ values @ forward.T * _squared_response(side, first, second)) @ backward.T
 
 
 def scaled(filtered: Filter, factor: float) -> Filter:
