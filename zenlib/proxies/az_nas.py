@@ -47,7 +47,7 @@ def trainability(query: Query) -> Tensor:
     terms = []
     for before, after in pairwise(outputs):
         signs = random_signs(after, generator)
-        if not after.requires_grad:
+        if not (before.requires_grad and after.requires_grad):
             continue  # a cell without a path gives the same zeros whatever it reads
         (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
         if back is not None:

@@ -23,7 +23,8 @@ def synflow(query: Query) -> Tensor:
     it. Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus this value for
     their sign.
     """
-    module = without_batch_norm(copy.deepcopy(query.module))
+    shared = {id(tensor): tensor for tensor in (*query.module.parameters(), *query.module.buffers())}
+    module = without_batch_norm(copy.deepcopy(query.module, shared))  # a copy of its structure alone
     weights = {name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()}
     images = torch.ones(1, *query.images.shape[1:], dtype=torch.float64, device=query.images.device)
     total = functional_call(module, weights, (images,)).sum()
