@@ -43,9 +43,11 @@ VARIANTS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "effective_cells": lambda terms: terms["effective_gain"] + terms["cell_values"],
     "effective_cells_double": lambda terms: terms["effective_gain"] + 2 * terms["cell_values"],
 }
-"""Every combination of the terms of `cells_scores.UNITS` that was compared on the choice half; the chosen one is `effective_gain`."""
+"""Every combination of the terms of `cells_scores.UNITS` that was compared on the choice half."""
+CHOSEN = "effective_gain"
+"""The one that is reported: not the highest, but the one without a weight to choose."""
 SHOWN = (
-    "effective_gain",
+    CHOSEN,
     "zen",
     "cancelled",
     "zen_rest",
@@ -101,8 +103,8 @@ def correlation_row(*, dataset: str, population: str, half: str, score: str) -> 
     accuracies, classes = rows[dataset].to_numpy(float), rows["class"].tolist()
     told = {"n": len(rows), "spread": float(rows[score].std())} | dict.fromkeys(OVER, math.nan)
     if population == "equal params":
-        if score == "params":
-            raise ScoreUndefined("equal by choice")
+        if rows.groupby("params")[score].nunique().max() < 2:
+            raise ScoreUndefined("equal wherever the number of parameters is")
         tau, ends = correlate_within(values, accuracies, rows["params"].tolist(), families=classes)
         return told | {"kendall": tau, "kendall_low": ends[0], "kendall_high": ends[1]}
     found = correlate_many(values, accuracies, families=classes)
@@ -294,7 +296,7 @@ def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
             told[f"spread_{score}_{_SLUGS.get(population, population)}"] = MISSING if row is None else _signed(row["spread"], 1)
     for population in POPULATIONS:
         for half in HALVES:
-            at = ("cifar10", population, half, "live_convs")
+            at = ("cifar10", population, half, CHOSEN)
             told[f"n_{_SLUGS.get(population, population)}_{half}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else MISSING
     return told
 
