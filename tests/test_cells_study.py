@@ -89,7 +89,7 @@ def test_equal_parameters_leave_nothing_for_a_count_to_order():
 
 def test_without_the_benchmark_the_arithmetic_is_shown_and_aggregates_that_are_missing_are_named(empty_store, monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    rows = study.run(agreement_cells=3, batch_size=2)
+    rows = study.run(agreement_cells=3, batch_size=2, larger_cells=1, larger_batch=4)
     assert rows.correlations.empty and len(rows.agreement) == 3 and len(rows.examples) == len(study.EXAMPLES)
     told = study.facts(rows)
     assert told["tau_effective_gain_all_report_cifar10"] == study.MISSING and told["skips_output"] == "10"
@@ -99,11 +99,12 @@ def test_without_the_benchmark_the_arithmetic_is_shown_and_aggregates_that_are_m
 
 def test_without_the_benchmark_stored_aggregates_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    read = study.run(datasets=["cifar10"], agreement_cells=3).correlations
+    rows = study.run(datasets=["cifar10"], agreement_cells=3, larger_cells=1)
+    read = rows.correlations
     assert isinstance(read, pd.DataFrame) and set(read["dataset"]) == {"cifar10"}
     found = read.set_index(["population", "half", "score"])["kendall"]
     assert found["no none", "all", "cancelled"] < 0 < found["no none", "all", "zen_rest"]
-    told = study.facts(study.CellRows(read, study.AGREEMENT.stored(), study.EXAMPLES_OF.stored()))
+    told = study.facts(rows)
     assert told["tau_cancelled_full_all_cifar10"].startswith("\N{MINUS SIGN}")
 
 

@@ -231,33 +231,50 @@ class CellRows:
     Attributes:
         correlations: one line per data set, population, half and score; undefined ones left out.
         agreement: one line per cell, theory and measurement.
+        larger: the same for the first of these cells with more images, which shows what their number does to the measurement.
         examples: the cells of the picture, in the order of `EXAMPLES`.
     """
 
     correlations: pd.DataFrame
     agreement: pd.DataFrame
+    larger: pd.DataFrame
     examples: pd.DataFrame
 
 
-def run(*, datasets: Sequence[str] = DATASETS, agreement_cells: int = 100, batch_size: int = 16, whole: bool = True) -> CellRows:
+def run(
+    *,
+    datasets: Sequence[str] = DATASETS,
+    agreement_cells: int = 100,
+    batch_size: int = 16,
+    larger_cells: int = 8,
+    larger_batch: int = 64,
+    whole: bool = True,
+) -> CellRows:
     """Computes what is missing; without the benchmark's file, what needs no accuracy, and reads the rest from the store.
 
     Args:
         datasets: which accuracies of NAS-Bench-201.
         agreement_cells: cells on which the arithmetic is measured, a random sample of the connected ones.
         batch_size: images of that measurement.
+        larger_cells: how many of these are measured with more images as well.
+        larger_batch: those images.
         whole: whether all cells are scored and correlated.
     """
     examples = EXAMPLES_OF.fill([{"arch": text} for text in EXAMPLES.values()])
-    agreement = AGREEMENT.fill([{"arch": cell.to_string(), "seed": 0, "batch_size": batch_size} for cell in connected(agreement_cells)])
-    wanted = correlation_keys(datasets)
+    agreement, larger = (
+        AGREEMENT.fill([{"arch": cell.to_string(), "seed": 0, "batch_size": images} for cell in connected(count)])
+        for count, images in ((agreement_cells, batch_size), (larger_cells, larger_batch))
+    )
+    return CellRows(_correlations(correlation_keys(datasets), whole).dropna(subset="kendall"), agreement, larger, examples)
+
+
+def _correlations(wanted: list[dict[str, str]], whole: bool) -> pd.DataFrame:
     if nasbench201.is_there() and whole:
         fill()
-        cells.cache_clear()
-        return CellRows(CORRELATIONS.fill(wanted).dropna(subset="kendall"), agreement, examples)
+        cells.cache_clear()  # it holds the scores of before
+        return CORRELATIONS.fill(wanted)
     stored = CORRELATIONS.stored()
-    read = pd.DataFrame(wanted).merge(stored, on=list(CORRELATIONS.key), how="inner")[stored.columns]
-    return CellRows(read.dropna(subset="kendall"), agreement, examples)
+    return pd.DataFrame(wanted).merge(stored, on=list(CORRELATIONS.key), how="inner")[stored.columns]
 
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
@@ -280,7 +297,7 @@ _SLUGS = {"one per class": "class", "no none": "full", "top 20 %": "top", "equal
 
 def facts(rows: CellRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
-    return _tau_facts(rows.correlations) | _agreement_facts(rows.agreement) | _example_facts(rows.examples)
+    return _tau_facts(rows.correlations) | _agreement_facts(rows.agreement) | _larger_facts(rows) | _example_facts(rows.examples)
 
 
 def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
@@ -322,6 +339,15 @@ def _agreement_facts(agreement: pd.DataFrame) -> dict[str, str]:
     for row in agreement_of(agreement).itertuples():
         told[f"spearman_{row.quantity}"] = _signed(row.spearman, 3)
         told |= {f"bias_{row.quantity}": _signed(row.bias), f"off_{row.quantity}": _signed(row.spread)}
+    return told
+
+
+def _larger_facts(rows: CellRows) -> dict[str, str]:
+    """The same cells with few and with more images."""
+    told = {"n_larger": str(len(rows.larger)), "images_larger": str(rows.larger["batch_size"].max())}
+    for name, sample in (("few", rows.agreement[rows.agreement["arch"].isin(rows.larger["arch"])]), ("many", rows.larger)):
+        found = agreement_of(sample).set_index("quantity")["bias"]
+        told |= {f"bias_{name}_{quantity}": _signed(found[quantity]) for quantity in ("inputs", "channels_2")}
     return told
 
 
