@@ -66,13 +66,23 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
     for op, (source, target) in zip(cell.ops, EDGES, strict=True):
         if op == "none":
             continue
-        start, end = np.array(PLACES[source]), np.array(PLACES[target])
+        (x, y), (to_x, to_y) = PLACES[source], PLACES[target]
         conv = op.startswith("nor")
         colour = COLOURS["black"] if conv else COLOURS["vermilion"]
-        arrow = FancyArrowPatch(start, end, arrowstyle="-", linewidth=3.0, linestyle="-" if conv else (0, (3, 1.5)), color=colour, zorder=1)
+        arrow = FancyArrowPatch((x, y), (to_x, to_y), arrowstyle="-", linewidth=3.0, linestyle="-" if conv else (0, (3, 1.5)), color=colour, zorder=1)
         axes.add_patch(arrow)
-        at = start + (0.35 if (source, target) == (1, 2) else 0.5) * (end - start)
-        axes.text(*at, EDGE_NAMES[op], color=colour, ha="center", va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0}, zorder=2)
+        share = 0.35 if (source, target) == (1, 2) else 0.5
+        at = x + share * (to_x - x), y + share * (to_y - y)
+        axes.text(
+            at[0],
+            at[1],
+            EDGE_NAMES[op],
+            color=colour,
+            ha="center",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+            zorder=2,
+        )
     for (x, y), name, variance in zip(PLACES, NODES, variances, strict=True):
         radius = RADIUS * np.sqrt(variance)
         axes.add_patch(Circle((x, y), radius, facecolor=PALETTE[0], edgecolor="white", zorder=3))

@@ -21,8 +21,8 @@ import pandas as pd
 from zenlib.benchmarks import nasbench201
 from zenlib.errors import ScoreUndefined
 from zenlib.graph_form import graph_of, graph_terms
-from zenlib.graph_form.arithmetic import GraphTerms
-from zenlib.graph_form.monte_carlo import Measured, measure
+from zenlib.graph_form.arithmetic import GraphTerms, NodeTerms
+from zenlib.graph_form.monte_carlo import Measured, MeasuredNode, measure
 from zenlib.influence import compare_many, correlate_many, correlate_within
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.spaces.nasbench201 import cells as all_cells
@@ -151,7 +151,8 @@ def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
     sigmas = [conv.log_sigma for conv in terms.convs]
     told = {"scale": sum(scales), "sigma": sum(sigmas), "gain": sum(sigmas) - sum(scales), "delta": terms.log_delta}
     told["inputs"] = sum(0.5 * math.log(conv.independent) for conv in terms.convs)
-    for stage, mark in enumerate(terms.marks[4::5]):
+    marks: Sequence[NodeTerms | MeasuredNode] = terms.marks
+    for stage, mark in enumerate(marks[4::5]):
         told |= {f"variance_{stage}": mark.variance, f"neighbour_{stage}": mark.neighbour}
         told |= {f"growth_{stage}": mark.growth, f"channels_{stage}": mark.channel_count}
     return {f"{name}_{side}": value for name, value in told.items()}
@@ -352,7 +353,7 @@ def _larger_facts(rows: CellRows) -> dict[str, str]:
 
 
 def _example_facts(examples: pd.DataFrame) -> dict[str, str]:
-    told = {}
+    told: dict[str, str] = {}
     for name, row in zip(EXAMPLES, examples.itertuples(), strict=True):
         told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES} | {f"{name}_fifth": f"{row.fifth:,.0f}"}
         told |= {f"{name}_{score}": f"{getattr(row, score):.0f}" for score in ("zen", "cancelled", "effective_gain")}
