@@ -17,6 +17,7 @@ STUDIES = {
     "worth": "zenlib.studies.worth",
     "noise": "zenlib.studies.noise",
     "proxy_cost": "zenlib.studies.proxy_cost",
+    "cells": "zenlib.studies.cells",
     "blind": "zenlib.studies.blind",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
