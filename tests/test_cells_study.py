@@ -62,12 +62,11 @@ def test_a_cell_with_an_unread_node_has_no_picture():
         study.example_row(arch=BARE.to_string())
 
 
-@pytest.mark.parametrize("count", [2])
-def test_arithmetic_and_monte_carlo_agree_on_what_is_cancelled(count):
-    for cell in study.connected(count):
+def test_arithmetic_and_monte_carlo_agree_on_what_is_cancelled():
+    for cell in study.connected(2):  # over all cells the sums lie between -20 and 200 nats
         row = study.agreement_row(arch=cell.to_string(), seed=0, batch_size=8)
-        assert row["scale_theory"] == pytest.approx(row["scale_measured"], rel=0.1)
-        assert row["gain_theory"] == pytest.approx(row["gain_measured"], rel=0.05)
+        assert row["scale_theory"] == pytest.approx(row["scale_measured"], abs=4)
+        assert row["gain_theory"] == pytest.approx(row["gain_measured"], abs=2)
 
 
 @needs_table
