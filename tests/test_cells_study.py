@@ -62,12 +62,11 @@ def test_a_cell_with_an_unread_node_has_no_picture():
         study.example_row(arch=BARE.to_string())
 
 
-@pytest.mark.parametrize("count", [2])
-def test_arithmetic_and_monte_carlo_agree_on_what_is_cancelled(count):
-    for cell in study.connected(count):
+def test_arithmetic_and_monte_carlo_agree_on_what_is_cancelled():
+    for cell in study.connected(2):  # over all cells the sums lie between -20 and 200 nats
         row = study.agreement_row(arch=cell.to_string(), seed=0, batch_size=8)
-        assert row["scale_theory"] == pytest.approx(row["scale_measured"], rel=0.1)
-        assert row["gain_theory"] == pytest.approx(row["gain_measured"], rel=0.05)
+        assert row["scale_theory"] == pytest.approx(row["scale_measured"], abs=4)
+        assert row["gain_theory"] == pytest.approx(row["gain_measured"], abs=2)
 
 
 @needs_table
@@ -87,10 +86,18 @@ def test_equal_parameters_leave_nothing_for_a_count_to_order():
     assert told["kendall_low"] < told["kendall"] < told["kendall_high"] and math.isnan(told["over_convs"])
 
 
+@needs_table
+def test_monte_carlo_agrees_with_the_arithmetic_of_the_whole_score_where_no_edge_is_dead():
+    alive, dead = (study.whole_row(group=group) for group in ("no dead edge", "dead edge"))
+    assert alive["n"] + dead["n"] == 15625 - 341
+    assert alive["spearman"] > 0.9 > dead["spearman"]
+    assert alive["difference_spread"] < dead["difference_spread"]
+
+
 def test_without_the_benchmark_the_arithmetic_is_shown_and_aggregates_that_are_missing_are_named(empty_store, monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
     rows = study.run(agreement_cells=3, batch_size=2, larger_cells=1, larger_batch=4)
-    assert rows.correlations.empty and len(rows.agreement) == 3 and len(rows.examples) == len(study.EXAMPLES)
+    assert rows.correlations.empty and rows.whole.empty and len(rows.agreement) == 3 and len(rows.examples) == len(study.EXAMPLES)
     told = study.facts(rows)
     assert told["tau_effective_gain_all_report_cifar10"] == study.MISSING and told["skips_output"] == "10"
     for figure in (draw.examples(rows.examples), draw.strata(rows.correlations), draw.agreement(rows.agreement)):

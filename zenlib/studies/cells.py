@@ -81,7 +81,7 @@ def cells() -> pd.DataFrame:
     scores = scores.assign(**{name: rows[f"{name}_s0"] for name in MEASURED})
     order = np.random.default_rng(0).permutation(rows["class"].max() + 1)
     half = pd.Series(np.where(order[rows["class"]] % 2 == 0, "choice", "report"), name="half")
-    return pd.concat([rows[["index", *DATASETS, "cell", "connected", "class", "none", *COUNTS]], scores, half], axis=1)
+    return pd.concat([rows[["index", *DATASETS, "cell", "connected", "class", "none", *EDGE_KINDS, *COUNTS]], scores, half], axis=1)
 
 
 def members(dataset: str, population: str, half: str) -> pd.DataFrame:
@@ -221,7 +221,40 @@ EXAMPLES_OF = Table(
     agreement=dict.fromkeys((*NODE_NAMES, "effective_gain"), 1e-6),
 )
 
-TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
+EDGE_KINDS = ("skip", "pool", "convs")
+GROUPS = ("no none", "no dead edge", "dead edge")
+
+
+def whole_row(*, group: str) -> dict[str, float]:
+    """The Zen-Score of live edges by arithmetic against Monte Carlo of the network as built, and what its cancelled part follows."""
+    rows = cells()
+    dead = pd.Series([not live and op != "none" for cell in rows["cell"] for op, live in zip(cell.ops, cell.live, strict=True)])
+    some = dead.to_numpy().reshape(len(rows), -1).any(axis=1)
+    rows = rows[{"no none": rows["none"] == 0, "no dead edge": rows["connected"] & ~some, "dead edge": rows["connected"] & some}[group]]
+    gap = rows["zen"] - rows["zen_l1_minibatch"]
+    told = {"n": len(rows), "spearman": rows["zen"].corr(rows["zen_l1_minibatch"], method="spearman")}
+    told |= {"difference": float(gap.mean()), "difference_spread": float(gap.std()), "raised": float((gap < 0).mean())}
+    return told | {f"cancelled_{kind}": rows["cancelled"].corr(rows[kind], method="spearman") for kind in EDGE_KINDS}
+
+
+WHOLE = Table(
+    study=STUDY,
+    name="whole",
+    key=("group",),
+    compute=whole_row,
+    units={
+        "group": "name: connected cells, by what they have",
+        "n": "count: cells",
+        "spearman": "1: Spearman's rho of the Zen-Score by arithmetic, live edges only, and by Monte Carlo (mini-batch, seed 0), all edges",
+        "difference": "nat: mean of the first minus the second",
+        "difference_spread": "nat: standard deviation of that",
+        "raised": "1: share of cells whose Monte Carlo score is the higher one",
+    }
+    | {f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges" for kind in EDGE_KINDS},
+    agreement={"n": 0.0, "spearman": 1e-6, "difference": 1e-5},
+)
+
+TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 
 
@@ -234,12 +267,14 @@ class CellRows:
         agreement: one line per cell, theory and measurement.
         larger: the same for the first of these cells with more images, which shows what their number does to the measurement.
         examples: the cells of the picture, in the order of `EXAMPLES`.
+        whole: the Zen-Score by arithmetic against Monte Carlo, one line per group of cells.
     """
 
     correlations: pd.DataFrame
     agreement: pd.DataFrame
     larger: pd.DataFrame
     examples: pd.DataFrame
+    whole: pd.DataFrame
 
 
 def run(
@@ -266,16 +301,20 @@ def run(
         AGREEMENT.fill([{"arch": cell.to_string(), "seed": 0, "batch_size": images} for cell in connected(count)])
         for count, images in ((agreement_cells, batch_size), (larger_cells, larger_batch))
     )
-    return CellRows(_correlations(correlation_keys(datasets), whole).dropna(subset="kendall"), agreement, larger, examples)
-
-
-def _correlations(wanted: list[dict[str, str]], whole: bool) -> pd.DataFrame:
-    if nasbench201.is_there() and whole:
+    there = nasbench201.is_there() and whole
+    if there:
         fill()
         cells.cache_clear()  # it holds the scores of before
-        return CORRELATIONS.fill(wanted)
-    stored = CORRELATIONS.stored()
-    return pd.DataFrame(wanted).merge(stored, on=list(CORRELATIONS.key), how="inner")[stored.columns]
+    correlations = _filled(CORRELATIONS, correlation_keys(datasets), there).dropna(subset="kendall")
+    return CellRows(correlations, agreement, larger, examples, _filled(WHOLE, [{"group": name} for name in GROUPS], there))
+
+
+def _filled(table: Table, keys: list[dict[str, str]], there: bool) -> pd.DataFrame:
+    """The rows of these keys; without the benchmark's file, those of them that are stored."""
+    if there:
+        return table.fill(keys)
+    stored = table.stored()
+    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[stored.columns]
 
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
@@ -298,7 +337,13 @@ _SLUGS = {"one per class": "class", "no none": "full", "top 20 %": "top", "equal
 
 def facts(rows: CellRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
-    return _tau_facts(rows.correlations) | _agreement_facts(rows.agreement) | _larger_facts(rows) | _example_facts(rows.examples)
+    return (
+        _tau_facts(rows.correlations)
+        | _agreement_facts(rows.agreement)
+        | _larger_facts(rows)
+        | _whole_facts(rows.whole)
+        | _example_facts(rows.examples)
+    )
 
 
 def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
@@ -349,6 +394,20 @@ def _larger_facts(rows: CellRows) -> dict[str, str]:
     for name, sample in (("few", rows.agreement[rows.agreement["arch"].isin(rows.larger["arch"])]), ("many", rows.larger)):
         found = agreement_of(sample).set_index("quantity")["bias"]
         told |= {f"bias_{name}_{quantity}": _signed(found[quantity]) for quantity in ("inputs", "channels_2")}
+    return told
+
+
+def _whole_facts(whole: pd.DataFrame) -> dict[str, str]:
+    told = {}
+    found = whole.set_index("group")
+    for group in GROUPS:
+        row, slug = found.loc[group] if group in found.index else None, group.replace(" ", "_")
+        for name in ("spearman", *(f"cancelled_{kind}" for kind in EDGE_KINDS)):
+            told[f"whole_{name}_{slug}"] = MISSING if row is None else _signed(row[name])
+        for name in ("difference", "difference_spread"):
+            told[f"whole_{name}_{slug}"] = MISSING if row is None else _signed(row[name], 1)
+        told[f"whole_raised_{slug}"] = MISSING if row is None else f"{row['raised']:.0%}"
+        told[f"whole_n_{slug}"] = MISSING if row is None else f"{row['n']:,.0f}"
     return told
 
 
