@@ -178,6 +178,7 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
         progress_bar=False,
         stderr_file=sys.stderr,
         cwd=ROOT,
+        iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
         config=Config(KernelManager={"transport": "ipc"}),  # sockets in a private folder instead of open ports
     )
     write_notebook(normalise(executed), studies / source.name)

@@ -71,6 +71,10 @@ PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
 NOT_MEASURED = "not measured"
 
 
+GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-expressivity", "az-nas")
+"""Proxies whose partial correlations and pairs of equal cost the prose tells; all are in the data of the figures."""
+
+
 def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
     """The lines of the first draw."""
     return rows[rows["seed"] == rows["seed"].min()] if len(rows) else rows
@@ -154,16 +158,14 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     told: dict[str, str] = {}
     found = first_seed(rows.correlations).set_index(["benchmark", "dataset", "population", "proxy"])
-    for population, people in (("all", ""), ("top 10 %", "_top"), ("one per class", "_class"), ("valid", "_valid")):
-        if benchmark != "nasbench201" and people in ("_class", "_valid"):
-            continue
+    for population, people in (("all", ""), ("top 10 %", "_top")):
         for proxy in PREDICTORS:
             at = benchmark, dataset, population, proxy
             row = found.loc[at] if at in found.index else None
             name = f"{place}{people}_{_slug(proxy)}"
             told[f"tau_{name}"] = NOT_MEASURED if row is None else _range(row, "kendall")
-            told[f"rho_{name}"] = NOT_MEASURED if row is None else _range(row, "spearman")
-            told[f"n_{name}"] = NOT_MEASURED if row is None else f"{row['n']:,.0f}"
+            if not people:
+                told[f"n_{name}"] = NOT_MEASURED if row is None else f"{row['n']:,.0f}"
     return told
 
 
@@ -174,13 +176,12 @@ def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -
     proxies = found[~found["proxy"].isin(NOT_PROXIES)]
     if proxies.empty:
         told = dict.fromkeys((f"best_{place}", f"best_tau_{place}", f"proxies_{place}"), NOT_MEASURED)
-        return told | {f"{verb}_{place}_{cost}": NOT_MEASURED for verb in ("beat", "lose", "who") for cost in COSTS}
+        return told | {f"{verb}_{place}_{cost}": NOT_MEASURED for verb in ("beat", "who") for cost in COSTS}
     best = proxies.loc[proxies["kendall"].idxmax()]
     told = {f"best_{place}": NAMES[best["proxy"]], f"best_tau_{place}": _range(best, "kendall"), f"proxies_{place}": str(len(proxies))}
     for cost in COSTS:
         winners = proxies[proxies[f"over_{cost}_kendall_low"] > 0]
         told[f"beat_{place}_{cost}"] = str(len(winners))
-        told[f"lose_{place}_{cost}"] = str(int((proxies[f"over_{cost}_kendall_high"] < 0).sum()))
         told[f"who_{place}_{cost}"] = ", ".join(NAMES[name] for name in winners["proxy"]) or "none"
     return told
 
@@ -190,8 +191,8 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
     told: dict[str, str] = {}
     partials = first_seed(rows.partials).set_index(["benchmark", "dataset", "proxy", "given"])
     near = first_seed(rows.equal_cost).set_index(["benchmark", "dataset", "proxy", "cost"])
-    for proxy in PREDICTORS:
-        for cost in COSTS:
+    for proxy in GIVEN:
+        for cost in ("params", "flops"):
             at = benchmark, dataset, proxy, cost
             told[f"partial_{place}_{_slug(proxy)}_{cost}"] = _range(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
             told[f"near_{place}_{_slug(proxy)}_{cost}"] = _range(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
