@@ -66,7 +66,7 @@ def read(capsys, *arguments):
     return json.loads(out)
 
 
-QUICK = ["--resolution", 16, "--repeats", 2, "--batch-size", 2]
+QUICK = ["--resolution", 16, "--repeats", 2, "--batch-size", 8]
 
 
 @pytest.mark.parametrize("network", ["own.py:Net", "own.py:net", "own:Net", "timm:resnet18d", "squeezenet1_1", "best.txt", TINY, "zennet-0.1ms"])
