@@ -96,9 +96,9 @@ EXAMPLES = Table(
         "depth": 0.0,
         "closed_form": 1e-6,
         "repaired": 1e-6,
-        "zen": 1e-4,
-        "zen_frobenius": 1e-4,
-        "zen_running": 1e-4,
+        "zen": 1e-3,
+        "zen_frobenius": 1e-3,
+        "zen_running": 1e-3,
     },
 )
 EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")

@@ -70,7 +70,7 @@ LATENCY = Table(
         "repeats": "count: timed passes, after three that are not timed",
         "threads": "count: CPU threads of a pass",
     },
-    agreement={"undisturbed": 5.0},
+    agreement={"undisturbed": 50.0},  # a processor without bfloat16 units is some ten times as slow
 )
 
 
