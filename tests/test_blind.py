@@ -250,6 +250,6 @@ def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch)
     assert not export_path(study.STUDY, study.FILE).exists()
     with pytest.raises(ResultsError, match="found no file"):
         study.digest()
-    for figure in (draw.agreement(rows.agreement), draw.disagreement(rows.unique)):
+    for figure in (draw.agreement(rows.agreement, study.NAMES), draw.disagreement(rows.unique, study.NAMES)):
         assert isinstance(figure, Figure)
     assert study.run(count=6, seeds=[0], proxies=False).predictions.equals(rows.predictions)
