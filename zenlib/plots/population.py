@@ -1,0 +1,83 @@
+"""Figures of the chapter on the trained population."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+GROUPS = {"uniform": "at random", "evolution": "along a search", "equal": "of equal size", "all": "all together"}
+"""Names of the groups, in the order of their colours."""
+COLOUR = dict(zip(GROUPS, (*PALETTE[:3], COLOURS["black"]), strict=True))
+MARKER = dict(zip(GROUPS, MARKERS, strict=False))
+
+
+@styled
+def accuracies(members: pd.DataFrame, seed_sd: float) -> Figure:
+    """Test accuracy against the closed-form score, one mark a network.
+
+    Args:
+        members: `PopulationRows.members`.
+        seed_sd: standard deviation between seeds of one network, percent; drawn as a bar in the corner where it is known.
+    """
+    figure, ((axes,),) = new_figure(height=5.6)
+    for group, rows in members.groupby("group", sort=False):
+        axes.scatter(rows["closed-form"], rows["top1"], s=70, marker=MARKER[group], color=COLOUR[group], edgecolor="white", label=GROUPS[group])
+    if np.isfinite(seed_sd):
+        low = members["top1"].min()
+        axes.errorbar([members["closed-form"].max()], [low + 2 * seed_sd], yerr=2 * seed_sd, color=COLOURS["black"], capsize=5, linewidth=2)
+        axes.annotate("±2 sd between\nseeds", (members["closed-form"].max(), low + 2 * seed_sd), (-10, 0), textcoords="offset points", ha="right", va="center")
+    axes.set_xlabel("Zen-Score, closed form (nats)")
+    axes.set_ylabel("test accuracy (%)")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def correlations(rows: pd.DataFrame) -> Figure:
+    """Kendall's tau of every proxy with its interval, one row a proxy, one mark a group.
+
+    Args:
+        rows: `PopulationRows.correlations`.
+    """
+    proxies = list(dict.fromkeys(rows["proxy"]))
+    figure, ((axes,),) = new_figure(height=1.6 + 0.52 * len(proxies))
+    groups = [group for group in GROUPS if group in set(rows["group"])]
+    for index, group in enumerate(groups):
+        members = rows[rows["group"] == group].set_index("proxy").reindex(proxies)
+        y = np.arange(len(proxies))[::-1] + 0.18 * ((len(groups) - 1) / 2 - index)
+        axes.hlines(y, members["kendall_low"], members["kendall_high"], color=COLOUR[group], linewidth=2.4, alpha=0.5)
+        axes.scatter(members["kendall"], y, s=34, marker=MARKER[group], color=COLOUR[group], edgecolor="white", zorder=3, label=GROUPS[group])
+    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
+    axes.set_yticks(range(len(proxies)), list(reversed(proxies)))
+    axes.set_ylim(-0.6, len(proxies) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Kendall's tau with test accuracy")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def small_samples(rows: pd.DataFrame, paper: float) -> Figure:
+    """Range of Kendall's tau in random samples of 16 networks, one row a group, and the paper's value.
+
+    Args:
+        rows: `PopulationRows.small_samples`.
+        paper: Kendall's tau of the paper's 16 networks.
+    """
+    figure, ((axes,),) = new_figure(height=1.9 + 0.8 * len(rows))
+    y = np.arange(len(rows))[::-1]
+    colours = [COLOUR[group] for group in rows["group"]]
+    axes.hlines(y, rows["low"], rows["high"], color=colours, linewidth=5, alpha=0.5)
+    axes.scatter(rows["median"], y, s=80, color=colours, edgecolor="white", zorder=3)
+    axes.axvline(paper, color=COLOURS["vermilion"], linewidth=2, linestyle="--", label="the paper's 16 networks")
+    axes.set_yticks(y, [GROUPS[group] for group in rows["group"]])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Kendall's tau of the score in 16 networks")
+    figure.legend(loc="outside lower center")
+    return figure

@@ -1,0 +1,60 @@
+"""One row per finished training: what studies that train networks of their own store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+from zenlib.architecture import Architecture
+from zenlib.results import cache_root
+from zenlib.studies.table import Table
+
+MOST_WARMUP = 0.2
+"""The rate rises over at most this share of a training that is shortened."""
+
+
+def train_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, Any]:
+    """Trains a network, or goes on with its training in the cache folder, and says how it ended."""
+    from zenlib.train import RECIPES, train
+
+    whole = RECIPES[recipe]
+    shortened = dataclasses.replace(whole, epochs=epochs, warmup_epochs=min(whole.warmup_epochs, MOST_WARMUP * epochs))
+    settings = {"network": network, "data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed}
+    folder = cache_root() / "training" / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    log = train(Architecture.from_string(network), data, shortened, folder, seed=seed, device=device, dtype=dtype)
+    seconds = sum(row["seconds"] for row in log)
+    return {
+        "top1": log[-1]["test_top1"],
+        "test_loss": log[-1]["test_loss"],
+        "loss": log[-1]["loss"],
+        "training_seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def training_table(study: str) -> Table:
+    """The table `trained` of a study."""
+    return Table(
+        study=study,
+        name="trained",
+        key=("network", "data", "recipe", "epochs", "dtype", "device", "seed"),
+        compute=train_row,
+        units={
+            "network": "text: structure string",
+            "data": "name: data set",
+            "recipe": "name: recipe, shortened to `epochs`",
+            "epochs": "count: passes over the training images",
+            "dtype": "name: floating type of autocast",
+            "device": "name: cpu, or cuda",
+            "seed": "1: seed of weights, order and augmentation",
+            "top1": "percent: test accuracy after the last epoch",
+            "test_loss": "nat: cross entropy on the test images after the last epoch",
+            "loss": "nat: mean training loss of the last epoch, label smoothing included",
+            "training_seconds": "s: wall time of all epochs, tests included",
+            "threads": "count: CPU threads",
+        },
+    )
