@@ -13,7 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zenlib import PROXIES, SPACES, Architecture, ScoreUndefined, build_network, search
-from zenlib.proxies.az_nas import az_nas, blocks
+from zenlib.proxies.az_nas import az_nas, blocks, kept_size, random_signs
 from zenlib.proxies.query import Query, prepare
 from zenlib.search import Budget
 from zenlib.spaces.nasbench201 import Cell, build
@@ -272,3 +272,18 @@ def test_a_search_takes_any_proxy_by_name(name):
 def test_a_search_names_the_proxies_it_knows():
     with pytest.raises(ValueError, match=r"score: needed one of closed-form, zen, params, .*synflow.*, or a callable.*; got 'beauty'"):
         search("resnet-like", "beauty", Budget(params=50_000), evaluations=4)
+
+
+def test_a_block_that_halves_an_odd_side_is_read_like_one_that_halves_an_even_side():
+    signs = random_signs(torch.empty(64, 8, 4, 4), torch.Generator().manual_seed(0))
+
+    def of_every_second_pixel(side):
+        back = torch.zeros(64, 8, side, side)
+        back[..., ::2, ::2] = signs
+        return kept_size(back, signs)
+
+    assert of_every_second_pixel(7) == of_every_second_pixel(8)
+    assert -0.1 < of_every_second_pixel(7) <= 0
+    for place in range(3):
+        found = PROXIES["az-trainability"](SPACES["resnet-like"].sample(random.Random(place)), 28, batch_size=4, device="cpu")
+        assert math.isfinite(found)

@@ -106,9 +106,12 @@ def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
     """The mean over images and positions of back * signs^T, (C_in, C_out)."""
-    stride = back.shape[2] // signs.shape[2]
+    height, width = signs.shape[2:]
+    stride = round(back.shape[2] / height)
     if stride > 1:
-        back = F.pixel_unshuffle(back[..., : stride * signs.shape[2], : stride * signs.shape[3]], stride)
+        # An odd side that is halved upwards lacks a row and a column: zeros, of which nothing came back. A negative number cuts off.
+        back = F.pad(back, (0, stride * width - back.shape[3], 0, stride * height - back.shape[2]))
+        back = F.pixel_unshuffle(back, stride)
     rows = [features.transpose(0, 1).flatten(1) for features in (back, signs)]
     return rows[0] @ rows[1].T / rows[0].shape[1]
 

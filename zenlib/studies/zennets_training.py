@@ -21,7 +21,7 @@ def training_row(*, architecture: str, data: str, recipe: str, seed: int, dtype:
     settings = {"architecture": architecture, "recipe": dataclasses.asdict(RECIPES[recipe]), "seed": seed, "dtype": dtype, "device": device}
     out = training_folder(f"{data}-{_digest(settings)}")
     log = train(Architecture.from_string(architecture), data, RECIPES[recipe], out, seed=seed, device=device, dtype=dtype, until=epoch)
-    return {name: value for name, value in log[epoch - 1].items() if name != "epoch"}
+    return {name: log[epoch - 1][name] for name in (*TRAINING.values, "seconds")}
 
 
 def _digest(settings: dict[str, Any]) -> str:

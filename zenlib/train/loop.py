@@ -86,7 +86,8 @@ def train(
 
     Returns:
         One row per epoch: `epoch`, `learning_rate` (at its end), `loss` (of training, everything included), `test_loss`,
-        `test_top1`, `test_top5` (percent; of the averaged weights where the recipe averages), `seconds`.
+        `test_top1`, `test_top5` (percent; of the averaged weights where the recipe averages), `seconds`, `cpu_seconds` (of this
+        process, over all its threads, which other jobs do not lengthen).
 
     Raises:
         TrainingDiverged: the loss or the weights are not finite any more.
@@ -169,7 +170,7 @@ class Training:
         return self.log
 
     def _epoch(self, epoch: int, bar: Any) -> Row:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         loss = self._train_epoch(epoch, bar)
         self.devices.average_statistics(self.network)
         if self.average:
@@ -185,6 +186,7 @@ class Training:
             "test_top1": tested.top1,
             "test_top5": tested.top5,
             "seconds": round(time.perf_counter() - start, 3),
+            "cpu_seconds": round(time.process_time() - start_cpu, 3),
         }
 
     def _train_epoch(self, epoch: int, bar: Any) -> float:
