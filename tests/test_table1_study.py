@@ -1,0 +1,108 @@
+"""The study of the paper's Table 1: searches by each proxy, the order of trainings, and what is said of a beginning of them."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from zenlib import PROXIES, SPACES, Architecture
+from zenlib.plots import table1 as draw
+from zenlib.studies import table1 as study
+from zenlib.studies.table1_published import TABLE1
+from zenlib.studies.table1_searches import MINIMISED, SEARCHED, SEARCHES, minus_synflow
+
+BUDGET = {"params": 20_000, "flops": 1_000_000, "depth": 6, "resolution": 16, "population": 6, "round_size": 4}
+SMALL = BUDGET | {"evaluations": 12, "longer_evaluations": 0, "search_seeds": [0, 1], "training_seeds": [0]}
+DIGITS = {"data": "digits", "recipe": "digits", "epochs": 1, "dtype": "float32"}
+NETWORK = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperConvK1BNRELU(16,32,1,1)"
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path / "cache"))
+
+
+def trainings(*rows):
+    return pd.DataFrame(rows, columns=["proxy", "search_seed", "training_seed", "network", "top1"])
+
+
+def found(**sizes):
+    """Searches with one seed for each proxy, by number of parameters."""
+    return pd.DataFrame(
+        [{"proxy": name, "seed": 0, "network": name, "network_params": n, "network_flops": 10 * n, "network_depth": 5} for name, n in sizes.items()]
+    )
+
+
+@pytest.mark.parametrize("proxy", SEARCHED)
+def test_every_proxy_searches_within_the_budget_and_its_best_is_the_last_point_of_its_curve(quick, proxy):
+    row = SEARCHES.fill([BUDGET | {"proxy": proxy, "evaluations": 8, "seed": 3}], progress=False).iloc[0]
+    best = Architecture.from_string(row["network"])
+    assert best.params(10) == row["network_params"] <= BUDGET["params"] and best.flops(16, 10) == row["network_flops"] <= BUDGET["flops"]
+    assert best.depth <= BUDGET["depth"] and SPACES["resnet-like"].contains(best)
+    curve = study.curves(pd.DataFrame([row]))
+    assert curve["score"].is_monotonic_increasing and curve["score"].iloc[-1] == pytest.approx(row["best_score"], rel=1e-4)
+    assert curve["gained"].iloc[-1] == 1 and study.nearly_done(pd.DataFrame([row]))["evaluations"].iloc[0] <= row["found_at"]
+
+
+def test_the_minimised_synflow_is_the_proxy_with_its_sign_changed():
+    network = Architecture.from_string(NETWORK)
+    assert minus_synflow(network, 16, 0) == -PROXIES["synflow"](network, 16, batch_size=16, seed=0, device="cpu")
+    assert SEARCHED[MINIMISED] == "synflow" and set(TABLE1) < set(SEARCHED)
+
+
+def test_an_unknown_proxy_is_refused_by_name(quick):
+    with pytest.raises(ValueError, match="proxies: needed names among zen, .* got 'zenn'"):
+        study.run(**SMALL, proxies=["zenn"], trainings=0)
+
+
+def test_every_beginning_of_the_list_compares_proxies():
+    searches = pd.concat([found(zen=1, flops=2), found(zen=3, flops=4).assign(seed=1)], ignore_index=True)
+    order = [(place["proxy"], place["search_seed"], place["training_seed"]) for place in study.training_order(searches, [5, 6])]
+    assert order[:4] == [("zen", 0, 5), ("flops", 0, 5), ("zen", 1, 5), ("flops", 1, 5)]
+    assert len(order) == len(set(order)) == 8 and {seed for *_, seed in order[4:]} == {6}
+
+
+def test_a_winner_counts_once_however_often_it_was_trained():
+    rows = trainings(("zen", 0, 0, "a", 80.0), ("zen", 0, 1, "a", 84.0), ("zen", 1, 0, "b", 90.0))
+    zen, params = study.winners(found(zen=100, params=200), rows).to_dict("records")
+    assert zen["top1"] == (82 + 90) / 2 and (zen["low"], zen["high"]) == (80, 90) and (zen["networks"], zen["trainings"]) == (2, 3)
+    assert zen["cifar100"] == 80.1 and math.isnan(params["cifar100"]) and math.isnan(params["top1"])
+    assert study.seed_spread(rows) == pytest.approx(8**0.5) and math.isnan(study.seed_spread(rows.iloc[1:]))
+
+
+def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
+    rows = trainings(*((name, 0, 0, name, top1) for name, top1 in (("zen", 80.0), ("naswot", 79.0), ("flops", 70.0), ("params", 99.0))))
+    searches = found(zen=1, naswot=2, flops=3, params=4, random=5)
+    tau, n = study.agreement(study.winners(searches, rows), "cifar100")
+    assert math.isnan(tau) and n == 3
+    more = pd.concat([rows, trainings(("random", 0, 0, "random", 75.0))])
+    assert study.agreement(study.winners(searches, more), "cifar100") == (1.0, 4)
+
+
+def test_random_search_judges_by_another_training_than_it_chooses_by():
+    rows = pd.DataFrame([("a", 0, 80.0), ("a", 1, 70.0), ("b", 0, 75.0), ("b", 1, 76.0), ("c", 0, 99.0)], columns=["network", "seed", "top1"])
+    assert study.random_search(rows) == {"networks": 2, "chosen": 80.0, "judged": 70.0}
+    assert study.random_search(rows[rows["seed"] == 0])["networks"] == 0
+
+
+def test_a_beginning_is_told_as_such_and_goes_on_where_it_ended(quick):
+    rows = study.run(**SMALL, **DIGITS, proxies=["zen", "flops", "random"], trainings=2)
+    told = study.facts(rows)
+    assert (told["trainings"], told["proxies_trained"], told["top1_random"], told["tau_cifar10"]) == ("2", "2", study.UNTRAINED, study.TOO_FEW)
+    assert told["zen_place"] in ("1", "2") and told["drawn"] == "0" and told["random_search_judged"] == study.TOO_FEW
+    again = study.run(**SMALL, **DIGITS, proxies=["zen", "flops", "random"], trainings=3)
+    pd.testing.assert_frame_equal(again.trained.iloc[:2], rows.trained)
+    assert study.facts(again)["top1_random"] != study.UNTRAINED
+    for figure in (draw.convergence(study.curves(again.searches)), draw.accuracies(again.trained, again.winners, again.drawn)):
+        assert isinstance(figure, Figure)
+
+
+def test_without_a_training_the_searches_are_still_told(quick):
+    rows = study.run(**SMALL, proxies=["params", "random"], trainings=0)
+    told = study.facts(rows)
+    assert told["trainings"] == "0" and told["best_proxy"] == study.UNTRAINED and float(told["core_hours"]) == 0
+    assert isinstance(draw.accuracies(rows.trained, rows.winners, rows.drawn), Figure)

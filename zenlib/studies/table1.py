@@ -1,0 +1,316 @@
+"""The paper's Table 1 at the scale of a laptop: one search for each proxy, and its winners trained with one recipe."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zenlib.studies import population as random_networks
+from zenlib.studies.table1_published import TABLE1
+from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
+from zenlib.studies.training_rows import training_table
+
+__all__ = ["STUDY", "TABLES", "facts", "run"]
+
+TRAINED = training_table(STUDY)
+TABLES = (SEARCHES, TRAINED)
+UNTRAINED = "not trained"
+"""What a fact says of a network whose training is not stored."""
+TOO_FEW = "too few"
+"""What a fact says that needs more trainings."""
+NEAR = 0.9
+"""Share of what a search gains in all at which it counts as nearly done."""
+FEWEST = 4
+"""Proxies below which the order of two tables is not compared."""
+
+
+@dataclass(frozen=True)
+class Table1Rows:
+    """What the chapter reads.
+
+    Attributes:
+        searches: one row a search.
+        longer: Zen searches of more evaluations, one row a seed.
+        trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
+        drawn: trainings of networks drawn at random within the same budget with the same recipe, from the study `population`: network,
+            seed, `top1`; empty where that study has stored none.
+    """
+
+    searches: pd.DataFrame
+    longer: pd.DataFrame
+    trained: pd.DataFrame
+    drawn: pd.DataFrame
+
+    @cached_property
+    def winners(self) -> pd.DataFrame:
+        """`winners` of the searches and trainings."""
+        return winners(self.searches, self.trained)
+
+
+def run(
+    *,
+    proxies: Sequence[str] = tuple(SEARCHED),
+    params: float = 60_000,
+    flops: float = 3_000_000,
+    depth: int = 18,
+    resolution: int = 28,
+    evaluations: int = 1000,
+    longer_evaluations: int = 20_000,
+    population: int = 64,
+    round_size: int = 16,
+    search_seeds: Sequence[int] = (0, 1),
+    training_seeds: Sequence[int] = (0, 1),
+    trainings: int = 36,
+    data: str = "fashion-mnist",
+    recipe: str = "fashion-mnist",
+    epochs: int = 6,
+    dtype: str = "bfloat16",
+    device: str = "cpu",
+) -> Table1Rows:
+    """Searches by every proxy and trains the winners, or reads both from the store.
+
+    Args:
+        proxies: names in `SEARCHED`.
+        params: most parameters of a network, classifier included.
+        flops: most multiply-adds of a network.
+        depth: most layers.
+        resolution: side of the images of the searches, pixels.
+        evaluations: candidates that each search scores.
+        longer_evaluations: candidates of a further search by Zen with each seed; 0 for none.
+        population: networks that an evolution keeps.
+        round_size: candidates between two updates of it.
+        search_seeds: seeds of the searches.
+        training_seeds: seeds of the trainings.
+        trainings: how many of them, in the order of `training_order`; 0 trains nothing.
+        data: data set.
+        recipe: recipe, shortened to `epochs`.
+        epochs: of every training.
+        dtype: floating type of the training.
+        device: where to train.
+    """
+    if trainings < 0:
+        raise ValueError(f"trainings: needed 0 or more, got {trainings}")
+    common = {"params": params, "flops": flops, "depth": depth, "resolution": resolution, "population": population, "round_size": round_size}
+    searches = SEARCHES.fill(
+        [common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed in search_seeds for name in proxies],
+    )
+    further = [common | {"proxy": "zen", "evaluations": longer_evaluations, "seed": seed} for seed in search_seeds if longer_evaluations]
+    settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device}
+    order = training_order(searches, training_seeds)[:trainings]
+    keys = [settings | {"network": place["network"], "seed": place["training_seed"]} for place in order]
+    values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
+    trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
+    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops))
+
+
+_ORDER = ("proxy", "search_seed", "training_seed", "network")
+
+
+def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> list[dict[str, Any]]:
+    """What has to be trained: each proxy once before any twice, so that every beginning of the list compares proxies.
+
+    Returns:
+        One dict per training: proxy, search_seed, training_seed, network.
+    """
+    rows = searches.sort_values("seed", kind="stable").to_dict("records")
+    places = [(row["proxy"], row["seed"], seed, row["network"]) for seed in training_seeds for row in rows]
+    return [dict(zip(_ORDER, place, strict=True)) for place in places]
+
+
+def drawn(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
+    """Stored trainings of the study `population` that have these settings, of its networks drawn at random within this budget."""
+    networks = random_networks.NETWORKS.stored().query("group == 'uniform' and params == @params and flops == @flops")
+    rows = random_networks.TRAINED.stored()
+    same = np.logical_and.reduce([rows[name] == value for name, value in settings.items()])
+    return rows.loc[same & rows["network"].isin(networks["network"]), ["network", "seed", "top1"]].reset_index(drop=True)
+
+
+def winners(searches: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """One line per proxy, in the order of the searches.
+
+    Returns:
+        Columns `proxy`; means over its searches `params`, `flops`, `depth`; `networks` and `trainings` that are trained; `top1`, the mean
+        over its networks of their means over seeds (NaN where none is trained); `low` and `high`, the least and the largest accuracy of a
+        training; and the paper's `cifar10`, `cifar100`, `paper_params`, `paper_flops`, `paper_latency` (NaN where it has no such row).
+    """
+    lines = []
+    for name, rows in searches.groupby("proxy", sort=False):
+        own = trained[trained["proxy"] == name]
+        lines.append(
+            {
+                "proxy": name,
+                "params": rows["network_params"].mean(),
+                "flops": rows["network_flops"].mean(),
+                "depth": rows["network_depth"].mean(),
+                "networks": own["network"].nunique(),
+                "trainings": len(own),
+                "top1": own.groupby("network")["top1"].mean().mean(),
+                "low": own["top1"].min(),
+                "high": own["top1"].max(),
+            }
+            | _published(str(name))
+        )
+    return pd.DataFrame(lines)
+
+
+def _published(name: str) -> dict[str, float]:
+    columns = ("cifar10", "cifar100", "paper_params", "paper_flops", "paper_latency")
+    return dict(zip(columns, TABLE1.get(name, (math.nan,) * len(columns)), strict=True))
+
+
+def curves(searches: pd.DataFrame) -> pd.DataFrame:
+    """Best score so far of every search: proxy, seed, evaluations, score, and `gained`, the share of the search's whole gain."""
+    lines = []
+    for row in searches.to_dict("records"):
+        points = json.loads(row["curve"])
+        first, last = points[0][1], points[-1][1]
+        for count, score in points:
+            gained = (score - first) / (last - first) if last > first else 1.0
+            lines.append({"proxy": row["proxy"], "seed": row["seed"], "evaluations": count, "score": score, "gained": gained})
+    return pd.DataFrame(lines)
+
+
+def nearly_done(searches: pd.DataFrame) -> pd.DataFrame:
+    """Evaluations after which a search had `NEAR` of its gain, the later of its seeds: proxy, evaluations."""
+    near = curves(searches).query("gained >= @NEAR").groupby(["proxy", "seed"], sort=False)["evaluations"].min()
+    return near.groupby("proxy", sort=False).max().reset_index()
+
+
+def seed_spread(trained: pd.DataFrame) -> float:
+    """Standard deviation of the accuracy between trainings of one network, pooled over networks, percent; NaN where none was trained twice."""
+    per_network = trained.drop_duplicates(["network", "training_seed"]).groupby("network")["top1"]
+    several = per_network.var()[per_network.count() > 1]
+    return math.sqrt(several.mean()) if len(several) else math.nan
+
+
+def agreement(found: pd.DataFrame, column: str) -> tuple[float, int]:
+    """Kendall's tau between our accuracies and the paper's over the proxies that both have, and their number; NaN below `FEWEST`."""
+    both = found.dropna(subset=["top1", column])
+    return (float(both["top1"].corr(both[column], method="kendall")) if len(both) >= FEWEST else math.nan), len(both)
+
+
+def random_search(trained: pd.DataFrame) -> dict[str, float]:
+    """The best of the random networks by one training, judged by another.
+
+    Only networks with two trainings take part, so that the choice and the judgement are apart.
+
+    Returns:
+        `networks` that took part, the `chosen` one's accuracy in the training it was chosen by, and `judged`, in the other one.
+    """
+    wide = trained.pivot_table(index="network", columns="seed", values="top1").dropna()
+    if wide.shape[1] < 2 or wide.empty:
+        return {"networks": 0, "chosen": math.nan, "judged": math.nan}
+    first, second = wide.columns[:2]
+    best = wide[first].idxmax()
+    return {"networks": len(wide), "chosen": float(wide.loc[best, first]), "judged": float(wide.loc[best, second])}
+
+
+def facts(rows: Table1Rows) -> dict[str, str]:
+    """Every number of the chapter's prose."""
+    return _setting_facts(rows) | _search_facts(rows) | _winner_facts(rows.winners) | _accuracy_facts(rows) | _drawn_facts(rows.drawn)
+
+
+def _setting_facts(rows: Table1Rows) -> dict[str, str]:
+    first = rows.searches.iloc[0]
+    return {
+        "proxies": str(rows.searches["proxy"].nunique()),
+        "searches": str(len(rows.searches)),
+        "search_seeds": str(rows.searches["seed"].nunique()),
+        "evaluations": f"{first['evaluations']:,}",
+        "population": str(first["population"]),
+        "max_params": f"{first['params']:,.0f}",
+        "max_flops": f"{first['flops'] / 1e6:g} million",
+        "max_depth": str(first["depth"]),
+        "resolution": str(first["resolution"]),
+    }
+
+
+def _search_facts(rows: Table1Rows) -> dict[str, str]:
+    told = {"search_minutes": f"{rows.searches['search_seconds'].sum() / 60:.0f}", "failed": str(int(rows.searches["failed"].sum()))}
+    for row in nearly_done(rows.searches).itertuples():
+        told[f"near_{slug(str(row.proxy))}"] = str(row.evaluations)
+    for name, own in rows.searches.groupby("proxy", sort=False):
+        told[f"cost_{slug(str(name))}"] = f"{1e3 * own['search_seconds'].sum() / own['evaluations'].sum():,.1f} ms"
+    zen = rows.searches[rows.searches["proxy"] == "zen"]
+    told["zen_score"] = _plain(zen["best_score"].mean(), 1)
+    told["zen_longer_score"] = _plain(rows.longer["best_score"].mean(), 1)
+    told["longer_evaluations"] = f"{rows.longer['evaluations'].iloc[0]:,}" if len(rows.longer) else TOO_FEW
+    return told
+
+
+def _winner_facts(found: pd.DataFrame) -> dict[str, str]:
+    told = {}
+    for row in found.itertuples():
+        name = slug(str(row.proxy))
+        told[f"params_{name}"] = f"{row.params:,.0f}"
+        told[f"flops_{name}"] = f"{row.flops / 1e6:.2f} M"
+        told[f"depth_{name}"] = f"{row.depth:g}"
+        told[f"top1_{name}"] = _accuracy(row)
+        told[f"trained_{name}"] = f"{row.networks} of {row.trainings}" if row.trainings else UNTRAINED
+        told |= {f"{column}_{name}": _listed(getattr(row, column), "{:.1f}") for column in ("cifar10", "cifar100", "paper_params")}
+        told[f"paper_flops_{name}"] = _listed(row.paper_flops, "{:.0f} M")
+        told[f"paper_latency_{name}"] = _listed(row.paper_latency, "{:.2f} ms")
+    return told
+
+
+def _accuracy(row: Any) -> str:
+    """Mean of a proxy's winners, with the range of their trainings where there is more than one."""
+    if not row.trainings:
+        return UNTRAINED
+    return f"{row.top1:.2f}" if row.trainings == 1 else f"{row.top1:.2f} ({row.low:.2f} to {row.high:.2f})"
+
+
+def _listed(value: float, form: str) -> str:
+    return form.format(value) if math.isfinite(value) else "none"
+
+
+def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
+    found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False)
+    told = {
+        "trainings": str(len(rows.trained.drop_duplicates(["network", "training_seed"]))),
+        "networks": str(rows.trained["network"].nunique()),
+        "proxies_trained": str(len(found)),
+        "epochs": str(rows.trained["epochs"].iloc[0]) if len(rows.trained) else TOO_FEW,
+        "core_hours": f"{rows.trained.drop_duplicates(['network', 'training_seed'])['cpu_seconds'].sum() / 3600:.1f}",
+        "seed_spread": _plain(seed_spread(rows.trained), 2),
+        "best_proxy": found["proxy"].iloc[0] if len(found) else UNTRAINED,
+        "best_top1": _plain(found["top1"].max(), 2),
+        "worst_proxy": found["proxy"].iloc[-1] if len(found) else UNTRAINED,
+        "worst_top1": _plain(found["top1"].min(), 2),
+        "zen_place": str(1 + list(found["proxy"]).index("zen")) if "zen" in set(found["proxy"]) else UNTRAINED,
+    }
+    for column in ("cifar10", "cifar100"):
+        tau, n = agreement(rows.winners, column)
+        told |= {f"tau_{column}": _plain(tau, 2), f"tau_{column}_n": str(n)}
+    return told
+
+
+def _drawn_facts(trained: pd.DataFrame) -> dict[str, str]:
+    means = trained.groupby("network")["top1"].mean()
+    chosen = random_search(trained)
+    return {
+        "drawn": str(len(means)),
+        "drawn_top1": f"{means.mean():.2f} ± {means.std():.2f}" if len(means) > 1 else TOO_FEW,
+        "drawn_best": _plain(means.max(), 2),
+        "random_search_networks": str(int(chosen["networks"])),
+        "random_search_chosen": _plain(chosen["chosen"], 2),
+        "random_search_judged": _plain(chosen["judged"], 2),
+    }
+
+
+def slug(name: str) -> str:
+    """The part of a fact's name that stands for a proxy: "synflow, minimised" gives synflow_minimised."""
+    return name.replace(", ", "_").replace("-", "_")
+
+
+def _plain(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return TOO_FEW
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
