@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from zenlib import PROXIES, SPACES, Architecture
 from zenlib.plots import table1 as draw
 from zenlib.studies import table1 as study
+from zenlib.studies import table1_supernet as supernet
 from zenlib.studies.table1_published import TABLE1
 from zenlib.studies.table1_searches import MINIMISED, SEARCHED, SEARCHES, minus_synflow
 
@@ -55,7 +56,7 @@ def test_the_minimised_synflow_is_the_proxy_with_its_sign_changed():
 
 
 def test_an_unknown_proxy_is_refused_by_name(quick):
-    with pytest.raises(ValueError, match="proxies: needed names among zen, .* got 'zenn'"):
+    with pytest.raises(ValueError, match=r"proxies: needed names among zen, .* got 'zenn'"):
         study.run(**SMALL, proxies=["zenn"], trainings=0)
 
 
@@ -106,3 +107,25 @@ def test_without_a_training_the_searches_are_still_told(quick):
     told = study.facts(rows)
     assert told["trainings"] == "0" and told["best_proxy"] == study.UNTRAINED and float(told["core_hours"]) == 0
     assert isinstance(draw.accuracies(rows.trained, rows.winners, rows.drawn), Figure)
+
+
+def test_networks_of_the_slice_are_judged_with_shared_weights_and_trained_alone(quick):
+    rows = study.run(**SMALL, **DIGITS, proxies=["params"], trainings=0, supernet_networks=2, supernet_epochs=1)
+    assert rows.shared["network"].nunique() == 2 and rows.shared["supernet_cpu_seconds"].nunique() == 1
+    assert (rows.shared["shared_top1"] > 0).all() and (rows.shared["top1"] > 0).all()
+    assert "2 of at least 8" in study.facts(rows)["supernet"]
+    pd.testing.assert_frame_equal(
+        study.run(**SMALL, **DIGITS, proxies=["params"], trainings=0, supernet_networks=2, supernet_epochs=1).shared, rows.shared
+    )
+
+
+def test_a_supernet_that_orders_as_trainings_do_is_told_so():
+    accuracies = [80.0 + step for step in range(8)]
+    shared = pd.DataFrame(
+        {"shared_top1": accuracies, "top1": accuracies, "cpu_seconds": 300.0, "supernet_cpu_seconds": 600.0, "judging_cpu_seconds": 6.0}
+    )
+    told = supernet.summary(shared)
+    assert "8 networks" in told and "1.00 [1.00, 1.00]" in told and "10 core minutes and 0.1 for each" in told and told.endswith("5.0")
+    assert len(set(supernet.members(9, 0))) == 9 and supernet.members(9, 0)[:3] == supernet.members(3, 0)
+    with pytest.raises(ValueError, match="supernet_networks: needed 0 to 512"):
+        supernet.members(513, 0)

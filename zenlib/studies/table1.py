@@ -15,12 +15,13 @@ import pandas as pd
 from zenlib.studies import population as random_networks
 from zenlib.studies.table1_published import TABLE1
 from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
+from zenlib.studies.table1_supernet import SHARED, members, summary
 from zenlib.studies.training_rows import training_table
 
 __all__ = ["STUDY", "TABLES", "facts", "run"]
 
 TRAINED = training_table(STUDY)
-TABLES = (SEARCHES, TRAINED)
+TABLES = (SEARCHES, TRAINED, SHARED)
 UNTRAINED = "not trained"
 """What a fact says of a network whose training is not stored."""
 TOO_FEW = "too few"
@@ -41,12 +42,14 @@ class Table1Rows:
         trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
         drawn: trainings of networks drawn at random within the same budget with the same recipe, from the study `population`: network,
             seed, `top1`; empty where that study has stored none.
+        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, and what both cost.
     """
 
     searches: pd.DataFrame
     longer: pd.DataFrame
     trained: pd.DataFrame
     drawn: pd.DataFrame
+    shared: pd.DataFrame
 
     @cached_property
     def winners(self) -> pd.DataFrame:
@@ -68,6 +71,8 @@ def run(
     search_seeds: Sequence[int] = (0, 1),
     training_seeds: Sequence[int] = (0, 1),
     trainings: int = 36,
+    supernet_networks: int = 0,
+    supernet_epochs: int = 12,
     data: str = "fashion-mnist",
     recipe: str = "fashion-mnist",
     epochs: int = 6,
@@ -89,6 +94,8 @@ def run(
         search_seeds: seeds of the searches.
         training_seeds: seeds of the trainings.
         trainings: how many of them, in the order of `training_order`; 0 trains nothing.
+        supernet_networks: networks of the supernet's slice, judged with shared weights and trained alone; 0 for none.
+        supernet_epochs: of the training of the supernet.
         data: data set.
         recipe: recipe, shortened to `epochs`.
         epochs: of every training.
@@ -107,7 +114,8 @@ def run(
     keys = [settings | {"network": place["network"], "seed": place["training_seed"]} for place in order]
     values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
     trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
-    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops))
+    shared = compared(members(supernet_networks, 0), settings, supernet_epochs)
+    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops), shared)
 
 
 _ORDER = ("proxy", "search_seed", "training_seed", "network")
@@ -122,6 +130,14 @@ def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> lis
     rows = searches.sort_values("seed", kind="stable").to_dict("records")
     places = [(row["proxy"], row["seed"], seed, row["network"]) for seed in training_seeds for row in rows]
     return [dict(zip(_ORDER, place, strict=True)) for place in places]
+
+
+def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int) -> pd.DataFrame:
+    """Networks judged with the weights of a supernet of so many epochs, and trained alone with these settings."""
+    alone = TRAINED.fill([settings | {"network": network, "seed": 0} for network in networks])
+    shared = SHARED.fill([settings | {"network": network, "seed": 0, "epochs": epochs} for network in networks])
+    columns = ["network", "shared_top1", "supernet_cpu_seconds", "judging_cpu_seconds"]
+    return pd.concat([shared[columns], alone[["top1", "cpu_seconds"]]], axis=1)
 
 
 def drawn(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
@@ -214,7 +230,14 @@ def random_search(trained: pd.DataFrame) -> dict[str, float]:
 
 def facts(rows: Table1Rows) -> dict[str, str]:
     """Every number of the chapter's prose."""
-    return _setting_facts(rows) | _search_facts(rows) | _winner_facts(rows.winners) | _accuracy_facts(rows) | _drawn_facts(rows.drawn)
+    return (
+        _setting_facts(rows)
+        | _search_facts(rows)
+        | _winner_facts(rows.winners)
+        | _accuracy_facts(rows)
+        | _drawn_facts(rows.drawn)
+        | {"supernet": summary(rows.shared)}
+    )
 
 
 def _setting_facts(rows: Table1Rows) -> dict[str, str]:
