@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from zenlib.studies import population as random_networks
-from zenlib.studies.table1_published import TABLE1
+from zenlib.studies.table1_published import EVALUATIONS, RANDOM_NETWORKS, RANDOM_SD, TABLE1
 from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
 from zenlib.studies.table1_supernet import SHARED, members, summary
 from zenlib.studies.training_rows import training_table
@@ -69,6 +69,7 @@ def run(
     population: int = 64,
     round_size: int = 16,
     search_seeds: Sequence[int] = (0, 1),
+    once: Sequence[str] = (),
     training_seeds: Sequence[int] = (0, 1),
     trainings: int = 36,
     supernet_networks: int = 0,
@@ -92,6 +93,7 @@ def run(
         population: networks that an evolution keeps.
         round_size: candidates between two updates of it.
         search_seeds: seeds of the searches.
+        once: proxies that search with the first seed alone, because they are dear.
         training_seeds: seeds of the trainings.
         trainings: how many of them, in the order of `training_order`; 0 trains nothing.
         supernet_networks: networks of the supernet's slice, judged with shared weights and trained alone; 0 for none.
@@ -105,9 +107,8 @@ def run(
     if trainings < 0:
         raise ValueError(f"trainings: needed 0 or more, got {trainings}")
     common = {"params": params, "flops": flops, "depth": depth, "resolution": resolution, "population": population, "round_size": round_size}
-    searches = SEARCHES.fill(
-        [common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed in search_seeds for name in proxies],
-    )
+    asked = [(seed, name) for seed in search_seeds for name in proxies if seed == search_seeds[0] or name not in once]
+    searches = SEARCHES.fill([common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed, name in asked])
     further = [common | {"proxy": "zen", "evaluations": longer_evaluations, "seed": seed} for seed in search_seeds if longer_evaluations]
     settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device}
     order = training_order(searches, training_seeds)[:trainings]
@@ -248,6 +249,11 @@ def _setting_facts(rows: Table1Rows) -> dict[str, str]:
         "search_seeds": str(rows.searches["seed"].nunique()),
         "evaluations": f"{first['evaluations']:,}",
         "population": str(first["population"]),
+        "once": ", ".join(rows.searches.groupby("proxy", sort=False)["seed"].count().loc[lambda seeds: seeds == 1].index) or "none",
+        "paper_evaluations": f"{EVALUATIONS:,}",
+        "paper_random_networks": str(RANDOM_NETWORKS),
+        "paper_random_sd": " and ".join(f"{spread:.1f}" for spread in RANDOM_SD.values()),
+        "near": f"{100 * NEAR:.0f} %",
         "max_params": f"{first['params']:,.0f}",
         "max_flops": f"{first['flops'] / 1e6:g} million",
         "max_depth": str(first["depth"]),
