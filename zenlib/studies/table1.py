@@ -318,7 +318,16 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     for column in ("cifar10", "cifar100"):
         tau, n = agreement(rows.winners, column)
         told |= {f"tau_{column}": _plain(tau, 2), f"tau_{column}_n": str(n)}
-    return told
+    return told | {"answer": _answer(told, len(rows.winners))}
+
+
+def _answer(told: dict[str, str], proxies: int) -> str:
+    """The chapter's answer, as far as the stored trainings carry it."""
+    trained = int(told["proxies_trained"])
+    if trained < FEWEST:
+        return f"winners of {trained} of {proxies} proxies are trained so far, too few to compare accuracies"
+    best, worst = (f"{told[f'{end}_proxy']} ({told[f'{end}_top1']} %)" for end in ("best", "worst"))
+    return f"of {trained} proxies whose winners are trained, {best} found the best network, {worst} the worst, and Zen is number {told['zen_place']}"
 
 
 def _drawn_facts(trained: pd.DataFrame) -> dict[str, str]:

@@ -100,9 +100,10 @@ def summary(shared: pd.DataFrame) -> str:
     found = correlate(shared["shared_top1"], shared["top1"])
     low, high = found.kendall_interval
     once, each = shared["supernet_cpu_seconds"].iloc[0] / 60, shared["judging_cpu_seconds"].mean() / 60
+    alone = shared["cpu_seconds"].mean() / 60
     text = (
         f"Over {found.n} networks of the slice the accuracies with shared weights have a Kendall's tau of {found.kendall:.2f} "
-        f"[{low:.2f}, {high:.2f}] with those of stand-alone trainings; the supernet cost {once:.0f} core minutes and {each:.1f} for each network, a stand-alone training "
-        f"{shared['cpu_seconds'].mean() / 60:.1f}"
+        f"[{low:.2f}, {high:.2f}] with those of stand-alone trainings; the supernet cost {once:.0f} core minutes and "
+        f"{each:.1f} for each network, a stand-alone training {alone:.1f}"
     )
     return text.replace("-0.", "\N{MINUS SIGN}0.")
