@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+THOUSAND = 1000
+"""Scores from which ticks are written with a prefix."""
 
 
 @styled
@@ -21,12 +24,18 @@ def convergence(curves: pd.DataFrame) -> Figure:
     figure, axes = new_figure(rows, 2, height=2.3 * rows + 0.6, sharex=True)
     for panel, proxy in zip(axes.flat, proxies, strict=False):
         for index, (seed, line) in enumerate(curves[curves["proxy"] == proxy].groupby("seed")):
-            panel.plot(line["evaluations"], line["score"], color=PALETTE[index], linestyle=("-", "--")[index % 2], label=f"seed {seed}")
+            panel.step(line["evaluations"], line["score"], where="post", color=PALETTE[index], linestyle=("-", "--")[index % 2], label=f"seed {seed}")
         panel.set_title(proxy)
+        panel.set_xscale("log")
         panel.yaxis.set_major_locator(MaxNLocator(4))
+        if curves.loc[curves["proxy"] == proxy, "score"].max() >= THOUSAND:
+            panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     for panel in axes.flat[len(proxies) :]:
         panel.set_visible(False)
-    figure.supxlabel("scored candidates", fontsize=14)
+    for panel in axes.flat[max(0, len(proxies) - 2) : len(proxies)]:
+        panel.set_xlabel("scored candidates")
+        panel.tick_params(labelbottom=True)
     figure.supylabel("best score so far", fontsize=14)
     handles, texts = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=2)
@@ -63,6 +72,8 @@ def accuracies(trained: pd.DataFrame, winners: pd.DataFrame, drawn: pd.DataFrame
     paper.set_xlabel("CIFAR-100 (%)")
     for panel in (ours, paper):
         panel.xaxis.set_major_locator(MaxNLocator(4))
+    if rows["top1"].isna().all():
+        ours.set_xticks([])
     handles, texts = ours.get_legend_handles_labels()
     if handles:
         figure.legend(handles, texts, loc="outside lower center", ncols=3)
