@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from typing import Any
+
+import torch
 
 from zenlib.architecture import Architecture
 from zenlib.results import training_folder
@@ -18,6 +21,7 @@ MOST_WARMUP = 0.2
 def train_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, Any]:
     """Trains a network, or goes on with its training in the cache folder, and says how it ended."""
     from zenlib.train import RECIPES, train
+    from zenlib.train.datasets import load_data
 
     whole = RECIPES[recipe]
     shortened = dataclasses.replace(whole, epochs=epochs, warmup_epochs=min(whole.warmup_epochs, MOST_WARMUP * epochs))
@@ -28,6 +32,7 @@ def train_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, 
         "top1": log[-1]["test_top1"],
         "test_loss": log[-1]["test_loss"],
         "loss": log[-1]["loss"],
+        "images": len(load_data(data, None, training=True)),
         "cpu_seconds": sum(row["cpu_seconds"] for row in log),
         "seconds": sum(row["seconds"] for row in log),
     }
@@ -51,8 +56,46 @@ def training_table(study: str) -> Table:
             "top1": "percent: test accuracy after the last epoch",
             "test_loss": "nat: cross entropy on the test images after the last epoch",
             "loss": "nat: mean training loss of the last epoch, label smoothing included",
+            "images": "count: training images of an epoch",
             "cpu_seconds": "s: processor time of all epochs, tests included",
         },
         # Another processor rounds otherwise: the loss is then the same within some percent, the accuracy within its noise.
         agreement={"loss": 0.05},
+    )
+
+
+MATRIX = 1024
+"""Side of the matrices whose product is timed."""
+PRODUCTS = 20
+
+
+def peak_row(*, dtype: str, device: str) -> dict[str, float]:
+    """How fast large matrices are multiplied: what a training can be held against."""
+    left, right = torch.randn(2, MATRIX, MATRIX, device=device).to(getattr(torch, dtype))
+    return {"gflops": 2 * MATRIX**3 / 1e9 / min(_seconds(left, right, device) for _ in range(PRODUCTS))}
+
+
+def _seconds(left: torch.Tensor, right: torch.Tensor, device: str) -> float:
+    """Of one product: processor time where the processor does it, over all threads, else wall time."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    left @ right
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def peak_table(study: str) -> Table:
+    """The table `peak` of a study."""
+    return Table(
+        study=study,
+        name="peak",
+        key=("dtype", "device"),
+        compute=peak_row,
+        units={
+            "dtype": "name: floating type of the matrices",
+            "device": "name: cpu, or cuda",
+            "gflops": f"1e9 operations per second: product of two matrices of side {MATRIX}, fastest of {PRODUCTS}; of one core on a CPU",
+        },
+        agreement={"gflops": 100.0},  # a processor without bfloat16 units is some fifty times as slow
     )
