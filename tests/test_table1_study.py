@@ -105,6 +105,7 @@ def test_a_beginning_is_told_as_such_and_goes_on_where_it_ended(quick):
 def test_without_a_training_the_searches_are_still_told(quick):
     rows = study.run(**SMALL, proxies=["params", "random"], trainings=0)
     told = study.facts(rows)
+    assert told["near_ntk"] == told["params_ntk"] == study.UNSEARCHED != told["params_params"] and told["top1_params"] == study.UNTRAINED
     assert told["trainings"] == "0" and told["best_proxy"] == study.UNTRAINED and float(told["core_hours"]) == 0
     assert isinstance(draw.accuracies(rows.trained, rows.winners, rows.drawn), Figure)
 

@@ -77,6 +77,11 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
+def images_root() -> Path | None:
+    """Folder of the images that networks are trained on: $ZENLIB_IMAGES, else None."""
+    return Path(os.environ["ZENLIB_IMAGES"]).resolve() if os.environ.get("ZENLIB_IMAGES") else None
+
+
 def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
     """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
     return (root or results_root()) / study / f"{name}.parquet"

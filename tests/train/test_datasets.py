@@ -51,7 +51,14 @@ def test_missing_files_are_named_with_the_way_to_fetch_them(name, words, tmp_pat
 
 @pytest.mark.parametrize("name", ["cifar100", "imagenet"])
 def test_a_data_set_without_a_folder_asks_for_one(name):
-    with pytest.raises(DataMissing, match=r"--root.*got no folder"):
+    with pytest.raises(DataMissing, match=r"got no folder; say where with --root FOLDER or ZENLIB_IMAGES=FOLDER"):
+        load_data(name, None, True)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "imagenet"])
+def test_a_data_set_is_looked_for_in_the_folder_that_the_environment_names(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZENLIB_IMAGES", str(tmp_path / "pictures"))
+    with pytest.raises(DataMissing, match=f"in {tmp_path / 'pictures'}"):
         load_data(name, None, True)
 
 

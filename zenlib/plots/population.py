@@ -26,9 +26,10 @@ def accuracies(members: pd.DataFrame, seed_sd: float) -> Figure:
     for group, rows in members.groupby("group", sort=False):
         axes.scatter(rows["closed-form"], rows["top1"], s=70, marker=MARKER[group], color=COLOUR[group], edgecolor="white", label=GROUPS[group])
     if np.isfinite(seed_sd):
-        low = members["top1"].min()
-        axes.errorbar([members["closed-form"].max()], [low + 2 * seed_sd], yerr=2 * seed_sd, color=COLOURS["black"], capsize=5, linewidth=2)
-        axes.annotate("±2 sd between\nseeds", (members["closed-form"].max(), low + 2 * seed_sd), (-10, 0), textcoords="offset points", ha="right", va="center")
+        right, low = members["closed-form"].max(), members["top1"].min()
+        axes.errorbar([right], [low + 2 * seed_sd], yerr=2 * seed_sd, color=COLOURS["black"], capsize=5, linewidth=2)
+        note = {"xytext": (-10, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+        axes.annotate("±2 sd between\nseeds", (right, low + 2 * seed_sd), **note)
     axes.set_xlabel("Zen-Score, closed form (nats)")
     axes.set_ylabel("test accuracy (%)")
     handles, texts = axes.get_legend_handles_labels()

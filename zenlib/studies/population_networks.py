@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from zenlib.architecture import Architecture
 from zenlib.search import Budget, search
@@ -21,8 +23,6 @@ GROUPS = {
     "equal": "of equal parameters and FLOPs",
 }
 SPACE = "resnet-like"
-CLASSES = 10
-RESOLUTION = 28
 EVALUATIONS = 4096
 """Networks that the search scores."""
 POPULATION = 128
@@ -36,55 +36,72 @@ STEPS = 20_000
 """Mutations after which the way to the common size is given up for another start."""
 
 
-def networks(group: str, count: int, *, params: float, flops: float, seed: int) -> list[Architecture]:
-    """The first networks of a group; those of "evolution" are spread over the search whatever their number.
+@dataclass(frozen=True)
+class Limits:
+    """What a network may cost, and on which images."""
+
+    params: float
+    flops: float
+    resolution: int
+    classes: int
+
+    @property
+    def budget(self) -> Budget:
+        """The limits of a search."""
+        return Budget(params=self.params, flops=self.flops)
+
+
+def network(group: str, index: int, *, params: float, flops: float, resolution: int, classes: int, seed: int) -> Architecture:
+    """One network of a group; the first of "evolution" are spread over the search whatever their number.
 
     Args:
         group: one of `GROUPS`.
-        count: how many; at most `PLACES` of "evolution".
+        index: place in the group, from 0; below `PLACES` of "evolution".
         params: most parameters of a network, with its classifier.
         flops: most multiply-adds of a network for one image.
+        resolution: side of the image in pixels.
+        classes: width of the classifier.
         seed: of all draws.
     """
     if group not in GROUPS:
         raise ValueError(f"group: needed one of {', '.join(GROUPS)}, got {group!r}")
+    limits = Limits(params, flops, resolution, classes)
     if group == "evolution":
-        if count > PLACES:
-            raise ValueError(f"count: needed at most {PLACES} networks along the search, got {count}")
-        return [_along_search(params, flops, seed)[place] for place in _spread(PLACES)[:count]]
+        if not 0 <= index < PLACES:
+            raise ValueError(f"index: needed 0 to {PLACES - 1} along the search, got {index}")
+        return _along_search(limits, seed)[_spread(PLACES)[index]]
     draw = _random if group == "uniform" else _of_equal_size
-    return [draw(params, flops, random.Random(f"{group} {seed} {index}")) for index in range(count)]
+    return draw(limits, random.Random(f"{group} {seed} {index}"))
 
 
-def _random(params: float, flops: float, rng: random.Random) -> Architecture:
-    return Architecture(sample_within(SPACES[SPACE], Gate(Budget(params=params, flops=flops), RESOLUTION, CLASSES), rng))
+def _random(limits: Limits, rng: random.Random) -> Architecture:
+    return Architecture(sample_within(SPACES[SPACE], Gate(limits.budget, limits.resolution, limits.classes), rng))
 
 
-def _of_equal_size(params: float, flops: float, rng: random.Random) -> Architecture:
+def _of_equal_size(limits: Limits, rng: random.Random) -> Architecture:
     """A random network, mutated towards the common size for as long as it comes no further from it."""
     while True:
-        network = _random(params, flops, rng)
-        distance = _distance(network, params, flops)
+        network = _random(limits, rng)
+        distance = _distance(network, limits)
         for _ in range(STEPS):
             if distance <= math.log1p(TOLERANCE):
                 return network
             mutant = SPACES[SPACE].mutate(network, rng)
-            if (found := _distance(mutant, params, flops)) <= distance:
+            if (found := _distance(mutant, limits)) <= distance:
                 network, distance = mutant, found
 
 
-def _distance(network: Architecture, params: float, flops: float) -> float:
+def _distance(network: Architecture, limits: Limits) -> float:
     """Larger of the two log ratios to the common size."""
-    sizes = (network.params(CLASSES) / (FILL * params), network.flops(RESOLUTION, CLASSES) / (FILL * flops))
-    return max(abs(math.log(size)) for size in sizes)
+    params, flops = network.params(limits.classes), network.flops(limits.resolution, limits.classes)
+    return max(abs(math.log(size / FILL)) for size in (params / limits.params, flops / limits.flops))
 
 
 @cache
-def _along_search(params: float, flops: float, seed: int) -> list[Architecture]:
+def _along_search(limits: Limits, seed: int) -> list[Architecture]:
     """Candidates of one evolution at equal distances, the last being its best."""
-    budget = Budget(params=params, flops=flops)
-    settings = {"evaluations": EVALUATIONS, "population": POPULATION, "seed": seed, "resolution": RESOLUTION, "num_classes": CLASSES}
-    found = search(SPACE, "closed-form", budget, progress=False, **settings)  # type: ignore[arg-type]  # a dict of keyword arguments
+    settings = {"evaluations": EVALUATIONS, "population": POPULATION, "seed": seed, "resolution": limits.resolution, "num_classes": limits.classes}
+    found = search(SPACE, "closed-form", limits.budget, progress=False, **settings)  # type: ignore[arg-type]  # a dict of keyword arguments
     every = [round(place * (len(found.history) - 1) / (PLACES - 1)) for place in range(PLACES - 1)]
     return [Architecture.from_string(found.history["architecture"][index]) for index in every] + [found.best]
 
@@ -94,6 +111,6 @@ def _spread(places: int) -> list[int]:
     order = [0, places - 1]
     while len(order) < places:
         taken = sorted(order)
-        gaps = [(after - before, -before, (before + after) // 2) for before, after in zip(taken, taken[1:], strict=False) if after - before > 1]
+        gaps = [(after - before, -before, (before + after) // 2) for before, after in pairwise(taken) if after - before > 1]
         order.append(max(gaps)[2])
     return order

@@ -24,6 +24,8 @@ TRAINED = training_table(STUDY)
 TABLES = (SEARCHES, TRAINED, SHARED)
 UNTRAINED = "not trained"
 """What a fact says of a network whose training is not stored."""
+UNSEARCHED = "not searched"
+"""What a fact says of a proxy whose search is not asked for."""
 TOO_FEW = "too few"
 """What a fact says that needs more trainings."""
 NEAR = 0.9
@@ -227,6 +229,12 @@ def random_search(trained: pd.DataFrame) -> dict[str, float]:
     first, second = wide.columns[:2]
     best = wide[first].idxmax()
     return {"networks": len(wide), "chosen": float(wide.loc[best, first]), "judged": float(wide.loc[best, second])}
+
+
+_PER_PROXY = (
+    *("near", "cost", "params", "flops", "depth", "top1", "trained"),
+    *("cifar10", "cifar100", "paper_params", "paper_flops", "paper_latency"),
+)
 
 
 def facts(rows: Table1Rows) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from zenlib.errors import DataMissing
+from zenlib.results import images_root
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""
@@ -64,7 +65,7 @@ def load_data(name: str, root: Path | None, training: bool) -> Any:
 
     Args:
         name: one of `DATASETS`.
-        root: its folder; None where it is found without (Fashion-MNIST of Debian's package, digits).
+        root: its folder; None for $ZENLIB_IMAGES (CIFAR, ImageNet), or where none is needed (Fashion-MNIST of Debian's package, digits).
         training: True for the training part, False for the test part (for ImageNet the validation part).
 
     Raises:
@@ -74,8 +75,10 @@ def load_data(name: str, root: Path | None, training: bool) -> Any:
     try:
         return data.load(root, training)
     except (OSError, RuntimeError) as error:
-        needs = data.needs.format(root=root or "--root")
-        raise DataMissing(f"{name}: needed {needs}; got {_first_line(error)}") from error
+        folder = root or images_root()
+        needs = data.needs.format(root=folder or "FOLDER")
+        how = "" if folder else "; say where with --root FOLDER or ZENLIB_IMAGES=FOLDER"
+        raise DataMissing(f"{name}: needed {needs}; got {_first_line(error)}{how}") from error
 
 
 def data_set(name: str) -> DataSet:
@@ -90,9 +93,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _require_root(root: Path | None) -> Path:
-    if root is None:
+    if (folder := root or images_root()) is None:
         raise FileNotFoundError("no folder")
-    return root
+    return folder
 
 
 def _cifar(kind: str) -> Callable[[Path | None, bool], Any]:

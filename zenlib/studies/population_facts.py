@@ -1,0 +1,121 @@
+"""The numbers of the chapter on the trained population, as text."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from zenlib.stats import FEWEST
+from zenlib.studies.population import PopulationRows
+from zenlib.studies.population_networks import GROUPS
+from zenlib.studies.population_statistics import DRAWS, PAPER_TAU, proxies_of
+
+TOO_FEW = "too few"
+"""What a fact says that needs more networks."""
+PASSES = 3
+"""A step of training costs three passes: forward, and backward to the features and to the weights."""
+
+
+def facts(rows: PopulationRows) -> dict[str, str]:
+    """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
+    members = rows.members.drop_duplicates("network")
+    told = {
+        "networks": str(len(members)),
+        "per_group": str(rows.members.groupby("group").size().max()),
+        "params_limit": f"{rows.limits[0]:,.0f}",
+        "flops_limit": f"{rows.limits[1] / 1e6:g}",
+        "proxies": str(len(proxies_of(members))),
+        "proxy_seeds": str(rows.draws),
+        "draws": f"{DRAWS:,}",
+        "trainings": str(len(rows.trainings)),
+        "epochs": str(int(rows.usual["epochs"].iloc[0])),
+        "core_hours": _plain(rows.trainings["cpu_seconds"].sum() / 3600, 1),
+        "lowest": _plain(members["top1"].min(), 2),
+        "highest": _plain(members["top1"].max(), 2),
+        "median": _plain(members["top1"].median(), 2),
+        "seed_sd": _plain(rows.noise["seed_sd"], 2),
+        "network_sd": _plain(rows.noise["network_sd"], 2),
+        "seed_networks": str(int(rows.noise["networks"])),
+        "seed_tau": _plain(rows.noise["tau"], 2),
+        "paper_tau": _plain(PAPER_TAU, 2),
+        "longer_epochs": str(int(rows.trainings["epochs"].max())),
+    }
+    told |= _check_facts(rows.longer, "longer") | _check_facts(rows.precise, "precise") | _speed_facts(rows)
+    return told | _correlation_facts(rows) | _sample_facts(rows) | _restriction_facts(rows)
+
+
+def _check_facts(rows: pd.DataFrame, name: str) -> dict[str, str]:
+    """How trainings of another kind compare with those the chapter rests on."""
+    difference = rows["other"] - rows["top1"]
+    return {
+        f"{name}_n": str(len(rows)),
+        f"{name}_tau": _plain(rows["top1"].corr(rows["other"], method="kendall") if len(rows) >= FEWEST else math.nan, 2),
+        f"{name}_mean": _plain(difference.mean(), 2),
+        f"{name}_largest": _plain(difference.abs().max(), 2),
+    }
+
+
+def _speed_facts(rows: PopulationRows) -> dict[str, str]:
+    """Training images per second of one core, and the share of the speed of large matrix products that this is."""
+    usual = rows.usual
+    speed = usual["images"] * usual["epochs"] / usual["seconds" if (usual["device"] == "cuda").all() else "cpu_seconds"]
+    share = PASSES * 2 * usual["network_flops"] * speed / (rows.peak * 1e9)
+    return {
+        "images_per_second": f"{speed.median():,.0f}",
+        "slowest": f"{speed.min():,.0f}",
+        "fastest": f"{speed.max():,.0f}",
+        "peak": f"{rows.peak:,.0f}",
+        "peak_share": f"{100 * share.median():.1f}",
+    }
+
+
+TOLD = {
+    "closed-form": "closed",
+    "zen-running": "released",
+    "params": "params",
+    "flops": "flops",
+    "layers": "layers",
+    "naswot": "naswot",
+    "synflow": "synflow",
+}
+"""Proxies whose correlations the prose names -> part of the fact's name."""
+
+
+def _correlation_facts(rows: PopulationRows) -> dict[str, str]:
+    found = rows.correlations.set_index(["group", "proxy"])
+    told = {}
+    for group in (*GROUPS, "all"):
+        for proxy, slug in TOLD.items():
+            told[f"tau_{group}_{slug}"] = _interval(found.loc[(group, proxy)], "kendall") if (group, proxy) in found.index else TOO_FEW
+        measured = rows.correlations.query("group == @group")
+        told[f"best_{group}"] = measured.loc[measured["kendall"].idxmax(), "proxy"] if len(measured) else TOO_FEW
+        told[f"tau_{group}_best"] = _interval(measured.loc[measured["kendall"].idxmax()], "kendall") if len(measured) else TOO_FEW
+    return told
+
+
+def _sample_facts(rows: PopulationRows) -> dict[str, str]:
+    found = rows.small_samples.set_index("group")
+    told = {}
+    for group in (*GROUPS, "all"):
+        known = group in found.index
+        told[f"sample_{group}"] = f"{_plain(found.loc[group, 'low'], 2)} to {_plain(found.loc[group, 'high'], 2)}" if known else TOO_FEW
+        told[f"reached_{group}"] = f"{100 * found.loc[group, 'reached']:.1f} %" if known else TOO_FEW
+    return told
+
+
+def _restriction_facts(rows: PopulationRows) -> dict[str, str]:
+    return {f"tau_top{100 * share:.0f}": _interval(row, "kendall") for share, row in rows.restricted.set_index("share").iterrows()} | {
+        f"n_top{100 * share:.0f}": str(int(row["n"])) for share, row in rows.restricted.set_index("share").iterrows()
+    }
+
+
+def _interval(row: pd.Series, coefficient: str) -> str:
+    estimate, low, high = (_plain(row[f"{coefficient}{end}"], 2) for end in ("", "_low", "_high"))
+    return f"{estimate} [{low}, {high}]"
+
+
+def _plain(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return TOO_FEW
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
