@@ -239,14 +239,9 @@ _PER_PROXY = (
 
 def facts(rows: Table1Rows) -> dict[str, str]:
     """Every number of the chapter's prose."""
-    return (
-        _setting_facts(rows)
-        | _search_facts(rows)
-        | _winner_facts(rows.winners)
-        | _accuracy_facts(rows)
-        | _drawn_facts(rows.drawn)
-        | {"supernet": summary(rows.shared)}
-    )
+    unknown = {f"{column}_{slug(name)}": UNSEARCHED for name in SEARCHED for column in _PER_PROXY}
+    told = unknown | _setting_facts(rows) | _search_facts(rows) | _winner_facts(rows.winners) | _accuracy_facts(rows)
+    return told | _drawn_facts(rows.drawn) | {"supernet": summary(rows.shared)}
 
 
 def _setting_facts(rows: Table1Rows) -> dict[str, str]:
