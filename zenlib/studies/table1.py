@@ -67,7 +67,7 @@ def run(
     depth: int = 18,
     resolution: int = 28,
     evaluations: int = 1000,
-    longer_evaluations: int = 20_000,
+    longer_evaluations: int = 4000,
     population: int = 64,
     round_size: int = 16,
     search_seeds: Sequence[int] = (0, 1),
