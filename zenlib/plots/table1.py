@@ -51,7 +51,7 @@ def accuracies(trained: pd.DataFrame, winners: pd.DataFrame, drawn: pd.DataFrame
         winners: `Table1Rows.winners`, one row a proxy.
         drawn: `Table1Rows.drawn`; their mean is drawn as a line where there are any.
     """
-    rows = winners.sort_values("top1", ascending=True, na_position="first")
+    rows = winners.iloc[::-1].sort_values("top1", na_position="first", kind="stable")  # the first proxy on top where none is trained
     places = dict(zip(rows["proxy"], range(len(rows)), strict=True))
     figure, axes = new_figure(1, 2, height=1.8 + 0.55 * len(rows), sharey=True)
     ours, paper = axes[0]

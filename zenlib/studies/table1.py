@@ -232,7 +232,7 @@ def random_search(trained: pd.DataFrame) -> dict[str, float]:
 
 
 _PER_PROXY = (
-    *("near", "cost", "params", "flops", "depth", "top1", "trained"),
+    *("near", "params", "flops", "depth", "top1", "trained"),
     *("cifar10", "cifar100", "paper_params", "paper_flops", "paper_latency"),
 )
 
@@ -265,11 +265,9 @@ def _setting_facts(rows: Table1Rows) -> dict[str, str]:
 
 
 def _search_facts(rows: Table1Rows) -> dict[str, str]:
-    told = {"search_minutes": f"{rows.searches['search_seconds'].sum() / 60:.0f}", "failed": str(int(rows.searches["failed"].sum()))}
+    told = {"search_hours": f"{rows.searches['search_seconds'].sum() / 3600:.1f}", "failed": str(int(rows.searches["failed"].sum()))}
     for row in nearly_done(rows.searches).itertuples():
         told[f"near_{slug(str(row.proxy))}"] = str(row.evaluations)
-    for name, own in rows.searches.groupby("proxy", sort=False):
-        told[f"cost_{slug(str(name))}"] = f"{1e3 * own['search_seconds'].sum() / own['evaluations'].sum():,.1f} ms"
     zen = rows.searches[rows.searches["proxy"] == "zen"]
     told["zen_score"] = _plain(zen["best_score"].mean(), 1)
     told["zen_longer_score"] = _plain(rows.longer["best_score"].mean(), 1)
