@@ -77,9 +77,13 @@ def data_root() -> Path | None:
     return beside if beside and beside.is_dir() else None
 
 
+IMAGES = "ZENLIB_IMAGES"
+"""Variable of the environment that names the folder of images."""
+
+
 def images_root() -> Path | None:
     """Folder of the images that networks are trained on: $ZENLIB_IMAGES, else None."""
-    return Path(os.environ["ZENLIB_IMAGES"]).resolve() if os.environ.get("ZENLIB_IMAGES") else None
+    return Path(os.environ[IMAGES]).resolve() if os.environ.get(IMAGES) else None
 
 
 def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from zenlib.errors import DataMissing
-from zenlib.results import images_root
+from zenlib.results import IMAGES, images_root
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""
@@ -77,7 +77,7 @@ def load_data(name: str, root: Path | None, training: bool) -> Any:
     except (OSError, RuntimeError) as error:
         folder = root or images_root()
         needs = data.needs.format(root=folder or "FOLDER")
-        how = "" if folder else "; say where with --root FOLDER or ZENLIB_IMAGES=FOLDER"
+        how = "" if folder else f"; say where with --root FOLDER or {IMAGES}=FOLDER"
         raise DataMissing(f"{name}: needed {needs}; got {_first_line(error)}{how}") from error
 
 
