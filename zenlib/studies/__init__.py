@@ -19,6 +19,7 @@ STUDIES = {
     "proxy_cost": "zenlib.studies.proxy_cost",
     "cells": "zenlib.studies.cells",
     "blind": "zenlib.studies.blind",
+    "repaired": "zenlib.studies.repaired",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""
 

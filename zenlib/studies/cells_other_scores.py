@@ -5,6 +5,7 @@ Rows are in the order in which the benchmark study draws networks, so that the f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -90,4 +91,8 @@ def fill(benchmark: str, count: int, progress: bool = True) -> None:
     file, networks = SCORES[benchmark], drawing_order(benchmark)
     parts = ((BUILT, built_terms), (VANILLA, vanilla_terms)) if benchmark in CHAINS else ((BUILT, built_terms),)
     for units, terms in parts:
-        file.fill(list(units), lambda row, terms=terms: terms(benchmark, networks[row]), range(min(count, file.rows)), progress)
+        file.fill(list(units), _by_row(terms, benchmark, networks), range(min(count, file.rows)), progress)
+
+
+def _by_row(terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]) -> Callable[[int], Values]:
+    return lambda row: terms(benchmark, networks[row])

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from zenlib.errors import ScoreUndefined
@@ -39,6 +38,8 @@ CELL_POPULATIONS = (*POPULATIONS, "valid", "one per class", "no none")
 HALVES = {"nasbench201": ("all", "report")}
 """Halves of the isomorphism classes, see `cells`; other benchmarks have none, which is called "all"."""
 TOP_SHARE = 0.2
+FEWEST_PAIRS = 100
+"""Fewer pairs of nearly equal parameters are not correlated."""
 
 
 @cache
@@ -110,8 +111,8 @@ def _near(rows: pd.DataFrame, score: str, name: str) -> dict[str, float]:
     """Kendall's tau over pairs of nearly equal parameters."""
     families = rows["family"].tolist()
     value, ends, pairs = kendall_near(rows[score], rows["accuracy"], rows["params"], proxy_study.RATIO, families=families)
-    if math.isnan(value):
-        raise ScoreUndefined(f"all {pairs} pairs of nearly equal parameters are tied")
+    if pairs < FEWEST_PAIRS or math.isnan(value):
+        raise ScoreUndefined(f"{pairs} pairs of nearly equal parameters, or all of them tied")
     return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
 
 
@@ -157,7 +158,7 @@ COMPARISONS = Table(
 )
 
 
-def keys(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]]:
+def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]]:
     """Everything that is compared: counts on all networks, proxies and counts on the drawn ones.
 
     Args:

@@ -171,7 +171,7 @@ SEARCHES = Table(
 )
 
 
-def keys(datasets: Sequence[str], seeds: int) -> list[dict[str, Any]]:
+def asked(datasets: Sequence[str], seeds: int) -> list[dict[str, Any]]:
     """Every search and budget."""
     found = []
     for dataset in datasets:
