@@ -37,6 +37,7 @@ SEARCHED = {
     "zen": "Zen, paper",
 }
 KINDS = {("all cells", "draws"): "random draws", ("all cells", "evolution"): "evolution", ("drawn cells", "draws"): "draws of 500"}
+CURVE = ("regret", "regret_low", "regret_high")
 DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
 
 
@@ -79,7 +80,7 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) ->
         for panel, (dataset, title) in zip(line, chosen.items(), strict=True):
             here = searches[(searches["space"] == space) & (searches["strategy"] == strategy) & (searches["dataset"] == dataset)]
             for index, (score, text) in enumerate(SEARCHED.items()):
-                rows = here[here["score"] == score].sort_values("evaluations")
+                rows = here[here["score"] == score].sort_values("evaluations")[["evaluations", *CURVE]].astype(float)
                 panel.fill_between(rows["evaluations"], rows["regret_low"], rows["regret_high"], color=PALETTE[index], alpha=0.15, linewidth=0)
                 panel.plot(rows["evaluations"], rows["regret"], color=PALETTE[index], marker=MARKERS[index], markersize=5, label=text)
             panel.set_xscale("log")
