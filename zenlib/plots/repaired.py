@@ -83,6 +83,7 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) ->
                 rows = here[here["score"] == score].sort_values("evaluations")[["evaluations", *CURVE]].astype(float)
                 panel.fill_between(rows["evaluations"], rows["regret_low"], rows["regret_high"], color=PALETTE[index], alpha=0.15, linewidth=0)
                 panel.plot(rows["evaluations"], rows["regret"], color=PALETTE[index], marker=MARKERS[index], markersize=5, label=text)
+            panel.set_xlim(0.7, 25_000)
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)
             panel.set_title(f"{title}: {kind}", fontsize=13)
