@@ -243,7 +243,7 @@ def _place_facts(found: pd.DataFrame, place: tuple[str, str], slug: str) -> dict
     told[f"ahead_{slug}"] = str(int((proxies["over_low"] > 0).sum())) if len(proxies) else MISSING
     told[f"behind_{slug}"] = str(int((proxies["over_high"] < 0).sum())) if len(proxies) else MISSING
     best = proxies["other"].idxmax()[2] if len(proxies) else None
-    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({_signed(proxies['other'].max())})"
+    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({_signed(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
     return told
 
 
