@@ -20,6 +20,7 @@ STUDIES = {
     "cells": "zenlib.studies.cells",
     "blind": "zenlib.studies.blind",
     "population": "zenlib.studies.population",
+    "repaired": "zenlib.studies.repaired",
     "table1": "zenlib.studies.table1",
 }
 """Module of each study by name; a notebook `NN_<name>.ipynb` tells it."""

@@ -133,14 +133,14 @@ def fill(benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[i
 
 
 @cache
-def _order(name: str) -> list[str]:
+def drawing_order(name: str) -> list[str]:
     """All networks of a benchmark in the order in which they are drawn."""
     networks = BENCHMARKS[name].networks()
     return [networks[index] for index in np.random.default_rng(0).permutation(len(networks))]
 
 
 def _network_row(*, benchmark: str, row: int) -> dict[str, str]:
-    return {"network": _order(benchmark)[row]}
+    return {"network": drawing_order(benchmark)[row]}
 
 
 NETWORKS = Table(
