@@ -3,7 +3,7 @@
     python experiments/run.py --profile cpu                        all notebooks, from the stored rows where there are any
     python experiments/run.py --profile cpu --only 02_zen_score    one notebook
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
-    python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table
+    python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table, twelve scores of every file
     python experiments/run.py --profile gpu --parameters           run nothing; write the parameters of each notebook for papermill -f
 
 Exit status: 0 when everything ran, 1 when a notebook failed or a stored row was not reproduced, 2 for a wrong call.
@@ -28,13 +28,19 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from zenlib.errors import BenchmarkMissing
 from zenlib.studies import STUDIES, load_study
 from zenlib.studies.notebook import changed_parameters, normalise
+from zenlib.studies.score_check import ScoreCheck
 from zenlib.studies.table import Table
 
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
 SMOKE = ROOT / "build" / "smoke"
+VALUES = 4
+"""Scores that are recomputed for each row of a table that is."""
+SCORES_SHARE = 0.25
+"""Time for recomputing scores, as a share of that for tables, which comes before it."""
 EXECUTED = ROOT / "build" / "executed"
 
 
@@ -64,8 +70,14 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
     parser.add_argument("--parameters", action="store_true", help="write profiles/<profile>/<notebook>.yaml for `papermill -f`; run nothing")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
-    parser.add_argument("--verify-rows", type=int, default=0, metavar="N", help="recompute N random stored rows of every table (default 0)")
-    parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook (default 60)")
+    parser.add_argument(
+        "--verify-rows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="recompute N random rows of every table, 4 N scores of every file (default 0)",
+    )
+    parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook; scores add a quarter (default 60)")
     parser.add_argument("--verify-seed", type=int, default=int(f"{datetime.date.today():%Y%m%d}"), help="draws those rows (default: the date)")
     return parser.parse_args(arguments)
 
@@ -147,6 +159,7 @@ def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse
             print(f"[{number}/{len(profile)}] {stem}: done in {seconds:.1f} s", flush=True)
             if options.verify_rows > 0:
                 verify(tables_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
+                verify_scores(score_checks_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
         except (ValueError, PapermillExecutionError, DeadKernelError) as error:
             print(f"[{number}/{len(profile)}] {stem}: FAILED\n{error}", file=sys.stderr, flush=True)
             failed.append(stem)
@@ -159,6 +172,12 @@ def tables_of(stem: str) -> Sequence[Table]:
     """The tables of the study that a notebook `NN_<study>` tells; none where it tells no study."""
     name = stem.partition("_")[2]
     return load_study(name).TABLES if name in STUDIES else ()
+
+
+def score_checks_of(stem: str) -> Sequence[ScoreCheck]:
+    """How the scores of networks that a study keeps beside its tables are computed again; most studies keep none."""
+    name = stem.partition("_")[2]
+    return getattr(load_study(name), "SCORE_CHECKS", ()) if name in STUDIES else ()
 
 
 def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
@@ -206,6 +225,23 @@ def verify(tables: Sequence[Table], rows: int, seconds: float, seed: int) -> Non
         count = len(compared.drop_duplicates(list(table.key)))
         what = f"{count} rows reproduced ({len(compared)} values)" if count else f"no stored row takes less than {left:.0f} s; nothing recomputed"
         print(f"    {table.study}/{table.name}: {what}, seed {seed}", flush=True)
+
+
+def verify_scores(checks: Sequence[ScoreCheck], rows: int, seconds: float, seed: int) -> None:
+    """Recompute a random sample of every file of scores, `VALUES` for each row of a table, in a quarter of the tables' time.
+
+    Raises:
+        ResultsError: naming the scores that were not reproduced.
+    """
+    deadline = time.perf_counter() + seconds * SCORES_SHARE
+    for position, check in enumerate(checks):
+        left = max(0.0, deadline - time.perf_counter()) / (len(checks) - position)
+        try:
+            compared = check.verify(rows * VALUES, left, seed)
+            what = f"{len(compared)} scores reproduced"
+        except BenchmarkMissing:
+            what = "the file that says which networks these are is not there; nothing recomputed"
+        print(f"    {check.columns.study}/{check.columns.path.name}: {what}, seed {seed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces import dds, nasbench101, nasbench201, nats_sizes
 from zenlib.studies import nasbench201_scores
 from zenlib.studies.nasbench201_scores import DEFINITIONS
+from zenlib.studies.score_check import ScoreCheck, seed_of, without_seed
+from zenlib.studies.score_tolerances import PROXY_WITHIN
 from zenlib.studies.table import Table
 
 STUDY = "benchmarks"
@@ -130,6 +132,13 @@ def fill(benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[i
         return {columns[name]: value for name, value in found.items()}
 
     benchmark.scores.fill(tuple(columns.values()), compute, rows, progress)
+
+
+def recomputed(benchmark: Benchmark, of: str, row: int) -> float:
+    """The value of the column `of` for the network of one row, computed again."""
+    names = {column(name): name for name in (*DRAWN, *FIXED)}
+    name = names[without_seed(of)]
+    return measure(benchmark, benchmark.sample(row + 1)[row], (name,), seed_of(of))[name]
 
 
 @cache
@@ -256,3 +265,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     )
 }
 """Every benchmark of the study by name."""
+
+CHECKS = tuple(
+    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_WITHIN[name] for name in (*DRAWN, *FIXED)})
+    for benchmark in BENCHMARKS.values()
+)
+"""How a sample of the stored scores is computed again."""

@@ -24,6 +24,7 @@ from zenlib.studies import nasbench201_scores
 from zenlib.studies.benchmark_scores import (
     AS_BUILT,
     BENCHMARKS,
+    CHECKS,
     COUNTS,
     FIXED,
     FORWARD,
@@ -314,6 +315,8 @@ ISOMORPHIC = Table(
 )
 
 TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from zenlib.spaces import nasbench_macro
 from zenlib.studies.blind_endpoints import BASELINES, GUESSED_GAIN, GUESSES, NEAR, PRIMARY, TOP_SHARE, half_width
 from zenlib.studies.blind_scores import (
     BATCH_SIZE,
+    CHECKS,
     DEFINITIONS,
     MEASURED,
     SCORES,
@@ -104,6 +105,8 @@ EXAMPLES = Table(
 EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")
 """The smallest and the largest network, and some between."""
 TABLES = (EXAMPLES,)
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

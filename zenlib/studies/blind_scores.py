@@ -7,7 +7,7 @@ network, in the order of the canonical codes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 from zenlib.closed_form import closed_form_zen_score
 from zenlib.graph_form import repaired_score
@@ -16,6 +16,8 @@ from zenlib.prefix_zen import PrefixScorer
 from zenlib.proxies import PROXIES
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces import nasbench_macro
+from zenlib.studies.score_check import ScoreCheck, seed_of, without_seed
+from zenlib.studies.score_tolerances import ARITHMETIC, PROXY_WITHIN, ZEN
 from zenlib.zen import BnVariance, Norm
 
 STUDY = "blind"
@@ -56,34 +58,50 @@ SCORES = ScoreColumns(
 
 def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
     """Every definition of the Zen-Score of all networks (or some, by index), with one draw of weights and images."""
+    _fill([f"{name}_s{seed}" for name in DEFINITIONS], _zen(seed), indices, progress)
+
+
+def _zen(seed: int) -> Callable[[str], Values]:
     scorer = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION)
 
     def compute(code: str) -> Values:
         terms = scorer.terms(nasbench_macro.vanilla(code))
         return {f"{name}_s{seed}": terms.score(*definition) for name, definition in DEFINITIONS.items()}
 
-    _fill([f"{name}_s{seed}" for name in DEFINITIONS], compute, indices, progress)
+    return compute
 
 
 def fill_shared(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
     """The columns of `SHARED` of all networks, or some, with one draw."""
+    _fill([_column(name, seed) for name in SHARED], _shared(seed), indices, progress)
+
+
+def _shared(seed: int) -> Callable[[str], Values]:
     scorer = PrefixProxies(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION)
 
     def compute(code: str) -> Values:
         found = scorer.values(nasbench_macro.parts(code), nasbench_macro.classifier())
         return {_column(name, seed): value for name, value in found.items()}
 
-    _fill([_column(name, seed) for name in SHARED], compute, indices, progress)
+    return compute
 
 
 def fill_closed_form(indices: Sequence[int] | None = None, progress: bool = True) -> None:
     """The closed form of all networks, or some."""
-    _fill(["closed_form"], lambda code: {"closed_form": closed_form_zen_score(nasbench_macro.vanilla(code))}, indices, progress)
+    _fill(["closed_form"], _closed_form, indices, progress)
+
+
+def _closed_form(code: str) -> Values:
+    return {"closed_form": closed_form_zen_score(nasbench_macro.vanilla(code))}
 
 
 def fill_repaired(indices: Sequence[int] | None = None, progress: bool = True) -> None:
     """The repaired score of all networks, or some."""
-    _fill(["repaired"], lambda code: {"repaired": repaired_score(nasbench_macro.build(code), nasbench_macro.RESOLUTION)}, indices, progress)
+    _fill(["repaired"], _repaired, indices, progress)
+
+
+def _repaired(code: str) -> Values:
+    return {"repaired": repaired_score(nasbench_macro.build(code), nasbench_macro.RESOLUTION)}
 
 
 def fill_measured(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
@@ -107,3 +125,24 @@ def _column(name: str, seed: int) -> str:
 def _fill(columns: Sequence[str], compute: Callable[[str], Values], indices: Sequence[int] | None, progress: bool) -> None:
     codes = networks()
     SCORES.fill(columns, lambda index: compute(codes[index]), indices, progress)
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one network, computed again."""
+    name, seed = without_seed(column), seed_of(column)
+    makers = dict.fromkeys(DEFINITIONS, _zen) | {shared.replace("-", "_"): _shared for shared in SHARED}
+    makers |= {measured.replace("-", "_"): partial(_measured, measured) for measured in MEASURED}
+    compute = {"closed_form": _closed_form, "repaired": _repaired}.get(name) or makers[name](seed)
+    return compute(networks()[index])[column]
+
+
+CHECKS = (
+    ScoreCheck(
+        SCORES,
+        recomputed,
+        dict.fromkeys((*DEFINITIONS, "built", "built_running"), ZEN)
+        | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
+        | {name.replace("-", "_"): PROXY_WITHIN[name] for name in (*SHARED[:5], *MEASURED)},
+    ),
+)
+"""How a sample of the stored scores is computed again."""

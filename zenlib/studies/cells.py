@@ -27,7 +27,7 @@ from zenlib.influence import compare_many, correlate_many, correlate_within
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.spaces.nasbench201 import cells as all_cells
 from zenlib.studies import nasbench201 as zen_study
-from zenlib.studies.cells_scores import PERTURBATION, SCORES, STUDY, fill, terms_of
+from zenlib.studies.cells_scores import CHECKS, PERTURBATION, SCORES, STUDY, fill, terms_of
 from zenlib.studies.table import Table
 
 DATASETS = zen_study.DATASETS
@@ -256,6 +256,8 @@ WHOLE = Table(
 
 TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

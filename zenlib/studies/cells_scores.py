@@ -8,6 +8,8 @@ from zenlib.benchmarks import nasbench201
 from zenlib.graph_form import cancelled, gain, graph_of, graph_terms, repaired, zen
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell
+from zenlib.studies.score_check import ScoreCheck, without_seed
+from zenlib.studies.score_tolerances import ARITHMETIC
 
 STUDY = "cells"
 PERTURBATION = 0.01
@@ -49,14 +51,27 @@ def terms_of(cell: Cell) -> Values:
 
 
 def fill(progress: bool = True) -> None:
-    """All cells; those without a path are undefined. Cells that compute one function are computed once."""
+    """All cells; those without a path are undefined. Cells with the same live edges are computed once.
+
+    Cells that compute one function need not have one score: a map that two of them use twice may come from one convolution, or
+    from two with weights of their own.
+    """
     cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    known: dict[tuple[str, ...], Values] = {}
+    known: dict[Cell, Values] = {}
 
     def compute(index: int) -> Values:
-        function = cells[index].function
-        if function not in known:
-            known[function] = {f"{name}_s0": value for name, value in terms_of(cells[index]).items()}
-        return known[function]
+        live = live_part(cells[index])
+        if live not in known:
+            known[live] = {f"{name}_s0": value for name, value in terms_of(live).items()}
+        return known[live]
 
     SCORES.fill([f"{name}_s0" for name in UNITS], compute, None, progress)
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one cell, computed again."""
+    return terms_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[without_seed(column)]
+
+
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+"""How a sample of the stored scores is computed again."""

@@ -23,7 +23,7 @@ from zenlib.cell_zen import CellScorer
 from zenlib.errors import ScoreUndefined
 from zenlib.influence import coefficients, correlate_many
 from zenlib.spaces.nasbench201 import Cell, costs
-from zenlib.studies.nasbench201_scores import BATCH_SIZE, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_gains, fill_zen, sample
+from zenlib.studies.nasbench201_scores import BATCH_SIZE, CHECKS, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_gains, fill_zen, sample
 from zenlib.studies.table import Table
 
 DATASETS = tuple(nasbench201.ACCURACIES)
@@ -243,6 +243,8 @@ EXAMPLE_CELLS = {
 
 TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
 """Only what can be computed here is verified: without the benchmark's file, the examples."""
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 from zenlib.benchmarks import nasbench201
 from zenlib.cell_zen import CellScorer, cell_vcnn
 from zenlib.forward import BN_EPS
-from zenlib.proxies import PROXIES
 from zenlib.score_columns import ScoreColumns, Values
-from zenlib.spaces.nasbench201 import Cell, build
+from zenlib.spaces.nasbench201 import Cell
+from zenlib.studies.score_check import ScoreCheck, seed_of
+from zenlib.studies.score_tolerances import ZEN
 from zenlib.zen import BnVariance, Norm, zen_terms
 
 STUDY = "nasbench201"
@@ -32,19 +33,13 @@ _NAMES = {
     "frobenius_minibatch": "Frobenius norm, mini-batch variance (Algorithm 1)",
     "l1_running": "L1 norm, running variance (released code)",
 }
-MEASURED = tuple(
-    name for name in PROXIES if name not in ("params", "flops", "random", "az-complexity", "phi") and not name.startswith(("zen", "closed"))
-)
-"""Proxies that are measured on a sample of cells, as modules; the counts come with the benchmark."""
-
 SCORES = ScoreColumns(
     study=STUDY,
     rows=nasbench201.CELLS,
     units={f"zen_{column}": f"nat: Zen-Score of the network as the benchmark builds it, {name}" for column, name in _NAMES.items()}
     | {"log_delta_l1": "nat: log of the L1 difference of the two outputs, the first term of zen_l1_minibatch"}
     | {f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}" for column, name in _NAMES.items()}
-    | {"gain": "nat: sum over the BatchNorms that read something of log(sigma / sqrt(q)), q the variance of what their convolution reads"}
-    | {name.replace("-", "_"): f"1: proxy {name} of the module, {BATCH_SIZE} images of {RESOLUTION} pixels" for name in MEASURED},
+    | {"gain": "nat: sum over the BatchNorms that read something of log(sigma / sqrt(q)), q the variance of what their convolution reads"},
 )
 """One row per cell, by official index; every column ends in _s and its seed."""
 
@@ -63,20 +58,8 @@ def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = T
 
 def fill_gains(seed: int, indices: Sequence[int], progress: bool = True) -> None:
     """What the convolutions themselves gain, without the scale of what they read, for cells by index."""
-    scorer, column = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION), f"gain_s{seed}"
-
-    def compute(cell: Cell) -> Values:
-        terms = scorer.terms(cell, scales=True)
-        return {column: terms.log_sigma_minibatch - terms.silent * math.log(BN_EPS) / 2 - terms.log_scale}
-
-    SCORES.fill((column,), _by_index(_cells(), compute), indices, progress)
-
-
-def fill_proxies(names: Sequence[str], seed: int, indices: Sequence[int], progress: bool = True) -> None:
-    """Proxies of `MEASURED` for cells by index, each measured on the benchmark's module."""
-    cells = _cells()
-    for name in names:
-        SCORES.fill((f"{name.replace('-', '_')}_s{seed}",), _by_index(cells, _proxy(name, seed)), indices, progress)
+    columns, compute = gains(seed)
+    SCORES.fill(columns, _by_index(_cells(), compute), indices, progress)
 
 
 def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
@@ -102,9 +85,27 @@ def vanilla(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
     return tuple(f"vanilla_{column}_s{seed}" for column in DEFINITIONS), lambda cell: of_vanilla(cell.without_skips())
 
 
-def _proxy(name: str, seed: int) -> Callable[[Cell], Values]:
-    column = f"{name.replace('-', '_')}_s{seed}"
-    return lambda cell: {column: PROXIES[name](build(cell), RESOLUTION, batch_size=BATCH_SIZE, seed=seed, device="cpu")}
+def gains(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
+    """The column of `fill_gains`, and what computes it for a cell."""
+    scorer, column = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION), f"gain_s{seed}"
+
+    def compute(cell: Cell) -> Values:
+        terms = scorer.terms(cell, scales=True)
+        return {column: terms.log_sigma_minibatch - terms.silent * math.log(BN_EPS) / 2 - terms.log_scale}
+
+    return (column,), compute
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one cell, computed again."""
+    cell = Cell.from_string(nasbench201.table()["arch"].iloc[index])
+    made = (make(seed_of(column)) for make in (as_built, vanilla, gains))
+    compute = next(compute for columns, compute in made if column in columns)
+    return compute(cell)[column]
+
+
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, ZEN)),)
+"""How a sample of the stored scores is computed again."""
 
 
 def _cells() -> list[Cell]:
