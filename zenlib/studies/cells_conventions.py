@@ -23,7 +23,8 @@ from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.studies.benchmarks import WITHOUT_SCORE
 from zenlib.studies.cells import CHOSEN, cells
-from zenlib.studies.cells_scores import STUDY, live_part
+from zenlib.studies.cells_other_scores import STUDY
+from zenlib.studies.cells_scores import live_part
 from zenlib.studies.table import Table
 
 UNCENTRED = 0.5

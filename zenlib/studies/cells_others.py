@@ -21,7 +21,7 @@ from zenlib.studies import benchmarks as proxy_study
 from zenlib.studies import cells_other_scores
 from zenlib.studies.benchmark_scores import BENCHMARKS, drawing_order
 from zenlib.studies.cells import CHOSEN, cells
-from zenlib.studies.cells_scores import STUDY
+from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.nasbench201_scores import sample
 from zenlib.studies.table import Table
 

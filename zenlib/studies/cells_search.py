@@ -19,7 +19,7 @@ from scipy.stats import t as student
 from zenlib.spaces.nasbench201 import OPS
 from zenlib.studies import benchmarks as proxy_study
 from zenlib.studies.cells import CHOSEN, cells
-from zenlib.studies.cells_scores import STUDY
+from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.nasbench201 import cells as zen_cells
 from zenlib.studies.nasbench201_scores import sample
 from zenlib.studies.table import Table

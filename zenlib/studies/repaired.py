@@ -19,8 +19,8 @@ from zenlib.studies import cells_conventions, cells_other_scores, cells_others, 
 from zenlib.studies.benchmark_tables import NAMES as PROXY_NAMES
 from zenlib.studies.cells import DATASETS
 from zenlib.studies.cells_conventions import CONVENTIONS
+from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.cells_others import COMPARISONS
-from zenlib.studies.cells_scores import STUDY
 from zenlib.studies.cells_search import SEARCHES
 from zenlib.studies.table import Table
 
