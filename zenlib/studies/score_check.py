@@ -83,7 +83,7 @@ class ScoreCheck:
         stored = self.columns.values()
         filled = sorted(name for name, (_, done) in stored.items() if done.any())
         random = np.random.default_rng(seed)
-        chosen = []
+        chosen: list[tuple[str, int, float]] = []
         while filled and len(chosen) < values:
             for place in random.permutation(len(filled))[: values - len(chosen)]:
                 found, done = stored[filled[place]]
