@@ -34,26 +34,46 @@ def facts(rows: PopulationRows) -> dict[str, str]:
         "lowest": _plain(members["top1"].min(), 2),
         "highest": _plain(members["top1"].max(), 2),
         "median": _plain(members["top1"].median(), 2),
-        "seed_sd": _plain(rows.noise["seed_sd"], 2),
-        "network_sd": _plain(rows.noise["network_sd"], 2),
-        "seed_networks": str(int(rows.noise["networks"])),
-        "seed_tau": _plain(rows.noise["tau"], 2),
         "paper_tau": _plain(PAPER_TAU, 2),
-        "longer_epochs": str(int(rows.trainings["epochs"].max())),
+        "seeds": _seeds(rows.noise),
+        "longer": _longer(rows),
+        "precise": _precise(rows.precise),
     }
-    told |= _check_facts(rows.longer, "longer") | _check_facts(rows.precise, "precise") | _speed_facts(rows)
+    told |= _speed_facts(rows)
     return told | _correlation_facts(rows) | _sample_facts(rows) | _restriction_facts(rows)
 
 
-def _check_facts(rows: pd.DataFrame, name: str) -> dict[str, str]:
-    """How trainings of another kind compare with those the chapter rests on."""
+def _seeds(noise: dict[str, float]) -> str:
+    """How far seeds of one network differ, as a sentence."""
+    if not math.isfinite(noise["seed_sd"]):
+        return "Too few networks were trained with a second seed so far, so this noise is not known."
+    return (
+        f"{noise['networks']:.0f} networks were trained with two seeds: the accuracies of one network differ with a standard deviation of "
+        f"{_plain(noise['seed_sd'], 2)} points, those of different networks with {_plain(noise['network_sd'], 2)}. Kendall's tau between the two "
+        f"seeds is {_plain(noise['tau'], 2)}: an order that is noise to that extent is what every score is held against."
+    )
+
+
+def _longer(rows: PopulationRows) -> str:
+    """Whether longer trainings give the same order, as a sentence."""
+    if len(rows.longer) < FEWEST:
+        return "Too few networks were trained for longer so far, so this is not known."
+    tau = rows.longer["top1"].corr(rows.longer["other"], method="kendall")
+    return (
+        f"{len(rows.longer)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: "
+        f"Kendall's tau between the two orders is {_plain(tau, 2)}."
+    )
+
+
+def _precise(rows: pd.DataFrame) -> str:
+    """Whether the other floating type gives the same accuracies, as a sentence."""
+    if rows.empty:
+        return "No network was trained in another floating type so far."
     difference = rows["other"] - rows["top1"]
-    return {
-        f"{name}_n": str(len(rows)),
-        f"{name}_tau": _plain(rows["top1"].corr(rows["other"], method="kendall") if len(rows) >= FEWEST else math.nan, 2),
-        f"{name}_mean": _plain(difference.mean(), 2),
-        f"{name}_largest": _plain(difference.abs().max(), 2),
-    }
+    return (
+        f"{len(rows)} networks were trained in another floating type too, with the same seed: their accuracy differs by "
+        f"{_plain(difference.mean(), 2)} points on average and by {_plain(difference.abs().max(), 2)} at most."
+    )
 
 
 def _speed_facts(rows: PopulationRows) -> dict[str, str]:

@@ -112,7 +112,13 @@ def noise(trained: pd.DataFrame) -> dict[str, float]:
     wide = trained.pivot_table(index="network", columns="seed", values="top1")
     both = wide.dropna()
     if wide.shape[1] < 2 or len(both) < FEWEST:
-        return {"networks": float(len(both)), "seed_sd": math.nan, "network_sd": math.nan, "tau": math.nan, "ceiling": math.nan}
+        return {
+            "networks": float(len(both) if wide.shape[1] > 1 else 0),
+            "seed_sd": math.nan,
+            "network_sd": math.nan,
+            "tau": math.nan,
+            "ceiling": math.nan,
+        }
     first, second = (both[column] for column in both.columns[:2])
     within, between = float(both.var(axis=1).mean()), float(wide.iloc[:, 0].var())
     return {
