@@ -118,3 +118,12 @@ def test_without_files_the_stored_aggregates_are_read(monkeypatch, tmp_path):
     assert told["over_params_all_all_nasbench201_cifar10"] != study.MISSING != told["regret_repaired_all_evolution_early_cifar10"]
     assert told["over_dead_report"] != study.MISSING
     assert set(draw.SHOWN) <= set(rows.comparisons["contestant"]) and set(study.CHANGES) == set(conventions.UNITS)
+
+
+@pytest.mark.skipif(not benchmark.is_there(), reason="needs the table of NAS-Bench-201")
+@pytest.mark.parametrize("index", [2510, 1617])
+def test_cells_that_compute_one_function_by_other_edges_have_conventions_of_their_own(index):
+    stored = conventions.SCORES.read()
+    for column in ("mean", "pool_as_skip", "dead"):
+        assert conventions.recomputed(column, index) == pytest.approx(stored[column][index], rel=1e-5)
+    assert abs(stored["all_inputs"][2510] - stored["all_inputs"][1617]) > 1

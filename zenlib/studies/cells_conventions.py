@@ -25,6 +25,8 @@ from zenlib.studies.benchmarks import WITHOUT_SCORE
 from zenlib.studies.cells import CHOSEN, cells
 from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.cells_scores import live_part
+from zenlib.studies.score_check import ScoreCheck
+from zenlib.studies.score_tolerances import ARITHMETIC
 from zenlib.studies.table import Table
 
 UNCENTRED = 0.5
@@ -91,20 +93,30 @@ def _has_dead(cell: Cell) -> bool:
 
 
 def fill(progress: bool = True) -> None:
-    """All cells; those that compute one function are computed once, but for their dead convolutions."""
+    """All cells; those with the same live edges are computed once, but for their dead convolutions."""
     found = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    known: dict[tuple[str, ...], Values] = {}
+    known: dict[Cell, Values] = {}
 
     def compute(index: int) -> Values:
-        function = found[index].function
-        if function not in known:
-            known[function] = changed(found[index])
-        return known[function]
+        live = live_part(found[index])
+        if live not in known:
+            known[live] = changed(live)
+        return known[live]
 
     SCORES.fill([name for name in UNITS if name != "dead"], compute, None, progress)
     defined = cells()[CHOSEN]
     SCORES.fill(["dead"], lambda index: with_dead(found[index]) if _has_dead(found[index]) else {"dead": float(defined[index])}, None, progress)
     table.cache_clear()
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one cell, computed again."""
+    cell = Cell.from_string(nasbench201.table()["arch"].iloc[index])
+    return (with_dead if column == "dead" else changed)(cell)[column]
+
+
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+"""How a sample of the stored scores is computed again."""
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.graph_form import Graph, gain, graph_of, graph_terms, repaired
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.studies.benchmark_scores import BENCHMARKS, TORCHVISION, drawing_order
+from zenlib.studies.score_check import ScoreCheck
+from zenlib.studies.score_tolerances import ARITHMETIC
 from zenlib.vcnn import IMAGE, to_vcnn
 
 STUDY = "repaired"
@@ -97,3 +100,12 @@ def fill(benchmark: str, count: int, progress: bool = True) -> None:
 
 def _by_row(terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]) -> Callable[[int], Values]:
     return lambda row: terms(benchmark, networks[row])
+
+
+def recomputed(benchmark: str, column: str, row: int) -> float:
+    """The value of a column for the network of one row, computed again."""
+    return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[column]
+
+
+CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, ARITHMETIC)) for name, file in SCORES.items())
+"""How a sample of the stored scores is computed again."""

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
@@ -189,9 +188,3 @@ def forget() -> None:
     """Reads the scores anew."""
     for cached in (scores, kept):
         cached.cache_clear()
-
-
-def at_end(rows: pd.DataFrame, space: str, strategy: str, evaluations: int) -> pd.DataFrame:
-    """The searches of one kind after some evaluations, best first."""
-    chosen = rows[(rows["space"] == space) & (rows["strategy"] == strategy) & (rows["evaluations"] == evaluations)]
-    return chosen.sort_values(["dataset", "regret"])

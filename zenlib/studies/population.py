@@ -19,9 +19,8 @@ from zenlib.proxies import PROXIES
 from zenlib.studies import population_statistics as statistics
 from zenlib.studies.population_networks import GROUPS, network
 from zenlib.studies.table import Table
-from zenlib.studies.training_rows import peak_table, training_table
+from zenlib.studies.training_rows import peak_table, shortened, training_table
 from zenlib.train.datasets import data_set
-from zenlib.train.recipes import RECIPES
 
 STUDY = "population"
 BATCH_SIZE = 16
@@ -168,10 +167,15 @@ def run(
         device: where to train.
         seed: of the networks, and the first seed of the trainings.
     """
+    if per_group < 1:
+        raise ValueError(f"per_group: needed at least 1 network, got {per_group}")
     for name, count in (("again", again), ("longer_each", longer_each), ("check_each", check_each)):
         if not 0 <= count <= per_group:
             raise ValueError(f"{name}: needed 0 to per_group ({per_group}) networks, got {count}")
-    resolution, classes = RECIPES[recipe].resolution, data_set(data).classes
+    names = list(PROXIES) if proxies is None else list(proxies)
+    if unknown := sorted(set(names) - set(PROXIES)):
+        raise ValueError(f"proxies: needed names among {', '.join(PROXIES)}, got {', '.join(unknown)}")
+    resolution, classes = shortened(recipe, epochs).resolution, data_set(data).classes
     limits = {"params": params, "flops": flops, "resolution": resolution, "classes": classes, "seed": seed}
     found = NETWORKS.fill([limits | {"group": group, "index": index} for index in range(per_group) for group in GROUPS])
     subsets = {
@@ -185,7 +189,7 @@ def run(
     of = {name: trained.merge(pd.DataFrame(keys[name], columns=TRAINED.key), on=list(TRAINED.key)) for name in subsets}
     usual = pd.concat([of["usual"], of["again"]])
     members = found[["group", "index", "network", "network_params", "network_flops", "depth"]]
-    scores = _scores(found["network"].unique(), list(PROXIES) if proxies is None else list(proxies), proxy_seeds, resolution)
+    scores = _scores(found["network"].unique(), names, proxy_seeds, resolution)
     return PopulationRows(
         members=members.merge(_accuracies(usual), on="network", validate="many_to_one").merge(scores, on="network", validate="many_to_one"),
         trainings=trained,

@@ -26,7 +26,7 @@ def facts(rows: PopulationRows) -> dict[str, str]:
         "params_limit": f"{rows.limits[0]:,.0f}",
         "flops_limit": f"{rows.limits[1] / 1e6:g}",
         "proxies": str(len(proxies_of(members))),
-        "proxy_seeds": str(rows.draws),
+        "proxy_seeds": f"{rows.draws} seed" + "s" * (rows.draws > 1),
         "draws": f"{DRAWS:,}",
         "trainings": str(len(rows.trainings)),
         "epochs": str(int(rows.usual["epochs"].iloc[0])),

@@ -106,25 +106,17 @@ def noise(trained: pd.DataFrame) -> dict[str, float]:
 
     Returns:
         `networks` trained more than once; `seed_sd`, the pooled standard deviation over seeds, percent; `network_sd`, that of the networks'
-        accuracies; `tau`, Kendall's coefficient between the first two seeds; `ceiling`, the root of the reliability of one training,
-        1 - (seed_sd / network_sd)^2 for the accuracies of single seeds: no score can have a higher expected Pearson correlation.
+        accuracies with the first one; `tau`, Kendall's coefficient between the first two seeds. NaN for fewer than `FEWEST` networks.
     """
     wide = trained.pivot_table(index="network", columns="seed", values="top1")
     both = wide.dropna()
-    if wide.shape[1] < 2 or len(both) < FEWEST:
-        return {
-            "networks": float(len(both) if wide.shape[1] > 1 else 0),
-            "seed_sd": math.nan,
-            "network_sd": math.nan,
-            "tau": math.nan,
-            "ceiling": math.nan,
-        }
+    count = float(len(both)) if wide.shape[1] > 1 else 0.0
+    if count < FEWEST:
+        return {"networks": count, "seed_sd": math.nan, "network_sd": math.nan, "tau": math.nan}
     first, second = (both[column] for column in both.columns[:2])
-    within, between = float(both.var(axis=1).mean()), float(wide.iloc[:, 0].var())
     return {
-        "networks": float(len(both)),
-        "seed_sd": math.sqrt(within),
-        "network_sd": math.sqrt(between),
+        "networks": count,
+        "seed_sd": math.sqrt(float(both.var(axis=1).mean())),
+        "network_sd": float(wide.iloc[:, 0].std()),
         "tau": float(first.corr(second, method="kendall")),
-        "ceiling": math.sqrt(max(0.0, 1 - within / between)),
     }

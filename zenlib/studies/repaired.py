@@ -72,6 +72,7 @@ CHAINS = Table(
 
 TABLES: tuple[Table, ...] = (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
 """Only what can be computed here is verified: aggregates need the benchmarks' files."""
+SCORE_CHECKS = (*cells_conventions.CHECKS, *cells_other_scores.CHECKS)
 
 
 @dataclass(frozen=True)

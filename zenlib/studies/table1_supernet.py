@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import random
@@ -18,7 +17,7 @@ from zenlib.results import training_folder
 from zenlib.stats import correlate
 from zenlib.studies.table import Table
 from zenlib.studies.table1_searches import STUDY
-from zenlib.studies.training_rows import MOST_WARMUP
+from zenlib.studies.training_rows import shortened
 
 SKELETON = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperResK3K3(16,24,2,8,1)SuperResK3K3(24,32,1,8,1)SuperConvK1BNRELU(32,64,1,1)"
 """Three inner blocks, each of kernel 3 or 5, inner width 8 or 16, and one layer or two: 512 networks."""
@@ -41,13 +40,12 @@ def members(count: int, seed: int) -> list[str]:
 
 def shared_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, float]:
     """Accuracy of one network with the shared weights, which are trained first unless the cache folder holds them."""
-    from zenlib.train import RECIPES
     from zenlib.train.supernet import judge
 
     settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed}
     supernet, spent = _trained(**settings)  # type: ignore[arg-type]  # a dict of keyword arguments
     start, begun = time.perf_counter(), time.process_time()
-    found = judge(supernet, Architecture.from_string(network), data, RECIPES[recipe], seed=seed, device=device, dtype=dtype)
+    found = judge(supernet, Architecture.from_string(network), data, shortened(recipe, epochs), seed=seed, device=device, dtype=dtype)
     values = {"shared_top1": found.top1, "supernet_cpu_seconds": spent, "judging_cpu_seconds": time.process_time() - begun}
     # Whoever recomputes one row from nothing has to train the supernet for it.
     return values | {"seconds": round(spent + time.perf_counter() - start, 4)}
@@ -55,12 +53,10 @@ def shared_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str,
 
 @lru_cache(maxsize=1)
 def _trained(data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> tuple[Any, float]:
-    from zenlib.train import RECIPES
     from zenlib.train.supernet import Slice, train_supernet
 
-    shortened = dataclasses.replace(RECIPES[recipe], epochs=epochs, warmup_epochs=min(RECIPES[recipe].warmup_epochs, MOST_WARMUP * epochs))
     folder = _folder({"skeleton": SKELETON, "data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed})
-    return train_supernet(Slice(Architecture.from_string(SKELETON)), data, shortened, folder, seed=seed, device=device, dtype=dtype)
+    return train_supernet(Slice(Architecture.from_string(SKELETON)), data, shortened(recipe, epochs), folder, seed=seed, device=device, dtype=dtype)
 
 
 def _folder(settings: dict[str, Any]) -> Path:

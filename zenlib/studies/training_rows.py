@@ -13,21 +13,32 @@ import torch
 from zenlib.architecture import Architecture
 from zenlib.results import training_folder
 from zenlib.studies.table import Table
+from zenlib.train.recipes import RECIPES, Recipe
 
 MOST_WARMUP = 0.2
 """The rate rises over at most this share of a training that is shortened."""
 
 
+def shortened(recipe: str, epochs: int) -> Recipe:
+    """A recipe of `RECIPES` with so many epochs.
+
+    Raises:
+        ValueError: there is no such recipe, or no epoch.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe: needed one of {', '.join(RECIPES)}, got {recipe!r}")
+    warmup = min(RECIPES[recipe].warmup_epochs, MOST_WARMUP * epochs) if epochs > 0 else 0.0
+    return dataclasses.replace(RECIPES[recipe], epochs=epochs, warmup_epochs=warmup)
+
+
 def train_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, Any]:
     """Trains a network, or goes on with its training in the cache folder, and says how it ended."""
-    from zenlib.train import RECIPES, train
+    from zenlib.train import train
     from zenlib.train.datasets import load_data
 
-    whole = RECIPES[recipe]
-    shortened = dataclasses.replace(whole, epochs=epochs, warmup_epochs=min(whole.warmup_epochs, MOST_WARMUP * epochs))
     settings = {"network": network, "data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed}
     folder = training_folder(hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16])
-    log = train(Architecture.from_string(network), data, shortened, folder, seed=seed, device=device, dtype=dtype)
+    log = train(Architecture.from_string(network), data, shortened(recipe, epochs), folder, seed=seed, device=device, dtype=dtype)
     return {
         "top1": log[-1]["test_top1"],
         "test_loss": log[-1]["test_loss"],
