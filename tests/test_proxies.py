@@ -21,7 +21,7 @@ from zenlib.spaces.nasbench201 import Cell, build
 NET = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,12,1)SuperResIDWE2K3(16,16,1,8,1)SuperConvK1BNRELU(16,24,1,1)")
 WIDER = Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperResK3K3(16,32,2,24,3)SuperResIDWE2K3(32,32,1,16,1)SuperConvK1BNRELU(32,48,1,1)")
 SETTINGS = {"resolution": 12, "batch_size": 6, "device": "cpu"}
-SEEDLESS = {"params", "flops", "layers", "az-complexity", "closed-form"}
+SEEDLESS = {"repaired", "params", "flops", "layers", "az-complexity", "closed-form"}
 DRAW_THEIR_IMAGES = {"phi", "zen", "zen-frobenius", "zen-running"}
 ORDERED = {
     "linear-regions": "goes from the first image to the second",

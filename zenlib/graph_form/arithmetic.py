@@ -18,7 +18,7 @@ import numpy as np
 from zenlib.closed_form import max_moments
 from zenlib.graph_form import rectifier
 from zenlib.graph_form.operations import Graph, Operation
-from zenlib.graph_form.sources import Alike, Blend, Chance, Pairs, Source, convolved, joined, overlap, rectified
+from zenlib.graph_form.sources import Alike, Blend, Chance, Pairs, Source, convolved, joined, overlaps, rectified
 from zenlib.graph_form.torus import IDENTITY, averaged, grid, multiplicity, scaled, subsampled, summed, white, windowed
 from zenlib.vcnn import IMAGE
 
@@ -182,9 +182,7 @@ class _Pass:
         """A convolution."""
         read = self.blends[operation.inputs[0]]
         group = read.channels // operation.groups
-        assert read.itself.mean is not None  # a map is alike to itself
-        alike = overlap(read.itself, read.grid, group, operation.kernel, operation.dilation)
-        of_taps = float(averaged(read.itself.mean**2, read.grid, operation.kernel, operation.dilation, 2)[0, 0])
+        of_inputs, of_taps = overlaps(read.itself, read.grid, group, operation.kernel, operation.dilation)
         share, squared_share = _shares(operation, read.side) if self.borders else (1.0, 1.0)
         variance = group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
         before = operation.inputs[0]
@@ -197,7 +195,7 @@ class _Pass:
                 0.5 * math.log(variance),
                 operation.kernel,
                 group * operation.kernel**2,
-                1 / alike,
+                1 / of_inputs,
                 1 / of_taps,
                 before in self.rectified,
             )
@@ -220,7 +218,7 @@ class _Pass:
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
             before = read.itself.chance
             apart = 0.0 if before is None else averaged(before.other, read.grid, operation.kernel, operation.dilation, 2)
-            chance = chance._replace(other=together * chance.own + (1 - together) * apart)
+            chance = chance._replace(profiles=np.stack([chance.own, together * chance.own + (1 - together) * apart]))
         return Alike(read.itself.mean, chance, read.itself.branch)
 
     def norm(self, index: int, operation: Operation) -> Blend:
@@ -306,8 +304,8 @@ def _strided(pair: Alike, side: int, stride: int, out_side: int) -> Alike:
     mean, branch = (None if values is None else subsampled(values, side, stride, out_side) for values in (pair.mean, pair.branch))
     chance = pair.chance
     if chance is not None:
-        thinned = Chance(*(subsampled(values, side, stride, out_side) for values in chance))
-        before, after = chance.at(chance.other, side), thinned.at(thinned.other, out_side)
+        thinned = Chance(*(subsampled(values, side, stride, out_side) for values in chance))  # profiles and carrier
+        before, after = (float(one.mean_squares(one.other, lags)[0]) for one, lags in ((chance, side), (thinned, out_side)))
         chance = thinned.scaled(before / after if after > 0 else 0.0)
     return Alike(mean, chance, branch)
 
@@ -326,8 +324,8 @@ def node_terms(name: str, blend: Blend) -> NodeTerms:
         blend.variance,
         math.nan if pair.branch is None else 1 - float(pair.branch[0, 0]),
         float(pair.mean[0, min(1, blend.grid // 2)]),
-        0.0 if pair.chance is None else pair.chance.at(pair.chance.other, blend.grid),
-        1 / overlap(pair, blend.grid, blend.channels),
+        0.0 if pair.chance is None else float(pair.chance.mean_squares(pair.chance.other, blend.grid)[0]),
+        1 / overlaps(pair, blend.grid, blend.channels)[0],
         blend.side**2 / everywhere,
     )
 

@@ -13,6 +13,7 @@ other add no independent evidence. On a chain of independent inputs it is the su
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zenlib.architecture import Architecture
@@ -56,7 +57,7 @@ def graph_of(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, reso
 
 def repaired_score(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None) -> float:
     """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
-    return repaired(graph_terms(graph_of(network, resolution)))
+    return repaired(graph_terms(replace(graph_of(network, resolution), marks=())))
 
 
 def repaired(terms: GraphTerms) -> float:

@@ -17,26 +17,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from zenlib.graph_form import rectifier
-from zenlib.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, multiplicity, scale_of, white
+from zenlib.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, multiplicity, scale_of, white, window
 
 
 class Chance(NamedTuple):
-    """Correlations by chance; see above. All three are arrays over lags; the carrier is 1 at lag 0."""
+    """Correlations by chance; see above.
 
-    own: Lags
-    other: Lags
+    Attributes:
+        profiles: mean squares of g, (2, lags, lags): `own` and `other`. One array, since all that filters do is done to both.
+        carrier: (lags, lags), 1 at lag 0.
+    """
+
+    profiles: Lags
     carrier: Lags
+
+    @property
+    def own(self) -> Lags:
+        """Mean squares between a channel and itself."""
+        return self.profiles[0]
+
+    @property
+    def other(self) -> Lags:
+        """Mean squares between different channels."""
+        return self.profiles[1]
 
     def scaled(self, factor: float) -> Chance:
         """Mean squares times a number."""
-        return Chance(self.own * factor, self.other * factor, self.carrier)
+        return Chance(self.profiles * factor, self.carrier)
 
-    def at(self, seen: Lags, grid: int) -> float:
-        """The mean square at lag 0 of a profile `own` or `other` seen through the carrier."""
-        return float((seen * self.carrier * self.carrier * multiplicity(grid)).sum())
+    def mean_squares(self, profiles: Lags, grid: int) -> Lags:
+        """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
+        return profiles.reshape(-1, self.carrier.size) @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
 
 
 class Alike(NamedTuple):
@@ -56,7 +73,7 @@ class Alike(NamedTuple):
 NOTHING = Alike()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Source:
     """A map whose values are new.
 
@@ -81,7 +98,7 @@ class Source:
     group: int = 1
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Blend:
     """A map as a sum of filtered sources.
 
@@ -143,25 +160,17 @@ class Pairs:
         mean: Lags | None = None
         branch: Lags | None = None
         chances: list[Chance] = []
-        grid = first.grid
+        grid, root = first.grid, ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
         for place, (a, of_a) in enumerate(first.parts.items()):
             for other, (b, of_b) in enumerate(second.parts.items()):
                 if first is second and other < place:
                     continue
                 times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
-                pair = self.of_sources(a, b)
-                if pair.mean is not None:
-                    mean = _plus(mean, filtered_mean(pair.mean, grid, of_a, of_b), times)
-                if pair.branch is not None:
-                    branch = _plus(branch, filtered_mean(pair.branch, grid, of_a, of_b), times)
-                if pair.chance is not None:
-                    carrier = filtered_mean(pair.chance.carrier, grid, of_a, of_b)
-                    height = float(carrier[0, 0])
-                    chances.append(Chance(*pair.chance.scaled(times * height**2)[:2], carrier / height))
-        scale = (first.variance or 1.0) * (second.variance or 1.0)
-        root = scale**-0.5
-        chance = joined(chances, grid)
-        return Alike(_times(mean, root), None if chance is None else chance.scaled(1 / scale), _times(branch, root))
+                term = _seen_through(self.of_sources(a, b), grid, of_a, of_b, root, times)
+                mean, branch = _plus(mean, term.mean), _plus(branch, term.branch)
+                if term.chance is not None:
+                    chances.append(term.chance)
+        return Alike(mean, joined(chances, grid), branch)
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
@@ -173,18 +182,31 @@ class Pairs:
         found = self.of_blends(blend, blend)
         assert found.mean is not None  # a map is alike to itself
         blend.variance = float(found.mean[0, 0])
-        one = 1 / blend.variance
-        blend.itself = Alike(_times(found.mean, one), None if found.chance is None else found.chance.scaled(one**2), _times(found.branch, one))
+        blend.itself = _seen_through(found, blend.grid, IDENTITY, IDENTITY, 1 / blend.variance, 1.0)
         return blend
 
 
-def _plus(total: Lags | None, term: Lags, times: float) -> Lags:
-    term = term if times == 1.0 else times * term
-    return term if total is None else total + term
+def _seen_through(pair: Alike, grid: int, first: Filter, second: Filter, factor: float, times: float) -> Alike:
+    """So many pairs of maps with independent chance: the pair after a filter at each end, covariances multiplied by a factor."""
+    a, b = scale_of(first), scale_of(second)
+    if a is not None and b is not None:
+        height = a * b * factor
+        chance = None if pair.chance is None else pair.chance.scaled(times * height**2)
+        return Alike(_times(pair.mean, times * height), chance, _times(pair.branch, times * height))
+    mean, branch = (None if values is None else times * factor * filtered_mean(values, grid, first, second) for values in (pair.mean, pair.branch))
+    if pair.chance is None:
+        return Alike(mean, None, branch)
+    carrier = filtered_mean(pair.chance.carrier, grid, first, second)
+    height = float(carrier[0, 0])
+    return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height), branch)
+
+
+def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
+    return total if term is None else term if total is None else total + term
 
 
 def _times(values: Lags | None, factor: float) -> Lags | None:
-    return None if values is None else values * factor
+    return values if values is None or factor == 1.0 else values * factor
 
 
 def joined(chances: list[Chance], grid: int) -> Chance | None:
@@ -192,19 +214,20 @@ def joined(chances: list[Chance], grid: int) -> Chance | None:
     if len(chances) < 2:
         return chances[0] if chances else None
     count = multiplicity(grid)
-    weights = [float((chance.other * count).sum()) + 1e-300 for chance in chances]
+    weights = [float(np.vdot(chance.other, count)) + 1e-300 for chance in chances]
     total = sum(weights)
-    own, other, carrier = chances[0].own, chances[0].other, chances[0].carrier * (weights[0] / total)
+    profiles, carrier = chances[0].profiles, chances[0].carrier * (weights[0] / total)
     for chance, weight in zip(chances[1:], weights[1:], strict=True):
-        own, other, carrier = own + chance.own, other + chance.other, carrier + chance.carrier * (weight / total)
-    return Chance(own, other, carrier)
+        profiles = profiles + chance.profiles
+        carrier = carrier + chance.carrier * (weight / total)
+    return Chance(profiles, carrier)
 
 
 def rectified(pair: Alike, grid: int) -> Alike:
     """The pair of the ReLUs of two maps."""
     chance = pair.chance
     if chance is not None:
-        before = chance.at(chance.other, grid)
+        before = float(chance.mean_squares(chance.other, grid)[0])
         factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
         chance = chance.scaled(factor)
     if pair.mean is None:
@@ -221,22 +244,39 @@ def convolved(pair: Alike, grid: int, kernel: int, dilation: int, channels: int,
     terms: list[Chance] = []
     if pair.mean is not None and pair.mean[0, 0] > 1e-9:
         height = float(pair.mean[0, 0])
-        seen = averaged(white(grid), grid, kernel, dilation, times) * height**2
-        terms.append(Chance(seen / group, seen / channels, pair.mean / height))
+        terms.append(Chance(_of_one_channel(grid, kernel, dilation, times, group, channels) * height**2, pair.mean / height))
     if pair.chance is not None:
-        own, other = (averaged(profile, grid, kernel, dilation, times) for profile in pair.chance[:2])
-        within = own / group + (1 - 1 / group) * other
-        terms.append(Chance(within, within if group == channels else own / channels + (1 - 1 / channels) * other, pair.chance.carrier))
+        before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
+        after = _mixing(group, channels) @ before.reshape(2, -1)
+        terms.append(Chance(after.reshape(before.shape), pair.chance.carrier))
     return joined(terms, grid)
 
 
-def overlap(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> float:
-    """Mean squared correlation of two of the inputs of one output: of `group` channels at all taps, an input with itself included."""
+@cache
+def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
+    """The profiles of chance after a convolution of channels that are alike to themselves alone."""
+    return averaged(white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+
+
+@cache
+def _mixing(group: int, channels: int) -> Lags:
+    """Profiles (own, other) of what is read to those of the outputs: the shares of the same and of different channels."""
+    return np.array([[1 / count, 1 - 1 / count] for count in (group, channels)])
+
+
+def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> tuple[float, float]:
+    """Mean squared correlations of two of the inputs of one output, an input with itself included.
+
+    Returns:
+        Over all its inputs, `group` channels at all taps, and over the taps of one channel.
+    """
     assert pair.mean is not None  # a map is alike to itself
-    same = float(averaged(pair.mean * pair.mean, grid, kernel, dilation, 2)[0, 0])
+    row = window(grid, kernel, dilation, 2)[0]
+    taps = float(row @ (pair.mean * pair.mean) @ row)
     if pair.chance is None:
-        return same / group
-    own, other = (pair.chance.at(averaged(profile, grid, kernel, dilation, 2), grid) for profile in pair.chance[:2])
+        return taps / group, taps
+    profiles = pair.chance.profiles
+    own, other = pair.chance.mean_squares(averaged(profiles, grid, kernel, dilation, 2), grid).tolist()
     # After BatchNorm the variance of a channel is 1 and leaves nothing to chance.
-    own = max(0.0, own - pair.chance.at(pair.chance.own, grid) / kernel**2)
-    return (same + own) / group + (1 - 1 / group) * other
+    own = max(0.0, own - float(pair.chance.mean_squares(profiles[0], grid)[0]) / kernel**2)
+    return (taps + own) / group + (1 - 1 / group) * other, taps

@@ -59,8 +59,8 @@ def white(side: int) -> Lags:
 
 
 @cache
-def window(side: int, kernel: int, dilation: int = 1) -> Lags:
-    """The matrix that averages over the taps of a window, (lags, lags); a window of even side is taken both ways round."""
+def window(side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
+    """The matrix that averages over the taps of a window so many times, (lags, lags); a window of even side is taken both ways round."""
     size = side // 2 + 1
     matrix = np.zeros((size, size))
     first = -(kernel // 2)
@@ -69,17 +69,15 @@ def window(side: int, kernel: int, dilation: int = 1) -> Lags:
             for offset in ((first + tap) * dilation, -(first + tap) * dilation):
                 place = (lag + offset) % side
                 matrix[lag, min(place, side - place)] += 0.5 / kernel
-    return matrix
+    return np.linalg.matrix_power(matrix, times)
 
 
 def averaged(values: Lags, side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
-    """The average over a window of taps, or over the differences of the taps of two windows (times = 2)."""
+    """The average over a window of taps, or over the differences of the taps of two windows (times = 2); of the last two dimensions."""
     if kernel == 1:
         return values
-    matrix = window(side, kernel, dilation)
-    for _ in range(times):
-        values = matrix @ values @ matrix.T
-    return values
+    matrix = window(side, kernel, dilation, times)
+    return matrix @ values @ matrix.T
 
 
 @cache
@@ -91,11 +89,11 @@ def _strided(side: int, stride: int, out_side: int) -> tuple[NDArray[np.int64], 
 
 
 def subsampled(values: Lags, side: int, stride: int, out_side: int) -> Lags:
-    """The function at every `stride`-th position."""
+    """The function at every `stride`-th position; of the last two dimensions."""
     if stride == 1 and side == out_side:
         return values
     places, reach = _strided(side, stride, out_side)
-    return values[np.ix_(places, places)] * np.outer(reach, reach)
+    return values[..., places[:, None], places] * np.outer(reach, reach)
 
 
 @cache
@@ -121,11 +119,18 @@ def scale_of(filtered: Filter) -> float | None:
     return filtered[0][1] if len(filtered) == 1 and not filtered[0][0] else None
 
 
+@cache
+def _along(side: int, windows: tuple[int, ...]) -> Lags:
+    """The matrix that averages over windows of odd side along one axis, (lags, lags)."""
+    return _inverse(side) @ (_line(side, windows)[:, None] * cosines(side))
+
+
 def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
     """Covariance after two filters, one at each end."""
-    a, b = scale_of(first), scale_of(second)
-    if a is not None and b is not None:
-        return a * b * values
+    if len(first) == len(second) == 1:
+        (windows, a), (others, b) = first[0], second[0]
+        matrix = _along(side, windows + others)
+        return a * b * (matrix @ values @ matrix.T)
     forward, backward = cosines(side), _inverse(side)
     return backward @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second))) @ backward.T
 

@@ -55,6 +55,7 @@ PROXIES: dict[str, Proxy] = {
         Proxy("zen-frobenius", partial(zen.zen, norm="frobenius"), "forward"),
         Proxy("zen-running", partial(zen.zen, bn_variance="running"), "forward"),
         Proxy("closed-form", zen.closed_form, "counting"),
+        Proxy("repaired", zen.repaired, "counting"),
     )
 }
 """Every proxy by name. "zen" is (l1, mini-batch), "zen-frobenius" the paper's Algorithm 1, "zen-running" the released code."""

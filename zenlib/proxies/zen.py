@@ -1,6 +1,6 @@
-"""The scores of this project as proxies: Phi, the three definitions of Zen, and the closed form.
+"""The scores of this project as proxies: Phi, the three definitions of Zen, the closed form, and the repaired score.
 
-They draw N(0, 1) weights and images by definition, on the vanilla form of the network, so a real batch is not used.
+Those that draw take N(0, 1) weights and images by definition, on the vanilla form of the network, so a real batch is not used.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import torch
 
 from zenlib.closed_form import closed_form_zen_score
 from zenlib.expressivity import phi_score
+from zenlib.graph_form import repaired_score
 from zenlib.proxies.query import Query
 from zenlib.vcnn import VCNN, to_vcnn
 from zenlib.zen import BnVariance, Norm, ZenTerms, zen_terms
@@ -36,6 +37,14 @@ def closed_form(query: Query) -> float:
     Source: see `zenlib.closed_form_zen_score`.
     """
     return closed_form_zen_score(query.once(_vanilla), batch_size=query.batch_size)
+
+
+def repaired(query: Query) -> float:
+    """The repaired Zen-Score by arithmetic, of the network with its skips. Larger is better.
+
+    Source: see `zenlib.graph_form.repaired_score`.
+    """
+    return repaired_score(query.network, query.resolution)
 
 
 def _vanilla(query: Query) -> VCNN:
