@@ -123,13 +123,15 @@ def made_up(empty_store, monkeypatch):
 @needs_tables
 def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
     samples = {"nats_sizes": {"counts": 150, "forward": 150, "gradients": 120}, "nasbench201": {"counts": 400, "forward": 300, "gradients": 200}}
-    settings = {"samples": samples, "seed": 0, "repeated": {"nats_sizes": {"forward": 120}}, "further_seeds": [1], "pairs": 30}
+    settings = {"samples": samples, "seed": 0, "repeated": [{"nats_sizes": {"forward": 120}}], "pairs": 30}
     rows = study.run(**settings)
     found = rows.correlations.set_index(["benchmark", "dataset", "population", "proxy", "seed"])
     assert found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "kendall"] == pytest.approx(1)
-    assert (
-        found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "n"] == 150 and found.loc[("nats_sizes", "cifar10", "all", "naswot", 1), "n"] == 120
-    )
+    assert found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "n"] == 150
+    assert set(rows.correlations["seed"]) == {0}
+    again = rows.redrawn.set_index(["proxy", "seed"])
+    assert sorted(again.index) == [(name, seed) for name in ("az-expressivity", "az-progressivity", "naswot") for seed in (0, 1)]
+    assert (again["n"] == 120).all() and tables.seed_ranges(rows).set_index("proxy")["range"]["naswot"] == pytest.approx(0)
     assert found.loc[("nats_sizes", "cifar10", "all", "params", 0), "kendall"] > 0.3
     assert found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "over_params_kendall_low"] > 0
     assert abs(found.loc[("nats_sizes", "cifar10", "all", "snip", 0), "kendall"]) < 0.2
@@ -153,16 +155,22 @@ def figures(rows):
         draw.partials(rows.partials, tables.NAMES, places),
         draw.equal_cost(rows.equal_cost, tables.NAMES, places),
         draw.strata(rows.correlations, tables.NAMES),
+        draw.redrawn(tables.seed_ranges(rows), tables.NAMES),
     )
+
+
+def test_networks_that_were_not_scored_before_are_not_scored_again():
+    with pytest.raises(ValueError, match="repeated: needed at most the 60 networks of nats_sizes that `samples` has for 'forward', got 70"):
+        study.run(samples={"nats_sizes": {"forward": 60}}, seed=0, repeated=[{"nats_sizes": {"forward": 70}}], pairs=0)
 
 
 @needs_tables
 def test_without_the_files_the_stored_aggregates_are_shown(made_up, monkeypatch, tmp_path):
     samples = {"nats_sizes": {"counts": 60, "forward": 60}, "nasbench101": {"counts": 30}}
-    with_files = study.run(samples=samples, seed=0, repeated={}, further_seeds=[], pairs=0)
+    with_files = study.run(samples=samples, seed=0, repeated=[], pairs=0)
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
     study.forget()
-    without = study.run(samples=samples, seed=0, repeated={}, further_seeds=[], pairs=0)
+    without = study.run(samples=samples, seed=0, repeated=[], pairs=0)
     assert without.missing == ("nats_sizes", "nasbench101")
     found, expected = (rows.correlations.reset_index(drop=True) for rows in (without, with_files))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
@@ -171,7 +179,7 @@ def test_without_the_files_the_stored_aggregates_are_shown(made_up, monkeypatch,
 @needs_tables
 def test_without_files_and_rows_every_fact_says_so(empty_store, monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    rows = study.run(samples={"nats_sizes": {"counts": 60}}, seed=0, repeated={}, further_seeds=[], pairs=0)
+    rows = study.run(samples={"nats_sizes": {"counts": 60}}, seed=0, repeated=[], pairs=0)
     assert rows.correlations.empty
     assert set(tables.facts(rows).values()) <= {tables.NOT_MEASURED}
     assert all(isinstance(figure, Figure) for figure in figures(rows))

@@ -6,11 +6,14 @@ import math
 
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from zenlib import PROXIES, SPACES, Architecture
 from zenlib.plots import table1 as draw
+from zenlib.search.latency import Latency
 from zenlib.studies import table1 as study
+from zenlib.studies import table1_latency as latency
 from zenlib.studies import table1_supernet as supernet
 from zenlib.studies.table1_published import TABLE1
 from zenlib.studies.table1_searches import MINIMISED, SEARCHED, SEARCHES, minus_synflow
@@ -34,7 +37,10 @@ def trainings(*rows):
 def found(**sizes):
     """Searches with one seed for each proxy, by number of parameters."""
     return pd.DataFrame(
-        [{"proxy": name, "seed": 0, "network": name, "network_params": n, "network_flops": 10 * n, "network_depth": 5} for name, n in sizes.items()]
+        [
+            {"proxy": name, "seed": 0, "network": name, "network_params": n, "network_flops": 10 * n, "network_depth": 5, "latency": 1.0}
+            for name, n in sizes.items()
+        ]
     )
 
 
@@ -106,8 +112,21 @@ def test_without_a_training_the_searches_are_still_told(quick):
     rows = study.run(**SMALL, proxies=["params", "random"], trainings=0)
     told = study.facts(rows)
     assert told["near_ntk"] == told["params_ntk"] == study.UNSEARCHED != told["params_params"] and told["top1_params"] == study.UNTRAINED
+    assert float(told["latency_params"]) > 0 and told["latency_ntk"] == study.UNSEARCHED
     assert told["trainings"] == "0" and told["best_proxy"] == study.UNTRAINED and float(told["core_hours"]) == 0
     assert isinstance(draw.accuracies(rows.trained, rows.winners, rows.drawn), Figure)
+
+
+def test_a_latency_is_that_of_one_thread_and_leaves_the_number_of_threads_as_it_was(monkeypatch):
+    seen = []
+    monkeypatch.setattr(latency, "measure_latency", lambda *_, **__: seen.append(torch.get_num_threads()) or Latency(1.0, 1.0, 0.1, 1, 16))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        row = latency.latency_row(network=NETWORK, resolution=16, batch_size=16, dtype="float32", device="cpu")
+        assert torch.get_num_threads() == 2 and seen == [1] and row == {"milliseconds": 1.0, "spread": 0.1}
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_networks_of_the_slice_are_judged_with_shared_weights_and_trained_alone(quick):

@@ -43,7 +43,7 @@ def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place
     """Spearman's rho of a proxy once one cost is known, one panel a benchmark.
 
     Args:
-        rows: `BenchmarkRows.partials`, one draw.
+        rows: `BenchmarkRows.partials`.
         names: proxy -> its text, in the order of the figure.
         places: two benchmarks with their titles.
     """
@@ -63,7 +63,7 @@ def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Pla
     """Kendall's tau over pairs of networks of nearly equal cost, one panel a benchmark.
 
     Args:
-        rows: `BenchmarkRows.equal_cost`, one draw.
+        rows: `BenchmarkRows.equal_cost`.
         names: proxy -> its text, in the order of the figure.
         places: two benchmarks with their titles.
     """
@@ -83,7 +83,7 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10
     """Kendall's tau on NAS-Bench-201 by population.
 
     Args:
-        rows: `BenchmarkRows.correlations`, one draw.
+        rows: `BenchmarkRows.correlations`.
         names: proxy -> its text, in the order of the figure.
         dataset: whose accuracies.
     """
@@ -91,6 +91,28 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10
     members = _at(rows, ("nasbench201", dataset))
     _forest(axes, {text: members[members["population"] == name] for name, text in STRATA.items()}, names)
     axes.set_xlabel("Kendall's tau with test accuracy")
+    _legend(figure, [axes], 2)
+    return figure
+
+
+@styled
+def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """How far Kendall's tau moves between draws of a proxy on the same networks, one row a proxy, one mark a benchmark.
+
+    Args:
+        ranges: `seed_ranges` of the study.
+        names: proxy -> its text, in the order of the figure.
+    """
+    shown = {name: text for name, text in names.items() if name in set(ranges["proxy"])}
+    figure, ((axes,),) = new_figure(height=2.5 + 0.36 * len(shown))
+    for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
+        found = _at(ranges, place).groupby("proxy")["range"].max().reindex(list(shown))
+        y = np.arange(len(shown))[::-1]
+        axes.scatter(found, y, s=34, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", linewidth=0.6, zorder=3, label=text)
+    axes.set_yticks(range(len(shown)), list(shown.values())[::-1])
+    axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("largest difference of Kendall's tau between draws")
     _legend(figure, [axes], 2)
     return figure
 

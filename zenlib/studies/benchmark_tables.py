@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pandas as pd
 
 from zenlib.studies.benchmark_scores import BENCHMARKS
 from zenlib.studies.benchmarks import CELLS, COSTS, PREDICTORS, VANILLA_LIKE, BenchmarkRows
+from zenlib.studies.wording import bracketed, interval, number
 
 TITLES = {
     ("nats_sizes", "cifar10"): "NATS sizes",
@@ -75,11 +73,6 @@ GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-ex
 """Proxies whose partial correlations and pairs of equal cost the prose tells; all are in the data of the figures."""
 
 
-def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The lines of the first draw."""
-    return rows[rows["seed"] == rows["seed"].min()] if len(rows) else rows
-
-
 def measured_names(rows: BenchmarkRows) -> dict[str, str]:
     """What the chapter calls the proxies that have a correlation anywhere, in its order."""
     measured = set(rows.correlations["proxy"])
@@ -87,7 +80,7 @@ def measured_names(rows: BenchmarkRows) -> dict[str, str]:
 
 
 def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str = "all") -> pd.DataFrame:
-    """Proxies by benchmarks: "estimate [95 % interval] rank", first draw, the costs first; empty where undefined.
+    """Proxies by benchmarks: "estimate [95 % interval] rank", the costs first; empty where undefined.
 
     Args:
         rows: of the study.
@@ -97,7 +90,7 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
     found = _ranked(rows, coefficient, population)
     texts = {
         title: {
-            NAMES[row.proxy]: f"{_range(row, coefficient)} ({row.rank:.0f})"
+            NAMES[row.proxy]: f"{interval(row, coefficient)} ({row.rank:.0f})"
             for row in found[(found["benchmark"] == at[0]) & (found["dataset"] == at[1])].itertuples()
         }
         for at, title in TITLES.items()
@@ -106,8 +99,8 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
 
 
 def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:
-    """The first draw of a population with the rank of each proxy in its column, 1 for the highest."""
-    found = first_seed(rows.correlations)
+    """The lines of a population with the rank of each proxy in its column, 1 for the highest."""
+    found = rows.correlations
     found = found[found["population"] == population]
     return found.assign(rank=found.groupby(["benchmark", "dataset"])[coefficient].rank(ascending=False))
 
@@ -121,7 +114,7 @@ def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...], coefficient: st
 
 def published(rows: BenchmarkRows) -> pd.DataFrame:
     """Published values beside ours: source, benchmark, proxy, coefficient, both values, our interval and number of networks."""
-    found = first_seed(rows.correlations)
+    found = rows.correlations
     found = found[found["population"] == "all"].set_index(["benchmark", "dataset", "proxy"])
     lines = []
     for source, benchmark, proxy, coefficient, values in PUBLISHED:
@@ -138,9 +131,9 @@ def published(rows: BenchmarkRows) -> pd.DataFrame:
 def published_table(rows: BenchmarkRows) -> pd.DataFrame:
     """`published` as text."""
     found = published(rows)
-    ours = [f"{_signed(row.ours)} [{_signed(row.low)}, {_signed(row.high)}]" for row in found.itertuples()]
+    ours = [bracketed(row.ours, row.low, row.high) for row in found.itertuples()]
     symbols = found["coefficient"].map({"kendall": "tau", "spearman": "rho"})
-    shown = found.assign(ours=ours, published=found["published"].map(_signed), coefficient=symbols)
+    shown = found.assign(ours=ours, published=found["published"].map(number), coefficient=symbols)
     return shown.drop(columns=["low", "high"]).set_index("source")
 
 
@@ -157,13 +150,13 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = first_seed(rows.correlations).set_index(["benchmark", "dataset", "population", "proxy"])
+    found = rows.correlations.set_index(["benchmark", "dataset", "population", "proxy"])
     for population, people in (("all", ""), ("top 10 %", "_top")):
         for proxy in PREDICTORS:
             at = benchmark, dataset, population, proxy
             row = found.loc[at] if at in found.index else None
             name = f"{place}{people}_{_slug(proxy)}"
-            told[f"tau_{name}"] = NOT_MEASURED if row is None else _range(row, "kendall")
+            told[f"tau_{name}"] = NOT_MEASURED if row is None else interval(row, "kendall")
             if not people:
                 told[f"n_{name}"] = NOT_MEASURED if row is None else f"{row['n']:,.0f}"
     return told
@@ -171,14 +164,14 @@ def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place:
 
 def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     """The proxy with the highest tau, and how many beat each cost by more than the interval of the difference."""
-    found = first_seed(rows.correlations)
+    found = rows.correlations
     found = found[(found["benchmark"] == benchmark) & (found["dataset"] == dataset) & (found["population"] == "all")]
     proxies = found[~found["proxy"].isin(NOT_PROXIES)]
     if proxies.empty:
         told = dict.fromkeys((f"best_{place}", f"best_tau_{place}", f"proxies_{place}"), NOT_MEASURED)
         return told | {f"{verb}_{place}_{cost}": NOT_MEASURED for verb in ("beat", "who") for cost in COSTS}
     best = proxies.loc[proxies["kendall"].idxmax()]
-    told = {f"best_{place}": NAMES[best["proxy"]], f"best_tau_{place}": _range(best, "kendall"), f"proxies_{place}": str(len(proxies))}
+    told = {f"best_{place}": NAMES[best["proxy"]], f"best_tau_{place}": interval(best, "kendall"), f"proxies_{place}": str(len(proxies))}
     for cost in COSTS:
         winners = proxies[proxies[f"over_{cost}_kendall_low"] > 0]
         told[f"beat_{place}_{cost}"] = str(len(winners))
@@ -189,21 +182,21 @@ def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -
 def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     """Partial Spearman correlations, and Kendall's tau at nearly equal cost."""
     told: dict[str, str] = {}
-    partials = first_seed(rows.partials).set_index(["benchmark", "dataset", "proxy", "given"])
-    near = first_seed(rows.equal_cost).set_index(["benchmark", "dataset", "proxy", "cost"])
+    partials = rows.partials.set_index(["benchmark", "dataset", "proxy", "given"])
+    near = rows.equal_cost.set_index(["benchmark", "dataset", "proxy", "cost"])
     for proxy in GIVEN:
         for cost in ("params", "flops"):
             at = benchmark, dataset, proxy, cost
-            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = _range(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
-            told[f"near_{place}_{_slug(proxy)}_{cost}"] = _range(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
-    proxies = first_seed(rows.equal_cost).query("benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES")
+            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = interval(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
+            told[f"near_{place}_{_slug(proxy)}_{cost}"] = interval(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
+    proxies = rows.equal_cost.query("benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES")
     for cost in COSTS:
         chosen = proxies[proxies["cost"] == cost]
         if chosen.empty:
             told |= dict.fromkeys((f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED)
             continue
         best = chosen.loc[chosen["kendall"].idxmax()]
-        told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {_range(best, 'kendall')}"
+        told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {interval(best, 'kendall')}"
         told[f"near_positive_{place}_{cost}"] = f"{int((chosen['kendall_low'] > 0).sum())} of {len(chosen)}"
         told[f"near_pairs_{place}_{cost}"] = f"{chosen['pairs'].max():,.0f}"
     return told
@@ -237,40 +230,33 @@ def _isomorphic_facts(rows: BenchmarkRows) -> dict[str, str]:
 
 
 def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
-    """Per benchmark, data set and proxy that was drawn more than once on the same networks: how far tau moves between draws."""
-    found = rows.correlations[rows.correlations["population"] == "all"]
-    tau = found.groupby(["benchmark", "dataset", "proxy", "drawn"])["kendall"].agg(["min", "max", "count"])
+    """How far tau moves between draws on the same networks.
+
+    Returns:
+        One line per benchmark, data set, proxy and sample: least and largest tau (`min`, `max`), number of draws (`count`), their
+        `range`, and `interval`, the mean length of their 95 % intervals over networks.
+    """
+    at = ["benchmark", "dataset", "proxy", "drawn"]
+    found = rows.redrawn.assign(interval=rows.redrawn["kendall_high"] - rows.redrawn["kendall_low"]).groupby(at, sort=False)
+    tau = found["kendall"].agg(["min", "max", "count"]).assign(interval=found["interval"].mean())
     return tau[tau["count"] > 1].assign(range=lambda table: table["max"] - table["min"]).reset_index()
 
 
 def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
-    found = seed_ranges(rows) if len(rows.correlations) else pd.DataFrame()
-    found = found[found["proxy"] != "random"] if len(found) else found
+    found = seed_ranges(rows).query("proxy != 'random'")
     if not len(found):
-        return dict.fromkeys(("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where"), NOT_MEASURED)
+        return dict.fromkeys(("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where", "seeds_share", "seeds_over"), NOT_MEASURED)
     most = found.loc[found["range"].idxmax()]
+    over = found[found["range"] > found["interval"] / 2]
     return {
         "seeds_compared": str(len(found)),
         "seeds_median": f"{found['range'].median():.2f}",
         "seeds_most": f"{most['range']:.2f}",
         "seeds_most_where": f"{NAMES[most['proxy']]}, {TITLES[most['benchmark'], most['dataset']]}",
+        "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
+        "seeds_over": ", ".join(f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()) or "none",
     }
 
 
 def _slug(proxy: str) -> str:
     return proxy.replace("-", "_")
-
-
-def _range(row: object, coefficient: str) -> str:
-    """The estimate and its interval of a line, given as a series or a tuple."""
-
-    def value(name: str) -> float:
-        return float(row[name] if isinstance(row, pd.Series) else getattr(row, name))
-
-    return f"{_signed(value(coefficient))} [{_signed(value(f'{coefficient}_low'))}, {_signed(value(f'{coefficient}_high'))}]"
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    if math.isnan(value):
-        return "?"
-    return f"{np.round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")

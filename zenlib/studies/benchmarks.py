@@ -324,14 +324,16 @@ class BenchmarkRows:
     """What the chapter reads, undefined rows left out.
 
     Attributes:
-        correlations: one line per benchmark, data set, population, proxy and seed.
-        partials: one line per benchmark, data set, proxy, fixed cost and seed.
+        correlations: first draw, one line per benchmark, data set, population and proxy.
+        redrawn: all draws on the networks that were scored more than once, one line per benchmark, data set, proxy, sample and seed.
+        partials: first draw, one line per benchmark, data set, proxy and fixed cost.
         equal_cost: the same with pairs of nearly equal cost.
         isomorphic: one line per proxy.
         missing: benchmarks whose file the user has not brought.
     """
 
     correlations: pd.DataFrame
+    redrawn: pd.DataFrame
     partials: pd.DataFrame
     equal_cost: pd.DataFrame
     isomorphic: pd.DataFrame
@@ -342,7 +344,7 @@ Samples = Mapping[str, Mapping[str, int]]
 """Benchmark -> group of proxies (see `GROUPS`) -> how many networks are drawn for it."""
 
 
-def run(*, samples: Samples, seed: int, repeated: Samples, further_seeds: Sequence[int], pairs: int) -> BenchmarkRows:
+def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int) -> BenchmarkRows:
     """Scores the networks, or reads their scores from the store, and correlates them.
 
     Nothing new is computed for a benchmark whose file is not there; its stored aggregates are read.
@@ -350,14 +352,14 @@ def run(*, samples: Samples, seed: int, repeated: Samples, further_seeds: Sequen
     Args:
         samples: networks that are scored with the first seed.
         seed: of the first draw.
-        repeated: networks that are scored once more with each further seed.
-        further_seeds: of the other draws.
+        repeated: for each further draw, whose seeds follow the first, the networks that are scored once more; at most as many.
         pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
     """
+    _require_drawn(samples, repeated)
     there = [name for name in samples if is_there(name)]
-    draws = [(seed, samples), *((further, repeated) for further in further_seeds)]
+    draws = dict(enumerate((samples, *repeated), seed))
     for name in there:
-        for drawn_with, sizes in draws:
+        for drawn_with, sizes in draws.items():
             fill_groups(name, sizes.get(name, {}), drawn_with)
     isomorphic = ISOMORPHIC_GROUPS if pairs and "nasbench201" in samples else ()
     if isomorphic and "nasbench201" in there:
@@ -365,15 +367,26 @@ def run(*, samples: Samples, seed: int, repeated: Samples, further_seeds: Sequen
         for group in isomorphic:
             fill(BENCHMARKS["nasbench201"], GROUPS[group], seed, cells)
     forget()
-    keys = [key for drawn_with, sizes in draws for key in _keys(sizes, drawn_with, drawn_with == seed)]
+    keys = _keys(samples, seed)
     wide = [key | {"population": people} for key in keys for people in POPULATIONS.get(key["benchmark"], ("all", "top 10 %"))]
+    again = [key for drawn_with, sizes in draws.items() if drawn_with != seed for key in _keys(sizes, drawn_with) if key["proxy"] not in FIXED]
+    both = {tuple(key.values()): key | {"population": "all"} for one in again for key in (one | {"seed": seed}, one)}
     given = [key | {"given": cost} for key in keys for cost in COSTS if cost != key["proxy"]]
     near = [key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")]
     same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
-    found = [_filled(table, rows, there) for table, rows in ((CORRELATIONS, wide), (PARTIALS, given), (EQUAL_COST, near))]
-    correlations, partials, equal_cost = (rows.dropna(subset="kendall") for rows in found)
+    asked = ((CORRELATIONS, wide), (CORRELATIONS, list(both.values())), (PARTIALS, given), (EQUAL_COST, near))
+    correlations, redrawn, partials, equal_cost = (_filled(table, rows, there).dropna(subset="kendall") for table, rows in asked)
     missing = tuple(name for name in samples if name not in there)
-    return BenchmarkRows(correlations, partials, equal_cost, _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
+    return BenchmarkRows(correlations, redrawn, partials, equal_cost, _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
+
+
+def _require_drawn(samples: Samples, repeated: Sequence[Samples]) -> None:
+    """Refuses to score a network again that was not scored before."""
+    for sizes in repeated:
+        for benchmark, groups in sizes.items():
+            for group, count in groups.items():
+                if count > (first := samples.get(benchmark, {}).get(group, 0)):
+                    raise ValueError(f"repeated: needed at most the {first} networks of {benchmark} that `samples` has for {group!r}, got {count}")
 
 
 def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
@@ -384,14 +397,13 @@ def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
             fill(found, GROUPS[group], seed, found.drawn(count))
 
 
-def _keys(samples: Samples, seed: int, first: bool) -> list[dict[str, Any]]:
+def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
     return [
         {"benchmark": benchmark, "dataset": dataset, "proxy": proxy, "seed": seed, "drawn": count}
         for benchmark, sizes in samples.items()
         for dataset in BENCHMARKS[benchmark].datasets
         for group, count in sizes.items()
         for proxy in (*GROUPS[group], *(("az-nas",) if group == "gradients" and "forward" in sizes else ()))
-        if first or proxy not in FIXED
     ]
 
 

@@ -29,6 +29,7 @@ from zenlib.spaces.nasbench201 import cells as all_cells
 from zenlib.studies import nasbench201 as zen_study
 from zenlib.studies.cells_scores import CHECKS, PERTURBATION, SCORES, STUDY, fill, terms_of
 from zenlib.studies.table import Table
+from zenlib.studies.wording import interval, number
 
 DATASETS = zen_study.DATASETS
 
@@ -355,10 +356,10 @@ def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
         dataset, population, half, score = at = tuple(key.values())
         row = found.loc[at] if at in found.index else None
         name = f"{score}_{_SLUGS.get(population, population)}_{half}_{dataset}"
-        told[f"tau_{name}"] = MISSING if row is None else _interval(row, "kendall")
-        told[f"over_{name}"] = MISSING if row is None or math.isnan(row["over_convs"]) else _interval(row, "over_convs")
+        told[f"tau_{name}"] = MISSING if row is None else interval(row, "kendall")
+        told[f"over_{name}"] = MISSING if row is None or math.isnan(row["over_convs"]) else interval(row, "over_convs")
         if half == "all" and dataset == "cifar10":
-            told[f"spread_{score}_{_SLUGS.get(population, population)}"] = MISSING if row is None else _signed(row["spread"], 1)
+            told[f"spread_{score}_{_SLUGS.get(population, population)}"] = MISSING if row is None else number(row["spread"], 1)
     for population in POPULATIONS:
         for half in HALVES:
             at = ("cifar10", population, half, CHOSEN)
@@ -385,8 +386,8 @@ def agreement_of(agreement: pd.DataFrame) -> pd.DataFrame:
 def _agreement_facts(agreement: pd.DataFrame) -> dict[str, str]:
     told = {"n_agreement": str(len(agreement)), "images": str(agreement["batch_size"].max())}
     for row in agreement_of(agreement).itertuples():
-        told[f"spearman_{row.quantity}"] = _signed(row.spearman, 3)
-        told |= {f"bias_{row.quantity}": _signed(row.bias), f"off_{row.quantity}": _signed(row.spread)}
+        told[f"spearman_{row.quantity}"] = number(row.spearman, 3)
+        told |= {f"bias_{row.quantity}": number(row.bias), f"off_{row.quantity}": number(row.spread)}
     return told
 
 
@@ -395,7 +396,7 @@ def _larger_facts(rows: CellRows) -> dict[str, str]:
     told = {"n_larger": str(len(rows.larger)), "images_larger": str(rows.larger["batch_size"].max())}
     for name, sample in (("few", rows.agreement[rows.agreement["arch"].isin(rows.larger["arch"])]), ("many", rows.larger)):
         found = agreement_of(sample).set_index("quantity")["bias"]
-        told |= {f"bias_{name}_{quantity}": _signed(found[quantity]) for quantity in ("inputs", "channels_2")}
+        told |= {f"bias_{name}_{quantity}": number(found[quantity]) for quantity in ("inputs", "channels_2")}
     return told
 
 
@@ -405,9 +406,9 @@ def _whole_facts(whole: pd.DataFrame) -> dict[str, str]:
     for group in GROUPS:
         row, slug = found.loc[group] if group in found.index else None, group.replace(" ", "_")
         for name in ("spearman", *(f"cancelled_{kind}" for kind in EDGE_KINDS)):
-            told[f"whole_{name}_{slug}"] = MISSING if row is None else _signed(row[name])
+            told[f"whole_{name}_{slug}"] = MISSING if row is None else number(row[name])
         for name in ("difference", "difference_spread"):
-            told[f"whole_{name}_{slug}"] = MISSING if row is None else _signed(row[name], 1)
+            told[f"whole_{name}_{slug}"] = MISSING if row is None else number(row[name], 1)
         told[f"whole_raised_{slug}"] = MISSING if row is None else f"{row['raised']:.0%}"
         told[f"whole_n_{slug}"] = MISSING if row is None else f"{row['n']:,.0f}"
     return told
@@ -419,12 +420,3 @@ def _example_facts(examples: pd.DataFrame) -> dict[str, str]:
         told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES} | {f"{name}_fifth": f"{row.fifth:,.0f}"}
         told |= {f"{name}_{score}": f"{getattr(row, score):.0f}" for score in ("zen", "cancelled", "effective_gain")}
     return told
-
-
-def _interval(row: pd.Series, column: str) -> str:
-    estimate, low, high = (_signed(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00

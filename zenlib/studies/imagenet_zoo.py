@@ -19,6 +19,7 @@ import torch
 from zenlib.benchmarks import torchvision_zoo
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
 from zenlib.studies.table import Table
+from zenlib.studies.wording import bracketed
 from zenlib.vcnn import to_vcnn
 from zenlib.zen import BnVariance, Norm, zen_terms
 
@@ -494,16 +495,11 @@ def _read(frame: pd.DataFrame, where: Mapping[str, str | None], coefficient: str
     ends = [f"{coefficient}{unit}_low", f"{coefficient}{unit}_high"]
     if chosen.empty or chosen[ends].isna().any(axis=None):
         return TOO_FEW
-    return _interval(chosen[coefficient].iloc[0], *chosen[ends].iloc[0])
+    return bracketed(chosen[coefficient].iloc[0], *chosen[ends].iloc[0])
 
 
 def _show(found: Correlation) -> str:
-    return _interval(found.kendall, *found.kendall_interval)
-
-
-def _interval(estimate: float, low: float, high: float) -> str:
-    estimate, low, high = (round(value, 2) + 0.0 for value in (estimate, low, high))  # adding zero turns -0.00 into 0.00
-    return f"{estimate:.2f} [{low:.2f}, {high:.2f}]".replace("-", "\N{MINUS SIGN}")
+    return bracketed(found.kendall, *found.kendall_interval)
 
 
 def _span(values: pd.Series) -> str:

@@ -25,6 +25,7 @@ from zenlib.influence import coefficients, correlate_many
 from zenlib.spaces.nasbench201 import Cell, costs
 from zenlib.studies.nasbench201_scores import BATCH_SIZE, CHECKS, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_gains, fill_zen, sample
 from zenlib.studies.table import Table
+from zenlib.studies.wording import interval, number
 
 DATASETS = tuple(nasbench201.ACCURACIES)
 ZEN = tuple(f"{form}_{column}" for form in ("zen", "vanilla") for column in DEFINITIONS)
@@ -82,10 +83,10 @@ def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
         "top 10 %": lambda rows, dataset: rows[dataset] >= rows[dataset].quantile(1 - TOP_SHARE),
     }
 
-    def counted(kind: str, number: int) -> Callable[[pd.DataFrame, str], pd.Series]:
-        return lambda rows, _: rows["connected"] & (rows[kind] == number)
+    def counted(kind: str, count: int) -> Callable[[pd.DataFrame, str], pd.Series]:
+        return lambda rows, _: rows["connected"] & (rows[kind] == count)
 
-    return fixed | {f"{kind} = {number}": counted(kind, number) for kind in EDGE_COUNTS for number in range(7)}
+    return fixed | {f"{kind} = {count}": counted(kind, count) for kind in EDGE_COUNTS for count in range(7)}
 
 
 POPULATIONS = populations()
@@ -398,13 +399,13 @@ def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
         for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
             for score, short in _SHORT.items():
                 at = (dataset, population, score)
-                told[f"tau_{people}_{short}{data}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
-                told[f"rho_{people}_{short}{data}"] = _interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
+                told[f"tau_{people}_{short}{data}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                told[f"rho_{people}_{short}{data}"] = interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
     for kind in EDGE_COUNTS:
-        for number in range(7):
+        for count in range(7):
             for score in ("zen_l1_minibatch", "zen_l1_running", "params"):
-                at = ("cifar10", f"{kind} = {number}", score)
-                told[f"tau_{kind}{number}_{_SHORT[score]}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                at = ("cifar10", f"{kind} = {count}", score)
+                told[f"tau_{kind}{count}_{_SHORT[score]}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
     return told
 
 
@@ -415,7 +416,7 @@ def _gain_facts(gains: pd.DataFrame) -> dict[str, str]:
         for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
             for score in GAIN:
                 at = (dataset, population, score)
-                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = _interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
         at = ("cifar10", population, "params")
         told[f"n_gain_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
     return told
@@ -429,7 +430,7 @@ def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
         names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), *(f"per_{kind}" for kind in EDGE_COUNTS[:3]), "explained", "spread", "within_class")
         for name in names:
             digits = 1 if name in ("spread", "within_class") or name.startswith("per_") else 2
-            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else _signed(row[name], digits)
+            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else number(row[name], digits)
     told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
     return told
 
@@ -439,7 +440,7 @@ def _draw_facts(draws: pd.DataFrame) -> dict[str, str]:
     told = {"draws": str(draws["seed"].nunique()) if len(draws) else TOO_FEW}
     for score in ZEN:
         members = draws.query("score == @score and population == 'all' and dataset == 'cifar10'")["kendall"]
-        told[f"draws_{_SHORT[score]}"] = f"{_signed(members.min(), 3)} to {_signed(members.max(), 3)}" if len(members) else TOO_FEW
+        told[f"draws_{_SHORT[score]}"] = f"{number(members.min(), 3)} to {number(members.max(), 3)}" if len(members) else TOO_FEW
     spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(lambda taus: taus.max() - taus.min())
     told["draws_widest"] = f"{spans.max():.3f}" if len(spans) else TOO_FEW
     return told
@@ -477,12 +478,3 @@ def _found(rows: CellRows) -> dict[str, str]:
         told[f"nearest_values_{slug}"] = "/".join(f"{row[dataset]:.2f}" for dataset in DATASETS)
         told[f"nearest_off_{slug}"] = f"{row['off']:.3f}"
     return told
-
-
-def _interval(row: pd.Series, coefficient: str) -> str:
-    estimate, low, high = (_signed(row[f"{coefficient}{end}"]) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00

@@ -26,6 +26,7 @@ from zenlib.studies.nasbench201_proxies import computed
 from zenlib.studies.nasbench201_scores import SCORES, fill_zen, sample
 from zenlib.studies.noise_parts import averaged, ceiling, parts
 from zenlib.studies.noise_rows import ACCURACIES, CORRELATIONS, DRAWN, DRAWS, POPULATIONS, REPEATED, NoiseRows
+from zenlib.studies.wording import interval
 
 TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
 """Only what can be computed here is verified."""
@@ -132,11 +133,6 @@ def _formula_facts(rows: NoiseRows) -> dict[str, str]:
 
 
 def _interval(row: pd.Series, name: str) -> str:
-    values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
-    if max(map(abs, values)) < SMALLEST:
+    if row[[name, f"{name}_low", f"{name}_high"]].abs().max() < SMALLEST:
         return f"less than {SMALLEST}"
-    return "{} [{}, {}]".format(*map(_signed, values))
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:.3f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.000 into 0.000
+    return interval(row, name, digits=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 
@@ -10,9 +11,11 @@ from zenlib.stats import FEWEST
 from zenlib.studies.population import PopulationRows
 from zenlib.studies.population_networks import GROUPS
 from zenlib.studies.population_statistics import DRAWS, PAPER_TAU, proxies_of
+from zenlib.studies.wording import interval, number
 
 TOO_FEW = "too few"
 """What a fact says that needs more networks."""
+_number, _interval = partial(number, unknown=TOO_FEW), partial(interval, unknown=TOO_FEW)
 PASSES = 3
 """A step of training costs three passes: forward, and backward to the features and to the weights."""
 
@@ -30,11 +33,11 @@ def facts(rows: PopulationRows) -> dict[str, str]:
         "draws": f"{DRAWS:,}",
         "trainings": str(len(rows.trainings)),
         "epochs": str(int(rows.usual["epochs"].iloc[0])),
-        "core_hours": _plain(rows.trainings["cpu_seconds"].sum() / 3600, 1),
-        "lowest": _plain(members["top1"].min(), 2),
-        "highest": _plain(members["top1"].max(), 2),
-        "median": _plain(members["top1"].median(), 2),
-        "paper_tau": _plain(PAPER_TAU, 2),
+        "core_hours": _number(rows.trainings["cpu_seconds"].sum() / 3600, 1),
+        "lowest": _number(members["top1"].min()),
+        "highest": _number(members["top1"].max()),
+        "median": _number(members["top1"].median()),
+        "paper_tau": _number(PAPER_TAU),
         "seeds": _seeds(rows.noise),
         "longer": _longer(rows),
         "precise": _precise(rows.precise),
@@ -49,8 +52,8 @@ def _seeds(noise: dict[str, float]) -> str:
         return "Too few networks were trained with a second seed so far, so this noise is not known."
     return (
         f"{noise['networks']:.0f} networks were trained with two seeds: the accuracies of one network differ with a standard deviation of "
-        f"{_plain(noise['seed_sd'], 2)} points, those of different networks with {_plain(noise['network_sd'], 2)}. Kendall's tau between the two "
-        f"seeds is {_plain(noise['tau'], 2)}: an order that is noise to that extent is what every score is held against."
+        f"{_number(noise['seed_sd'])} points, those of different networks with {_number(noise['network_sd'])}. Kendall's tau between the two "
+        f"seeds is {_number(noise['tau'])}: an order that is noise to that extent is what every score is held against."
     )
 
 
@@ -61,7 +64,7 @@ def _longer(rows: PopulationRows) -> str:
     tau = rows.longer["top1"].corr(rows.longer["other"], method="kendall")
     return (
         f"{len(rows.longer)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: "
-        f"Kendall's tau between the two orders is {_plain(tau, 2)}."
+        f"Kendall's tau between the two orders is {_number(tau)}."
     )
 
 
@@ -72,7 +75,7 @@ def _precise(rows: pd.DataFrame) -> str:
     difference = rows["other"] - rows["top1"]
     return (
         f"{len(rows)} networks were trained in another floating type too, with the same seed: their accuracy differs by "
-        f"{_plain(difference.mean(), 2)} points on average and by {_plain(difference.abs().max(), 2)} at most."
+        f"{_number(difference.mean())} points on average and by {_number(difference.abs().max())} at most."
     )
 
 
@@ -119,7 +122,7 @@ def _sample_facts(rows: PopulationRows) -> dict[str, str]:
     told = {}
     for group in (*GROUPS, "all"):
         known = group in found.index
-        told[f"sample_{group}"] = f"{_plain(found.loc[group, 'low'], 2)} to {_plain(found.loc[group, 'high'], 2)}" if known else TOO_FEW
+        told[f"sample_{group}"] = f"{_number(found.loc[group, 'low'])} to {_number(found.loc[group, 'high'])}" if known else TOO_FEW
         told[f"reached_{group}"] = f"{100 * found.loc[group, 'reached']:.1f} %" if known else TOO_FEW
     return told
 
@@ -128,14 +131,3 @@ def _restriction_facts(rows: PopulationRows) -> dict[str, str]:
     return {f"tau_top{100 * share:.0f}": _interval(row, "kendall") for share, row in rows.restricted.set_index("share").iterrows()} | {
         f"n_top{100 * share:.0f}": str(int(row["n"])) for share, row in rows.restricted.set_index("share").iterrows()
     }
-
-
-def _interval(row: pd.Series, coefficient: str) -> str:
-    estimate, low, high = (_plain(row[f"{coefficient}{end}"], 2) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
-
-
-def _plain(value: float, digits: int) -> str:
-    if not math.isfinite(value):
-        return TOO_FEW
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00

@@ -23,6 +23,7 @@ from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.cells_others import COMPARISONS
 from zenlib.studies.cells_search import SEARCHES
 from zenlib.studies.table import Table
+from zenlib.studies.wording import interval, number
 
 BENCHMARKS = tuple(cells_others.DRAWN)
 NAMES = PROXY_NAMES | {
@@ -175,16 +176,16 @@ def overview(rows: RepairedRows, population: str = "all", half: str = "all") -> 
 
 def _cell(row: dict[Any, Any]) -> str:
     if math.isnan(row["over"]):
-        return f"{_signed(row['repaired'])} / {_signed(row['other'])} (n = {row['n']:.0f})"
-    return f"{_interval(row, 'over')} (n = {row['n']:.0f})"
+        return f"{number(row['repaired'])} / {number(row['other'])} (n = {row['n']:.0f})"
+    return f"{interval(row, 'over')} (n = {row['n']:.0f})"
 
 
 def conventions_table(rows: RepairedRows) -> pd.DataFrame:
     """Changes of conventions: Kendall's tau on either half, and minus that of the score as defined on the report half."""
     by_half = {half: found.set_index("change") for half, found in rows.conventions.groupby("half")}
     lines = {
-        CHANGES[change]: {f"{half} half": _interval(found.loc[change], "kendall") for half, found in by_half.items()}
-        | {"minus the defined, report half": _interval(by_half["report"].loc[change], "over")}
+        CHANGES[change]: {f"{half} half": interval(found.loc[change], "kendall") for half, found in by_half.items()}
+        | {"minus the defined, report half": interval(by_half["report"].loc[change], "over")}
         for change in (cells_conventions.UNITS if len(rows.conventions) else ())
     }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("changed")
@@ -235,16 +236,16 @@ def _place_facts(found: pd.DataFrame, place: tuple[str, str], slug: str) -> dict
     for name in ("repaired", *TOLD):
         row = found.loc[(*place, name)] if (*place, name) in found.index else None
         key = f"{name.replace('-', '_')}_{slug}"
-        told[f"tau_{key}"] = MISSING if row is None else _interval(row, "other")
-        told[f"same_{key}"] = MISSING if row is None else _interval(row, "repaired")
-        told[f"over_{key}"] = MISSING if row is None or math.isnan(row["over"]) else _interval(row, "over")
+        told[f"tau_{key}"] = MISSING if row is None else interval(row, "other")
+        told[f"same_{key}"] = MISSING if row is None else interval(row, "repaired")
+        told[f"over_{key}"] = MISSING if row is None or math.isnan(row["over"]) else interval(row, "over")
         told[f"n_{key}"] = MISSING if row is None else f"{row['n']:,.0f}"
     proxies = found[[at[:2] == place and at[2] in cells_others.PROXIES and at[2] != "random" for at in found.index]]
     told[f"proxies_{slug}"] = str(len(proxies)) if len(proxies) else MISSING
     told[f"ahead_{slug}"] = str(int((proxies["over_low"] > 0).sum())) if len(proxies) else MISSING
     told[f"behind_{slug}"] = str(int((proxies["over_high"] < 0).sum())) if len(proxies) else MISSING
     best = proxies["other"].idxmax()[2] if len(proxies) else None
-    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({_signed(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
+    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({number(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
     return told
 
 
@@ -255,9 +256,9 @@ def _chain_facts(chains: pd.DataFrame) -> dict[str, str]:
         row = found.loc[name] if name in found.index else None
         told[f"chain_n_{name}"] = MISSING if row is None else f"{row['n']:.0f}"
         told[f"chain_exact_{name}"] = MISSING if row is None else f"{row['exact']:.0f}"
-        told[f"chain_wide_{name}"] = MISSING if row is None else _signed(row["wide"])
-        told[f"chain_lower_{name}"] = MISSING if row is None else _signed(row["lower"], 1)
-        told[f"chain_tau_{name}"] = MISSING if row is None else _signed(row["kendall"], 3)
+        told[f"chain_wide_{name}"] = MISSING if row is None else number(row["wide"])
+        told[f"chain_lower_{name}"] = MISSING if row is None else number(row["lower"], 1)
+        told[f"chain_tau_{name}"] = MISSING if row is None else number(row["kendall"], 3)
     return told
 
 
@@ -274,7 +275,7 @@ def _search_facts(searches: pd.DataFrame) -> dict[str, str]:
                         row = found.loc[at] if at in found.index else None
                         key = "_".join((score.replace("-", "_"), space.split()[0], strategy, when, dataset))
                         for name in ("regret", "accuracy", "over_params", "over_zen"):
-                            told[f"{name}_{key}"] = MISSING if row is None else _interval(row, name)
+                            told[f"{name}_{key}"] = MISSING if row is None else interval(row, name)
     return told
 
 
@@ -285,14 +286,5 @@ def _convention_facts(conventions: pd.DataFrame) -> dict[str, str]:
         for half in ("choice", "report"):
             row = found.loc[(change, half)] if (change, half) in found.index else None
             for name in ("kendall", "over"):
-                told[f"{name}_{change}_{half}"] = MISSING if row is None else _interval(row, name)
+                told[f"{name}_{change}_{half}"] = MISSING if row is None else interval(row, name)
     return told
-
-
-def _interval(row: Any, column: str) -> str:
-    estimate, low, high = (_signed(row[f"{column}{end}"]) for end in ("", "_low", "_high"))
-    return f"{estimate} [{low}, {high}]"
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")

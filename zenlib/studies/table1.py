@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 
 from zenlib.studies import population as random_networks
+from zenlib.studies.table1_latency import LATENCY, REPEATS
 from zenlib.studies.table1_published import EVALUATIONS, RANDOM_NETWORKS, RANDOM_SD, TABLE1
 from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
 from zenlib.studies.table1_supernet import SHARED, members, summary
 from zenlib.studies.training_rows import training_table
+from zenlib.studies.wording import number
 
 __all__ = ["STUDY", "TABLES", "facts", "run"]
 
 TRAINED = training_table(STUDY)
-TABLES = (SEARCHES, TRAINED, SHARED)
+TABLES = (SEARCHES, TRAINED, LATENCY, SHARED)
 UNTRAINED = "not trained"
 """What a fact says of a network whose training is not stored."""
 UNSEARCHED = "not searched"
@@ -39,12 +41,13 @@ class Table1Rows:
     """What the chapter reads.
 
     Attributes:
-        searches: one row a search.
+        searches: one row a search, with the `latency` of its winner in milliseconds an image.
         longer: Zen searches of more evaluations, one row a seed.
         trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
         drawn: trainings of networks drawn at random within the same budget with the same recipe, from the study `population`: network,
             seed, `top1`; empty where that study has stored none.
         shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, and what both cost.
+        latency_images: images of a pass whose latency was measured.
     """
 
     searches: pd.DataFrame
@@ -52,6 +55,7 @@ class Table1Rows:
     trained: pd.DataFrame
     drawn: pd.DataFrame
     shared: pd.DataFrame
+    latency_images: int
 
     @cached_property
     def winners(self) -> pd.DataFrame:
@@ -81,6 +85,7 @@ def run(
     epochs: int = 6,
     dtype: str = "bfloat16",
     device: str = "cpu",
+    latency_images: int = 16,
 ) -> Table1Rows:
     """Searches by every proxy and trains the winners, or reads both from the store.
 
@@ -104,13 +109,17 @@ def run(
         recipe: recipe, shortened to `epochs`.
         epochs: of every training.
         dtype: floating type of the training.
-        device: where to train.
+        device: where to train, and to measure latencies.
+        latency_images: images of a pass whose latency is measured.
     """
     if trainings < 0:
         raise ValueError(f"trainings: needed 0 or more, got {trainings}")
     common = {"params": params, "flops": flops, "depth": depth, "resolution": resolution, "population": population, "round_size": round_size}
     asked = [(seed, name) for seed in search_seeds for name in proxies if seed == search_seeds[0] or name not in once]
     searches = SEARCHES.fill([common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed, name in asked])
+    latency = {"resolution": resolution, "batch_size": latency_images, "dtype": "float32", "device": device}
+    timed = LATENCY.fill([latency | {"network": network} for network in dict.fromkeys(searches["network"])]).set_index("network")
+    searches = searches.assign(latency=searches["network"].map(timed["milliseconds"]))
     further = [common | {"proxy": "zen", "evaluations": longer_evaluations, "seed": seed} for seed in search_seeds if longer_evaluations]
     settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device}
     order = training_order(searches, training_seeds)[:trainings]
@@ -118,7 +127,7 @@ def run(
     values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
     trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
     shared = compared(members(supernet_networks, 0), settings, supernet_epochs)
-    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops), shared)
+    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops), shared, latency_images)
 
 
 _ORDER = ("proxy", "search_seed", "training_seed", "network")
@@ -155,7 +164,7 @@ def winners(searches: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
     """One line per proxy, in the order of the searches.
 
     Returns:
-        Columns `proxy`; means over its searches `params`, `flops`, `depth`; `networks` and `trainings` that are trained; `top1`, the mean
+        Columns `proxy`; means over its searches `params`, `flops`, `depth`, `latency`; `networks` and `trainings` that are trained; `top1`, the mean
         over its networks of their means over seeds (NaN where none is trained); `low` and `high`, the least and the largest accuracy of a
         training; and the paper's `cifar10`, `cifar100`, `paper_params`, `paper_flops`, `paper_latency` (NaN where it has no such row).
     """
@@ -168,6 +177,7 @@ def winners(searches: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
                 "params": rows["network_params"].mean(),
                 "flops": rows["network_flops"].mean(),
                 "depth": rows["network_depth"].mean(),
+                "latency": rows["latency"].mean(),
                 "networks": own["network"].nunique(),
                 "trainings": len(own),
                 "top1": own.groupby("network")["top1"].mean().mean(),
@@ -232,7 +242,7 @@ def random_search(trained: pd.DataFrame) -> dict[str, float]:
 
 
 _PER_PROXY = (
-    *("near", "params", "flops", "depth", "top1", "trained"),
+    *("near", "params", "flops", "depth", "latency", "top1", "trained"),
     *("cifar10", "cifar100", "paper_params", "paper_flops", "paper_latency"),
 )
 
@@ -257,6 +267,8 @@ def _setting_facts(rows: Table1Rows) -> dict[str, str]:
         "paper_random_networks": str(RANDOM_NETWORKS),
         "paper_random_sd": " and ".join(f"{spread:.1f}" for spread in RANDOM_SD.values()),
         "near": f"{100 * NEAR:.0f} %",
+        "latency_images": str(rows.latency_images),
+        "latency_repeats": str(REPEATS),
         "max_params": f"{first['params']:,.0f}",
         "max_flops": f"{first['flops'] / 1e6:g} million",
         "max_depth": str(first["depth"]),
@@ -269,8 +281,8 @@ def _search_facts(rows: Table1Rows) -> dict[str, str]:
     for row in nearly_done(rows.searches).itertuples():
         told[f"near_{slug(str(row.proxy))}"] = str(row.evaluations)
     zen = rows.searches[rows.searches["proxy"] == "zen"]
-    told["zen_score"] = _plain(zen["best_score"].mean(), 1)
-    told["zen_longer_score"] = _plain(rows.longer["best_score"].mean(), 1)
+    told["zen_score"] = number(zen["best_score"].mean(), 1, TOO_FEW)
+    told["zen_longer_score"] = number(rows.longer["best_score"].mean(), 1, TOO_FEW)
     told["longer_evaluations"] = f"{rows.longer['evaluations'].iloc[0]:,}" if len(rows.longer) else TOO_FEW
     return told
 
@@ -282,6 +294,7 @@ def _winner_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"params_{name}"] = f"{row.params:,.0f}"
         told[f"flops_{name}"] = f"{row.flops / 1e6:.2f} M"
         told[f"depth_{name}"] = f"{row.depth:g}"
+        told[f"latency_{name}"] = f"{row.latency:.2f}"
         told[f"top1_{name}"] = _accuracy(row)
         told[f"trained_{name}"] = f"{row.networks} of {row.trainings}" if row.trainings else UNTRAINED
         told |= {f"{column}_{name}": _listed(getattr(row, column), "{:.1f}") for column in ("cifar10", "cifar100", "paper_params")}
@@ -309,16 +322,16 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
         "proxies_trained": str(len(found)),
         "epochs": str(rows.trained["epochs"].iloc[0]) if len(rows.trained) else TOO_FEW,
         "core_hours": f"{rows.trained.drop_duplicates(['network', 'training_seed'])['cpu_seconds'].sum() / 3600:.1f}",
-        "seed_spread": _plain(seed_spread(rows.trained), 2),
+        "seed_spread": number(seed_spread(rows.trained), 2, TOO_FEW),
         "best_proxy": found["proxy"].iloc[0] if len(found) else UNTRAINED,
-        "best_top1": _plain(found["top1"].max(), 2),
+        "best_top1": number(found["top1"].max(), 2, TOO_FEW),
         "worst_proxy": found["proxy"].iloc[-1] if len(found) else UNTRAINED,
-        "worst_top1": _plain(found["top1"].min(), 2),
+        "worst_top1": number(found["top1"].min(), 2, TOO_FEW),
         "zen_place": str(1 + list(found["proxy"]).index("zen")) if "zen" in set(found["proxy"]) else UNTRAINED,
     }
     for column in ("cifar10", "cifar100"):
         tau, n = agreement(rows.winners, column)
-        told |= {f"tau_{column}": _plain(tau, 2), f"tau_{column}_n": str(n)}
+        told |= {f"tau_{column}": number(tau, 2, TOO_FEW), f"tau_{column}_n": str(n)}
     return told | {"answer": _answer(told, len(rows.winners))}
 
 
@@ -337,19 +350,13 @@ def _drawn_facts(trained: pd.DataFrame) -> dict[str, str]:
     return {
         "drawn": str(len(means)),
         "drawn_top1": f"{means.mean():.2f} ± {means.std():.2f}" if len(means) > 1 else TOO_FEW,
-        "drawn_best": _plain(means.max(), 2),
+        "drawn_best": number(means.max(), 2, TOO_FEW),
         "random_search_networks": str(int(chosen["networks"])),
-        "random_search_chosen": _plain(chosen["chosen"], 2),
-        "random_search_judged": _plain(chosen["judged"], 2),
+        "random_search_chosen": number(chosen["chosen"], 2, TOO_FEW),
+        "random_search_judged": number(chosen["judged"], 2, TOO_FEW),
     }
 
 
 def slug(name: str) -> str:
     """The part of a fact's name that stands for a proxy: "synflow, minimised" gives synflow_minimised."""
     return name.replace(", ", "_").replace("-", "_")
-
-
-def _plain(value: float, digits: int) -> str:
-    if not math.isfinite(value):
-        return TOO_FEW
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
