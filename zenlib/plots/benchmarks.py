@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zenlib.plots.forest import forest, legend
 from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 Place = tuple[str, str]
@@ -16,6 +17,8 @@ LIKE_VANILLA = {("nats_sizes", "cifar10"): "NATS sizes", ("pycls", "imagenet"): 
 LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifar10"): "NAS-Bench-101"}
 """Panels of `overview`: places whose networks are near to vanilla ones, and cells."""
 COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "convolutions"}
+dense = partial(forest, step=0.22, size=28, width=2.5)
+"""`forest` for some twenty rows."""
 STRATA = {"all": "all cells", "valid": "with a path", "one per class": "one per class", "top 10 %": "best 10 %"}
 
 
@@ -29,12 +32,12 @@ def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """
     figure, axes = new_figure(1, 2, height=12.5, sharey=True, sharex=True)
     for index, (panel, places) in enumerate(zip(axes[0], (LIKE_VANILLA, LIKE_CELLS), strict=True)):
-        series = {text: _at(rows, place) for place, text in places.items()}
-        _forest(panel, series, names, first=3 * index)
+        series = {text: _by_proxy(_at(rows, place)) for place, text in places.items()}
+        dense(panel, series, names, styles=range(3 * index, 3 * index + len(series)))
         panel.set_xlabel("Kendall's tau")
         panel.set_title("near vanilla" if index == 0 else "cells")
         panel.axhline(len(names) - len(COSTS) - 1.5, color=COLOURS["grey"], linewidth=1.2)
-    _legend(figure, [panel for panel in axes[0]], 3)
+    legend(figure, list(axes[0]), 3)
     return figure
 
 
@@ -50,11 +53,11 @@ def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place
     figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
     for panel, (place, title) in zip(axes[0], places.items(), strict=True):
         members = _at(rows, place)
-        series = {f"given {text}": members[members["given"] == cost] for cost, text in COSTS.items()}
-        _forest(panel, series, names, coefficient="spearman")
+        series = {f"given {text}": _by_proxy(members[members["given"] == cost]) for cost, text in COSTS.items()}
+        dense(panel, series, names, "spearman")
         panel.set_title(title)
         panel.set_xlabel("partial rho")
-    _legend(figure, list(axes[0][:1]), 2)
+    legend(figure, list(axes[0][:1]))
     return figure
 
 
@@ -70,11 +73,11 @@ def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Pla
     figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
     for panel, (place, title) in zip(axes[0], places.items(), strict=True):
         members = _at(rows, place)
-        series = {f"equal {text}": members[members["cost"] == cost] for cost, text in COSTS.items()}
-        _forest(panel, series, names)
+        series = {f"equal {text}": _by_proxy(members[members["cost"] == cost]) for cost, text in COSTS.items()}
+        dense(panel, series, names)
         panel.set_title(title)
         panel.set_xlabel("Kendall's tau")
-    _legend(figure, list(axes[0][:1]), 2)
+    legend(figure, list(axes[0][:1]))
     return figure
 
 
@@ -89,9 +92,9 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10
     """
     figure, ((axes,),) = new_figure(height=11.0)
     members = _at(rows, ("nasbench201", dataset))
-    _forest(axes, {text: members[members["population"] == name] for name, text in STRATA.items()}, names)
+    dense(axes, {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()}, names)
     axes.set_xlabel("Kendall's tau with test accuracy")
-    _legend(figure, [axes], 2)
+    legend(figure, [axes])
     return figure
 
 
@@ -113,7 +116,7 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.set_xlim(left=0)
     axes.set_xlabel("largest difference of Kendall's tau between draws")
-    _legend(figure, [axes], 2)
+    legend(figure, [axes])
     return figure
 
 
@@ -121,20 +124,5 @@ def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
     return rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
 
 
-def _forest(axes: Axes, series: Mapping[str, pd.DataFrame], names: Mapping[str, str], coefficient: str = "kendall", first: int = 0) -> None:
-    """One row a proxy, one mark a series, with intervals."""
-    for index, (text, members) in enumerate(series.items()):
-        table = members.drop_duplicates("proxy").set_index("proxy").reindex(list(names))
-        y = np.arange(len(names))[::-1] + 0.7 / len(series) * ((len(series) - 1) / 2 - index)
-        colour = PALETTE[first + index]
-        axes.hlines(y, table[f"{coefficient}_low"], table[f"{coefficient}_high"], color=colour, linewidth=2.5, alpha=0.55)
-        axes.scatter(table[coefficient], y, s=28, marker=MARKERS[first + index], color=colour, edgecolor="white", linewidth=0.6, zorder=3, label=text)
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(names)), list(names.values())[::-1])
-    axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.grid(axis="y", visible=False)
-
-
-def _legend(figure: Figure, panels: Sequence[Axes], columns: int) -> None:
-    marks = [mark for panel in panels for mark in zip(*panel.get_legend_handles_labels(), strict=True)]
-    figure.legend([handle for handle, _ in marks], [text for _, text in marks], loc="outside lower center", ncols=columns)
+def _by_proxy(members: pd.DataFrame) -> pd.DataFrame:
+    return members.drop_duplicates("proxy").set_index("proxy")

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from zenlib.plots.forest import forest, legend
+from zenlib.plots.style import COLOURS, PALETTE, new_figure, styled
 from zenlib.spaces.cell_layers import EDGES
 from zenlib.spaces.nasbench201 import Cell
 
@@ -106,19 +107,10 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10", half: str = "re
     """
     figure, ((axes,),) = new_figure(height=10.5)
     rows = correlations[(correlations["dataset"] == dataset) & (correlations["half"] == half)]
-    names = list(POPULATIONS)
-    for index, (score, text) in enumerate(SHOWN.items()):
-        members = rows[(rows["score"] == score) & rows["population"].isin(names)]
-        y = [len(names) - 1 - names.index(name) + 0.12 * ((len(SHOWN) - 1) / 2 - index) for name in members["population"]]
-        axes.hlines(y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=3, alpha=0.55)
-        axes.scatter(members["kendall"], y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(names)), list(reversed(POPULATIONS.values())))
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.grid(axis="y", visible=False)
+    series = {text: rows[rows["score"] == score].set_index("population") for score, text in SHOWN.items()}
+    forest(axes, series, POPULATIONS, step=0.12)
     axes.set_xlabel("Kendall's tau with test accuracy")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 

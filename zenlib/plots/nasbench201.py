@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from zenlib.plots.forest import forest, legend
 from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 NAMES = {
@@ -41,18 +42,9 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """
     figure, ((axes,),) = new_figure(height=9.6)
     rows = correlations[correlations["dataset"] == dataset]
-    for index, (score, text) in enumerate(NAMES.items()):
-        members = rows[rows["score"] == score].set_index("population").reindex(list(POPULATIONS))
-        y = np.arange(len(POPULATIONS))[::-1] + 0.13 * ((len(NAMES) - 1) / 2 - index)
-        axes.hlines(y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=3, alpha=0.55)
-        axes.scatter(members["kendall"], y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(POPULATIONS)), list(reversed(POPULATIONS.values())))
-    axes.set_ylim(-0.6, len(POPULATIONS) - 0.4)
-    axes.grid(axis="y", visible=False)
+    forest(axes, {text: rows[rows["score"] == score].set_index("population") for score, text in NAMES.items()}, POPULATIONS)
     axes.set_xlabel("Kendall's tau with test accuracy")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from zenlib.plots.forest import forest, legend
+from zenlib.plots.style import COLOURS, new_figure, styled
 from zenlib.plots.worth import name_of
 
 POPULATIONS = {
@@ -72,15 +73,9 @@ def repetitions(accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """
     figure, ((axes,),) = new_figure(height=5.8)
     rows = accuracies[accuracies["dataset"] == dataset]
-    for index, (repeated, text) in enumerate(REPEATED.items()):
-        members = rows[rows["repeated"] == repeated].set_index("population").reindex(list(POPULATIONS))
-        y = np.arange(len(POPULATIONS))[::-1] + 0.2 * (1 - index)
-        axes.hlines(y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55)
-        axes.scatter(members["kendall"], y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
-    axes.set_yticks(range(len(POPULATIONS)), list(reversed(POPULATIONS.values())))
+    series = {text: rows[rows["repeated"] == repeated].set_index("population") for repeated, text in REPEATED.items()}
+    forest(axes, series, POPULATIONS, step=0.2, width=4, zero=False)
     axes.set_xlim(0, 1)
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel("Kendall's tau of accuracy with its repetition")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=1)
+    legend(figure, [axes], 1)
     return figure

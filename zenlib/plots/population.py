@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from zenlib.plots.forest import forest, legend
 from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 GROUPS = {"uniform": "at random", "evolution": "along a search", "equal": "of equal size", "all": "all together"}
 """Names of the groups, in the order of their colours."""
-COLOUR = dict(zip(GROUPS, (*PALETTE[:3], COLOURS["black"]), strict=True))
-MARKER = dict(zip(GROUPS, MARKERS, strict=False))
+STYLE = dict(zip(GROUPS, (0, 1, 2, len(PALETTE) - 1), strict=True))
+"""Of each group its place in the palette; all together are black."""
 
 
 @styled
@@ -24,7 +25,9 @@ def accuracies(members: pd.DataFrame, seed_sd: float) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=5.6)
     for group, rows in members.groupby("group", sort=False):
-        axes.scatter(rows["closed-form"], rows["top1"], s=70, marker=MARKER[group], color=COLOUR[group], edgecolor="white", label=GROUPS[group])
+        axes.scatter(
+            rows["closed-form"], rows["top1"], s=70, marker=MARKERS[STYLE[group]], color=PALETTE[STYLE[group]], edgecolor="white", label=GROUPS[group]
+        )
     if np.isfinite(seed_sd):
         right, low = members["closed-form"].max(), members["top1"].min()
         axes.errorbar([right], [low + 2 * seed_sd], yerr=2 * seed_sd, color=COLOURS["black"], capsize=5, linewidth=2)
@@ -46,19 +49,11 @@ def correlations(rows: pd.DataFrame) -> Figure:
     """
     proxies = list(dict.fromkeys(rows["proxy"]))
     figure, ((axes,),) = new_figure(height=1.6 + 0.52 * len(proxies))
-    groups = [group for group in GROUPS if group in set(rows["group"])]
-    for index, group in enumerate(groups):
-        members = rows[rows["group"] == group].set_index("proxy").reindex(proxies)
-        y = np.arange(len(proxies))[::-1] + 0.18 * ((len(groups) - 1) / 2 - index)
-        axes.hlines(y, members["kendall_low"], members["kendall_high"], color=COLOUR[group], linewidth=2.4, alpha=0.5)
-        axes.scatter(members["kendall"], y, s=34, marker=MARKER[group], color=COLOUR[group], edgecolor="white", zorder=3, label=GROUPS[group])
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(proxies)), list(reversed(proxies)))
-    axes.set_ylim(-0.6, len(proxies) - 0.4)
-    axes.grid(axis="y", visible=False)
+    series = {text: rows[rows["group"] == group].set_index("proxy") for group, text in GROUPS.items() if group in set(rows["group"])}
+    styles = [STYLE[group] for group, text in GROUPS.items() if text in series]
+    forest(axes, series, dict(zip(proxies, proxies, strict=True)), step=0.18, size=34, width=2.4, styles=styles)
     axes.set_xlabel("Kendall's tau with test accuracy")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 
@@ -72,7 +67,7 @@ def small_samples(rows: pd.DataFrame, paper: float) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=1.9 + 0.8 * len(rows))
     y = np.arange(len(rows))[::-1]
-    colours = [COLOUR[group] for group in rows["group"]]
+    colours = [PALETTE[STYLE[group]] for group in rows["group"]]
     axes.hlines(y, rows["low"], rows["high"], color=colours, linewidth=5, alpha=0.5)
     axes.scatter(rows["median"], y, s=80, color=colours, edgecolor="white", zorder=3)
     axes.axvline(paper, color=COLOURS["vermilion"], linewidth=2, linestyle="--", label="the paper's 16 networks")

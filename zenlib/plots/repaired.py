@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zenlib.plots.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from zenlib.plots.forest import forest, legend
+from zenlib.plots.style import MARKERS, PALETTE, new_figure, styled
 
 SHOWN = {
     "repaired": "repaired score",
@@ -50,19 +51,9 @@ def places(rows: pd.DataFrame) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=11.5)
     found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
-    for index, (score, text) in enumerate(SHOWN.items()):
-        members = found[found["contestant"] == score]
-        at = [place for place in ROWS if place in members.index]
-        members = members.loc[at]
-        y = [len(ROWS) - 1 - list(ROWS).index(place) + 0.12 * ((len(SHOWN) - 1) / 2 - index) for place in at]
-        axes.hlines(y, members["other_low"], members["other_high"], color=PALETTE[index], linewidth=3, alpha=0.55)
-        axes.scatter(members["other"], y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(ROWS)), list(reversed(ROWS.values())))
-    axes.set_ylim(-0.6, len(ROWS) - 0.4)
-    axes.grid(axis="y", visible=False)
+    forest(axes, {text: found[found["contestant"] == score] for score, text in SHOWN.items()}, ROWS, "other", step=0.12)
     axes.set_xlabel("Kendall's tau with accuracy")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 
