@@ -110,6 +110,7 @@ class Blend:
         square: the square of the mean of a channel, averaged over channels.
         variance: variance around it; set when it is made.
         itself: its pair with itself, for unit variance.
+        scale: the factor of a map that is one source times a number, else None.
     """
 
     channels: int
@@ -119,6 +120,10 @@ class Blend:
     square: float = 0.0
     variance: float = field(default=0.0, init=False)
     itself: Alike = field(default=NOTHING, init=False)
+    scale: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scale = scale_of(next(iter(self.parts.values()))) if len(self.parts) == 1 else None
 
 
 class Pairs:
@@ -157,6 +162,8 @@ class Pairs:
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
         """The pair of two maps, for unit variance where their variance is known, else for their sources of unit variance."""
+        if first.scale is not None and second.scale is not None:
+            return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
         mean: Lags | None = None
         branch: Lags | None = None
         chances: list[Chance] = []
@@ -174,10 +181,9 @@ class Pairs:
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
-        only = next(iter(blend.parts)) if len(blend.parts) == 1 else None
-        scale = None if only is None else scale_of(blend.parts[only])
-        if only is not None and scale is not None:
-            blend.variance, blend.itself = scale * scale, only.itself
+        if blend.scale is not None:
+            (only,) = blend.parts
+            blend.variance, blend.itself = blend.scale**2, only.itself
             return blend
         found = self.of_blends(blend, blend)
         assert found.mean is not None  # a map is alike to itself
@@ -213,14 +219,15 @@ def joined(chances: list[Chance], grid: int) -> Chance | None:
     """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
     if len(chances) < 2:
         return chances[0] if chances else None
-    count = multiplicity(grid)
-    weights = [float(np.vdot(chance.other, count)) + 1e-300 for chance in chances]
-    total = sum(weights)
-    profiles, carrier = chances[0].profiles, chances[0].carrier * (weights[0] / total)
-    for chance, weight in zip(chances[1:], weights[1:], strict=True):
-        profiles = profiles + chance.profiles
-        carrier = carrier + chance.carrier * (weight / total)
-    return Chance(profiles, carrier)
+    count, total = multiplicity(grid), 0.0
+    profiles, carrier = chances[0].profiles, None
+    for chance in chances:
+        weight = float(np.vdot(chance.other, count)) + 1e-300
+        total += weight
+        profiles = profiles if carrier is None else profiles + chance.profiles
+        carrier = _plus(carrier, chance.carrier * weight)
+    assert carrier is not None
+    return Chance(profiles, carrier * (1 / total))
 
 
 def rectified(pair: Alike, grid: int) -> Alike:
