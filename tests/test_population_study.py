@@ -14,6 +14,8 @@ from zenlib.studies import population as study
 from zenlib.studies import population_networks as drawn
 from zenlib.studies import population_statistics as statistics
 from zenlib.studies import training_rows
+from zenlib.studies.population_facts import verdict
+from zenlib.studies.population_networks import GROUPS
 
 BUDGET = {"params": 60_000.0, "flops": 3e6, "resolution": 28, "classes": 10, "seed": 0}
 SMALL = {
@@ -133,3 +135,14 @@ def test_noise_is_the_spread_between_seeds_beside_that_between_networks():
 
 def test_the_peak_is_a_rate_of_this_machine():
     assert 0.1 < training_rows.peak_row(dtype="float32", device="cpu")["gflops"] < 1e4
+
+
+def test_the_verdict_names_the_groups_in_which_an_interval_excludes_zero():
+    def told(*intervals):
+        ends = pd.DataFrame(intervals, columns=["kendall_low", "kendall_high"])
+        return verdict(ends.assign(proxy="closed-form", group=list(GROUPS)))
+
+    assert told((-0.1, 0.5), (-0.5, 0.1), (-0.1, 0.1)) == "not seen in any of the 3 groups"
+    reverse = "holds among random networks; the reverse holds among networks of equal size; not seen elsewhere"
+    assert told((0.1, 0.5), (-0.5, 0.1), (-0.5, -0.1)) == reverse
+    assert told((0.1, 0.5), (0.5, 0.7), (0.1, 0.2)) == "holds among random networks, along a search, among networks of equal size"

@@ -90,6 +90,20 @@ def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
     assert study.agreement(study.winners(searches, more), "cifar100") == (1.0, 4)
 
 
+@pytest.mark.parametrize(
+    ("zen", "spread", "text"),
+    [
+        (80.0, 0.1, "does not hold at this scale: −2.00 points to params"),
+        (80.0, 1.5, "not to be told from params, the best of the others: −2.00"),
+        (84.0, math.nan, "holds at this scale: 2.00 points"),
+    ],
+)
+def test_the_verdict_compares_zen_with_the_best_of_the_others_and_with_the_noise(zen, spread, text):
+    rows = pd.DataFrame({"proxy": ["zen", "params", "flops", "random"], "top1": [zen, 82.0, 81.0, 70.0]})
+    assert study.verdict(rows, spread).startswith(text)
+    assert study.verdict(rows.iloc[:3], spread) == study.verdict(rows.iloc[1:], spread) == "open until more winners are trained"
+
+
 def test_random_search_judges_by_another_training_than_it_chooses_by():
     rows = pd.DataFrame([("a", 0, 80.0), ("a", 1, 70.0), ("b", 0, 75.0), ("b", 1, 76.0), ("c", 0, 99.0)], columns=["network", "seed", "top1"])
     assert study.random_search(rows) == {"networks": 2, "chosen": 80.0, "judged": 70.0}

@@ -41,6 +41,7 @@ def facts(rows: PopulationRows) -> dict[str, str]:
         "seeds": _seeds(rows.noise),
         "longer": _longer(rows),
         "precise": _precise(rows.precise),
+        "verdict": verdict(rows.correlations),
     }
     told |= _speed_facts(rows)
     return told | _correlation_facts(rows) | _sample_facts(rows) | _restriction_facts(rows)
@@ -115,6 +116,19 @@ def _correlation_facts(rows: PopulationRows) -> dict[str, str]:
         told[f"best_{group}"] = measured.loc[measured["kendall"].idxmax(), "proxy"] if len(measured) else TOO_FEW
         told[f"tau_{group}_best"] = _interval(measured.loc[measured["kendall"].idxmax()], "kendall") if len(measured) else TOO_FEW
     return told
+
+
+_GROUP_TEXTS = {"uniform": "among random networks", "evolution": "along a search", "equal": "among networks of equal size"}
+
+
+def verdict(correlations: pd.DataFrame) -> str:
+    """In which groups the closed form orders networks by more than its interval."""
+    found = correlations[(correlations["proxy"] == "closed-form") & correlations["group"].isin(GROUPS)].set_index("group")
+    signs = {"holds": found["kendall_low"] > 0, "the reverse holds": found["kendall_high"] < 0}
+    told = [f"{text} {', '.join(_GROUP_TEXTS[group] for group in found.index[there])}" for text, there in signs.items() if there.any()]
+    if not (signs["holds"] | signs["the reverse holds"]).all():
+        told.append("not seen elsewhere" if told else f"not seen in any of the {len(found)} groups")
+    return "; ".join(told) or TOO_FEW
 
 
 def _sample_facts(rows: PopulationRows) -> dict[str, str]:

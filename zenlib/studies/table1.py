@@ -332,7 +332,7 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     for column in ("cifar10", "cifar100"):
         tau, n = agreement(rows.winners, column)
         told |= {f"tau_{column}": number(tau, 2, TOO_FEW), f"tau_{column}_n": str(n)}
-    return told | {"answer": _answer(told, len(rows.winners))}
+    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, seed_spread(rows.trained))}
 
 
 def _answer(told: dict[str, str], proxies: int) -> str:
@@ -342,6 +342,23 @@ def _answer(told: dict[str, str], proxies: int) -> str:
         return f"winners of {trained} of {proxies} proxies are trained so far, too few to compare accuracies"
     best, worst = (f"{told[f'{end}_proxy']} ({told[f'{end}_top1']} %)" for end in ("best", "worst"))
     return f"of {trained} proxies whose winners are trained, {best} found the best network, {worst} the worst, and Zen is number {told['zen_place']}"
+
+
+def verdict(found: pd.DataFrame, spread: float) -> str:
+    """Whether Zen's winners are the best.
+
+    Args:
+        found: `winners`.
+        spread: standard deviation between trainings of one network, percent; NaN where unknown.
+    """
+    trained = found.dropna(subset=["top1"]).set_index("proxy")["top1"]
+    if len(trained) < FEWEST or "zen" not in trained:
+        return "open until more winners are trained"
+    others = trained.drop("zen")
+    best, lead = others.idxmax(), trained["zen"] - others.max()
+    if math.isfinite(spread) and abs(lead) < 2 * spread:
+        return f"not to be told from {best}, the best of the others: {number(lead)} points, within twice the spread of one network"
+    return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {number(lead)} points to {best}, the best of the others"
 
 
 def _drawn_facts(trained: pd.DataFrame) -> dict[str, str]:
