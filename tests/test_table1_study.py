@@ -78,7 +78,7 @@ def test_a_winner_counts_once_however_often_it_was_trained():
     zen, params = study.winners(found(zen=100, params=200), rows).to_dict("records")
     assert zen["top1"] == (82 + 90) / 2 and (zen["low"], zen["high"]) == (80, 90) and (zen["networks"], zen["trainings"]) == (2, 3)
     assert zen["cifar100"] == 80.1 and math.isnan(params["cifar100"]) and math.isnan(params["top1"])
-    assert study.seed_spread(rows) == pytest.approx(8**0.5) and math.isnan(study.seed_spread(rows.iloc[1:]))
+    assert study.seed_spread(rows) == (pytest.approx(8**0.5), 1) and math.isnan(study.seed_spread(rows.iloc[1:])[0])
 
 
 def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
@@ -95,11 +95,12 @@ def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
     [
         (80.0, 0.1, "does not hold at this scale: −2.00 points to params"),
         (80.0, 1.5, "not to be told from params, the best of the others: −2.00"),
-        (84.0, math.nan, "holds at this scale: 2.00 points"),
+        (84.0, 0.1, "holds at this scale: 2.00 points"),
+        (84.0, math.nan, "not to be told from params"),
     ],
 )
 def test_the_verdict_compares_zen_with_the_best_of_the_others_and_with_the_noise(zen, spread, text):
-    rows = pd.DataFrame({"proxy": ["zen", "params", "flops", "random"], "top1": [zen, 82.0, 81.0, 70.0]})
+    rows = pd.DataFrame({"proxy": ["zen", "params", "flops", "random"], "top1": [zen, 82.0, 81.0, 70.0], "trainings": [1, 2, 2, 2]})
     assert study.verdict(rows, spread).startswith(text)
     assert study.verdict(rows.iloc[:3], spread) == study.verdict(rows.iloc[1:], spread) == "open until more winners are trained"
 

@@ -44,8 +44,8 @@ class Table1Rows:
         searches: one row a search, with the `latency` of its winner in milliseconds an image.
         longer: Zen searches of more evaluations, one row a seed.
         trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
-        drawn: trainings of networks drawn at random within the same budget with the same recipe, from the study `population`: network,
-            seed, `top1`; empty where that study has stored none.
+        alike: trainings with the same recipe of networks within the same budget, from the study `population`: group, network, seed,
+            `top1`; empty where that study has stored none.
         shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, and what both cost.
         latency_images: images of a pass whose latency was measured.
     """
@@ -53,9 +53,14 @@ class Table1Rows:
     searches: pd.DataFrame
     longer: pd.DataFrame
     trained: pd.DataFrame
-    drawn: pd.DataFrame
+    alike: pd.DataFrame
     shared: pd.DataFrame
     latency_images: int
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """Those of them that were drawn at random."""
+        return self.alike[self.alike["group"] == "uniform"]
 
     @cached_property
     def winners(self) -> pd.DataFrame:
@@ -127,7 +132,7 @@ def run(
     values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
     trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
     shared = compared(members(supernet_networks, 0), settings, supernet_epochs)
-    return Table1Rows(searches, SEARCHES.fill(further), trained, drawn(settings, params, flops), shared, latency_images)
+    return Table1Rows(searches, SEARCHES.fill(further), trained, trained_alike(settings, params, flops), shared, latency_images)
 
 
 _ORDER = ("proxy", "search_seed", "training_seed", "network")
@@ -152,12 +157,12 @@ def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int) -> 
     return pd.concat([shared[columns], alone[["top1", "cpu_seconds"]]], axis=1)
 
 
-def drawn(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
-    """Stored trainings of the study `population` that have these settings, of its networks drawn at random within this budget."""
-    networks = random_networks.NETWORKS.stored().query("group == 'uniform' and params == @params and flops == @flops")
+def trained_alike(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
+    """Stored trainings of the study `population` that have these settings, of its networks within this budget."""
+    networks = random_networks.NETWORKS.stored().query("params == @params and flops == @flops")[["group", "network"]]
     rows = random_networks.TRAINED.stored()
     same = np.logical_and.reduce([rows[name] == value for name, value in settings.items()])
-    return rows.loc[same & rows["network"].isin(networks["network"]), ["network", "seed", "top1"]].reset_index(drop=True)
+    return networks.merge(rows.loc[same, ["network", "seed", "top1"]], on="network")
 
 
 def winners(searches: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
@@ -212,11 +217,19 @@ def nearly_done(searches: pd.DataFrame) -> pd.DataFrame:
     return near.groupby("proxy", sort=False).max().reset_index()
 
 
-def seed_spread(trained: pd.DataFrame) -> float:
-    """Standard deviation of the accuracy between trainings of one network, pooled over networks, percent; NaN where none was trained twice."""
+def seed_spread(trained: pd.DataFrame) -> tuple[float, int]:
+    """Noise of one training.
+
+    Args:
+        trained: one row per training: `network`, `training_seed`, `top1`.
+
+    Returns:
+        Standard deviation of the accuracy between trainings of one network, pooled over networks, percent, and the number of networks that
+        were trained more than once; NaN where there is none.
+    """
     per_network = trained.drop_duplicates(["network", "training_seed"]).groupby("network")["top1"]
     several = per_network.var()[per_network.count() > 1]
-    return math.sqrt(several.mean()) if len(several) else math.nan
+    return (math.sqrt(several.mean()) if len(several) else math.nan), len(several)
 
 
 def agreement(found: pd.DataFrame, column: str) -> tuple[float, int]:
@@ -316,13 +329,15 @@ def _listed(value: float, form: str) -> str:
 
 def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False)
+    spread, several = seed_spread(pd.concat([rows.trained, rows.alike.rename(columns={"seed": "training_seed"})]))
     told = {
         "trainings": str(len(rows.trained.drop_duplicates(["network", "training_seed"]))),
         "networks": str(rows.trained["network"].nunique()),
         "proxies_trained": str(len(found)),
         "epochs": str(rows.trained["epochs"].iloc[0]) if len(rows.trained) else TOO_FEW,
         "core_hours": f"{rows.trained.drop_duplicates(['network', 'training_seed'])['cpu_seconds'].sum() / 3600:.1f}",
-        "seed_spread": number(seed_spread(rows.trained), 2, TOO_FEW),
+        "seed_spread": number(spread, 2, TOO_FEW),
+        "seed_networks": str(several),
         "best_proxy": found["proxy"].iloc[0] if len(found) else UNTRAINED,
         "best_top1": number(found["top1"].max(), 2, TOO_FEW),
         "worst_proxy": found["proxy"].iloc[-1] if len(found) else UNTRAINED,
@@ -332,7 +347,7 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     for column in ("cifar10", "cifar100"):
         tau, n = agreement(rows.winners, column)
         told |= {f"tau_{column}": number(tau, 2, TOO_FEW), f"tau_{column}_n": str(n)}
-    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, seed_spread(rows.trained))}
+    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, spread)}
 
 
 def _answer(told: dict[str, str], proxies: int) -> str:
@@ -351,13 +366,14 @@ def verdict(found: pd.DataFrame, spread: float) -> str:
         found: `winners`.
         spread: standard deviation between trainings of one network, percent; NaN where unknown.
     """
-    trained = found.dropna(subset=["top1"]).set_index("proxy")["top1"]
-    if len(trained) < FEWEST or "zen" not in trained:
+    trained = found.dropna(subset=["top1"]).set_index("proxy")
+    if len(trained) < FEWEST or "zen" not in trained.index:
         return "open until more winners are trained"
-    others = trained.drop("zen")
-    best, lead = others.idxmax(), trained["zen"] - others.max()
-    if math.isfinite(spread) and abs(lead) < 2 * spread:
-        return f"not to be told from {best}, the best of the others: {number(lead)} points, within twice the spread of one network"
+    best = trained["top1"].drop("zen").idxmax()
+    lead = trained.loc["zen", "top1"] - trained.loc[best, "top1"]
+    noise = spread * math.sqrt((1 / trained.loc[["zen", best], "trainings"]).sum())
+    if not abs(lead) > 2 * noise:
+        return f"not to be told from {best}, the best of the others: {number(lead)} points"
     return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {number(lead)} points to {best}, the best of the others"
 
 
