@@ -22,4 +22,5 @@ def test_what_is_not_known_is_said_in_the_words_of_the_chapter():
 
 def test_the_interval_of_a_row_is_read_from_its_three_columns():
     table = pd.DataFrame([{"tau": -0.25, "tau_low": -0.5, "tau_high": 0.004}])
-    assert interval(table.iloc[0], "tau") == interval(next(table.itertuples()), "tau") == "−0.25 [−0.50, 0.00]"
+    for row in (table.iloc[0], next(table.itertuples()), table.to_dict("records")[0]):
+        assert interval(row, "tau") == "−0.25 [−0.50, 0.00]"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pandas as pd
-
 UNKNOWN = "?"
 
 
@@ -18,8 +16,8 @@ def number(value: float, digits: int = 2, unknown: str = UNKNOWN) -> str:
 
 
 def interval(row: Any, column: str, digits: int = 2, unknown: str = UNKNOWN) -> str:
-    """`bracketed` of a row, a series or a named tuple, from its columns `column`, `column_low` and `column_high`."""
-    estimate, low, high = (row[name] if isinstance(row, pd.Series) else getattr(row, name) for name in (column, f"{column}_low", f"{column}_high"))
+    """`bracketed` of a row, a series, a dict or a named tuple, from its columns `column`, `column_low` and `column_high`."""
+    estimate, low, high = (getattr(row, name) if isinstance(row, tuple) else row[name] for name in (column, f"{column}_low", f"{column}_high"))
     return bracketed(estimate, low, high, digits, unknown)
 
 
