@@ -107,15 +107,16 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         names: proxy -> its text, in the order of the figure.
     """
     shown = {name: text for name, text in names.items() if name in set(ranges["proxy"])}
-    figure, ((axes,),) = new_figure(height=2.5 + 0.36 * len(shown))
+    figure, ((axes,),) = new_figure(height=2.5 + 0.45 * len(shown))
     for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
         found = _at(ranges, place).groupby("proxy")["range"].max().reindex(list(shown))
-        y = np.arange(len(shown))[::-1]
+        y = np.arange(len(shown))[::-1] + 0.15 * (2 - index)
         axes.scatter(found, y, s=34, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", linewidth=0.6, zorder=3, label=text)
     axes.set_yticks(range(len(shown)), list(shown.values())[::-1])
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("largest difference of Kendall's tau between draws")
+    axes.set_xlim(left=-0.01)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("largest change of tau between draws")
     legend(figure, [axes])
     return figure
 

@@ -137,6 +137,17 @@ def published_table(rows: BenchmarkRows) -> pd.DataFrame:
     return shown.drop(columns=["low", "high"]).set_index("source")
 
 
+def _published_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Per benchmark, how many of the published values lie within the interval of ours, of how many."""
+    found = published(rows)
+    within = (found["low"] <= found["published"]) & (found["published"] <= found["high"])
+    told = {}
+    for (benchmark, dataset), title in TITLES.items():
+        here = found["networks"] == title
+        told[f"published_{benchmark}_{dataset}"] = f"{within[here].sum()} of {here.sum()}" if here.any() else NOT_MEASURED
+    return told
+
+
 def facts(rows: BenchmarkRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
     told: dict[str, str] = {}
@@ -145,7 +156,7 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         told |= _correlation_facts(rows, benchmark, dataset, place)
         told |= _best_facts(rows, benchmark, dataset, place)
         told |= _given_facts(rows, benchmark, dataset, place)
-    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows)
+    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows) | _published_facts(rows)
 
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
@@ -250,7 +261,7 @@ def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
     over = found[found["range"] > found["interval"] / 2]
     return {
         "seeds_compared": str(len(found)),
-        "seeds_median": f"{found['range'].median():.2f}",
+        "seeds_median": f"{found['range'].median():.3f}",
         "seeds_most": f"{most['range']:.2f}",
         "seeds_most_where": f"{NAMES[most['proxy']]}, {TITLES[most['benchmark'], most['dataset']]}",
         "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
