@@ -66,6 +66,13 @@ def test_an_unknown_proxy_is_refused_by_name(quick):
         study.run(**SMALL, proxies=["zenn"], trainings=0)
 
 
+def test_a_pass_of_no_image_and_a_negative_number_of_trainings_are_refused(quick):
+    with pytest.raises(ValueError, match="latency_images: needed at least 1 image a pass, got 0"):
+        study.run(**SMALL, trainings=0, latency_images=0)
+    with pytest.raises(ValueError, match="trainings: needed 0 or more, got -1"):
+        study.run(**SMALL, trainings=-1)
+
+
 def test_every_beginning_of_the_list_compares_proxies():
     searches = pd.concat([found(zen=1, flops=2), found(zen=3, flops=4).assign(seed=1)], ignore_index=True)
     order = [(place["proxy"], place["search_seed"], place["training_seed"]) for place in study.training_order(searches, [5, 6])]
@@ -94,9 +101,9 @@ def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
     ("zen", "spread", "text"),
     [
         (80.0, 0.1, "does not hold at this scale: −2.00 points to params"),
-        (80.0, 1.5, "not to be told from params, the best of the others: −2.00"),
+        (80.0, 1.5, "not to be told from the best: −2.00 points to params, the best of the others (1 and 2 trainings)"),
         (84.0, 0.1, "holds at this scale: 2.00 points"),
-        (84.0, math.nan, "not to be told from params"),
+        (84.0, math.nan, "not to be told from the best: 2.00 points to params"),
     ],
 )
 def test_the_verdict_compares_zen_with_the_best_of_the_others_and_with_the_noise(zen, spread, text):

@@ -305,7 +305,7 @@ def _strided(pair: Alike, side: int, stride: int, out_side: int) -> Alike:
     chance = pair.chance
     if chance is not None:
         thinned = Chance(*(subsampled(values, side, stride, out_side) for values in chance))  # profiles and carrier
-        before, after = (float(one.mean_squares(one.other, lags)[0]) for one, lags in ((chance, side), (thinned, out_side)))
+        before, after = chance.mean_square(side), thinned.mean_square(out_side)
         chance = thinned.scaled(before / after if after > 0 else 0.0)
     return Alike(mean, chance, branch)
 
@@ -324,7 +324,7 @@ def node_terms(name: str, blend: Blend) -> NodeTerms:
         blend.variance,
         math.nan if pair.branch is None else 1 - float(pair.branch[0, 0]),
         float(pair.mean[0, min(1, blend.grid // 2)]),
-        0.0 if pair.chance is None else float(pair.chance.mean_squares(pair.chance.other, blend.grid)[0]),
+        0.0 if pair.chance is None else pair.chance.mean_square(blend.grid),
         1 / overlaps(pair, blend.grid, blend.channels)[0],
         blend.side**2 / everywhere,
     )

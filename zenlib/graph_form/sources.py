@@ -51,6 +51,10 @@ class Chance(NamedTuple):
         """Mean squares times a number."""
         return Chance(self.profiles * factor, self.carrier)
 
+    def mean_square(self, grid: int) -> float:
+        """The mean square at lag 0 between different channels."""
+        return float(self.mean_squares(self.other, grid)[0])
+
     def mean_squares(self, profiles: Lags, grid: int) -> Lags:
         """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
         return profiles.reshape(-1, self.carrier.size) @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
@@ -234,7 +238,7 @@ def rectified(pair: Alike, grid: int) -> Alike:
     """The pair of the ReLUs of two maps."""
     chance = pair.chance
     if chance is not None:
-        before = float(chance.mean_squares(chance.other, grid)[0])
+        before = chance.mean_square(grid)
         factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
         chance = chance.scaled(factor)
     if pair.mean is None:

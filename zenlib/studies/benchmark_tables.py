@@ -156,7 +156,7 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         told |= _correlation_facts(rows, benchmark, dataset, place)
         told |= _best_facts(rows, benchmark, dataset, place)
         told |= _given_facts(rows, benchmark, dataset, place)
-    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows) | _published_facts(rows)
+    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows) | _redrawn_facts(rows) | _published_facts(rows)
 
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
@@ -267,6 +267,12 @@ def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
         "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
         "seeds_over": ", ".join(f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()) or "none",
     }
+
+
+def _redrawn_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Per benchmark, the sizes of the samples that were scored more than once."""
+    sizes = rows.redrawn.groupby("benchmark")["drawn"].unique()
+    return {f"redrawn_{name}": " and ".join(map(str, sorted(sizes[name]))) if name in sizes.index else NOT_MEASURED for name in BENCHMARKS}
 
 
 def _slug(proxy: str) -> str:

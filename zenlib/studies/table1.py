@@ -119,6 +119,8 @@ def run(
     """
     if trainings < 0:
         raise ValueError(f"trainings: needed 0 or more, got {trainings}")
+    if latency_images < 1:
+        raise ValueError(f"latency_images: needed at least 1 image a pass, got {latency_images}")
     common = {"params": params, "flops": flops, "depth": depth, "resolution": resolution, "population": population, "round_size": round_size}
     asked = [(seed, name) for seed in search_seeds for name in proxies if seed == search_seeds[0] or name not in once]
     searches = SEARCHES.fill([common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed, name in asked])
@@ -372,9 +374,12 @@ def verdict(found: pd.DataFrame, spread: float) -> str:
     best = trained["top1"].drop("zen").idxmax()
     lead = trained.loc["zen", "top1"] - trained.loc[best, "top1"]
     noise = spread * math.sqrt((1 / trained.loc[["zen", best], "trainings"]).sum())
+    told = (
+        f"{number(lead)} points to {best}, the best of the others ({trained.loc['zen', 'trainings']} and {trained.loc[best, 'trainings']} trainings)"
+    )
     if not abs(lead) > 2 * noise:
-        return f"not to be told from {best}, the best of the others: {number(lead)} points"
-    return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {number(lead)} points to {best}, the best of the others"
+        return f"not to be told from the best: {told}"
+    return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {told}"
 
 
 def _drawn_facts(trained: pd.DataFrame) -> dict[str, str]:
