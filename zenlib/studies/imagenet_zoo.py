@@ -6,7 +6,6 @@ accuracy that torchvision publishes, and compared with what costs nothing: param
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,17 +19,12 @@ from zenlib.benchmarks import torchvision_zoo
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
 from zenlib.studies.table import Table
 from zenlib.studies.wording import bracketed
+from zenlib.studies.zen_score import DEFINITIONS, estimates
 from zenlib.vcnn import to_vcnn
-from zenlib.zen import BnVariance, Norm, zen_terms
+from zenlib.zen import zen_terms
 
 STUDY = "imagenet_zoo"
 
-DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
-    "l1_minibatch": ("l1", "minibatch"),
-    "frobenius_minibatch": ("frobenius", "minibatch"),
-    "l1_running": ("l1", "running"),
-}
-"""Column of each definition, with the arguments of `zen_score` that ask for it."""
 
 COUNTS = ("convs", "flops", "params")
 """What costs nothing, of the network at the resolution of the score."""
@@ -65,12 +59,8 @@ def score_row(*, model: str, resolution: int, batch_size: int, repeats: int, per
     """All definitions of the score from the same forward passes, with standard errors, and what the vanilla network costs."""
     vcnn = to_vcnn(torchvision_zoo.build(model), resolution)
     terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=perturbation, seed=seed, dtype=getattr(torch, dtype))
-    row: dict[str, float] = {"convs": len(vcnn.convs), "vcnn_weights": vcnn.weights, "vcnn_flops": vcnn.flops}
     samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()} | {"log_delta": terms.log_delta_l1}
-    for column, values in samples.items():
-        row[column] = float(np.mean(values))
-        row[f"{column}_stderr"] = float(np.std(values, ddof=1) / math.sqrt(repeats))
-    return row
+    return {"convs": len(vcnn.convs), "vcnn_weights": vcnn.weights, "vcnn_flops": vcnn.flops} | estimates(samples)
 
 
 _ESTIMATES = (*DEFINITIONS, "log_delta")

@@ -50,14 +50,19 @@ def score_row(*, network: str, resolution: int, batch_size: int, repeats: int, p
     """All definitions of the score from the same forward passes, with standard errors."""
     vcnn = load_network(network, resolution)
     terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=perturbation, seed=seed)
-    row: dict[str, float] = {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops}
     samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()}
     samples["log_delta"] = terms.log_delta_l1
     samples["log_sigma"] = np.asarray(terms.log_sigma_minibatch).sum(axis=1)
-    for column, values in samples.items():
-        row[column] = float(np.mean(values))
-        row[f"{column}_stderr"] = float(np.std(values, ddof=1) / math.sqrt(repeats))
-    return row
+    return {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops} | estimates(samples)
+
+
+def estimates(samples: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The mean of every quantity over its repeats and, as `<name>_stderr`, its standard error."""
+    found = {}
+    for name, values in samples.items():
+        found[name] = float(np.mean(values))
+        found[f"{name}_stderr"] = float(np.std(values, ddof=1) / math.sqrt(len(values)))
+    return found
 
 
 _VALUES = (*DEFINITIONS, "log_delta", "log_sigma")
