@@ -8,7 +8,7 @@ import pytest
 from zenlib.architecture import Architecture, Block
 from zenlib.search.costs import count_depth, count_flops, count_params
 from zenlib.spaces import SPACES
-from zenlib.spaces.space import narrowed
+from zenlib.spaces.space import BlockType, Space, narrowed
 from zenlib.zennets import ZENNETS, zennet_architecture
 
 SPACE = pytest.mark.parametrize("space", SPACES.values(), ids=list(SPACES))
@@ -19,6 +19,19 @@ RULE = pytest.mark.parametrize("rule", ["paper", "released"])
 def test_every_published_net_is_in_its_space_and_in_no_other(name):
     home = "mobilenet-like" if name.endswith("-SE") else "resnet-like"
     assert [space for space in SPACES if SPACES[space].contains(zennet_architecture(name))] == [home]
+
+
+@pytest.mark.parametrize(
+    ("types", "weights", "message"),
+    [
+        ([("conv", 3)], [1], "types: needed inner blocks of kind residual, bottleneck, inverted, got conv"),
+        ([], [], "types: needed inner blocks .* got none"),
+        ([("residual", 3)], [1, 2], "released_weights: needed one for each of 1 types, got 2"),
+    ],
+)
+def test_a_space_of_blocks_that_cannot_be_drawn_is_refused_when_it_is_made(types, weights, message):
+    with pytest.raises(ValueError, match=message):
+        Space("own", tuple(BlockType(*kind) for kind in types), tuple(weights))
 
 
 @SPACE

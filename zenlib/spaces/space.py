@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from zenlib.architecture import Architecture, Block, round_to_8
+from zenlib.architecture import KINDS, Architecture, Block, round_to_8
 from zenlib.spaces.mutation import Blocks, cached_block, mutate_paper, mutate_released
 
 MutationRule = Literal["paper", "released"]
@@ -42,7 +42,7 @@ class Space:
 
     Attributes:
         name: its name in `SPACES`.
-        types: the inner blocks it allows.
+        types: the inner blocks it allows, of every kind but "conv": an inner block has an inner width to draw and to change.
         released_weights: how often the released rule draws each type, relative to the others.
         released_fixes_head: whether the released rule leaves the width of the head alone.
     """
@@ -51,6 +51,13 @@ class Space:
     types: tuple[BlockType, ...]
     released_weights: tuple[float, ...] = field(repr=False)
     released_fixes_head: bool = False
+
+    def __post_init__(self) -> None:
+        allowed = [kind for kind in KINDS if kind != "conv"]
+        if not self.types or (unknown := [kind for kind, *_ in self.types if kind not in allowed]):
+            raise ValueError(f"types: needed inner blocks of kind {', '.join(allowed)}, got {', '.join(unknown) if self.types else 'none'}")
+        if len(self.released_weights) != len(self.types):
+            raise ValueError(f"released_weights: needed one for each of {len(self.types)} types, got {len(self.released_weights)}")
 
     def sample(self, rng: random.Random, resolution: int = 32) -> Architecture:
         """One random network, of any size.
