@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -98,6 +99,13 @@ def test_a_population_is_trained_scored_and_told(rows):
     assert told["tau_uniform_closed"] == "too few" and told["longer"].startswith("Too few")
     assert (rows.members["params"] == rows.members["network_params"]).all() and (rows.members["flops"] == rows.members["network_flops"]).all()
     assert isinstance(draw.accuracies(rows.members, math.nan), Figure) and isinstance(draw.correlations(rows.correlations), Figure)
+
+
+def test_what_longer_trainings_gain_is_told_with_the_depth_of_the_networks(rows):
+    members = rows.members.drop_duplicates("network").assign(depth=range(6))
+    longer = pd.DataFrame({"network": members["network"], "top1": np.arange(6.0), "other": 2.0 * np.arange(6)})
+    told = study.facts(dataclasses.replace(rows, members=members, longer=longer))["longer"]
+    assert told.count("1.00 [1.00, 1.00]") == 2 and "They gain 0.00 to 5.00 points" in told
 
 
 def members(scores, accuracies):

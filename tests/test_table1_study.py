@@ -17,6 +17,7 @@ from zenlib.studies import table1_latency as latency
 from zenlib.studies import table1_supernet as supernet
 from zenlib.studies.table1_published import TABLE1
 from zenlib.studies.table1_searches import MINIMISED, SEARCHED, SEARCHES, minus_synflow
+from zenlib.studies.wording import UNKNOWN
 
 BUDGET = {"params": 20_000, "flops": 1_000_000, "depth": 6, "resolution": 16, "population": 6, "round_size": 4}
 SMALL = BUDGET | {"evaluations": 12, "longer_evaluations": 0, "search_seeds": [0, 1], "training_seeds": [0]}
@@ -98,18 +99,31 @@ def test_the_order_is_compared_with_the_papers_over_four_proxies_or_more():
 
 
 @pytest.mark.parametrize(
-    ("zen", "spread", "text"),
+    ("zen", "seeds", "searches", "text"),
     [
-        (80.0, 0.1, "does not hold at this scale: −2.00 points to params"),
-        (80.0, 1.5, "not to be told from the best: −2.00 points to params, the best of the others (1 and 2 trainings)"),
-        (84.0, 0.1, "holds at this scale: 2.00 points"),
-        (84.0, math.nan, "not to be told from the best: 2.00 points to params"),
+        (
+            80.0,
+            0.1,
+            math.nan,
+            "does not hold at this scale: −2.00 ± 0.12 points to params, the best of the others (1 and 2 networks, 1 and 2 trainings)",
+        ),
+        (80.0, 1.5, math.nan, "not to be told from the best: −2.00 ± 1.84 points to params"),
+        (80.0, 0.1, 1.5, "not to be told from the best: −2.00 ± 1.84 points to params"),
+        (84.0, 1.5, 0.1, "holds at this scale: 2.00 ± 0.12 points"),
+        (84.0, math.nan, math.nan, f"not to be told from the best: 2.00 ± {UNKNOWN} points to params"),
     ],
 )
-def test_the_verdict_compares_zen_with_the_best_of_the_others_and_with_the_noise(zen, spread, text):
+def test_the_verdict_compares_zen_with_the_best_of_the_others_and_with_the_noise_of_searches(zen, seeds, searches, text):
     rows = pd.DataFrame({"proxy": ["zen", "params", "flops", "random"], "top1": [zen, 82.0, 81.0, 70.0], "trainings": [1, 2, 2, 2]})
-    assert study.verdict(rows, spread).startswith(text)
-    assert study.verdict(rows.iloc[:3], spread) == study.verdict(rows.iloc[1:], spread) == "open until more winners are trained"
+    rows["networks"] = rows["trainings"]
+    assert study.verdict(rows, seeds, searches).startswith(text)
+    assert study.verdict(rows.iloc[:3], seeds, searches) == study.verdict(rows.iloc[1:], seeds, searches) == "open until more winners are trained"
+
+
+def test_the_noise_of_a_search_is_told_from_winners_of_one_proxy():
+    rows = trainings(("zen", 0, 0, "a", 80.0), ("zen", 0, 1, "a", 84.0), ("zen", 1, 0, "b", 90.0), ("params", 0, 0, "c", 70.0))
+    assert study.search_spread(rows) == (pytest.approx(32**0.5), 1)
+    assert math.isnan(study.search_spread(rows[rows["search_seed"] == 0])[0])
 
 
 def test_random_search_judges_by_another_training_than_it_chooses_by():

@@ -7,11 +7,11 @@ from functools import partial
 
 import pandas as pd
 
-from zenlib.stats import FEWEST
+from zenlib.stats import FEWEST, correlate
 from zenlib.studies.population import PopulationRows
 from zenlib.studies.population_networks import GROUPS
 from zenlib.studies.population_statistics import DRAWS, PAPER_TAU, proxies_of
-from zenlib.studies.wording import interval, number
+from zenlib.studies.wording import bracketed, interval, number
 
 TOO_FEW = "too few"
 """What a fact says that needs more networks."""
@@ -62,11 +62,18 @@ def _longer(rows: PopulationRows) -> str:
     """Whether longer trainings give the same order, as a sentence."""
     if len(rows.longer) < FEWEST:
         return "Too few networks were trained for longer so far, so this is not known."
-    tau = rows.longer["top1"].corr(rows.longer["other"], method="kendall")
+    both = rows.longer.merge(rows.members.drop_duplicates("network")[["network", "depth"]], on="network")
+    gain = both["other"] - both["top1"]
     return (
-        f"{len(rows.longer)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: "
-        f"Kendall's tau between the two orders is {_number(tau)}."
+        f"{len(both)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: Kendall's tau between the two orders is "
+        f"{_tau(both['top1'], both['other'])}. They gain {_number(gain.min())} to {_number(gain.max())} points; the gain has a Kendall's tau of "
+        f"{_tau(both['depth'], gain)} with the number of layers."
     )
+
+
+def _tau(left: pd.Series, right: pd.Series) -> str:
+    found = correlate(left, right)
+    return bracketed(found.kendall, *found.kendall_interval, unknown=TOO_FEW)
 
 
 def _precise(rows: pd.DataFrame) -> str:

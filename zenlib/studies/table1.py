@@ -234,6 +234,21 @@ def seed_spread(trained: pd.DataFrame) -> tuple[float, int]:
     return (math.sqrt(several.mean()) if len(several) else math.nan), len(several)
 
 
+def search_spread(trained: pd.DataFrame) -> tuple[float, int]:
+    """Noise of one search, that of its trainings included.
+
+    Args:
+        trained: one row per training: `proxy`, `search_seed`, `top1`.
+
+    Returns:
+        Standard deviation of the winner's accuracy between searches by one proxy, pooled over proxies, percent, and the number of proxies
+        whose winners of several searches were trained; NaN where there is none.
+    """
+    per_proxy = trained.groupby(["proxy", "search_seed"])["top1"].mean().groupby("proxy")
+    several = per_proxy.var()[per_proxy.count() > 1]
+    return (math.sqrt(several.mean()) if len(several) else math.nan), len(several)
+
+
 def agreement(found: pd.DataFrame, column: str) -> tuple[float, int]:
     """Kendall's tau between our accuracies and the paper's over the proxies that both have, and their number; NaN below `FEWEST`."""
     both = found.dropna(subset=["top1", column])
@@ -322,7 +337,8 @@ def _accuracy(row: Any) -> str:
     """Mean of a proxy's winners, with the range of their trainings where there is more than one."""
     if not row.trainings:
         return UNTRAINED
-    return f"{row.top1:.2f}" if row.trainings == 1 else f"{row.top1:.2f} ({row.low:.2f} to {row.high:.2f})"
+    mean, low, high = (number(value) for value in (row.top1, row.low, row.high))
+    return mean if row.trainings == 1 else f"{mean} ({low} to {high})"
 
 
 def _listed(value: float, form: str) -> str:
@@ -332,6 +348,7 @@ def _listed(value: float, form: str) -> str:
 def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False)
     spread, several = seed_spread(pd.concat([rows.trained, rows.alike.rename(columns={"seed": "training_seed"})]))
+    between, searched = search_spread(rows.trained)
     told = {
         "trainings": str(len(rows.trained.drop_duplicates(["network", "training_seed"]))),
         "networks": str(rows.trained["network"].nunique()),
@@ -340,6 +357,8 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
         "core_hours": f"{rows.trained.drop_duplicates(['network', 'training_seed'])['cpu_seconds'].sum() / 3600:.1f}",
         "seed_spread": number(spread, 2, TOO_FEW),
         "seed_networks": str(several),
+        "search_spread": number(between, 2, TOO_FEW),
+        "search_proxies": str(searched),
         "best_proxy": found["proxy"].iloc[0] if len(found) else UNTRAINED,
         "best_top1": number(found["top1"].max(), 2, TOO_FEW),
         "worst_proxy": found["proxy"].iloc[-1] if len(found) else UNTRAINED,
@@ -349,7 +368,7 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     for column in ("cifar10", "cifar100"):
         tau, n = agreement(rows.winners, column)
         told |= {f"tau_{column}": number(tau, 2, TOO_FEW), f"tau_{column}_n": str(n)}
-    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, spread)}
+    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, spread, between)}
 
 
 def _answer(told: dict[str, str], proxies: int) -> str:
@@ -358,25 +377,28 @@ def _answer(told: dict[str, str], proxies: int) -> str:
     if trained < FEWEST:
         return f"winners of {trained} of {proxies} proxies are trained so far, too few to compare accuracies"
     best, worst = (f"{told[f'{end}_proxy']} ({told[f'{end}_top1']} %)" for end in ("best", "worst"))
-    return f"of {trained} proxies whose winners are trained, {best} found the best network, {worst} the worst, and Zen is number {told['zen_place']}"
+    ends = f"{best} found the best networks on average, {worst} the worst"
+    return f"of {trained} proxies whose winners are trained, {ends}, and Zen is number {told['zen_place']}"
 
 
-def verdict(found: pd.DataFrame, spread: float) -> str:
-    """Whether Zen's winners are the best.
+def verdict(found: pd.DataFrame, seeds: float, searches: float) -> str:
+    """Whether Zen's winners are the best: a lead counts from two standard errors.
 
     Args:
         found: `winners`.
-        spread: standard deviation between trainings of one network, percent; NaN where unknown.
+        seeds: standard deviation between trainings of one network, percent; NaN where unknown.
+        searches: that between searches by one proxy; NaN where unknown, and the lead is then held against trainings alone.
     """
     trained = found.dropna(subset=["top1"]).set_index("proxy")
     if len(trained) < FEWEST or "zen" not in trained.index:
         return "open until more winners are trained"
     best = trained["top1"].drop("zen").idxmax()
     lead = trained.loc["zen", "top1"] - trained.loc[best, "top1"]
-    noise = spread * math.sqrt((1 / trained.loc[["zen", best], "trainings"]).sum())
-    told = (
-        f"{number(lead)} points to {best}, the best of the others ({trained.loc['zen', 'trainings']} and {trained.loc[best, 'trainings']} trainings)"
-    )
+    two = trained.loc[["zen", best]]
+    spread, counts = (seeds, two["trainings"]) if math.isnan(searches) else (searches, two["networks"])
+    noise = spread * math.sqrt((1 / counts).sum())
+    networks, trainings = (" and ".join(str(count) for count in two[column]) for column in ("networks", "trainings"))
+    told = f"{number(lead)} ± {number(noise)} points to {best}, the best of the others ({networks} networks, {trainings} trainings)"
     if not abs(lead) > 2 * noise:
         return f"not to be told from the best: {told}"
     return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {told}"
