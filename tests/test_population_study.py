@@ -137,8 +137,8 @@ def test_noise_is_the_spread_between_seeds_beside_that_between_networks():
     )
     found = statistics.noise(trained)
     assert found["seed_sd"] == pytest.approx(0.5, rel=0.1) and found["network_sd"] == pytest.approx(math.hypot(1, 0.5), rel=0.1)
-    assert found["networks"] == 400 and 0.5 < found["tau"] < 0.8
-    assert math.isnan(statistics.noise(trained[trained["seed"] == 0])["tau"])
+    assert found["networks"] == 400 and 0.5 < found["kendall"] < 0.8
+    assert math.isnan(statistics.noise(trained[trained["seed"] == 0])["kendall"])
 
 
 def test_the_peak_is_a_rate_of_this_machine():

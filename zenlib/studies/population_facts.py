@@ -54,7 +54,7 @@ def _seeds(noise: dict[str, float]) -> str:
     return (
         f"{noise['networks']:.0f} networks were trained with two seeds: the accuracies of one network differ with a standard deviation of "
         f"{_number(noise['seed_sd'])} points, those of different networks with {_number(noise['network_sd'])}. Kendall's tau between the two "
-        f"seeds is {_number(noise['tau'])}: an order that is noise to that extent is what every score is held against."
+        f"seeds is {_interval(noise, 'kendall')}: an order that is noise to that extent is what every score is held against."
     )
 
 

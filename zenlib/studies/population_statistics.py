@@ -106,17 +106,17 @@ def noise(trained: pd.DataFrame) -> dict[str, float]:
 
     Returns:
         `networks` trained more than once; `seed_sd`, the pooled standard deviation over seeds, percent; `network_sd`, that of the networks'
-        accuracies with the first one; `tau`, Kendall's coefficient between the first two seeds. NaN for fewer than `FEWEST` networks.
+        accuracies with the first one; `kendall`, the coefficient between the first two seeds, with the ends of its interval. NaN for fewer
+        than `FEWEST` networks.
     """
     wide = trained.pivot_table(index="network", columns="seed", values="top1")
     both = wide.dropna()
     count = float(len(both)) if wide.shape[1] > 1 else 0.0
     if count < FEWEST:
-        return {"networks": count, "seed_sd": math.nan, "network_sd": math.nan, "tau": math.nan}
+        return {"networks": count} | dict.fromkeys(("seed_sd", "network_sd", "kendall", "kendall_low", "kendall_high"), math.nan)
     first, second = (both[column] for column in both.columns[:2])
     return {
         "networks": count,
         "seed_sd": math.sqrt(float(both.var(axis=1).mean())),
         "network_sd": float(wide.iloc[:, 0].std()),
-        "tau": float(first.corr(second, method="kendall")),
-    }
+    } | _ends(correlate(first, second), "kendall")

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zenlib.stats import FEWEST, Correlation, correlate
 from zenlib.studies import population as random_networks
 from zenlib.studies.table1_latency import LATENCY, REPEATS
 from zenlib.studies.table1_published import EVALUATIONS, RANDOM_NETWORKS, RANDOM_SD, TABLE1
 from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
 from zenlib.studies.table1_supernet import SHARED, members, summary
 from zenlib.studies.training_rows import training_table
-from zenlib.studies.wording import number
+from zenlib.studies.wording import bracketed, number
 
 __all__ = ["STUDY", "TABLES", "facts", "run"]
 
@@ -32,8 +33,6 @@ TOO_FEW = "too few"
 """What a fact says that needs more trainings."""
 NEAR = 0.9
 """Share of what a search gains in all at which it counts as nearly done."""
-FEWEST = 4
-"""Proxies below which the order of two tables is not compared."""
 
 
 @dataclass(frozen=True)
@@ -249,10 +248,10 @@ def search_spread(trained: pd.DataFrame) -> tuple[float, int]:
     return (math.sqrt(several.mean()) if len(several) else math.nan), len(several)
 
 
-def agreement(found: pd.DataFrame, column: str) -> tuple[float, int]:
-    """Kendall's tau between our accuracies and the paper's over the proxies that both have, and their number; NaN below `FEWEST`."""
+def agreement(found: pd.DataFrame, column: str) -> Correlation | None:
+    """How our accuracies order the proxies that the paper has too, against its own; None for fewer than `FEWEST`."""
     both = found.dropna(subset=["top1", column])
-    return (float(both["top1"].corr(both[column], method="kendall")) if len(both) >= FEWEST else math.nan), len(both)
+    return correlate(both["top1"], both[column]) if len(both) >= FEWEST else None
 
 
 def random_search(trained: pd.DataFrame) -> dict[str, float]:
@@ -366,8 +365,9 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
         "zen_place": str(1 + list(found["proxy"]).index("zen")) if "zen" in set(found["proxy"]) else UNTRAINED,
     }
     for column in ("cifar10", "cifar100"):
-        tau, n = agreement(rows.winners, column)
-        told |= {f"tau_{column}": number(tau, 2, TOO_FEW), f"tau_{column}_n": str(n)}
+        order = agreement(rows.winners, column)
+        told[f"tau_{column}"] = bracketed(order.kendall, *order.kendall_interval) if order else TOO_FEW
+        told[f"tau_{column}_n"] = str(order.n) if order else TOO_FEW
     return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, spread, between)}
 
 
