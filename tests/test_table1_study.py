@@ -180,9 +180,16 @@ def test_a_supernet_that_orders_as_trainings_do_is_told_so():
     accuracies = [80.0 + step for step in range(8)]
     shared = pd.DataFrame(
         {"shared_top1": accuracies, "top1": accuracies, "cpu_seconds": 300.0, "supernet_cpu_seconds": 600.0, "judging_cpu_seconds": 6.0}
+        | {"closed-form": [-value for value in accuracies], "params": accuracies}
     )
     told = supernet.summary(shared)
-    assert "8 networks" in told and "1.00 [1.00, 1.00]" in told and "10 core minutes and 0.1 for each" in told and told.endswith("5.0")
+    assert (
+        "8 networks" in told
+        and "1.00 [1.00, 1.00]" in told
+        and "closed form of the Zen-Score −1.00 [−1.00, −1.00]" in told
+        and "10 core minutes and 6 seconds for" in told
+        and told.endswith("5.0 minutes")
+    )
     assert len(set(supernet.members(9, 0))) == 9 and supernet.members(9, 0)[:3] == supernet.members(3, 0)
     with pytest.raises(ValueError, match="supernet_networks: needed 0 to 512"):
         supernet.members(513, 0)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zenlib.architecture import Architecture
+from zenlib.proxies import PROXIES
 from zenlib.stats import FEWEST, Correlation, correlate
 from zenlib.studies import population as random_networks
 from zenlib.studies.table1_latency import LATENCY, REPEATS
 from zenlib.studies.table1_published import EVALUATIONS, RANDOM_NETWORKS, RANDOM_SD, TABLE1
 from zenlib.studies.table1_searches import SEARCHED, SEARCHES, STUDY
-from zenlib.studies.table1_supernet import SHARED, members, summary
+from zenlib.studies.table1_supernet import SHARED, WITHOUT_TRAINING, members, summary
 from zenlib.studies.training_rows import training_table
 from zenlib.studies.wording import bracketed, number
 
@@ -45,7 +47,8 @@ class Table1Rows:
         trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
         alike: trainings with the same recipe of networks within the same budget, from the study `population`: group, network, seed,
             `top1`; empty where that study has stored none.
-        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, and what both cost.
+        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, what both cost, and a column for
+            each of `WITHOUT_TRAINING`.
         latency_images: images of a pass whose latency was measured.
     """
 
@@ -132,7 +135,7 @@ def run(
     keys = [settings | {"network": place["network"], "seed": place["training_seed"]} for place in order]
     values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
     trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
-    shared = compared(members(supernet_networks, 0), settings, supernet_epochs)
+    shared = compared(members(supernet_networks, 0), settings, supernet_epochs, resolution)
     return Table1Rows(searches, SEARCHES.fill(further), trained, trained_alike(settings, params, flops), shared, latency_images)
 
 
@@ -150,12 +153,13 @@ def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> lis
     return [dict(zip(_ORDER, place, strict=True)) for place in places]
 
 
-def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int) -> pd.DataFrame:
-    """Networks judged with the weights of a supernet of so many epochs, and trained alone with these settings."""
+def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int, resolution: int) -> pd.DataFrame:
+    """Networks judged with the weights of a supernet of so many epochs, trained alone with these settings, and judged without training."""
     alone = TRAINED.fill([settings | {"network": network, "seed": 0} for network in networks])
     shared = SHARED.fill([settings | {"network": network, "seed": 0, "epochs": epochs} for network in networks])
     columns = ["network", "shared_top1", "supernet_cpu_seconds", "judging_cpu_seconds"]
-    return pd.concat([shared[columns], alone[["top1", "cpu_seconds"]]], axis=1)
+    counted = {name: [PROXIES[name](Architecture.from_string(network), resolution) for network in networks] for name in WITHOUT_TRAINING}
+    return pd.concat([shared[columns], alone[["top1", "cpu_seconds"]], pd.DataFrame(counted)], axis=1)
 
 
 def trained_alike(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:

@@ -18,9 +18,12 @@ from zenlib.stats import correlate
 from zenlib.studies.table import Table
 from zenlib.studies.table1_searches import STUDY
 from zenlib.studies.training_rows import shortened
+from zenlib.studies.wording import bracketed
 
 SKELETON = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperResK3K3(16,24,2,8,1)SuperResK3K3(24,32,1,8,1)SuperConvK1BNRELU(32,64,1,1)"
 """Three inner blocks, each of kernel 3 or 5, inner width 8 or 16, and one layer or two: 512 networks."""
+WITHOUT_TRAINING = {"closed-form": "the closed form of the Zen-Score", "params": "parameters"}
+"""Proxies that the shared weights are held against, with their names in the sentence."""
 FEWEST = 8
 """Networks that a rank correlation with stand-alone training needs at least."""
 
@@ -86,20 +89,20 @@ SHARED = Table(
 
 
 def summary(shared: pd.DataFrame) -> str:
-    """What sharing weights is worth and costs, in a sentence.
+    """What sharing weights is worth and costs, beside proxies that need no training, in a sentence.
 
     Args:
-        shared: one row per network: `shared_top1`, `top1` alone, `cpu_seconds` of that training, and the costs of `SHARED`.
+        shared: one row per network: `shared_top1`, `top1` alone, `cpu_seconds` of that training, the costs of `SHARED`, and a column for each
+            of `WITHOUT_TRAINING`.
     """
     if len(shared) < FEWEST:
         return f"It is not measured here yet: {len(shared)} of at least {FEWEST} networks of the slice are trained alone"
-    found = correlate(shared["shared_top1"], shared["top1"])
-    low, high = found.kendall_interval
-    once, each = shared["supernet_cpu_seconds"].iloc[0] / 60, shared["judging_cpu_seconds"].mean() / 60
-    alone = shared["cpu_seconds"].mean() / 60
-    text = (
-        f"Over {found.n} networks of the slice the accuracies with shared weights have a Kendall's tau of {found.kendall:.2f} "
-        f"[{low:.2f}, {high:.2f}] with those of stand-alone trainings; the supernet cost {once:.0f} core minutes and "
-        f"{each:.1f} for each network, a stand-alone training {alone:.1f}"
+    found = {column: correlate(shared[column], shared["top1"]) for column in ("shared_top1", *WITHOUT_TRAINING)}
+    tau = {column: bracketed(order.kendall, *order.kendall_interval) for column, order in found.items()}
+    others = " and ".join(f"{text} {tau[name]}" for name, text in WITHOUT_TRAINING.items())
+    once, alone = shared["supernet_cpu_seconds"].iloc[0] / 60, shared["cpu_seconds"].mean() / 60
+    return (
+        f"Over {len(shared)} networks of the slice the accuracies with shared weights have a Kendall's tau of {tau['shared_top1']} with those of "
+        f"stand-alone trainings, {others}; the supernet cost {once:.0f} core minutes and {shared['judging_cpu_seconds'].mean():.0f} seconds for "
+        f"each network, a stand-alone training {alone:.1f} minutes"
     )
-    return text.replace("-0.", "\N{MINUS SIGN}0.")
