@@ -12,7 +12,7 @@ def number(value: float, digits: int = 2, unknown: str = UNKNOWN) -> str:
     """A number with so many digits after the point; `unknown` where it is not finite."""
     if not math.isfinite(value):
         return unknown
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
 
 
 def interval(row: Any, column: str, digits: int = 2, unknown: str = UNKNOWN) -> str:
