@@ -29,9 +29,10 @@ from zenlib.proxies.query import Query
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces import dds, nasbench101, nasbench201, nats_sizes
 from zenlib.studies import nasbench201_scores
+from zenlib.studies.agreement import EXACT
 from zenlib.studies.nasbench201_scores import DEFINITIONS
 from zenlib.studies.score_check import ScoreCheck, seed_of, without_seed
-from zenlib.studies.score_tolerances import PROXY_WITHIN
+from zenlib.studies.score_tolerances import PROXY_AGREEMENT
 from zenlib.studies.table import Table
 
 STUDY = "benchmarks"
@@ -162,6 +163,7 @@ NETWORKS = Table(
         "row": "1: row of the benchmark's file of scores",
         "network": "name: the benchmark's own name of the network",
     },
+    otherwise=EXACT,
 )
 """Which network stands in which row. NAS-Bench-201 needs none: its row is the official index."""
 
@@ -267,7 +269,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 """Every benchmark of the study by name."""
 
 CHECKS = tuple(
-    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_WITHIN[name] for name in (*DRAWN, *FIXED)})
+    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_AGREEMENT[name] for name in (*DRAWN, *FIXED)})
     for benchmark in BENCHMARKS.values()
 )
 """How a sample of the stored scores is computed again."""

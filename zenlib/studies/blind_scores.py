@@ -17,7 +17,7 @@ from zenlib.proxies import PROXIES
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces import nasbench_macro
 from zenlib.studies.score_check import ScoreCheck, seed_of, without_seed
-from zenlib.studies.score_tolerances import ARITHMETIC, PROXY_WITHIN, ZEN
+from zenlib.studies.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.zen import BnVariance, Norm
 
 STUDY = "blind"
@@ -140,9 +140,9 @@ CHECKS = (
     ScoreCheck(
         SCORES,
         recomputed,
-        dict.fromkeys((*DEFINITIONS, "built", "built_running"), ZEN)
-        | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
-        | {name.replace("-", "_"): PROXY_WITHIN[name] for name in (*SHARED[:5], *MEASURED)},
+        dict.fromkeys((*DEFINITIONS, "built", "built_running"), NATS)
+        | dict.fromkeys(("closed_form", "repaired"), LAYERS)
+        | {name.replace("-", "_"): PROXY_AGREEMENT[name] for name in (*SHARED[:5], *MEASURED)},
     ),
 )
 """How a sample of the stored scores is computed again."""

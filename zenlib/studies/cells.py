@@ -27,6 +27,7 @@ from zenlib.influence import compare_many, correlate_many, correlate_within
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.spaces.nasbench201 import cells as all_cells
 from zenlib.studies import nasbench201 as zen_study
+from zenlib.studies.agreement import ARITHMETIC, EXACT, OneDraw, Within
 from zenlib.studies.cells_scores import CHECKS, PERTURBATION, SCORES, STUDY, fill, terms_of
 from zenlib.studies.table import Table
 from zenlib.studies.wording import interval, number
@@ -135,7 +136,8 @@ CORRELATIONS = Table(
         "over_convs_low": "1: lower end of its 95 % interval",
         "over_convs_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -175,6 +177,7 @@ NODES = {
 LOGARITHMIC = ("variance", "growth", "channels")
 """Quantities whose differences are told as differences of logarithms."""
 SIDES = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
+_MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
     name="agreement",
@@ -183,7 +186,8 @@ AGREEMENT = Table(
     units={"arch": "text: a cell", "seed": "1: seed of weights and images", "batch_size": "count: images of 32 pixels"}
     | {f"{name}_{side}": f"{text}, {how}" for name, text in SUMS.items() for side, how in SIDES.items()}
     | {f"{name}_{stage}_{side}": f"{text} {stage}, {how}" for name, text in NODES.items() for stage in range(3) for side, how in SIDES.items()},
-    agreement={"scale_theory": 1e-6, "inputs_theory": 1e-6, "scale_measured": 1e-3, "sigma_measured": 1e-3},
+    agreement={f"{name}_measured": _MEASURED for name in (*SUMS, *(f"{name}_{stage}" for name in NODES for stage in range(3)))},
+    otherwise=ARITHMETIC,
 )
 
 EXAMPLES = {
@@ -219,7 +223,7 @@ EXAMPLES_OF = Table(
         "cancelled": "nat: the part of it that BatchNorm cancels",
         "effective_gain": "nat: repaired score",
     },
-    agreement=dict.fromkeys((*NODE_NAMES, "effective_gain"), 1e-6),
+    otherwise=ARITHMETIC,
 )
 
 EDGE_KINDS = ("skip", "pool", "convs")
@@ -252,7 +256,8 @@ WHOLE = Table(
         "raised": "1: share of cells whose Monte Carlo score is the higher one",
     }
     | {f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges" for kind in EDGE_KINDS},
-    agreement={"n": 0.0, "spearman": 1e-6, "difference": 1e-5},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)

@@ -21,12 +21,13 @@ from zenlib.graph_form.rectifier import CENTRED
 from zenlib.influence import compare_many, correlate_many
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell
+from zenlib.studies.agreement import ARITHMETIC, EXACT
 from zenlib.studies.benchmarks import WITHOUT_SCORE
 from zenlib.studies.cells import CHOSEN, cells
 from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.cells_scores import live_part
 from zenlib.studies.score_check import ScoreCheck
-from zenlib.studies.score_tolerances import ARITHMETIC
+from zenlib.studies.score_tolerances import LAYERS
 from zenlib.studies.table import Table
 
 UNCENTRED = 0.5
@@ -115,7 +116,7 @@ def recomputed(column: str, index: int) -> float:
     return (with_dead if column == "dead" else changed)(cell)[column]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""
 
 
@@ -153,7 +154,8 @@ CONVENTIONS = Table(
         "over_low": "1: lower end of its 95 % interval",
         "over_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 """The changes on either half."""
 

@@ -17,7 +17,7 @@ from zenlib.graph_form import Graph, gain, graph_of, graph_terms, repaired
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.studies.benchmark_scores import BENCHMARKS, TORCHVISION, drawing_order
 from zenlib.studies.score_check import ScoreCheck
-from zenlib.studies.score_tolerances import ARITHMETIC
+from zenlib.studies.score_tolerances import LAYERS
 from zenlib.vcnn import IMAGE, to_vcnn
 
 STUDY = "repaired"
@@ -107,5 +107,5 @@ def recomputed(benchmark: str, column: str, row: int) -> float:
     return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[column]
 
 
-CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, ARITHMETIC)) for name, file in SCORES.items())
+CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS)) for name, file in SCORES.items())
 """How a sample of the stored scores is computed again."""

@@ -19,6 +19,7 @@ from zenlib.influence import compare_many, correlate_many, kendall_near
 from zenlib.stats import Correlation, compare, correlate
 from zenlib.studies import benchmarks as proxy_study
 from zenlib.studies import cells_other_scores
+from zenlib.studies.agreement import ARITHMETIC, EXACT
 from zenlib.studies.benchmark_scores import BENCHMARKS, drawing_order
 from zenlib.studies.cells import CHOSEN, cells
 from zenlib.studies.cells_other_scores import STUDY
@@ -154,7 +155,8 @@ COMPARISONS = Table(
     | _units("repaired", "Kendall's tau-b of the repaired score")
     | _units("other", "Kendall's tau-b of the other score on the same networks")
     | _units("over", "the first minus the second"),
-    agreement={"n": 0.0, "repaired": 1e-6, "other": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 

@@ -9,7 +9,7 @@ from zenlib.graph_form import cancelled, gain, graph_of, graph_terms, repaired, 
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.studies.score_check import ScoreCheck, without_seed
-from zenlib.studies.score_tolerances import ARITHMETIC
+from zenlib.studies.score_tolerances import LAYERS
 
 STUDY = "cells"
 PERTURBATION = 0.01
@@ -73,5 +73,5 @@ def recomputed(column: str, index: int) -> float:
     return terms_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[without_seed(column)]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""

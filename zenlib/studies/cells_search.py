@@ -17,6 +17,7 @@ from scipy.stats import t as student
 
 from zenlib.spaces.nasbench201 import OPS
 from zenlib.studies import benchmarks as proxy_study
+from zenlib.studies.agreement import ARITHMETIC
 from zenlib.studies.cells import CHOSEN, cells
 from zenlib.studies.cells_other_scores import STUDY
 from zenlib.studies.nasbench201 import cells as zen_cells
@@ -166,7 +167,7 @@ SEARCHES = Table(
     | _units("over_params", "its accuracy minus that of the search by parameters")
     | _units("over_zen", "its accuracy minus that of the search by the released Zen-Score")
     | _units("over_random", "its accuracy minus that of a random cell"),
-    agreement={"regret": 1e-6},
+    otherwise=ARITHMETIC,
 )
 
 

@@ -26,6 +26,7 @@ from zenlib.spaces.resnet_like import RESNET_LIKE
 from zenlib.spaces.space import Space, narrowed
 from zenlib.stats import correlate
 from zenlib.studies import imagenet_zoo, zen_score
+from zenlib.studies.agreement import StandardError
 from zenlib.studies.table import Table
 from zenlib.vcnn import VCNN, to_vcnn
 from zenlib.zennets import ZENNETS, zennet_architecture, zennet_resolution
@@ -118,7 +119,7 @@ INSIDE = Table(
     }
     | _INSIDE
     | {f"{column}_stderr": f"{_INSIDE[column].split(':')[0]}: standard error of {column} over repeats" for column in _INSIDE},
-    agreement={column: f"{column}_stderr" for column in _INSIDE},
+    agreement={column: StandardError(f"{column}_stderr") for column in _INSIDE},
 )
 TABLES = (SCORES, INSIDE)
 

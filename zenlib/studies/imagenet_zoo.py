@@ -17,6 +17,7 @@ import torch
 
 from zenlib.benchmarks import torchvision_zoo
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
+from zenlib.studies.agreement import EXACT, StandardError
 from zenlib.studies.table import Table
 from zenlib.studies.wording import bracketed
 from zenlib.studies.zen_score import DEFINITIONS, estimates
@@ -86,7 +87,8 @@ TABLE = Table(
         "log_delta": "nat: log of the mean L1 difference of the two outputs, mean over repeats",
     }
     | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _ESTIMATES},
-    agreement={column: f"{column}_stderr" for column in _ESTIMATES} | {"convs": 0.0, "vcnn_weights": 0.0, "vcnn_flops": 0.0},
+    agreement={column: StandardError(f"{column}_stderr") for column in _ESTIMATES},
+    otherwise=EXACT,
 )
 TABLES = (TABLE,)
 

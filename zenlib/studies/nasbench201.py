@@ -23,7 +23,9 @@ from zenlib.cell_zen import CellScorer
 from zenlib.errors import ScoreUndefined
 from zenlib.influence import coefficients, correlate_many
 from zenlib.spaces.nasbench201 import Cell, costs
+from zenlib.studies.agreement import ARITHMETIC, EXACT
 from zenlib.studies.nasbench201_scores import BATCH_SIZE, CHECKS, DEFINITIONS, RESOLUTION, SCORES, STUDY, fill_gains, fill_zen, sample
+from zenlib.studies.score_tolerances import NATS
 from zenlib.studies.table import Table
 from zenlib.studies.wording import interval, number
 
@@ -142,7 +144,8 @@ CORRELATIONS = Table(
         for coefficient in ("kendall", "spearman")
         for end, text in (("", coefficient), ("_low", "lower end of its 95 % interval"), ("_high", "upper end of its 95 % interval"))
     },
-    agreement={"n": 0.0, "kendall": 1e-6, "spearman": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -186,7 +189,8 @@ STRUCTURE = Table(
         "shared_classes": "count: isomorphism classes with two cells or more",
         "within_class": "nat: standard deviation between cells of one class, root mean square over these classes",
     },
-    agreement={"n": 0.0, "spread": 1e-5, "within_class": 1e-5},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -213,7 +217,8 @@ NOISE = Table(
         "spearman": "1: Spearman's rho between the draws",
         "difference": "nat: standard deviation of the difference of the draws over root 2, the noise that ranks cells against each other",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -230,7 +235,7 @@ EXAMPLES = Table(
     compute=cell_row,
     units={"arch": "text: a cell", "seed": "1: seed of the draw of weights and images"}
     | {name: "nat: Zen-Score of the network as the benchmark builds it" for name in DEFINITIONS},
-    agreement=dict.fromkeys(DEFINITIONS, 1e-4),
+    otherwise=NATS.rounding,
 )
 EXAMPLE_CELLS = {
     "six 3x3 convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",

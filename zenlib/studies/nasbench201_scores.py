@@ -14,7 +14,7 @@ from zenlib.forward import BN_EPS
 from zenlib.score_columns import ScoreColumns, Values
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.studies.score_check import ScoreCheck, seed_of
-from zenlib.studies.score_tolerances import ZEN
+from zenlib.studies.score_tolerances import NATS
 from zenlib.zen import BnVariance, Norm, zen_terms
 
 STUDY = "nasbench201"
@@ -104,7 +104,7 @@ def recomputed(column: str, index: int) -> float:
     return compute(cell)[column]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, ZEN)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, NATS)),)
 """How a sample of the stored scores is computed again."""
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from zenlib.architecture import Architecture
 from zenlib.proxies import PROXIES
 from zenlib.studies import population_statistics as statistics
+from zenlib.studies.agreement import EXACT, OneDraw, Within
 from zenlib.studies.population_networks import GROUPS, network
 from zenlib.studies.table import Table
 from zenlib.studies.training_rows import peak_table, shortened, training_table
@@ -61,7 +62,7 @@ NETWORKS = Table(
         "network_flops": "count: multiply-adds of one image",
         "depth": "count: the paper's number of layers",
     },
-    agreement=dict.fromkeys(("network", "network_params", "network_flops", "depth"), 0.0),
+    otherwise=EXACT,
 )
 SCORES = Table(
     study=STUDY,
@@ -75,7 +76,7 @@ SCORES = Table(
         "seed": "1: seed of weights, images and labels",
         "score": f"1: higher is better; {BATCH_SIZE} images",
     },
-    agreement={"score": 1e-3},
+    agreement={"score": OneDraw(Within(1e-3), alike=("proxy", "resolution"))},
 )
 TRAINED = training_table(STUDY)
 PEAK = peak_table(STUDY)

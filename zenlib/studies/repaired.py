@@ -16,6 +16,7 @@ import pandas as pd
 
 from zenlib.studies import benchmarks as proxy_study
 from zenlib.studies import cells_conventions, cells_other_scores, cells_others, cells_search
+from zenlib.studies.agreement import ARITHMETIC, EXACT
 from zenlib.studies.benchmark_tables import NAMES as PROXY_NAMES
 from zenlib.studies.cells import DATASETS
 from zenlib.studies.cells_conventions import CONVENTIONS
@@ -68,7 +69,8 @@ CHAINS = Table(
         "lower": "nat: mean of the sum of log sigma minus the repaired score at the widths that the networks have",
         "kendall": "1: Kendall's tau between these two scores",
     },
-    agreement={"n": 0.0, "exact": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT, "exact": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 TABLES: tuple[Table, ...] = (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()

@@ -17,6 +17,7 @@ import torch
 from zenlib.architecture import Architecture, Block
 from zenlib.spaces.random_baseline import random_network
 from zenlib.stats import correlate
+from zenlib.studies.agreement import EXACT, StandardError
 from zenlib.studies.table import Table
 from zenlib.vcnn import VCNN, to_vcnn
 from zenlib.zen import BnVariance, Norm, zen_terms
@@ -88,7 +89,8 @@ TABLE = Table(
         "log_sigma": "nat: sum over BatchNorms of the log of the mini-batch standard deviation",
     }
     | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _VALUES},
-    agreement={column: f"{column}_stderr" for column in _VALUES} | {"convs": 0.0, "weights": 0.0, "multiply_adds": 0.0},
+    agreement={column: StandardError(f"{column}_stderr") for column in _VALUES},
+    otherwise=EXACT,
 )
 TABLES = (TABLE,)
 

@@ -19,6 +19,7 @@ from zenlib.benchmarks import timm_results
 from zenlib.closed_form import closed_form_zen_score
 from zenlib.errors import BenchmarkMissing
 from zenlib.published_counts import agreement, operations, without_gates
+from zenlib.studies.agreement import ARITHMETIC, EXACT
 from zenlib.studies.table import Table
 from zenlib.studies.zennets_latency import LATENCY, STUDY, latency_keys
 from zenlib.studies.zennets_speed import compared, latency_names, rank_agreement, speed_ups
@@ -58,7 +59,8 @@ SIZES = Table(
         "operations_with_gates": "count: the same with gates",
         "zen": "nat: closed-form Zen-Score, L1 norm, mini-batch variance",
     },
-    agreement={"depth": 0.0, "params": 0.0, "flops": 0.0, "params_without_gates": 0.0, "operations": 0.0, "operations_with_gates": 0.0, "zen": 1e-6},
+    agreement={"zen": ARITHMETIC},
+    otherwise=EXACT,
 )
 
 _RESNETS = tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152))
@@ -98,7 +100,8 @@ RECIPES = Table(
         "mean": "points: of top-1, mean over networks",
         "largest": "points: of top-1, largest of a network",
     },
-    agreement={"networks": 0.0, "weights": 0.0, "mean": 1e-6, "largest": 1e-6},
+    agreement={"mean": ARITHMETIC, "largest": ARITHMETIC},
+    otherwise=EXACT,
 )
 
 TABLES = (SIZES, LATENCY, RECIPES, TRAINING)

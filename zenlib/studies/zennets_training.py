@@ -9,6 +9,7 @@ from typing import Any
 
 from zenlib.architecture import Architecture
 from zenlib.results import training_folder
+from zenlib.studies.agreement import AFTER_TRAINING, ARITHMETIC
 from zenlib.studies.table import Table
 from zenlib.studies.zennets_latency import STUDY
 
@@ -48,5 +49,6 @@ TRAINING = Table(
         "test_top5": "percent: test images whose class is among the first five, averaged weights",
     },
     # Another processor rounds otherwise: the loss of an epoch is then the same within some percent, the accuracy of an early one is not.
-    agreement={"learning_rate": 1e-6, "loss": 0.05},
+    agreement={"learning_rate": ARITHMETIC},
+    otherwise=AFTER_TRAINING,
 )

@@ -1,0 +1,207 @@
+"""How far a value that is computed again may lie from the stored one.
+
+Another processor adds numbers in another order. What becomes of that depends on the value. Arithmetic keeps its digits. In a deep
+random network a difference in the last digit grows from layer to layer until what follows is as good as drawn anew. So a single
+draw is judged by the spread of draws, a mean over draws by its standard error, and arithmetic by rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zenlib.results import Row
+
+SPREADS = 4.5
+"""Spreads by which two draws may lie apart. Independent ones lie further apart once in 700 times; rounding moves less than a new draw does."""
+
+NEIGHBOURS = 25
+"""Networks on either side whose draws tell what the spread of a network of this size of score is."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """Agreement to a share of the stored size, plus an absolute amount.
+
+    Attributes:
+        relative: share of the size of the stored value.
+        absolute: in the unit of the value, for values that may lie near 0.
+    """
+
+    relative: float = 0.0
+    absolute: float = 0.0
+
+    def allowed(self, stored: float) -> float:
+        """The largest difference from a stored value."""
+        return self.relative * abs(stored) + self.absolute
+
+
+EXACT = Within()
+"""Counts, names, and what is read and not computed."""
+ARITHMETIC = Within(1e-6, 1e-9)
+"""Sums and ranks in double precision."""
+
+
+@dataclass(frozen=True)
+class StandardError:
+    """Agreement of a mean over independent draws, judged by its standard error in the same row.
+
+    Attributes:
+        column: of the standard error.
+    """
+
+    column: str
+
+    def allowed(self, stored: float, error: float) -> float:
+        """The largest difference from a stored mean with this standard error."""
+        return SPREADS * (error if math.isfinite(error) else 0.0) + ARITHMETIC.allowed(stored)
+
+
+@dataclass(frozen=True)
+class OneDraw:
+    """Agreement of a single draw, judged by the spread of the stored draws of the same network with other seeds.
+
+    Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as well (see `spreads`).
+
+    Attributes:
+        rounding: what is allowed at least, and where nothing was drawn twice.
+        alike: key columns within which draws spread alike, such as the name of the proxy.
+        over: key column that tells the draws apart.
+    """
+
+    rounding: Within
+    alike: tuple[str, ...] = ()
+    over: str = "seed"
+
+    def allowed(self, stored: float, spread: float) -> float:
+        """The largest difference from a stored draw; `spread` is NaN where nothing was drawn twice."""
+        return max(SPREADS * spread if math.isfinite(spread) else 0.0, self.rounding.allowed(stored))
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """No agreement is asked for.
+
+    Attributes:
+        because: why not, such as "time of the machine that measured it".
+    """
+
+    because: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One value that was computed again.
+
+    Attributes:
+        place: table or file of scores, as reports name it.
+        row: the row within it.
+        column: the value's column.
+        stored: the value there.
+        recomputed: the value now.
+        allowed: the largest difference that counts as agreement.
+        agrees: whether it is kept.
+    """
+
+    place: str
+    row: str
+    column: str
+    stored: Any
+    recomputed: Any
+    allowed: float
+    agrees: bool
+
+    @property
+    def share(self) -> float:
+        """The difference as a share of what is allowed; 0 where the values are equal, not numbers or not finite."""
+        if self.stored == self.recomputed or not all(isinstance(value, int | float) for value in (self.stored, self.recomputed)):
+            return 0.0
+        difference = abs(self.recomputed - self.stored)
+        return difference / self.allowed if math.isfinite(difference) and self.allowed else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.place}: {self.row}: {self.column} stored {self.stored!r}, recomputed {self.recomputed!r}, allowed difference {self.allowed:.3g}"
+        )
+
+
+Agreement = Within | StandardError | OneDraw | NotCompared
+
+TIME = NotCompared("a time or a size of the machine that measured it")
+"""Measured seconds, mebibytes and operations per second."""
+FOLLOWS = NotCompared("follows from a time that was measured, so another machine finds another one")
+"""What a search under measured latencies ends with."""
+ON_THE_WAY = NotCompared("what the search went through and ended with, judged by the score of its best network")
+"""Everything about a search but its best score."""
+AFTER_TRAINING = OneDraw(Within(0.05, 0.5), alike=("data", "recipe", "dtype"))
+"""Losses and accuracies after a training: rounding makes of it another training."""
+ERROR = NotCompared("the standard error by which another column is judged")
+
+
+def agrees(stored: Any, recomputed: Any, allowed: float) -> bool:
+    """Whether two values are one: undefined with undefined, infinite with infinite, text with the same text."""
+    undefined = [value is None or value != value for value in (stored, recomputed)]
+    if any(undefined):
+        return all(undefined)
+    if stored == recomputed:
+        return True
+    if isinstance(stored, str) or isinstance(recomputed, str) or not math.isfinite(recomputed):
+        return False
+    return abs(recomputed - stored) <= allowed
+
+
+def spreads(draws: np.ndarray) -> np.ndarray:
+    """The standard deviation of one draw, for each network.
+
+    The root of the mean square of two deviations: the network's own, weighted by its degrees of freedom, and the median one among the
+    `NEIGHBOURS` networks with the next smaller and the next larger scores, with weight two.
+
+    Args:
+        draws: scores of shape (networks, seeds); NaN where undefined.
+
+    Returns:
+        Shape (networks,); NaN for a network without a draw, and everywhere where no network has two.
+    """
+    finite = np.where(np.isfinite(draws), draws, np.nan)
+    count = np.isfinite(finite).sum(axis=1)
+    found = np.full(len(draws), np.nan)
+    drawn, twice = np.flatnonzero(count), np.flatnonzero(count > 1)
+    if not len(twice):
+        return found
+    means, own = np.nanmean(finite[drawn], axis=1), np.zeros(len(draws))
+    own[twice] = np.nanstd(finite[twice], axis=1, ddof=1)
+    ordered = twice[np.argsort(np.nanmean(finite[twice], axis=1), kind="stable")]
+    places: list[int] = list(np.atleast_1d(np.searchsorted(np.nanmean(finite[ordered], axis=1), means)))
+    usual = np.array([np.median(own[ordered[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]]) for place in places])
+    free = count[drawn] - 1
+    found[drawn] = np.sqrt((free * own[drawn] ** 2 + 2 * usual**2) / (free + 2))
+    return found
+
+
+def spread_of_row(row: Row, rows: Sequence[Row], key: Sequence[str], column: str, how: OneDraw) -> float:
+    """The spread of one draw of a row's value, from the stored rows of its table.
+
+    Args:
+        row: the row whose spread is asked for.
+        rows: all stored rows.
+        key: key columns of the table.
+        column: the value.
+        how: which rows are draws of one network, and which networks spread alike.
+    """
+    fixed = [name for name in key if name != how.over]
+    networks: dict[tuple[Any, ...], list[float]] = {}
+    for other in rows:
+        value = other[column]
+        if all(other[name] == row[name] for name in how.alike) and isinstance(value, int | float):
+            networks.setdefault(tuple(other[name] for name in fixed), []).append(float(value))
+    most = max(map(len, networks.values()), default=0)
+    draws = np.full((len(networks), most), np.nan)
+    for place, values in enumerate(networks.values()):
+        draws[place, : len(values)] = values
+    mine = tuple(row[name] for name in fixed)
+    places = {network: place for place, network in enumerate(networks)}
+    return float(spreads(draws)[places[mine]]) if mine in places else math.nan
