@@ -3,21 +3,22 @@
     python experiments/run.py --profile cpu                        all notebooks, from the stored rows where there are any
     python experiments/run.py --profile cpu --only 02_zen_score    one notebook
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
-    python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table, twelve scores of every file
+    python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes with one thread
     python experiments/run.py --profile gpu --parameters           run nothing; write the parameters of each notebook for papermill -f
 
-Exit status: 0 when everything ran, 1 when a notebook failed or a stored row was not reproduced, 2 for a wrong call.
+Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,12 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from zenlib.errors import BenchmarkMissing
-from zenlib.studies import STUDIES, load_study
+from zenlib.studies.kernels import ONE_THREAD
 from zenlib.studies.notebook import changed_parameters, normalise
-from zenlib.studies.score_check import ScoreCheck
-from zenlib.studies.table import Table
 
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
 SMOKE = ROOT / "build" / "smoke"
-VALUES = 4
-"""Scores that are recomputed for each row of a table that is."""
-SCORES_SHARE = 0.25
-"""Time for recomputing scores, as a share of that for tables, which comes before it."""
 EXECUTED = ROOT / "build" / "executed"
 
 
@@ -56,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failed = run_all(profile, studies, options)
+    os.environ.update(ONE_THREAD)  # whatever it held before: kernels inherit it
+    failed = run_apart(profile, options) if options.jobs > 1 else run_all(profile, studies, options)
     if failed:
         print(f"{len(failed)} of {len(profile)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -70,16 +65,13 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
     parser.add_argument("--parameters", action="store_true", help="write profiles/<profile>/<notebook>.yaml for `papermill -f`; run nothing")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
-    parser.add_argument(
-        "--verify-rows",
-        type=int,
-        default=0,
-        metavar="N",
-        help="recompute N random rows of every table, 4 N scores of every file (default 0)",
-    )
-    parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook; scores add a quarter (default 60)")
-    parser.add_argument("--verify-seed", type=int, default=int(f"{datetime.date.today():%Y%m%d}"), help="draws those rows (default: the date)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time; 0 for as many as there are cores (default 1)")
+    options = parser.parse_args(arguments)
+    if options.jobs < 0:
+        parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
+    cores = len(os.sched_getaffinity(0))
+    options.jobs = min(options.jobs, cores) or cores
+    return options
 
 
 def notebooks() -> dict[str, Path]:
@@ -150,16 +142,13 @@ def prepare_output(profile: str, fresh: bool) -> Path:
 
 
 def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse.Namespace) -> list[str]:
-    """Run each notebook of a profile and verify its tables; returns the stems that failed."""
+    """Run the notebooks of a profile one after the other; returns the stems that failed."""
     failed: list[str] = []
     for number, (stem, wanted) in enumerate(profile.items(), start=1):
         print(f"[{number}/{len(profile)}] {stem}: profile {options.profile}", flush=True)
         try:
             seconds = run_notebook(stem, wanted, studies)
             print(f"[{number}/{len(profile)}] {stem}: done in {seconds:.1f} s", flush=True)
-            if options.verify_rows > 0:
-                verify(tables_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
-                verify_scores(score_checks_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
         except (ValueError, PapermillExecutionError, DeadKernelError) as error:
             print(f"[{number}/{len(profile)}] {stem}: FAILED\n{error}", file=sys.stderr, flush=True)
             failed.append(stem)
@@ -168,16 +157,23 @@ def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse
     return failed
 
 
-def tables_of(stem: str) -> Sequence[Table]:
-    """The tables of the study that a notebook `NN_<study>` tells; none where it tells no study."""
-    name = stem.partition("_")[2]
-    return load_study(name).TABLES if name in STUDIES else ()
+def run_apart(profile: dict[str, dict[str, Any]], options: argparse.Namespace) -> list[str]:
+    """Run several notebooks at a time, each by a runner of its own; returns the stems that failed."""
 
+    def run(stem: str) -> str | None:
+        if failed and not options.keep_going:
+            return None
+        command = [sys.executable, __file__, "--profile", options.profile, "--only", stem]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(done.stdout.replace("[1/1] ", ""), end="", flush=True)
+        if done.returncode:
+            failed.append(stem)
+        return stem
 
-def score_checks_of(stem: str) -> Sequence[ScoreCheck]:
-    """How the scores of networks that a study keeps beside its tables are computed again; most studies keep none."""
-    name = stem.partition("_")[2]
-    return getattr(load_study(name), "SCORE_CHECKS", ()) if name in STUDIES else ()
+    failed: list[str] = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(run, profile))
+    return sorted(failed)
 
 
 def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
@@ -210,38 +206,6 @@ def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
     os.replace(temporary, path)
-
-
-def verify(tables: Sequence[Table], rows: int, seconds: float, seed: int) -> None:
-    """Recompute a random sample of every table's rows, the time being shared among the tables.
-
-    Raises:
-        ResultsError: naming the rows that were not reproduced.
-    """
-    deadline = time.perf_counter() + seconds
-    for position, table in enumerate(tables):
-        left = max(0.0, deadline - time.perf_counter()) / (len(tables) - position)
-        compared = table.verify(rows, left, seed)
-        count = len(compared.drop_duplicates(list(table.key)))
-        what = f"{count} rows reproduced ({len(compared)} values)" if count else f"no stored row takes less than {left:.0f} s; nothing recomputed"
-        print(f"    {table.study}/{table.name}: {what}, seed {seed}", flush=True)
-
-
-def verify_scores(checks: Sequence[ScoreCheck], rows: int, seconds: float, seed: int) -> None:
-    """Recompute a random sample of every file of scores, `VALUES` for each row of a table, in a quarter of the tables' time.
-
-    Raises:
-        ResultsError: naming the scores that were not reproduced.
-    """
-    deadline = time.perf_counter() + seconds * SCORES_SHARE
-    for position, check in enumerate(checks):
-        left = max(0.0, deadline - time.perf_counter()) / (len(checks) - position)
-        try:
-            compared = check.verify(rows * VALUES, left, seed)
-            what = f"{len(compared)} scores reproduced"
-        except BenchmarkMissing:
-            what = "the file that says which networks these are is not there; nothing recomputed"
-        print(f"    {check.columns.study}/{check.columns.path.name}: {what}, seed {seed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class StandardError:
 class OneDraw:
     """Agreement of a single draw, judged by the spread of the stored draws of the same network with other seeds.
 
-    Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as well (see `spreads`).
+    Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as well (see `spread`).
 
     Attributes:
         rounding: what is allowed at least, and where nothing was drawn twice.
@@ -154,32 +154,34 @@ def agrees(stored: Any, recomputed: Any, allowed: float) -> bool:
     return abs(recomputed - stored) <= allowed
 
 
-def spreads(draws: np.ndarray) -> np.ndarray:
-    """The standard deviation of one draw, for each network.
+def spread(draws: np.ndarray, network: int, seed: int) -> float:
+    """The standard deviation of one draw, told without that draw: a wrong one must not excuse itself.
 
-    The root of the mean square of two deviations: the network's own, weighted by its degrees of freedom, and the median one among the
-    `NEIGHBOURS` networks with the next smaller and the next larger scores, with weight two.
+    The root of the mean square of two deviations: that of the network's other draws, weighted by their degrees of freedom, and the
+    median one of the `NEIGHBOURS` networks with the next smaller and the next larger scores, with weight two.
 
     Args:
         draws: scores of shape (networks, seeds); NaN where undefined.
+        network: row of the draw.
+        seed: column of the draw.
 
     Returns:
-        Shape (networks,); NaN for a network without a draw, and everywhere where no network has two.
+        NaN where no other network has two draws.
     """
     finite = np.where(np.isfinite(draws), draws, np.nan)
-    count = np.isfinite(finite).sum(axis=1)
-    found = np.full(len(draws), np.nan)
-    drawn, twice = np.flatnonzero(count), np.flatnonzero(count > 1)
-    if not len(twice):
-        return found
-    means, own = np.nanmean(finite[drawn], axis=1), np.zeros(len(draws))
-    own[twice] = np.nanstd(finite[twice], axis=1, ddof=1)
-    ordered = twice[np.argsort(np.nanmean(finite[twice], axis=1), kind="stable")]
-    places: list[int] = list(np.atleast_1d(np.searchsorted(np.nanmean(finite[ordered], axis=1), means)))
-    usual = np.array([np.median(own[ordered[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]]) for place in places])
-    free = count[drawn] - 1
-    found[drawn] = np.sqrt((free * own[drawn] ** 2 + 2 * usual**2) / (free + 2))
-    return found
+    others = np.delete(finite[network], seed)
+    others = others[~np.isnan(others)]
+    rest = np.delete(finite, network, axis=0)
+    rest = rest[(~np.isnan(rest)).sum(axis=1) > 1]
+    if not len(rest):
+        return math.nan
+    means, own = np.nanmean(rest, axis=1), np.nanstd(rest, axis=1, ddof=1)
+    order = np.argsort(means, kind="stable")
+    place = int(np.searchsorted(means[order], others.mean() if len(others) else finite[network, seed]))
+    usual = np.median(own[order[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]])
+    free = max(0, len(others) - 1)
+    variance = np.var(others, ddof=1) if free else 0.0
+    return math.sqrt((free * variance + 2 * usual**2) / (free + 2))
 
 
 def spread_of_row(row: Row, rows: Sequence[Row], key: Sequence[str], column: str, how: OneDraw) -> float:
@@ -193,15 +195,15 @@ def spread_of_row(row: Row, rows: Sequence[Row], key: Sequence[str], column: str
         how: which rows are draws of one network, and which networks spread alike.
     """
     fixed = [name for name in key if name != how.over]
-    networks: dict[tuple[Any, ...], list[float]] = {}
+    networks: dict[tuple[Any, ...], list[float]] = {tuple(row[name] for name in fixed): []}
+    mine = 0
     for other in rows:
         value = other[column]
         if all(other[name] == row[name] for name in how.alike) and isinstance(value, int | float):
-            networks.setdefault(tuple(other[name] for name in fixed), []).append(float(value))
-    most = max(map(len, networks.values()), default=0)
-    draws = np.full((len(networks), most), np.nan)
+            values = networks.setdefault(tuple(other[name] for name in fixed), [])
+            mine = len(values) if all(other[name] == row[name] for name in key) else mine
+            values.append(float(value))
+    draws = np.full((len(networks), max(1, *map(len, networks.values()))), np.nan)
     for place, values in enumerate(networks.values()):
         draws[place, : len(values)] = values
-    mine = tuple(row[name] for name in fixed)
-    places = {network: place for place, network in enumerate(networks)}
-    return float(spreads(draws)[places[mine]]) if mine in places else math.nan
+    return spread(draws, 0, mine)

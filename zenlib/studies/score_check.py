@@ -11,7 +11,7 @@ import numpy as np
 
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.score_columns import ScoreColumns
-from zenlib.studies.agreement import Line, OneDraw, Within, agrees, spreads
+from zenlib.studies.agreement import Line, OneDraw, Within, agrees, spread
 
 STORED_ROUNDING = 1e-6
 """Relative difference that comes of storing float32."""
@@ -72,22 +72,30 @@ class ScoreCheck:
         allowed = self.allowed(at.column, at.row, stored)
         return [Line(self.place, f"row {at.row}", at.column, stored, recomputed, allowed, agrees(stored, recomputed, allowed))]
 
-    def allowed(self, column: str, index: int, stored: float) -> float:
-        """The largest difference from a stored value that counts as agreement."""
+    def within_of(self, column: str) -> Within | OneDraw:
+        """How far a recomputed value of a column may lie.
+
+        Raises:
+            ResultsError: the file's check does not say it.
+        """
         name = without_seed(column)
         if name not in self.within:
             raise ResultsError(f"{self.columns.path}: needed columns with an agreement ({', '.join(self.within)}), got {column}; name one or drop it")
+        return self.within[name]
+
+    def spread(self, column: str, row: int) -> float:
+        """The spread of one draw of a score, from the other draws in its file."""
+        table = self.columns.values()
+        alike = [other for other in sorted(table) if without_seed(other) == without_seed(column)]
+        return spread(np.stack([table[other][0].astype(float) for other in alike], axis=1), row, alike.index(column))
+
+    def allowed(self, column: str, row: int, stored: float) -> float:
+        """The largest difference from a stored value that counts as agreement."""
+        how = self.within_of(column)
         if not math.isfinite(stored):
             return 0.0
-        how = self.within[name]
-        allowed = how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, _spread(self.columns.values(), name, index))
-        return allowed + STORED_ROUNDING * abs(stored)
-
-
-def _spread(table: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str, index: int) -> float:
-    """The spread of one draw of a score, for one row of its file."""
-    draws = [values for column, (values, _) in sorted(table.items()) if without_seed(column) == name]
-    return float(spreads(np.stack(draws, axis=1).astype(float))[index])
+        rounding = STORED_ROUNDING * abs(stored)
+        return rounding + (how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, self.spread(column, row)))
 
 
 def without_seed(column: str) -> str:

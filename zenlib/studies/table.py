@@ -140,6 +140,18 @@ class Table:
         """The values of a stored row that can be compared, beside what this code computes now."""
         return self._compare(row, self._values_of({column: row[column] for column in self.key}))
 
+    def allowed(self, stored: Row, column: str, how: Within | StandardError | OneDraw) -> float:
+        """The largest difference between the stored and the recomputed value that counts as agreement."""
+        value = stored[column]
+        if isinstance(value, str) or value is None or not math.isfinite(value):
+            return 0.0
+        if isinstance(how, Within):
+            return how.allowed(value)
+        if isinstance(how, StandardError):
+            error = stored[how.column]
+            return how.allowed(value, float(error) if isinstance(error, int | float) else math.nan)
+        return how.allowed(value, spread_of_row(stored, self.store.read(), self.key, column, how))
+
     def differences(self, ours: Row, theirs: Row) -> list[str]:
         """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
         return [
@@ -194,21 +206,9 @@ class Table:
             how = self.agreement_of(column)
             if not isinstance(how, NotCompared):
                 old, new = stored[column], recomputed[column]
-                allowed = self._allowed(stored, column, how)
+                allowed = self.allowed(stored, column, how)
                 lines.append(Line(self.place, named, column, old, new, allowed, agrees(old, new, allowed)))
         return lines
-
-    def _allowed(self, stored: Row, column: str, how: Within | StandardError | OneDraw) -> float:
-        """The largest difference between the stored and the recomputed value that counts as agreement."""
-        value = stored[column]
-        if isinstance(value, str) or value is None or not math.isfinite(value):
-            return 0.0
-        if isinstance(how, Within):
-            return how.allowed(value)
-        if isinstance(how, StandardError):
-            error = stored[how.column]
-            return how.allowed(value, float(error) if isinstance(error, int | float) else math.nan)
-        return how.allowed(value, spread_of_row(stored, self.store.read(), self.key, column, how))
 
 
 def _require(holds: bool, argument: str, needed: str, got: Any) -> None:

@@ -95,7 +95,7 @@ def verify(
         for position, kernel in enumerate(kernels):
             end = time.time() + (seconds - (time.time() - start)) / (len(kernels) - position)
             with _workers(kernel) as pool:
-                futures = [pool.submit(_recompute, kernel, name, chosen, end) for name, (chosen, _) in samples.items()]
+                futures = [pool.submit(recompute, kernel, name, chosen, end) for name, (chosen, _) in samples.items()]
                 for one in _in_order(futures, bar, samples):
                     one.dear = samples[one.place][1]
                     found.append(one)
@@ -123,8 +123,8 @@ def _workers(kernel: str) -> Iterator[ProcessPoolExecutor]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified:
-    """The drawn rows of one place, in a worker."""
+def recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified:
+    """Computes the drawn rows of one place again; none is begun after the time `end`."""
     check, verified = places()[name], Verified(kernel, name)
     for position, row in enumerate(chosen):
         if time.time() > end:
