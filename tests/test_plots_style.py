@@ -35,6 +35,8 @@ def test_numbers_behind_a_figure_have_the_digits_that_carry_meaning():
     written = tidy(pd.DataFrame({"place": list("abcd"), "score": [0.12345678, -1e-17, np.inf, np.nan], "flops": [7.14e8, 1.0, 2.0, np.nan]}))
     assert written["score"].tolist()[:3] == [0.123457, 0.0, np.inf]
     assert written.to_csv(index=False).splitlines()[1:] == ["a,0.123457,714000000", "b,0.0,1", "c,inf,2", "d,,"]
+    assert tidy(pd.DataFrame({"value": [1e30, 0.00259, 1e-15]}))["value"].tolist() == [0.0, 0.00259, 1e30]
+    assert tidy(pd.DataFrame({"value": [2e-14, 3.1e-15]}))["value"].tolist() == [3.1e-15, 2e-14]
 
 
 def test_rows_behind_a_figure_are_in_the_order_of_their_key():

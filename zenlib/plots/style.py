@@ -30,7 +30,7 @@ SMALL = 13.0
 DIGITS = 6
 """Significant digits of a number behind a figure: as many as scores in float32 carry."""
 ROUNDING = 1e-12
-"""What is smaller than this share of the largest number of its column is 0 up to rounding."""
+"""A difference of numbers near 1 that is smaller than this is 0 up to rounding."""
 
 COLOURS = {
     "blue": "#0072B2",
@@ -171,7 +171,7 @@ def _comparable(column: pd.Series) -> pd.Series:
 def _rounded(column: pd.Series) -> pd.Series:
     """A column of floats with `DIGITS` significant digits, as integers where all are whole."""
     finite = column[np.isfinite(column)]
-    least = ROUNDING * finite.abs().max()
+    least = ROUNDING * min(1.0, finite.abs().max())
     if len(finite) == column.notna().sum() and finite.abs().lt(2**53).all() and np.isclose(finite, finite.round(), rtol=ROUNDING, atol=least).all():
         return column.round().astype("Int64")
     return column.map(lambda value: 0.0 if abs(value) < least else float(f"{value:.{DIGITS}g}"))
