@@ -11,11 +11,11 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
 
-.PHONY: help book pdf test coverage smoke rerun bench serve lint clean
+.PHONY: help book pdf test coverage smoke same-bytes rerun bench serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 book: $(INSTALLED) ## execute the notebooks from the stored rows, recompute a sample of them, build _build/html
 	$(RUN) --profile cpu --verify-rows $(VERIFY_ROWS) --verify-seconds $(VERIFY_SECONDS)
@@ -32,6 +32,9 @@ coverage: $(INSTALLED) ## run the tests and show which lines of zenlib they reac
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going
+
+same-bytes: $(INSTALLED) ## execute every notebook as on an older processor; name files that differ from the book's
+	$(BIN)/python experiments/same_bytes.py
 
 rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="02_zen_score"
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))

@@ -4,6 +4,7 @@
     python experiments/run.py --profile cpu --only 02_zen_score    one notebook
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
     python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes with one thread
+    python experiments/run.py --profile cpu --output build/again   all of them, written there and not into the book
     python experiments/run.py --profile gpu --parameters           run nothing; write the parameters of each notebook for papermill -f
 
 Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
@@ -16,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.parameters:
             write_parameters(options.profile, profile)
             return 0
-        studies = prepare_output(options.profile, options.fresh)
+        studies = prepare_output(options.profile, options.fresh, options.output)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -64,6 +66,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score")
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
     parser.add_argument("--parameters", action="store_true", help="write profiles/<profile>/<notebook>.yaml for `papermill -f`; run nothing")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write executed notebooks and figures there instead of into the book")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time; 0 for as many as there are cores (default 1)")
     options = parser.parse_args(arguments)
@@ -128,8 +131,13 @@ def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> di
     return {stem: profile[stem] for stem in known if stem in stems}
 
 
-def prepare_output(profile: str, fresh: bool) -> Path:
+def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Path:
     """The folder for executed notebooks; the smoke profile keeps all that it writes apart from what is committed."""
+    if output is not None:
+        if profile == "smoke":
+            raise ValueError("output: needed another profile, got smoke, which writes into build/smoke")
+        os.environ["ZENLIB_FIGURES"] = str(output.resolve() / "figures")
+        return output.resolve() / "studies"
     if profile != "smoke":
         if fresh:
             raise ValueError(f"fresh: needed profile smoke, got {profile}; delete a table's two files to compute its rows again")
@@ -164,6 +172,7 @@ def run_apart(profile: dict[str, dict[str, Any]], options: argparse.Namespace) -
         if failed and not options.keep_going:
             return None
         command = [sys.executable, __file__, "--profile", options.profile, "--only", stem]
+        command += ["--output", str(options.output)] if options.output else []
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout.replace("[1/1] ", ""), end="", flush=True)
         if done.returncode:
@@ -185,17 +194,18 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
     changed = changed_parameters(nbformat.read(source, as_version=4), wanted)
     EXECUTED.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    executed = papermill.execute_notebook(
-        source,
-        EXECUTED / source.name,
-        changed,
-        kernel_name="python3",
-        progress_bar=False,
-        stderr_file=sys.stderr,
-        cwd=ROOT,
-        iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
-        config=Config(KernelManager={"transport": "ipc"}),  # sockets in a private folder instead of open ports
-    )
+    with tempfile.TemporaryDirectory(prefix="zenlib-") as sockets:  # of this run alone: two runs at a time must not hear each other
+        executed = papermill.execute_notebook(
+            source,
+            EXECUTED / source.name,
+            changed,
+            kernel_name="python3",
+            progress_bar=False,
+            stderr_file=sys.stderr,
+            cwd=ROOT,
+            iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),  # instead of open ports
+        )
     write_notebook(normalise(executed), studies / source.name)
     return time.perf_counter() - start
 

@@ -185,7 +185,7 @@ def _texts201() -> list[str]:
 
 
 def _specs101() -> pd.DataFrame:
-    return nasbench101_table.table().sort_values("hash").set_index("hash")
+    return nasbench101_table.table().sort_values("hash", kind="stable").set_index("hash")
 
 
 def _build101(network: str) -> nn.Module:

@@ -354,7 +354,7 @@ def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
         table = rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient).reindex(columns=list(DATASETS)).dropna()
         if not table.empty:
             off = (table - np.array(values)).abs().max(axis=1)
-            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off"))
+            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off", kind="stable"))
     return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
 
 
