@@ -10,8 +10,14 @@ PORT ?= 8000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
+TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help book pdf test coverage smoke rerun bench serve lint clean
+# One thread a process, whatever the environment holds: tests and notebooks start processes of their own.
+override export OMP_NUM_THREADS := 1
+override export MKL_NUM_THREADS := 1
+override export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: help book pdf test slow coverage smoke rerun bench serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,11 +30,14 @@ book: $(INSTALLED) ## execute the notebooks from the stored rows, recompute a sa
 pdf: $(INSTALLED) ## print the built book to _build/zen-nas-measured.pdf, with Chromium
 	$(BIN)/python book/print_book.py _build/html _build/zen-nas-measured.pdf
 
-test: $(INSTALLED) ## run the tests; PYTEST_ARGS="-k zen" for some of them
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(INSTALLED) ## run the tests, a process for each core; PYTEST_ARGS="-k zen" for some of them
+	$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## run the tests and show which lines of zenlib they reach
-	$(BIN)/python -m pytest --cov=zenlib --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+slow: $(INSTALLED) ## run the tests marked slow, which prove something only when they are long
+	$(TESTS) -m slow $(PYTEST_ARGS)
+
+coverage: $(INSTALLED) ## run all tests and show which lines of zenlib they reach
+	$(TESTS) --cov=zenlib --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going

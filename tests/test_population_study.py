@@ -24,10 +24,21 @@ SMALL = {
     "recipe": "digits",
     "epochs": 1,
     "flops": 1_000_000,
+    "dtype": "float32",
     "per_group": 2,
     "proxies": ["params", "flops", "closed-form"],
     "proxy_seeds": [0],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_search():
+    """The networks along a search are those of one over hundreds of networks, not thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn, "EVALUATIONS", 256)
+        patch.setattr(drawn, "POPULATION", 16)
+        yield
+    drawn._along_search.cache_clear()
 
 
 @pytest.fixture(scope="module")
