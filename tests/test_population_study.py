@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from tests.train.small import few_digits
 from zenlib.plots import population as draw
 from zenlib.studies import population as study
 from zenlib.studies import population_networks as drawn
@@ -32,9 +33,10 @@ SMALL = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def short_search():
-    """The networks along a search are those of one over hundreds of networks, not thousands."""
+def small():
+    """Few images, and a search over hundreds of networks, not thousands."""
     with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
         patch.setattr(drawn, "EVALUATIONS", 256)
         patch.setattr(drawn, "POPULATION", 16)
         yield
