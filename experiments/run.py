@@ -31,8 +31,8 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from zenlib.studies.kernels import ONE_THREAD
 from zenlib.studies.notebook import changed_parameters, normalise
+from zenlib.threads import ONE_THREAD, cores
 
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
@@ -72,8 +72,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
-    cores = len(os.sched_getaffinity(0))
-    options.jobs = min(options.jobs, cores) or cores
+    options.jobs = min(options.jobs, cores()) or cores()
     return options
 
 

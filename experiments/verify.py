@@ -21,7 +21,7 @@ from pathlib import Path
 
 from zenlib.studies import STUDIES
 from zenlib.studies.kernels import KERNELS
-from zenlib.studies.verification import DEAR, ROWS, report, table_of, verify
+from zenlib.studies.verification import DEAR, ROWS, report, summary, table_of, verify
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "build" / "verification.json"
@@ -87,8 +87,7 @@ def text(told: dict) -> str:
     lines = table_of(told["places"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     shown = ["  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]) for line in lines]
-    head = f"recomputed on {told['processor']} ({told['instructions']}), seed {told['seed']}, in {told['seconds']} s"
-    return "\n".join([head, *shown])
+    return "\n".join([summary(told), *shown])
 
 
 if __name__ == "__main__":

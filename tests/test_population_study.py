@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from tests.train.small import few_digits
 from zenlib.plots import population as draw
 from zenlib.studies import population as study
 from zenlib.studies import population_networks as drawn
@@ -24,10 +25,22 @@ SMALL = {
     "recipe": "digits",
     "epochs": 1,
     "flops": 1_000_000,
+    "dtype": "float32",
     "per_group": 2,
     "proxies": ["params", "flops", "closed-form"],
     "proxy_seeds": [0],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Few images, and a search over hundreds of networks, not thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
+        patch.setattr(drawn, "EVALUATIONS", 256)
+        patch.setattr(drawn, "POPULATION", 16)
+        yield
+    drawn._along_search.cache_clear()
 
 
 @pytest.fixture(scope="module")

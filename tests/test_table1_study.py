@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from tests.train.small import few_digits
 from zenlib import PROXIES, SPACES, Architecture
 from zenlib.plots import table1 as draw
 from zenlib.search.latency import Latency
@@ -29,6 +30,7 @@ NETWORK = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperConvK1BNRELU(1
 def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path / "cache"))
+    few_digits(monkeypatch)
 
 
 def trainings(*rows):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zenlib.benchmarks import nasbench201
 from zenlib.results import identity, results_root
 from zenlib.studies import verification, zen_score
 from zenlib.studies.agreement import OneDraw, StandardError, Within
@@ -79,15 +80,15 @@ def test_five_spreads_of_a_draw_are_beyond_the_limit_wherever_draws_spread_more_
             assert check.allowed(at.column, at.row, value) <= 0.01 * abs(value), at
 
 
+needs_data = pytest.mark.skipif(not nasbench201.is_there(), reason="needs the table of NAS-Bench-201")
+
+
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """The stored rows of one study in another folder, where they may be changed."""
     shutil.copytree(results_root() / "zen_score", tmp_path / "zen_score")
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
     return zen_score.TABLE
-
-
-CHEAP = {"batch_size": 16, "repeats": 8, "perturbation": 0.01, "seed": 0, "resolution": 32}
 
 
 def cheap_row(table):
@@ -158,7 +159,7 @@ def test_a_wrong_call_is_refused(wrong, capsys):
 
 def test_a_place_that_needs_an_absent_file_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    told = verification.recompute("own", "repaired/pycls.parquet", [Stored("gain", 0)], math.inf)
+    told = verification.recompute("own", "nasbench201/scores.parquet", [Stored("zen_l1_minibatch_s0", 0)], math.inf)
     assert "ZENLIB_DATA" in told.missing and not told.failed and not told.reproduced
 
 

@@ -12,6 +12,7 @@ import pytest
 import typer
 from matplotlib.figure import Figure
 
+from tests.train.small import few_digits
 from zenlib.cli import app
 from zenlib.plots import zennets as draw
 from zenlib.plots.explorer import explorer
@@ -105,6 +106,7 @@ def small_run(tmp_path, monkeypatch):
     """A real run: two networks timed, digits trained for two epochs."""
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path / "cache"))
+    few_digits(monkeypatch)
     monkeypatch.setattr(study, "ZENNETS", ("zennet-0.1ms", "zennet-900M-SE", "zennet-0.5M"))
     settings = {"latency_networks": ["resnet18", "mobilenet_v2"], "latency_dtypes": ["float32"], "latency_batches": [1], "latency_device": "cpu"}
     settings |= {"training_architecture": SMALL, "training_data": "digits", "training_recipe": "digits", "training_epochs": 2}

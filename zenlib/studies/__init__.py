@@ -5,6 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from zenlib.threads import cap_threads
+
+cap_threads()  # before a study loads torch: the kernel of a notebook has the environment of whoever started it
+
 STUDIES = {
     "expressivity": "zenlib.studies.expressivity",
     "zen_score": "zenlib.studies.zen_score",

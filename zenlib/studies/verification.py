@@ -22,6 +22,7 @@ from zenlib.studies import STUDIES, load_study
 from zenlib.studies.kernels import KERNELS
 from zenlib.studies.score_check import ScoreCheck
 from zenlib.studies.table import Table
+from zenlib.threads import cores
 
 ROWS = 3
 """Rows of each table that are drawn."""
@@ -114,7 +115,7 @@ def _workers(kernel: str) -> Iterator[ProcessPoolExecutor]:
     wanted = KERNELS[kernel]
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    count = max(1, len(os.sched_getaffinity(0)) // int(wanted["OMP_NUM_THREADS"]))
+    count = max(1, cores() // int(wanted["OMP_NUM_THREADS"]))
     try:
         with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
             yield pool
@@ -125,7 +126,7 @@ def _workers(kernel: str) -> Iterator[ProcessPoolExecutor]:
 
 def recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified:
     """Computes the drawn rows of one place again; none is begun after the time `end`."""
-    check, verified = places()[name], Verified(kernel, name)
+    check, verified = places((name.partition("/")[0],))[name], Verified(kernel, name)
     for position, row in enumerate(chosen):
         if time.time() > end:
             verified.late = len(chosen) - position
@@ -157,7 +158,18 @@ def report(found: Sequence[Verified], seed: int, taken: float) -> dict[str, Any]
     }
 
 
-HEAD = ("study", "kernels", "reproduced", "not reproduced", "too dear", "no time", "no data")
+def summary(told: dict[str, Any]) -> str:
+    """A sentence or two about where a report was made, and how close the values came."""
+    kernels = list(dict.fromkeys(place["kernel"] for place in told["places"]))
+    worst = max((share for place in told["places"] for share in place["shares"].values()), default=0.0)
+    return (
+        f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch {told['torch']}, in {told['seconds']:,} s, "
+        f"seed {told['seed']}, settings {', '.join(kernels)}. "
+        f"No reproduced value lay further from the stored one than {worst:.0%} of what is allowed."
+    )
+
+
+HEAD = ("study", "settings", "reproduced", "not reproduced", "too dear", "no time", "no data")
 
 
 def table_of(places: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
