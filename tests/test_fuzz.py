@@ -19,8 +19,8 @@ from zenlib.spaces import SPACES
 from zenlib.zennets import ZENNETS, zennet_architecture
 
 STRINGS = 10_000
-FILES = 4_000
-BINARY_FILES = 500
+FILES = 1_500
+BINARY_FILES = 300
 
 PIECES = [
     "Super",
