@@ -37,7 +37,7 @@ rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu O
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))
 
 bench: $(INSTALLED) ## speed and memory of the score against the released procedure
-	$(BIN)/python experiments/benchmarks/score.py
+	$(BIN)/python experiments/speed/score.py
 
 serve: ## show the built book at http://localhost:8000
 	$(PYTHON) -m http.server --directory _build/html $(PORT)

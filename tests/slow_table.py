@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from zenlib.studies.table import Table
+from experiments.record.table import Table
 
 
 def slow_table(log: Path, seconds: float = 0.0) -> Table:

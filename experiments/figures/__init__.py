@@ -1,0 +1,11 @@
+"""Figures of the studies: one file per study, one visual style.
+
+Only this package draws. A function here takes tidy rows and returns a figure; it computes no result.
+"""
+
+from __future__ import annotations
+
+from experiments.figures.labels import label
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, SMALL, WIDTH, new_figure, note, show, styled
+
+__all__ = ["COLOURS", "MARKERS", "PALETTE", "SMALL", "WIDTH", "label", "new_figure", "note", "show", "styled"]
