@@ -27,13 +27,13 @@ pdf: $(INSTALLED) ## print the built book to _build/zen-nas-measured.pdf, with C
 test: $(INSTALLED) ## run the tests; PYTEST_ARGS="-k zen" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## run the tests and show which lines of zenlib they reach
-	$(BIN)/python -m pytest --cov=zenlib --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+coverage: $(INSTALLED) ## run the tests and show which lines they reach
+	$(BIN)/python -m pytest --cov=zenlib --cov=experiments --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going
 
-rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="02_zen_score"
+rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="zen_score"
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))
 
 bench: $(INSTALLED) ## speed and memory of the score against the released procedure

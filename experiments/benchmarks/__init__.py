@@ -1,1 +1,1 @@
-"""Readers of published tables: architectures with the accuracy that somebody trained them to."""
+"""Networks with the accuracy that somebody trained them to: readers of published tables, their spaces, and what scores them fast."""

@@ -23,7 +23,7 @@ VARIANTS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "effective_cells": lambda terms: terms["effective_gain"] + terms["cell_values"],
     "effective_cells_double": lambda terms: terms["effective_gain"] + 2 * terms["cell_values"],
 }
-"""Every combination of the terms of `cells_scores.UNITS` that was compared on the choice half."""
+"""Every combination of the terms of `nasbench201_terms.UNITS` that was compared on the choice half."""
 CHOSEN = "effective_gain"
 """The one that is reported: not the highest, but the one without a weight to choose."""
 MEASURED = ("zen_l1_minibatch", "zen_l1_running")

@@ -62,13 +62,14 @@ def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
     """The values of the networks that were drawn first, `drawn` of them; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
     places = BENCHMARKS[benchmark].drawn(drawn)
     if proxy != "az-nas":
-        return _stored(benchmark, proxy, seed).iloc[sorted(places)]
+        return stored_values(benchmark, proxy, seed).iloc[sorted(places)]
     parts = pd.concat([scores(benchmark, part, seed, drawn) for part in PARTS], axis=1).dropna()
     return pd.Series(az_nas(parts), parts.index)
 
 
 @cache
-def _stored(benchmark: str, proxy: str, seed: int) -> pd.Series:
+def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
+    """The values of all networks; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
     rows = networks(benchmark)
     if benchmark == "nasbench201" and proxy in COUNTS:
         return rows[proxy].astype(float)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from experiments.record.chapters import chapters
+
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 STUDIES = sorted(BOOK.glob("studies/*.ipynb"))
 PAGES = sorted(BOOK.glob("*.md")) + STUDIES
-SOURCES = sorted((ROOT / "experiments").glob("[0-9][0-9]_*.ipynb"))
+SOURCES = {f"{stem}.ipynb": folder / "notebook.ipynb" for stem, folder in chapters(ROOT).items()}
 
 GLUE = re.compile(r"\{glue:text\}`([^`]+)`")
 CITATION = re.compile(r"\{cite(?::[a-z]+)?\}`([^`]+)`")
@@ -91,7 +93,7 @@ def test_every_citation_has_an_entry_and_every_entry_is_cited():
     assert set(entries) == cited
 
 
-@pytest.mark.parametrize("page", [*SOURCES, BOOK / "index.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("page", [*SOURCES.values(), BOOK / "index.md"], ids=[*SOURCES, "index.md"])
 def test_no_measured_number_is_typed_into_the_prose(page):
     """Decimals may stand in a quotation of the paper: its column of a table, or a sentence that names it."""
     typed = []
@@ -109,9 +111,9 @@ def test_no_measured_number_is_typed_into_the_prose(page):
     assert not typed
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=names(SOURCES))
-def test_the_book_shows_the_notebooks_as_they_are_now(source):
-    shown = BOOK / "studies" / source.name
+@pytest.mark.parametrize(("name", "source"), SOURCES.items(), ids=SOURCES)
+def test_the_book_shows_the_notebooks_as_they_are_now(name, source):
+    shown = BOOK / "studies" / name
     assert shown.is_file(), "run `make book`"
     assert cells(shown, "markdown") == cells(source, "markdown")
     ours = cells(source, "code")
@@ -135,11 +137,11 @@ def test_the_readme_shows_a_figure_of_the_study_and_commands_that_exist():
 
 def test_every_figure_function_draws_in_the_style():
     plain = []
-    for module in sorted((ROOT / "zenlib" / "plots").glob("*.py")):
+    for module in [*(ROOT / "experiments" / "figures").glob("*.py"), *(ROOT / "experiments" / "chapters").glob("*/figures.py")]:
         if module.name in ("style.py", "__init__.py"):
             continue
         for node in ast.parse(module.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == "Figure":
                 decorated = any(ast.unparse(decorator) == "styled" for decorator in node.decorator_list)
-                plain += [] if decorated or node.name.startswith("_") else [f"{module.name}: {node.name}"]
+                plain += [] if decorated or node.name.startswith("_") else [f"{module}: {node.name}"]
     assert not plain

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 
+from experiments.record.chapters import chapters
 from tests.site import PAGES, ROOT, SITE, open_page
 
 pytestmark = pytest.mark.browser
@@ -168,11 +169,11 @@ def test_every_page_says_how_to_cite_it_in_bibtex_that_parses(address):
 
 
 def test_every_notebook_can_be_downloaded_as_it_is_run(address):
-    for source in (ROOT / "experiments").glob("[0-9][0-9]_*.ipynb"):
-        page = SITE / "studies" / f"{source.stem}.html"
+    for stem, folder in chapters(ROOT).items():
+        page = SITE / "studies" / f"{stem}.html"
         if page.is_file():
-            assert f'href="../notebooks/{source.name}" download' in page.read_text(encoding="utf-8")
-            assert (SITE / "notebooks" / source.name).read_bytes() == source.read_bytes()
+            assert f'href="../notebooks/{stem}.ipynb" download' in page.read_text(encoding="utf-8")
+            assert (SITE / "notebooks" / f"{stem}.ipynb").read_bytes() == (folder / "notebook.ipynb").read_bytes()
 
 
 def test_a_long_table_is_sorted_and_filtered(browser, address):

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from experiments.benchmarks import nasbench101
+from experiments.benchmarks import nasbench101, stored_scores
 from experiments.benchmarks import network_scores as scoring
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
@@ -27,7 +27,7 @@ from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.query import Query
 from zenlib.spaces.nasbench201 import Cell, build
 
-BENCHMARKS = Path(__file__).parents[2] / "experiments" / "results" / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "experiments" / "chapters" / "benchmarks" / "results"
 needs_tables = pytest.mark.skipif(not all(map(study.is_there, scoring.BENCHMARKS)), reason="needs the benchmarks' files in $ZENLIB_DATA")
 SMALL = {"widths": (4, 8, 16), "cells_per_stage": 1}
 CPU = torch.device("cpu")
@@ -189,7 +189,7 @@ def test_az_nas_ranks_within_the_drawn_networks(made_up):
     sizes = {"counts": 40, "forward": 40, "gradients": 40}
     study.fill_groups("nats_sizes", sizes, 0)
     study.forget()
-    parts = pd.concat([study.scores("nats_sizes", part, 0, 40) for part in study.PARTS], axis=1)
+    parts = pd.concat([study.scores("nats_sizes", part, 0, 40) for part in stored_scores.PARTS], axis=1)
     np.testing.assert_allclose(study.scores("nats_sizes", "az-nas", 0, 40), az_nas(parts))
 
 
@@ -203,8 +203,8 @@ def test_isomorphic_pairs_are_isomorphic_and_different_cells():
 
 def test_every_predictor_is_in_one_group_and_has_a_name():
     grouped = [name for group in study.GROUPS.values() for name in group]
-    assert len(grouped) == len(set(grouped)) and set(grouped) | {"az-nas"} == set(study.PREDICTORS)
-    assert set(study.PREDICTORS) == set(tables.NAMES)
+    assert len(grouped) == len(set(grouped)) and set(grouped) | {"az-nas"} == set(stored_scores.PREDICTORS)
+    assert set(stored_scores.PREDICTORS) == set(tables.NAMES)
 
 
 def test_stored_files_hold_scores_and_no_accuracies():

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.record import merging
+from experiments.record import merging, results_command
 from experiments.record import status as status_module
 from experiments.record.merging import merge_results
 from experiments.record.score_columns import ScoreColumns
 from experiments.record.status import status
-from tests.library.cli.test_cli import run
 from tests.slow_table import slow_table
 from zenlib.errors import ResultsError
 
@@ -31,6 +30,13 @@ def houses(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "STUDIES", {"demo": "here"})
         monkeypatch.setattr(module, "load_study", lambda name: SimpleNamespace(TABLES=(table,)))
     return SimpleNamespace(table=table, ours=tmp_path / "ours", theirs=tmp_path / "theirs")
+
+
+def run(capsys, *words):
+    """Exit status, standard output and standard error of one command."""
+    status = results_command.main([str(word) for word in words])
+    told = capsys.readouterr()
+    return status, told.out, told.err
 
 
 def provenance(machine):
@@ -142,21 +148,41 @@ def test_tables_that_this_version_does_not_know_are_named(houses, capsys):
     put(houses, "theirs", {1: 0.1})
     for path in (houses.theirs / "demo").glob("slow.*"):
         path.rename(path.with_name(path.name.replace("slow", "newer")))
-    code, out, err = run(capsys, "results", "merge", houses.theirs, "--json")
-    assert code == 0 and "update zenlib" in err
-    assert json.loads(out)["tables"][0]["skipped"].startswith("this version of zenlib has no such table")
+    code, out, err = run(capsys, "merge", houses.theirs, "--json")
+    assert code == 0 and "update the checkout" in err
+    assert json.loads(out)["tables"][0]["skipped"].startswith("this version of the studies has no such table")
 
 
 def test_the_command_merges_and_shows_what_there_is(houses, capsys):
     put(houses, "ours", {1: 0.1})
     put(houses, "theirs", {2: 0.2})
-    code, out, _ = run(capsys, "results", "merge", houses.theirs)
+    code, out, _ = run(capsys, "merge", houses.theirs)
     assert code == 0 and "slow" in out
-    code, out, _ = run(capsys, "results", "status", "--json")
+    code, out, _ = run(capsys, "status", "--json")
     (line,) = json.loads(out)["tables"]
     assert (line["rows"], line["last run"], line["state"]) == (2, "2026-02-03", "current")
     assert line["age, days"] > 0 and line["code"] == "0.1.0 oursour, theirst"
     assert line["machine"] == "ours processor, 1 thread; theirs processor, 1 thread"
+
+
+def test_a_copy_of_the_chapters_of_another_checkout_is_merged_as_well(houses):
+    put(houses, "theirs", {1: 0.1})
+    (houses.theirs / "demo").rename(houses.theirs / "results")
+    (houses.theirs / "demo").mkdir()
+    (houses.theirs / "results").rename(houses.theirs / "demo" / "results")
+    assert [(one.table, one.added) for one in merge_results(houses.theirs)] == [("slow", 1)]
+    assert (houses.ours / "demo" / "slow.csv").is_file()
+
+
+def test_a_folder_without_results_is_one_message(houses, capsys):
+    code, _, err = run(capsys, "merge", houses.theirs)
+    assert code == 1 and err.startswith("error: other: needed a results folder")
+
+
+def test_every_example_of_the_help_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for command, examples in results_command.COMMANDS.items():
+        assert all(example in " ".join(run(capsys, command.__name__, "--help")[1].split()) for example in examples)
 
 
 def state(houses):

@@ -11,12 +11,11 @@ import pytest
 import yaml
 
 from experiments.benchmarks import nasbench201
-from experiments.record.chapters import STUDIES, load_study
+from experiments.record.chapters import STUDIES, chapters, load_study
 from experiments.record.notebook import changed_parameters, parameters
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-NOTEBOOKS = {path.stem: path for path in sorted(EXPERIMENTS.glob("[0-9][0-9]_*.ipynb"))}
-PROFILES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((EXPERIMENTS / "profiles").glob("*.yaml"))}
+NOTEBOOKS = {stem: folder / "notebook.ipynb" for stem, folder in chapters(Path(__file__).parents[2]).items()}
+PROFILES = ("smoke", "cpu", "gpu")
 LONGEST_CELL = 40
 
 STUDY_NOTEBOOKS = [stem for stem in NOTEBOOKS if stem.partition("_")[2] in STUDIES]
@@ -27,6 +26,10 @@ every_study_notebook = pytest.mark.parametrize("stem", STUDY_NOTEBOOKS)
 
 def read(stem):
     return nbformat.read(NOTEBOOKS[stem], as_version=4)
+
+
+def wanted(stem, profile):
+    return yaml.safe_load(NOTEBOOKS[stem].with_name(f"{profile}.yaml").read_text(encoding="utf-8"))
 
 
 def code_of(notebook):
@@ -45,20 +48,15 @@ def test_every_study_has_its_notebook():
     assert [name for name in STUDIES if name not in {stem.partition("_")[2] for stem in NOTEBOOKS}] == []
 
 
-def test_the_three_profiles_exist_and_each_covers_every_notebook():
-    assert sorted(PROFILES) == ["cpu", "gpu", "smoke"]
-    assert all(sorted(sections) == list(NOTEBOOKS) for sections in PROFILES.values())
-
-
 @pytest.mark.parametrize("profile", PROFILES)
 @every_notebook
 def test_every_parameter_of_a_profile_is_one_of_the_notebook(stem, profile):
-    changed_parameters(read(stem), PROFILES[profile][stem])
+    changed_parameters(read(stem), wanted(stem, profile))
 
 
 @every_notebook
 def test_the_cpu_profile_is_what_a_notebook_does_by_itself(stem):
-    assert changed_parameters(read(stem), PROFILES["cpu"][stem]) == {}
+    assert changed_parameters(read(stem), wanted(stem, "cpu")) == {}
 
 
 @every_notebook

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.record.results import Store, data_root, figures_root, results_root
+from experiments.record.results import Store, data_root, figures_root, results_root, study_folder
 from tests.slow_table import keys, slow_table
 from zenlib.errors import ResultsError
 
@@ -100,7 +100,9 @@ def test_roots_follow_the_environment(monkeypatch, tmp_path):
         monkeypatch.setenv(variable, str(tmp_path / variable))
         assert root() == tmp_path / variable
     monkeypatch.delenv("ZENLIB_RESULTS")
-    assert results_root() == ROOT / "experiments" / "results"
+    assert results_root() == ROOT / "experiments" / "chapters"
+    assert study_folder("zen_score") == ROOT / "experiments" / "chapters" / "zen_score" / "results"
+    assert study_folder("zen_score", tmp_path) == tmp_path / "zen_score"
 
 
 # Kills

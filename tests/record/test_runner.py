@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 
 from experiments.record.chapters import load_study
 from experiments.record.notebook import changed_parameters, normalise, parameters
@@ -42,20 +41,30 @@ def house(tmp_path, monkeypatch):
     """A project with the runner and one notebook; the runner works on the tree it lies in."""
     for variable in ("ZENLIB_RESULTS", "ZENLIB_FIGURES"):
         monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
-    (tmp_path / "experiments" / "profiles").mkdir(parents=True)
+    (tmp_path / "experiments").mkdir()
     shutil.copy(RUNNER, tmp_path / "experiments" / "run.py")
     add(tmp_path, "01_speaking", notebook("repeats = 2", SPEAKING))
-    profile(tmp_path, "smoke", "01_speaking: {repeats: 3}\n")
-    profile(tmp_path, "cpu", "01_speaking: {}\n")
+    profile(tmp_path, "smoke", "{repeats: 3}\n")
+    profile(tmp_path, "cpu", "{}\n")
     return tmp_path
 
 
+def chapter(house, stem):
+    return house / "experiments" / "chapters" / stem.partition("_")[2]
+
+
 def add(house, stem, content):
-    nbformat.write(content, house / "experiments" / f"{stem}.ipynb")
+    """A chapter: its folder, and its line in the contents."""
+    chapter(house, stem).mkdir(parents=True, exist_ok=True)
+    nbformat.write(content, chapter(house, stem) / "notebook.ipynb")
+    (house / "book").mkdir(exist_ok=True)
+    contents = house / "book" / "_toc.yml"
+    text = contents.read_text() if contents.exists() else "parts:\n  - chapters:\n"
+    contents.write_text(text if stem in text else f"{text}      - file: studies/{stem}\n")
 
 
-def profile(house, name, text):
-    (house / "experiments" / "profiles" / f"{name}.yaml").write_text(text)
+def profile(house, name, text, stem="01_speaking"):
+    (chapter(house, stem) / f"{name}.yaml").write_text(text)
 
 
 def load(house):
@@ -99,7 +108,7 @@ def test_an_executed_notebook_keeps_facts_and_results_and_nothing_that_varies(ho
 
 def test_the_smoke_profile_touches_nothing_that_is_committed(house):
     assert run(house, "--profile", "smoke") == 0
-    assert not (house / "book").exists() and not (house / "elsewhere").exists()
+    assert not (house / "book" / "studies").exists() and not (house / "elsewhere").exists()
 
 
 def test_a_profile_that_repeats_the_defaults_injects_no_cell(house):
@@ -114,7 +123,7 @@ def test_an_unknown_profile_lists_those_that_exist(house, capsys):
     assert "profile: needed one of cpu, smoke, got 'tpu'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["01_speaking: {repeats: 3", "- 01_speaking\n", "01_speaking: 3\n", "01_speaking:\n", "a\tb: :\n\t- c"])
+@pytest.mark.parametrize("text", ["{repeats: 3", "- repeats\n", "3\n", "\n", "3: repeats\n", "a\tb: :\n\t- c"])
 def test_a_malformed_profile_is_named(house, capsys, text):
     profile(house, "broken", text)
     assert run(house, "--profile", "broken") == 2
@@ -123,9 +132,23 @@ def test_a_malformed_profile_is_named(house, capsys, text):
 
 def test_a_notebook_that_does_not_exist_is_refused(house, capsys):
     assert run(house, "--profile", "cpu", "--only", "07_nothing") == 2
-    profile(house, "ahead", "01_speaking: {}\n02_planned: {}\n")
-    assert run(house, "--profile", "ahead") == 2
-    assert capsys.readouterr().err.count("notebook: needed one that has a file and a section in the profile (01_speaking)") == 2
+    add(house, "02_quiet", notebook("repeats = 2"))
+    assert run(house, "--profile", "cpu", "--only", "quiet") == 2
+    assert capsys.readouterr().err.count("notebook: needed one that has a file of the profile (01_speaking)") == 2
+
+
+def test_a_chapter_without_a_line_in_the_contents_and_a_line_without_a_chapter_are_refused(house, capsys):
+    contents = house / "book" / "_toc.yml"
+    contents.write_text(contents.read_text().replace("01_speaking", "01_silent"))
+    assert run(house, "--profile", "cpu") == 2
+    assert "needed a line for each chapter, got none for speaking" in capsys.readouterr().err
+    contents.write_text(contents.read_text() + "      - file: studies/02_speaking\n")
+    assert run(house, "--profile", "cpu") == 2
+    assert "got none for silent" in capsys.readouterr().err
+
+
+def test_a_chapter_is_named_with_or_without_its_number(house):
+    assert [*load(house).select({"01_speaking": {}}, ["speaking"])] == [*load(house).select({"01_speaking": {}}, ["01_speaking"])] == ["01_speaking"]
 
 
 def test_starting_afresh_is_for_the_smoke_profile_only(house, capsys):
@@ -142,7 +165,7 @@ def test_starting_afresh_is_for_the_smoke_profile_only(house, capsys):
     ],
 )
 def test_a_wrong_parameter_fails_before_anything_runs(house, capsys, section, message):
-    profile(house, "smoke", f"01_speaking: {section}\n")
+    profile(house, "smoke", f"{section}\n")
     assert run(house, "--profile", "smoke") == 1
     assert message in capsys.readouterr().err
     assert not smoke_output(house).exists()
@@ -159,7 +182,8 @@ def test_a_notebook_that_raises_leaves_the_old_one_and_stops_the_run(house, caps
     before = smoke_output(house).read_bytes()
     add(house, "01_speaking", notebook("repeats = 2", "1 / 0"))
     add(house, "02_quiet", notebook("repeats = 2"))
-    profile(house, "smoke", "01_speaking: {}\n02_quiet: {}\n")
+    profile(house, "smoke", "{}\n")
+    profile(house, "smoke", "{}\n", stem="02_quiet")
     assert run(house, "--profile", "smoke") == 1
     error = capsys.readouterr().err
     assert "01_speaking: FAILED" in error and "ZeroDivisionError" in error and "1 of 2 notebooks failed: 01_speaking" in error
@@ -219,19 +243,8 @@ def test_a_parameters_cell_with_more_than_literals_is_refused(source):
 
 
 def test_plain_papermill_runs_a_notebook_from_any_folder_with_the_parameters_of_a_profile(house, tmp_path):
-    assert run(house, "--profile", "smoke", "--parameters") == 0
-    assert not smoke_output(house).exists()
-    profiles = house / "experiments" / "profiles" / "smoke"
-    command = [sys.executable, "-m", "papermill", str(house / "experiments" / "01_speaking.ipynb"), "out.ipynb", "-k", "python3"]
-    subprocess.run([*command, "-f", str(profiles / "01_speaking.yaml")], cwd=tmp_path, check=True, capture_output=True)
+    folder = chapter(house, "01_speaking")
+    command = [sys.executable, "-m", "papermill", str(folder / "notebook.ipynb"), "out.ipynb", "-k", "python3"]
+    subprocess.run([*command, "-f", str(folder / "smoke.yaml")], cwd=tmp_path, check=True, capture_output=True)
     outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
     assert outputs[0].data["application/papermill.record/text/plain"] == "'3'"
-
-
-@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
-def test_the_parameters_for_papermill_are_those_of_the_profiles(name):
-    runner = load(RUNNER.parents[1])
-    for stem, wanted in runner.load_profile(name).items():
-        path = RUNNER.parent / "profiles" / name / f"{stem}.yaml"
-        assert path.read_text(encoding="utf-8") == runner.parameters_text(stem, name, wanted), f"experiments/run.py --profile {name} --parameters"
-        assert (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) == wanted

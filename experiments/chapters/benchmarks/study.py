@@ -28,7 +28,7 @@ from experiments.benchmarks.network_scores import (
     VANILLA,
     fill,
 )
-from experiments.benchmarks.stored_scores import BOOTSTRAP_BELOW, FEWEST, RATIO, RESAMPLES, WITHOUT_SCORE, _stored, is_there, networks, scores
+from experiments.benchmarks.stored_scores import BOOTSTRAP_BELOW, FEWEST, RATIO, RESAMPLES, WITHOUT_SCORE, is_there, networks, scores, stored_values
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats import Correlation, compare, correlate, partial_correlation
@@ -69,7 +69,7 @@ def population(benchmark: str, dataset: str, name: str) -> pd.Series:
 def _members(benchmark: str, dataset: str, proxy: str, seed: int, drawn: int, name: str = "all") -> pd.DataFrame:
     """Score, accuracy, costs and family of the drawn networks of a population for which the proxy was computed."""
     rows = networks(benchmark)
-    known = {"accuracy": rows[dataset], "family": rows["family"]} | {cost: _stored(benchmark, cost, seed) for cost in COSTS}
+    known = {"accuracy": rows[dataset], "family": rows["family"]} | {cost: stored_values(benchmark, cost, seed) for cost in COSTS}
     table = (
         pd.DataFrame(known)[population(benchmark, dataset, name)].join(scores(benchmark, proxy, seed, drawn).rename("score"), how="inner").dropna()
     )
@@ -215,7 +215,7 @@ def isomorphic_pairs(count: int) -> list[tuple[int, int]]:
 
 def isomorphic_row(*, proxy: str, seed: int, pairs: int) -> dict[str, Any]:
     """How far a proxy differs between two isomorphic cells, which train to nearly the same accuracy."""
-    values = _stored("nasbench201", proxy, seed)
+    values = stored_values("nasbench201", proxy, seed)
     both = np.array([(values[a], values[b]) for a, b in isomorphic_pairs(pairs)])
     both = both[np.isfinite(both).all(1) & (both != WITHOUT_SCORE).all(1)]
     known = values[values.notna() & (values != WITHOUT_SCORE)]
@@ -340,7 +340,7 @@ def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
 
 def forget() -> None:
     """Drops what was read, since scores have been added."""
-    for cached in (networks, scores, _stored, isomorphic_pairs):
+    for cached in (networks, scores, stored_values, isomorphic_pairs):
         cached.cache_clear()
 
 

@@ -37,7 +37,7 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """What the gap between tau and 1 consists of, one bar a score, one panel a population.
 
     Args:
-        parts: `studies.noise_parts.parts`.
+        parts: `parts.parts`.
         dataset: whose accuracies.
     """
     rows = parts[parts["dataset"] == dataset]

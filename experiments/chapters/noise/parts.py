@@ -45,7 +45,7 @@ def parts(rows: NoiseRows, repeated: str = "isomorphic") -> pd.DataFrame:
     take a little differently. Scores that count have no noise.
 
     Args:
-        rows: what `studies.noise.run` gives.
+        rows: what `study.run` gives.
         repeated: the repetition of the accuracies that is used; see `experiments.chapters.noise.study`.
 
     Returns:

@@ -37,20 +37,20 @@ class PopulationRows:
 
     @cached_property
     def correlations(self) -> pd.DataFrame:
-        """`population_statistics.correlations` of the members."""
+        """`statistics.correlations` of the members."""
         return statistics.correlations(self.members)
 
     @cached_property
     def small_samples(self) -> pd.DataFrame:
-        """`population_statistics.small_samples` of the members."""
+        """`statistics.small_samples` of the members."""
         return statistics.small_samples(self.members)
 
     @cached_property
     def restricted(self) -> pd.DataFrame:
-        """`population_statistics.restricted` of the members."""
+        """`statistics.restricted` of the members."""
         return statistics.restricted(self.members)
 
     @cached_property
     def noise(self) -> dict[str, float]:
-        """`population_statistics.noise` of the trainings."""
+        """`statistics.noise` of the trainings."""
         return statistics.noise(self.usual)

@@ -1,4 +1,4 @@
-"""Figures of the chapter on search, and of the report that a search writes."""
+"""Figures of the chapter on search."""
 
 from __future__ import annotations
 

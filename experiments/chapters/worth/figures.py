@@ -57,7 +57,7 @@ def pays(rows: pd.DataFrame) -> Figure:
     """For each score the number of trained cells from which on predictors are better, with the interval of each.
 
     Args:
-        rows: `studies.worth.pays`, of predictors that see no scores.
+        rows: `study.pays`, of predictors that see no scores.
     """
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
     order = rows.drop_duplicates("score").sort_values("score_value")["score"].tolist()

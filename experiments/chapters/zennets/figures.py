@@ -25,9 +25,9 @@ def accuracy_cost(rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping
     """Accuracy against several costs, one panel each, with the Pareto front as a line; V2 weights are hollow.
 
     Args:
-        rows: `studies.zennets_speed.compared`.
+        rows: `speed.compared`.
         panels: column of each panel, with its title.
-        fronts: `studies.zennets_speed.front` by column.
+        fronts: `speed.front` by column.
     """
     height = -(-len(panels) // 2)
     figure, axes = new_figure(height, 2, height=3.5 * height + 1.2, sharey=True)
@@ -60,7 +60,7 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """How many times as long as a ZenNet an EfficientNet of its accuracy takes, by the ZenNet's accuracy, one panel a kind of network.
 
     Args:
-        gains: `studies.zennets_speed.speed_ups`.
+        gains: `speed.speed_ups`.
         names: column -> name of the device.
     """
     figure, axes = new_figure(2, 1, height=9.6, sharey=True)
@@ -85,7 +85,7 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
     """Kendall's tau of each column of latencies, and of FLOPs, with each device of the paper.
 
     Args:
-        agreement: `studies.zennets_speed.rank_agreement`.
+        agreement: `speed.rank_agreement`.
         printed: columns of the paper's devices, with their names.
         names: all columns in the order of the rows, with their names.
     """
@@ -109,7 +109,7 @@ def recipes(evidence: pd.DataFrame) -> Figure:
     """The same networks in Table 7 and trained again, one row a network.
 
     Args:
-        evidence: `studies.zennets_facts.evidence`.
+        evidence: `facts.evidence`.
     """
     figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
     y = np.arange(len(evidence))[::-1]

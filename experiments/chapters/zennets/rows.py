@@ -28,15 +28,15 @@ class ZenNetRows:
 
     @cached_property
     def networks(self) -> pd.DataFrame:
-        """`zennets_speed.compared` of the latencies."""
+        """`speed.compared` of the latencies."""
         return compared(self.latency)
 
     @cached_property
     def speed_ups(self) -> pd.DataFrame:
-        """`zennets_speed.speed_ups` of the networks."""
+        """`speed.speed_ups` of the networks."""
         return speed_ups(self.networks)
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """`zennets_speed.rank_agreement` of the networks."""
+        """`speed.rank_agreement` of the networks."""
         return rank_agreement(self.networks)

@@ -14,8 +14,9 @@ import pytest
 import typer.main
 
 from tests.library.cli.test_cli import SEARCH, TINY, run
-from zenlib import cli, closed_form_zen_score
-from zenlib.cli.commands import COMMANDS, RESULTS
+from zenlib import closed_form_zen_score
+from zenlib.cli import app as cli
+from zenlib.cli.commands import COMMANDS
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 
@@ -157,7 +158,7 @@ def test_a_network_is_named_once(capsys, tmp_path, arguments):
     assert code == 2 and "needed a network, as NETWORK or as --arch" in " ".join(err.replace("│", " ").split())
 
 
-EXAMPLES = [example for examples in (COMMANDS | RESULTS).values() for example in examples]
+EXAMPLES = [example for examples in COMMANDS.values() for example in examples]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -165,8 +166,6 @@ def test_every_example_of_the_help_is_a_command_that_exists(example):
     words = shlex.split(example.partition("-m zenlib.cli ")[2] or example.removeprefix("zenlib "))
     group = typer.main.get_command(cli.app)
     name, command, rest = group.resolve_command(group.make_context("zenlib", words.copy(), resilient_parsing=True), words)
-    if name == "results":
-        name, command, rest = command.resolve_command(command.make_context(name, list(rest), resilient_parsing=True), rest)
     assert command is not None and command.name == name
     if "--device cuda" not in example:  # a machine without one refuses it, rightly
         command.make_context(name, list(rest))
@@ -177,9 +176,12 @@ def test_the_help_of_every_command_shows_its_examples(capsys, monkeypatch):
     for command, examples in COMMANDS.items():
         code, out, _ = run(capsys, command.__name__, "--help")
         assert code == 0 and all(example in " ".join(out.split()) for example in examples)
-    for command, examples in RESULTS.items():
-        assert all(example in " ".join(run(capsys, "results", command.__name__, "--help")[1].split()) for example in examples)
     assert "Exit codes: 0 done, 1 refused" in run(capsys, "--help")[1]
+
+
+def test_the_commands_about_stored_rows_say_where_they_went(capsys):
+    code, _, err = run(capsys, "results", "merge", "copied", "--keep", "theirs")
+    assert code == 1 and "python experiments/run.py merge FOLDER" in err
 
 
 def complete(words, shell="bash"):
