@@ -21,7 +21,7 @@ from experiments.chapters.zennets.latency import IMAGENET_ZENNETS, LATENCY, REFE
 from experiments.chapters.zennets.published_counts import as_number
 from experiments.chapters.zennets.published_networks import TABLE7, TRAINED_ELSEWHERE
 from experiments.chapters.zennets.training import TRAINING
-from zenlib.cli import app
+from zenlib.cli.app import app
 
 NOTEBOOK = Path(__file__).parents[2] / "experiments" / "chapters" / "zennets" / "notebook.ipynb"
 SMALL = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,1)SuperConvK1BNRELU(16,32,1,1)"

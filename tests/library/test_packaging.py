@@ -168,3 +168,22 @@ def test_the_installed_command_scores_a_network_in_another_folder_without_any_ex
     )
     assert where.stdout.startswith(str(installed))
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+
+
+def test_an_editable_installation_finds_the_studies_from_any_folder_and_the_wheel_has_none(built, tmp_path):
+    source, home = tmp_path / "checkout", tmp_path / "environment"
+    for package in ("zenlib", "experiments"):
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "results", "*.ipynb"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    (packages,) = home.glob("lib/python3*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    command = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run([*command, "--editable", str(source)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    asked = "import zenlib, experiments.figures; print(zenlib.__file__, experiments.__file__)"
+    told = subprocess.run([home / "bin" / "python", "-c", asked], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == [str(source / "zenlib" / "__init__.py"), str(source / "experiments" / "__init__.py")], told.stderr
+    assert not [name for name in zipfile.ZipFile(built[1]).namelist() if name.startswith("experiments")]
