@@ -3,35 +3,58 @@ PYTHON ?= python3
 PROFILE ?= cpu
 ONLY ?=
 PYTEST_ARGS ?=
-VERIFY_ROWS ?= 3
-VERIFY_SECONDS ?= 60
+VERIFY_ROWS ?= 1
+VERIFY_SECONDS ?= 100
+VERIFY_SEED ?= 20261128
 PORT ?= 8000
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
+RENDER := $(BIN)/jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+VERIFY := $(BIN)/python experiments/verify.py --seed $(VERIFY_SEED)
+TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: help book pdf test coverage smoke rerun bench serve lint clean
+# One thread a process, whatever the environment holds: tests and notebooks start processes of their own.
+override export OMP_NUM_THREADS := 1
+override export MKL_NUM_THREADS := 1
+override export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: help book verify pdf test slow coverage smoke same-bytes rerun bench serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-book: $(INSTALLED) ## execute the notebooks from the stored rows, recompute a sample of them, build _build/html
-	$(RUN) --profile cpu --verify-rows $(VERIFY_ROWS) --verify-seconds $(VERIFY_SECONDS)
-	$(BIN)/jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+# The book comes first: whatever fails, it is rendered from what is stored, and once more with the table of what was reproduced.
+book: $(INSTALLED) ## build the book in _build/html from the stored rows, then compute a sample of them again (VERIFY_SEED=today: another)
+	@status=0; \
+	$(RUN) --profile cpu --jobs 0 --keep-going || status=1; \
+	$(RENDER) || exit 1; \
+	$(VERIFY) --rows $(VERIFY_ROWS) --seconds $(VERIFY_SECONDS) || status=1; \
+	$(RENDER) --quiet || status=1; \
+	exit $$status
+
+verify: $(INSTALLED) ## compute a sample of the stored values again as on four kinds of processors
+	$(VERIFY) --rows 2 --dear 0.5 --seconds 900 --kernels own sse avx2 two-threads --report build/verification_kernels.json
 
 pdf: $(INSTALLED) ## print the built book to _build/zen-nas-measured.pdf, with Chromium
 	$(BIN)/python book/print_book.py _build/html _build/zen-nas-measured.pdf
 
-test: $(INSTALLED) ## run the tests; PYTEST_ARGS="-k zen" for some of them
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(INSTALLED) ## run the tests, a process for each core; PYTEST_ARGS="-k zen" for some of them
+	$(TESTS) -m "not slow" $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## run the tests and show which lines they reach
-	$(BIN)/python -m pytest --cov=zenlib --cov=experiments --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+slow: $(INSTALLED) ## run the tests marked slow, which prove something only when they are long
+	$(TESTS) -m slow $(PYTEST_ARGS)
+
+coverage: $(INSTALLED) ## run all tests and show which lines they reach
+	$(TESTS) --cov=zenlib --cov=experiments --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going
+
+same-bytes: $(INSTALLED) ## execute every notebook as on an older processor; name files that differ from the book's
+	$(BIN)/python experiments/same_bytes.py
 
 rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="zen_score"
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))

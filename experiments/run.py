@@ -3,22 +3,25 @@
     python experiments/run.py --profile cpu                        all notebooks, from the stored rows where there are any
     python experiments/run.py --profile cpu --only 02_zen_score    one notebook
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
-    python experiments/run.py --profile cpu --verify-rows 3        and recompute three stored rows of every table, twelve scores of every file
+    python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes with one thread
+    python experiments/run.py --profile cpu --output build/again   all of them, written there and not into the book
     python experiments/run.py status                               what is stored for every study
     python experiments/run.py merge FOLDER                         take in rows that another machine computed
 
-Exit status: 0 when everything ran, 1 when a notebook failed or a stored row was not reproduced, 2 for a wrong call.
+Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +33,13 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from experiments.record import results_command
-from experiments.record.chapters import STUDIES, chapters, load_study
+from experiments.record.chapters import chapters
 from experiments.record.notebook import changed_parameters, normalise
-from experiments.record.score_check import ScoreCheck
-from experiments.record.table import Table
-from zenlib.errors import BenchmarkMissing
+from zenlib.threads import ONE_THREAD, cores
 
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
 SMOKE = ROOT / "build" / "smoke"
-VALUES = 4
-"""Scores that are recomputed for each row of a table that is."""
-SCORES_SHARE = 0.25
-"""Time for recomputing scores, as a share of that for tables, which comes before it."""
 EXECUTED = ROOT / "build" / "executed"
 
 
@@ -54,11 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(words)
     try:
         profile = select(load_profile(options.profile), options.only)
-        studies = prepare_output(options.profile, options.fresh)
+        studies = prepare_output(options.profile, options.fresh, options.output)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failed = run_all(profile, studies, options)
+    os.environ.update(ONE_THREAD)  # whatever it held before: kernels inherit it
+    failed = run_apart(profile, options) if options.jobs > 1 else run_all(profile, studies, options)
     if failed:
         print(f"{len(failed)} of {len(profile)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -70,17 +68,14 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", required=True, help="a file of parameters in the folders of the chapters, without .yaml")
     parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score, or zen_score")
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write executed notebooks and figures there instead of into the book")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
-    parser.add_argument(
-        "--verify-rows",
-        type=int,
-        default=0,
-        metavar="N",
-        help="recompute N random rows of every table, 4 N scores of every file (default 0)",
-    )
-    parser.add_argument("--verify-seconds", type=float, default=60.0, metavar="S", help="time for it per notebook; scores add a quarter (default 60)")
-    parser.add_argument("--verify-seed", type=int, default=int(f"{datetime.date.today():%Y%m%d}"), help="draws those rows (default: the date)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time; 0 for as many as there are cores (default 1)")
+    options = parser.parse_args(arguments)
+    if options.jobs < 0:
+        parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
+    options.jobs = min(options.jobs, cores()) or cores()
+    return options
 
 
 def notebooks() -> dict[str, Path]:
@@ -132,8 +127,13 @@ def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> di
     return {stem: profile[stem] for stem in known if stem in stems}
 
 
-def prepare_output(profile: str, fresh: bool) -> Path:
+def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Path:
     """The folder for executed notebooks; the smoke profile keeps all that it writes apart from what is committed."""
+    if output is not None:
+        if profile == "smoke":
+            raise ValueError("output: needed another profile, got smoke, which writes into build/smoke")
+        os.environ["ZENLIB_FIGURES"] = str(output.resolve() / "figures")
+        return output.resolve() / "studies"
     if profile != "smoke":
         if fresh:
             raise ValueError(f"fresh: needed profile smoke, got {profile}; delete a table's two files to compute its rows again")
@@ -146,16 +146,13 @@ def prepare_output(profile: str, fresh: bool) -> Path:
 
 
 def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse.Namespace) -> list[str]:
-    """Run each notebook of a profile and verify its tables; returns the stems that failed."""
+    """Run the notebooks of a profile one after the other; returns the stems that failed."""
     failed: list[str] = []
     for number, (stem, wanted) in enumerate(profile.items(), start=1):
         print(f"[{number}/{len(profile)}] {stem}: profile {options.profile}", flush=True)
         try:
             seconds = run_notebook(stem, wanted, studies)
             print(f"[{number}/{len(profile)}] {stem}: done in {seconds:.1f} s", flush=True)
-            if options.verify_rows > 0:
-                verify(tables_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
-                verify_scores(score_checks_of(stem), options.verify_rows, options.verify_seconds, options.verify_seed)
         except (ValueError, PapermillExecutionError, DeadKernelError) as error:
             print(f"[{number}/{len(profile)}] {stem}: FAILED\n{error}", file=sys.stderr, flush=True)
             failed.append(stem)
@@ -164,16 +161,24 @@ def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse
     return failed
 
 
-def tables_of(stem: str) -> Sequence[Table]:
-    """The tables of the study that a notebook `NN_<study>` tells; none where it tells no study."""
-    name = stem.partition("_")[2]
-    return load_study(name).TABLES if name in STUDIES else ()
+def run_apart(profile: dict[str, dict[str, Any]], options: argparse.Namespace) -> list[str]:
+    """Run several notebooks at a time, each by a runner of its own; returns the stems that failed."""
 
+    def run(stem: str) -> str | None:
+        if failed and not options.keep_going:
+            return None
+        command = [sys.executable, __file__, "--profile", options.profile, "--only", stem]
+        command += ["--output", str(options.output)] if options.output else []
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(done.stdout.replace("[1/1] ", ""), end="", flush=True)
+        if done.returncode:
+            failed.append(stem)
+        return stem
 
-def score_checks_of(stem: str) -> Sequence[ScoreCheck]:
-    """How the scores of networks that a study keeps beside its tables are computed again; most studies keep none."""
-    name = stem.partition("_")[2]
-    return getattr(load_study(name), "SCORE_CHECKS", ()) if name in STUDIES else ()
+    failed: list[str] = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(run, profile))
+    return sorted(failed)
 
 
 def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
@@ -185,17 +190,18 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
     changed = changed_parameters(nbformat.read(source, as_version=4), wanted)
     EXECUTED.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    executed = papermill.execute_notebook(
-        source,
-        EXECUTED / f"{stem}.ipynb",
-        changed,
-        kernel_name="python3",
-        progress_bar=False,
-        stderr_file=sys.stderr,
-        cwd=ROOT,
-        iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
-        config=Config(KernelManager={"transport": "ipc"}),  # sockets in a private folder instead of open ports
-    )
+    with tempfile.TemporaryDirectory(prefix="zenlib-") as sockets:  # of this run alone: two runs at a time must not hear each other
+        executed = papermill.execute_notebook(
+            source,
+            EXECUTED / f"{stem}.ipynb",
+            changed,
+            kernel_name="python3",
+            progress_bar=False,
+            stderr_file=sys.stderr,
+            cwd=ROOT,
+            iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),  # instead of open ports
+        )
     write_notebook(normalise(executed), studies / f"{stem}.ipynb")
     return time.perf_counter() - start
 
@@ -206,38 +212,6 @@ def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
     os.replace(temporary, path)
-
-
-def verify(tables: Sequence[Table], rows: int, seconds: float, seed: int) -> None:
-    """Recompute a random sample of every table's rows, the time being shared among the tables.
-
-    Raises:
-        ResultsError: naming the rows that were not reproduced.
-    """
-    deadline = time.perf_counter() + seconds
-    for position, table in enumerate(tables):
-        left = max(0.0, deadline - time.perf_counter()) / (len(tables) - position)
-        compared = table.verify(rows, left, seed)
-        count = len(compared.drop_duplicates(list(table.key)))
-        what = f"{count} rows reproduced ({len(compared)} values)" if count else f"no stored row takes less than {left:.0f} s; nothing recomputed"
-        print(f"    {table.study}/{table.name}: {what}, seed {seed}", flush=True)
-
-
-def verify_scores(checks: Sequence[ScoreCheck], rows: int, seconds: float, seed: int) -> None:
-    """Recompute a random sample of every file of scores, `VALUES` for each row of a table, in a quarter of the tables' time.
-
-    Raises:
-        ResultsError: naming the scores that were not reproduced.
-    """
-    deadline = time.perf_counter() + seconds * SCORES_SHARE
-    for position, check in enumerate(checks):
-        left = max(0.0, deadline - time.perf_counter()) / (len(checks) - position)
-        try:
-            compared = check.verify(rows * VALUES, left, seed)
-            what = f"{len(compared)} scores reproduced"
-        except BenchmarkMissing:
-            what = "the file that says which networks these are is not there; nothing recomputed"
-        print(f"    {check.columns.study}/{check.columns.path.name}: {what}, seed {seed}", flush=True)
 
 
 if __name__ == "__main__":

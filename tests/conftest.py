@@ -1,15 +1,40 @@
 """Settings of all tests."""
 
+import os
+
+from zenlib.threads import ONE_THREAD
+
+# Before anything loads numpy or torch, and for every process that a test starts: each worker has a core to itself.
+os.environ.update(ONE_THREAD)
+
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import settings
 
 from tests.site import chromium, serving
+from zenlib.threads import cores
+
+torch.set_num_threads(1)
 
 # A busy machine is slow now and then: no test is about time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: as many as there are cores for this process, which may be fewer than the machine has."""
+    return cores()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is measured once and kept lies in a folder of this worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZENLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from experiments.record.agreement import StandardError
 from experiments.record.table import Table
 
 
@@ -20,7 +21,7 @@ def slow_table(log: Path, seconds: float = 0.0) -> Table:
         return {"score": 1 / (seed + 3), "error": 0.1 * seed}
 
     units = {"seed": "1: seed", "score": "nat: a score", "error": "nat: its standard error"}
-    return Table("demo", "slow", ("seed",), compute, units, agreement={"score": "error"})
+    return Table("demo", "slow", ("seed",), compute, units, agreement={"score": StandardError("error")})
 
 
 def keys(first: int, stop: int) -> list[dict[str, int]]:

@@ -24,7 +24,15 @@ STUDIES = modules("experiments")
 HOUSE = FILES | STUDIES
 CHAPTERS = sorted(path.parent for path in (ROOT / "experiments" / "chapters").glob("*/notebook.ipynb"))
 PLACES = (
-    *("zenlib.machine", "experiments.record.results", "experiments.record.chapters", "experiments.run", "experiments.speed"),
+    *(
+        "zenlib.machine",
+        "experiments.record.results",
+        "experiments.record.chapters",
+        "experiments.run",
+        "experiments.verify",
+        "experiments.same_bytes",
+        "experiments.speed",
+    ),
     *("experiments.record.results_command", "experiments.record.provenance", "zenlib.cli.commands"),
 )
 """What may name folders: the stores, the runner, scripts, and messages that say how to call the runner."""

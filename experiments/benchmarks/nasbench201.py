@@ -57,7 +57,7 @@ def table() -> pd.DataFrame:
     """
     columns = {"index": "official index", "arch": "text of the cell"} | dict.fromkeys(ACCURACIES.values(), "percent")
     rows = read_table(FILE, columns, "the NATS-Bench topology release (see experiments.benchmarks.nasbench201.from_api)")
-    return rows.rename(columns={column: name for name, column in ACCURACIES.items()}).sort_values("index", ignore_index=True)
+    return rows.rename(columns={column: name for name, column in ACCURACIES.items()}).sort_values("index", kind="stable", ignore_index=True)
 
 
 def is_there() -> bool:

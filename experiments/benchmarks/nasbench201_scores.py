@@ -12,7 +12,7 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import ZEN
+from experiments.record.score_tolerances import NATS
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.zen import BnVariance, Norm, zen_terms
 from zenlib.spaces.nasbench201 import Cell
@@ -104,7 +104,7 @@ def recomputed(column: str, index: int) -> float:
     return compute(cell)[column]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, ZEN)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, NATS)),)
 """How a sample of the stored scores is computed again."""
 
 

@@ -7,7 +7,7 @@ import math
 from experiments.benchmarks import nasbench201
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import ARITHMETIC
+from experiments.record.score_tolerances import LAYERS
 from zenlib.scores.graph_form import cancelled, gain, graph_of, graph_terms, repaired, zen
 from zenlib.spaces.nasbench201 import Cell
 
@@ -73,5 +73,5 @@ def recomputed(column: str, index: int) -> float:
     return terms_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[without_seed(column)]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""

@@ -27,9 +27,10 @@ from experiments.benchmarks import nats_sizes as nats_sizes_table
 from experiments.benchmarks import nats_sizes_space as nats_sizes
 from experiments.benchmarks.module_zen import module_terms
 from experiments.benchmarks.nasbench201_scores import DEFINITIONS
+from experiments.record.agreement import EXACT
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import PROXY_WITHIN
+from experiments.record.score_tolerances import PROXY_AGREEMENT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
@@ -164,6 +165,7 @@ NETWORKS = Table(
         "row": "1: row of the benchmark's file of scores",
         "network": "name: the benchmark's own name of the network",
     },
+    otherwise=EXACT,
 )
 """Which network stands in which row. NAS-Bench-201 needs none: its row is the official index."""
 
@@ -185,7 +187,7 @@ def _texts201() -> list[str]:
 
 
 def _specs101() -> pd.DataFrame:
-    return nasbench101_table.table().sort_values("hash").set_index("hash")
+    return nasbench101_table.table().sort_values("hash", kind="stable").set_index("hash")
 
 
 def _build101(network: str) -> nn.Module:
@@ -269,7 +271,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 """Every benchmark of the study by name."""
 
 CHECKS = tuple(
-    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_WITHIN[name] for name in (*DRAWN, *FIXED)})
+    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_AGREEMENT[name] for name in (*DRAWN, *FIXED)})
     for benchmark in BENCHMARKS.values()
 )
 """How a sample of the stored scores is computed again."""

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from experiments.record.agreement import EXACT
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
 from zenlib.search import Budget, search
@@ -148,5 +149,5 @@ NETWORKS = Table(
         "network_flops": "count: multiply-adds of one image",
         "depth": "count: the paper's number of layers",
     },
-    agreement=dict.fromkeys(("network", "network_params", "network_flops", "depth"), 0.0),
+    otherwise=EXACT,
 )

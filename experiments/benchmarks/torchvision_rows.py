@@ -6,6 +6,7 @@ import torch
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.zen_rows import DEFINITIONS, estimates
+from experiments.record.agreement import EXACT, StandardError
 from experiments.record.table import Table
 from zenlib.scores.zen import zen_terms
 from zenlib.vanilla.convert import to_vcnn
@@ -44,5 +45,6 @@ TABLE = Table(
         "log_delta": "nat: log of the mean L1 difference of the two outputs, mean over repeats",
     }
     | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _ESTIMATES},
-    agreement={column: f"{column}_stderr" for column in _ESTIMATES} | {"convs": 0.0, "vcnn_weights": 0.0, "vcnn_flops": 0.0},
+    agreement={column: StandardError(f"{column}_stderr") for column in _ESTIMATES},
+    otherwise=EXACT,
 )

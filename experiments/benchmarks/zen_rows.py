@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from experiments.record.agreement import EXACT, StandardError
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
@@ -82,7 +83,8 @@ TABLE = Table(
         "log_sigma": "nat: sum over BatchNorms of the log of the mini-batch standard deviation",
     }
     | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _VALUES},
-    agreement={column: f"{column}_stderr" for column in _VALUES} | {"convs": 0.0, "weights": 0.0, "multiply_adds": 0.0},
+    agreement={column: StandardError(f"{column}_stderr") for column in _VALUES},
+    otherwise=EXACT,
 )
 
 

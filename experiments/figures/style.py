@@ -27,6 +27,10 @@ WIDTH = 7.0
 DPI = 200
 SMALL = 13.0
 """Smallest type in a figure, points: 9 pixels where the figure is shown 360 pixels wide."""
+DIGITS = 6
+"""Significant digits of a number behind a figure: as many as scores in float32 carry."""
+ROUNDING = 1e-12
+"""A difference of numbers near 1 that is smaller than this is 0 up to rounding."""
 
 COLOURS = {
     "blue": "#0072B2",
@@ -133,7 +137,8 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     """Save a figure with the numbers behind it, and display it when a notebook runs.
 
     Writes `<figures>/<study>/<name>.png` and, with `data`, `<name>.csv` beside it. The same figure gives the same bytes:
-    the picture carries no date and no version. Each file is replaced at once or not at all.
+    the picture carries no date and no version. So do the same rows on another processor: see `tidy`. Each file is
+    replaced at once or not at all.
 
     Args:
         figure: what a function of this package returned.
@@ -144,8 +149,32 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     picture = _png(figure)
     _write(study, f"{name}.png", picture)
     if data is not None:
-        _write(study, f"{name}.csv", data.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode())
+        _write(study, f"{name}.csv", tidy(data).to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n").encode())
     _display(picture)
+
+
+def tidy(data: pd.DataFrame) -> pd.DataFrame:
+    """The rows behind a figure as they are written.
+
+    Numbers have the digits that carry meaning: the last ones differ between processors, which add in different orders. Whole
+    numbers are whole. Rows are in the order of their key, which is the first columns: by the first column, then the second
+    and so on.
+    """
+    rounded = data.apply(lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column)
+    return rounded.sort_values(list(rounded.columns), kind="stable", key=_comparable)
+
+
+def _comparable(column: pd.Series) -> pd.Series:
+    return column if pd.api.types.is_numeric_dtype(column) else column.astype(str)
+
+
+def _rounded(column: pd.Series) -> pd.Series:
+    """A column of floats with `DIGITS` significant digits, as integers where all are whole."""
+    finite = column[np.isfinite(column)]
+    least = ROUNDING * min(1.0, finite.abs().max())
+    if len(finite) == column.notna().sum() and finite.abs().lt(2**53).all() and np.isclose(finite, finite.round(), rtol=ROUNDING, atol=least).all():
+        return column.round().astype("Int64")
+    return column.map(lambda value: 0.0 if abs(value) < least else float(f"{value:.{DIGITS}g}"))
 
 
 def _png(figure: Figure) -> bytes:

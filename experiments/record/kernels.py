@@ -6,8 +6,7 @@ These variables of the environment make them choose as on an older processor. Th
 
 from __future__ import annotations
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-"""One thread a process: two that share a core wait for each other, which can take twenty times as long."""
+from zenlib.threads import ONE_THREAD
 
 KERNELS: dict[str, dict[str, str]] = {
     "own": ONE_THREAD,

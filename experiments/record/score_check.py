@@ -1,21 +1,15 @@
-"""Scores of a parquet file computed again: a stored value that this code does not give is named.
-
-What may differ between two machines, or with the number of threads, is the order in which numbers are added. How far that
-carries depends on the score: a sum of logarithms keeps six digits, a ratio of gradients to their spread may keep two. So each
-file of scores states a tolerance for each column.
-"""
+"""Scores of a parquet file computed again: a stored value that this code does not give is named."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from experiments.record.agreement import Line, OneDraw, Within, agrees, spread
 from experiments.record.score_columns import ScoreColumns
 from zenlib.errors import ResultsError, ScoreUndefined
 
@@ -23,20 +17,11 @@ STORED_ROUNDING = 1e-6
 """Relative difference that comes of storing float32."""
 
 
-class Within(NamedTuple):
-    """The largest difference that counts as agreement: `relative` times the stored size, plus `absolute`.
+class Stored(NamedTuple):
+    """Where one value stands: its column, and its row in the file."""
 
-    Attributes:
-        relative: share of the size of the stored value.
-        absolute: in the unit of the score, for scores that may lie near 0.
-    """
-
-    relative: float
-    absolute: float = 0.0
-
-    def allowed(self, stored: float) -> float:
-        """The largest difference from a stored value."""
-        return (self.relative + STORED_ROUNDING) * abs(stored) + self.absolute
+    column: str
+    row: int
 
 
 @dataclass(frozen=True)
@@ -46,79 +31,71 @@ class ScoreCheck:
     Attributes:
         columns: the file.
         compute: the value of a column for a network by its index; `ScoreUndefined` stands for NaN.
-        within: tolerance of every column, by its name without the seed.
+        within: agreement of every column, by its name without the seed.
     """
 
     columns: ScoreColumns
     compute: Callable[[str, int], float]
-    within: Mapping[str, Within]
+    within: Mapping[str, Within | OneDraw]
 
-    def verify(self, values: int, seconds: float, seed: int) -> pd.DataFrame:
-        """Recompute a random sample of the stored values and compare.
+    @property
+    def place(self) -> str:
+        """How reports name the file."""
+        return f"{self.columns.study}/{self.columns.path.name}"
+
+    def sample(self, count: int, seconds: float, seed: int) -> tuple[list[Stored], int]:
+        """A random sample of the stored values; no column comes twice before each came once.
 
         Args:
-            values: how many at most; no column comes twice before each came once.
-            seconds: no further value is begun after this time; the first one always is.
+            count: how many values at most.
+            seconds: not looked at: no score of a file takes long.
             seed: draws the sample.
 
         Returns:
-            One line per value: index, column, stored, recomputed, allowed, agrees. Empty where nothing is stored.
-
-        Raises:
-            ResultsError: naming every value that was not reproduced, or a column that has no tolerance.
+            The values, and 0.
         """
-        start = time.perf_counter()
-        lines: list[dict[str, object]] = []
-        for column, index, stored in self._sample(values, seed):
-            if lines and time.perf_counter() - start > seconds:
-                break
-            lines.append(self._compare(column, index, stored))
-        failed = [line for line in lines if not line["agrees"]]
-        if failed:
-            raise ResultsError(self._not_reproduced(failed))
-        return pd.DataFrame(lines, columns=["index", "column", "stored", "recomputed", "allowed", "agrees"])
-
-    def _sample(self, values: int, seed: int) -> list[tuple[str, int, float]]:
-        """Column, index and stored value of what is computed again; the file and the seed determine it."""
-        stored = self.columns.values()
-        filled = sorted(name for name, (_, done) in stored.items() if done.any())
+        filled = {name: np.flatnonzero(done) for name, (_, done) in sorted(self.columns.values().items()) if done.any()}
         random = np.random.default_rng(seed)
-        chosen: list[tuple[str, int, float]] = []
-        while filled and len(chosen) < values:
-            for place in random.permutation(len(filled))[: values - len(chosen)]:
-                found, done = stored[filled[place]]
-                index = int(random.choice(np.flatnonzero(done)))
-                chosen.append((filled[place], index, float(found[index])))
-        return chosen
+        chosen: list[Stored] = []
+        while filled and len(chosen) < count:
+            for name in random.permutation(list(filled))[: count - len(chosen)]:
+                chosen.append(Stored(str(name), int(random.choice(filled[name]))))
+        return chosen, 0
 
-    def _compare(self, column: str, index: int, stored: float) -> dict[str, object]:
-        allowed = self._within(column).allowed(stored) if math.isfinite(stored) else 0.0
+    def recompute(self, at: Stored) -> list[Line]:
+        """A stored value beside what this code computes now."""
+        stored = float(self.columns.values()[at.column][0][at.row])
         try:
-            recomputed = float(self.compute(column, index))
+            recomputed = float(self.compute(at.column, at.row))
         except ScoreUndefined:
             recomputed = math.nan
-        agrees = recomputed == stored or (math.isnan(recomputed) and math.isnan(stored)) or abs(recomputed - stored) <= allowed
-        return {"index": index, "column": column, "stored": stored, "recomputed": recomputed, "allowed": allowed, "agrees": agrees}
+        allowed = self.allowed(at.column, at.row, stored)
+        return [Line(self.place, f"row {at.row}", at.column, stored, recomputed, allowed, agrees(stored, recomputed, allowed))]
 
-    def _within(self, column: str) -> Within:
+    def within_of(self, column: str) -> Within | OneDraw:
+        """How far a recomputed value of a column may lie.
+
+        Raises:
+            ResultsError: the file's check does not say it.
+        """
         name = without_seed(column)
         if name not in self.within:
-            raise ResultsError(f"{self.columns.path}: needed columns with a tolerance ({', '.join(self.within)}), got {column}; name one or drop it")
+            raise ResultsError(f"{self.columns.path}: needed columns with an agreement ({', '.join(self.within)}), got {column}; name one or drop it")
         return self.within[name]
 
-    def _not_reproduced(self, failed: list[dict[str, object]]) -> str:
-        lines = [
-            f"  row {line['index']}, column {line['column']}: stored {line['stored']:.8g}, "
-            f"recomputed {line['recomputed']:.8g}, allowed difference {line['allowed']:.3g}"
-            for line in failed
-        ]
-        return "\n".join(
-            [
-                f"{self.columns.path}: needed stored scores that this code reproduces, got {len(failed)} that differ; "
-                "undo the change of the code, or delete the file and its JSON file to compute the scores again:",
-                *lines,
-            ]
-        )
+    def spread(self, column: str, row: int) -> float:
+        """The spread of one draw of a score, from the other draws in its file."""
+        table = self.columns.values()
+        alike = [other for other in sorted(table) if without_seed(other) == without_seed(column)]
+        return spread(np.stack([table[other][0].astype(float) for other in alike], axis=1), row, alike.index(column))
+
+    def allowed(self, column: str, row: int, stored: float) -> float:
+        """The largest difference from a stored value that counts as agreement."""
+        how = self.within_of(column)
+        if not math.isfinite(stored):
+            return 0.0
+        rounding = STORED_ROUNDING * abs(stored)
+        return rounding + (how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, self.spread(column, row)))
 
 
 def without_seed(column: str) -> str:

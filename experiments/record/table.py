@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,21 +12,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from experiments.record.agreement import ERROR, Agreement, Line, NotCompared, OneDraw, StandardError, Within, agrees, spread_of_row
 from experiments.record.provenance import provenance
 from experiments.record.results import RESERVED, Row, Store, checkout, identity, plain
-from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.errors import ScoreUndefined
 
 PROGRESS_AFTER = 5.0
 """Seconds of computing after which a progress bar appears."""
-
-STANDARD_ERRORS = 4.0
-"""How many standard errors of the difference two estimates may lie apart."""
-
-ROUNDING = 1e-6
-"""Relative difference that is rounding and nothing else."""
-
-NEGLIGIBLE = 1e-12
-"""Numbers below this are zero up to rounding, so their ratio says nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +34,8 @@ class Table:
             done before and is only read now.
         units: "unit: meaning" of every key and value column.
         version: raised when the meaning of the values changes, which makes the stored rows outdated.
-        agreement: for each value that is checked, the column of its standard error, or a relative tolerance.
-            Columns not named here are not compared.
+        agreement: for each value column, how far a faithful recomputation may lie; standard errors that are named here need none.
+        otherwise: the agreement of the value columns that `agreement` does not name.
     """
 
     study: str
@@ -52,7 +44,8 @@ class Table:
     compute: Callable[..., dict[str, Any]]
     units: dict[str, str]
     version: int = 1
-    agreement: dict[str, str | float] = field(default_factory=dict)
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)
+    otherwise: Agreement | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.key), "key", "at least one column", self.key)
@@ -60,8 +53,10 @@ class Table:
         _require(not set(self.units) & set(RESERVED), "units", f"no column named {', '.join(RESERVED)}", sorted(self.units))
         unclear = [column for column, unit in self.units.items() if not all(part.strip() for part in unit.partition(": "))]
         _require(not unclear, "units", '"unit: meaning" for every column', unclear)
-        named = set(self.agreement) | {error for error in self.agreement.values() if isinstance(error, str)}
+        named = set(self.agreement) | self._errors()
         _require(named <= set(self.values), "agreement", f"value columns ({', '.join(self.values)})", sorted(named - set(self.values)))
+        alike = {name for how in self.agreement.values() if isinstance(how, OneDraw) for name in (*how.alike, how.over)}
+        _require(alike <= set(self.key), "agreement", f"key columns ({', '.join(self.key)}) for what is alike", sorted(alike - set(self.key)))
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -99,40 +94,60 @@ class Table:
         rows = self._by_identity() if missing else stored
         return self._frame([rows[identity(key, self.key)] for key in wanted])
 
-    def verify(self, rows: int, seconds: float, seed: int) -> pd.DataFrame:
-        """Recompute a random sample of the stored rows and compare.
+    @property
+    def place(self) -> str:
+        """How reports name the table."""
+        return f"{self.study}/{self.name}"
+
+    def agreement_of(self, column: str) -> Agreement:
+        """How far a recomputed value of a column may lie.
+
+        Raises:
+            ValueError: the table does not say it.
+        """
+        found = self.agreement.get(column, ERROR if column in self._errors() else self.otherwise)
+        if found is None:
+            raise ValueError(f"agreement: needed one for every value column of {self.place}, got none for {column}")
+        return found
+
+    def sample(self, count: int, seconds: float, seed: int) -> tuple[list[Row], int]:
+        """A random sample of the stored rows that are cheap enough to be computed again.
 
         Args:
-            rows: how many rows at most.
-            seconds: time for it; a row that took longer than what is left when it was stored is passed over.
+            count: how many rows at most.
+            seconds: a row that took longer when it was stored is too dear.
             seed: draws the sample.
 
         Returns:
-            One line per compared value: the key columns, then column, stored, recomputed, allowed, agrees. Empty where
-            nothing is stored, or where every row takes longer than `seconds`.
-
-        Raises:
-            ResultsError: naming every row that was not reproduced.
+            The rows, and how many stored rows are too dear.
         """
-        _require(bool(self.agreement), "agreement", "at least one column to compare", self.agreement)
-        lines: list[dict[str, Any]] = []
-        start = time.perf_counter()
-        for row in self._sample(rows, seconds, seed):
-            if time.perf_counter() - start > seconds:
-                break
-            lines += self._compare(row, self._values_of({column: row[column] for column in self.key}))
-        compared = pd.DataFrame(lines, columns=[*self.key, "column", "stored", "recomputed", "allowed", "agrees"])
-        failed = [line for line in lines if not line["agrees"]]
-        if failed:
-            raise ResultsError(self._not_reproduced(failed))
-        return compared
+        stored = self.store.read()
+        cheap = [row for row in stored if float(row["seconds"] or 0.0) <= seconds]
+        chosen = np.random.default_rng(seed).permutation(len(cheap))[:count]
+        return [cheap[index] for index in chosen], len(stored) - len(cheap)
+
+    def recompute(self, row: Row) -> list[Line]:
+        """The values of a stored row that can be compared, beside what this code computes now."""
+        return self._compare(row, self._values_of({column: row[column] for column in self.key}))
+
+    def allowed(self, stored: Row, column: str, how: Within | StandardError | OneDraw) -> float:
+        """The largest difference between the stored and the recomputed value that counts as agreement."""
+        value = stored[column]
+        if isinstance(value, str) or value is None or not math.isfinite(value):
+            return 0.0
+        if isinstance(how, Within):
+            return how.allowed(value)
+        if isinstance(how, StandardError):
+            error = stored[how.column]
+            return how.allowed(value, float(error) if isinstance(error, int | float) else math.nan)
+        return how.allowed(value, spread_of_row(stored, self.store.read(), self.key, column, how))
 
     def differences(self, ours: Row, theirs: Row) -> list[str]:
         """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
         return [
-            f"{_named(line, self.key)}: {line['column']} is {line['stored']!r} here and {line['recomputed']!r} there"
+            f"{line.row}: {line.column} is {line.stored!r} here and {line.recomputed!r} there"
             for line in self._compare(ours, theirs)
-            if not line["agrees"]
+            if not line.agrees
         ]
 
     def _checked_key(self, index: int, key: dict[str, Any]) -> Row:
@@ -171,66 +186,19 @@ class Table:
     def _frame(self, rows: list[Row]) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=list(self.store.columns))
 
-    def _sample(self, rows: int, seconds: float, seed: int) -> list[Row]:
-        """Stored rows in random order, as many as were wanted and fit into the time."""
-        stored = self.store.read()
-        chosen: list[Row] = []
-        left = seconds
-        for index in np.random.default_rng(seed).permutation(len(stored)):
-            cost = float(stored[index]["seconds"] or 0.0)
-            if len(chosen) < rows and cost <= left:
-                chosen.append(stored[index])
-                left -= cost
-        return chosen
+    def _errors(self) -> set[str]:
+        return {how.column for how in self.agreement.values() if isinstance(how, StandardError)}
 
-    def _compare(self, stored: Row, recomputed: Row) -> list[dict[str, Any]]:
+    def _compare(self, stored: Row, recomputed: Row) -> list[Line]:
+        named = ", ".join(f"{name}={stored[name]!r}" for name in self.key)
         lines = []
-        for column, agreement in self.agreement.items():
-            old, new = stored[column], recomputed[column]
-            allowed = _allowed(old, stored[agreement] if isinstance(agreement, str) else None, agreement)
-            line = {"column": column, "stored": old, "recomputed": new, "allowed": allowed, "agrees": _agrees(old, new, allowed)}
-            lines.append({name: stored[name] for name in self.key} | line)
+        for column in self.values:
+            how = self.agreement_of(column)
+            if not isinstance(how, NotCompared):
+                old, new = stored[column], recomputed[column]
+                allowed = self.allowed(stored, column, how)
+                lines.append(Line(self.place, named, column, old, new, allowed, agrees(old, new, allowed)))
         return lines
-
-    def _not_reproduced(self, failed: list[dict[str, Any]]) -> str:
-        lines = [
-            f"  {_named(line, self.key)}: {line['column']} stored {line['stored']!r}, "
-            f"recomputed {line['recomputed']!r}, allowed difference {line['allowed']:.3g}"
-            for line in failed
-        ]
-        return "\n".join(
-            [
-                f"{self.store.data_path}: needed stored values that this code reproduces, got {len(failed)} that differ; "
-                "undo the change of the code, or raise the version of the table to compute its rows again:",
-                *lines,
-            ]
-        )
-
-
-def _named(line: dict[str, Any], key: Sequence[str]) -> str:
-    return ", ".join(f"{name}={line[name]!r}" for name in key)
-
-
-def _allowed(old: Any, error: Any, agreement: str | float) -> float:
-    """The largest difference between the stored and the recomputed value that counts as agreement."""
-    if isinstance(old, str) or old is None or not math.isfinite(old):
-        return 0.0
-    if not isinstance(agreement, str):
-        return agreement * abs(old)
-    spread = 0.0 if error is None or not math.isfinite(error) else float(error)
-    return STANDARD_ERRORS * math.sqrt(2) * spread + ROUNDING * abs(old)
-
-
-def _agrees(old: Any, new: Any, allowed: float) -> bool:
-    """Whether two values are one: undefined with undefined, infinite with infinite, text with the same text."""
-    undefined = [value is None or value != value for value in (old, new)]
-    if any(undefined):
-        return all(undefined)
-    if old == new:
-        return True
-    if isinstance(old, str) or isinstance(new, str) or not math.isfinite(new):
-        return False
-    return abs(new - old) <= max(allowed, NEGLIGIBLE)
 
 
 def _require(holds: bool, argument: str, needed: str, got: Any) -> None:

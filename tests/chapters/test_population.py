@@ -16,6 +16,7 @@ from experiments.chapters.population import figures as draw
 from experiments.chapters.population import statistics, study
 from experiments.chapters.population.facts import verdict
 from experiments.record import training_rows
+from tests.library.train.small import few_digits
 
 BUDGET = {"params": 60_000.0, "flops": 3e6, "resolution": 28, "classes": 10, "seed": 0}
 SMALL = {
@@ -23,10 +24,22 @@ SMALL = {
     "recipe": "digits",
     "epochs": 1,
     "flops": 1_000_000,
+    "dtype": "float32",
     "per_group": 2,
     "proxies": ["params", "flops", "closed-form"],
     "proxy_seeds": [0],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Few images, and a search over hundreds of networks, not thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
+        patch.setattr(drawn, "EVALUATIONS", 256)
+        patch.setattr(drawn, "POPULATION", 16)
+        yield
+    drawn._along_search.cache_clear()
 
 
 @pytest.fixture(scope="module")

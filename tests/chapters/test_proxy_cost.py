@@ -8,7 +8,7 @@ from torchvision.models import resnet18
 
 from experiments.chapters.proxy_cost import figures as draw
 from experiments.chapters.proxy_cost import study
-from experiments.chapters.proxy_cost.measure import STEPS, in_its_own_process
+from experiments.chapters.proxy_cost.measure import STEPS, in_its_own_process, measure
 from zenlib.proxies import PROXIES
 
 SMALL = {"networks": ["resnet18"], "scores": ["zen", "naswot", "params"], "resolution": 32, "batch_size": 4, "repeats": 2}
@@ -16,7 +16,9 @@ SMALL = {"networks": ["resnet18"], "scores": ["zen", "naswot", "params"], "resol
 
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
+    """Measured in this process: that of its own is asked for below."""
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(study, "in_its_own_process", measure)
     return study.run(**SMALL)
 
 
@@ -32,6 +34,12 @@ def test_what_is_timed_is_the_proxy_next_to_zen(rows):
     facts = study.facts(rows)
     assert facts["ratio_te_nas_r18"] == study.UNKNOWN and facts["paper_te_nas_r18"] == "28" and facts["scores"] == "3"
     assert isinstance(draw.times(rows.costs, beside), Figure) and isinstance(draw.memory(rows.costs), Figure)
+
+
+def test_a_score_is_measured_in_a_process_of_its_own():
+    found = in_its_own_process("resnet18", "naswot", 32, 4, 1, "cpu")
+    assert found["value"] == pytest.approx(PROXIES["naswot"](resnet18(), 32, batch_size=4, seed=0, device="cpu"), rel=1e-4)
+    assert 0 <= found["mebibytes"] < 1000 and found["ratio"] == found["time"] / found["zen_time"] > 0
 
 
 def test_a_measurement_that_fails_says_of_what():

@@ -14,6 +14,7 @@ from experiments.chapters.table1 import latency, study, supernet
 from experiments.chapters.table1.published import TABLE1
 from experiments.chapters.table1.searches import MINIMISED, SEARCHED, SEARCHES, minus_synflow
 from experiments.record.wording import UNKNOWN
+from tests.library.train.small import few_digits
 from zenlib import PROXIES, SPACES, Architecture
 from zenlib.search.latency import Latency
 
@@ -27,6 +28,7 @@ NETWORK = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperConvK1BNRELU(1
 def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path / "cache"))
+    few_digits(monkeypatch)
 
 
 def trainings(*rows):

@@ -101,6 +101,6 @@ def test_a_study_says_what_would_change_our_mind(stem):
 def test_every_table_of_a_study_can_be_verified(name):
     study = load_study(name)
     assert study.TABLES or not nasbench201.is_there()  # what needs the benchmark's file is not verified without it
-    assert all(table.agreement for table in study.TABLES)
+    assert all(table.agreement_of(column) for table in study.TABLES for column in table.values)
     assert {table.study for table in study.TABLES} <= {name}
     assert len({table.name for table in study.TABLES}) == len(study.TABLES)

@@ -11,10 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from experiments.record.chapters import load_study
 from experiments.record.notebook import changed_parameters, normalise, parameters
-from tests.slow_table import keys, slow_table
-from zenlib.errors import ResultsError
 
 RUNNER = Path(__file__).parents[2] / "experiments" / "run.py"
 SPEAKING = """
@@ -200,20 +197,33 @@ def test_a_kernel_that_dies_is_a_failure_like_any_other(house, capsys):
     assert "01_speaking: FAILED\nKernel died" in capsys.readouterr().err
 
 
-def test_a_page_that_tells_no_study_has_nothing_to_verify(house):
-    assert load(house).tables_of("80_score_your_own") == ()
-    assert load(house).tables_of("03_imagenet_zoo") == load_study("imagenet_zoo").TABLES
+def test_notebooks_run_at_the_same_time_give_the_bytes_of_one_after_the_other(house, capsys):
+    add(house, "02_quiet", notebook("repeats = 2", "import os\nprint(os.environ['OMP_NUM_THREADS'])"))
+    profile(house, "smoke", "01_speaking: {}\n02_quiet: {}\n")
+    assert run(house, "--profile", "smoke") == 0
+    before = [smoke_output(house, stem).read_bytes() for stem in ("01_speaking", "02_quiet")]
+    assert run(house, "--profile", "smoke", "--jobs", "2", "--fresh") == 0
+    assert [smoke_output(house, stem).read_bytes() for stem in ("01_speaking", "02_quiet")] == before
+    add(house, "02_quiet", notebook("repeats = 2", "1 / 0"))
+    capsys.readouterr()
+    assert run(house, "--profile", "smoke", "--jobs", "2", "--keep-going") == 1
+    told = capsys.readouterr()
+    assert "ZeroDivisionError" in told.out and "1 of 2 notebooks failed: 02_quiet" in told.err
 
 
-def test_verification_reports_what_it_recomputed_and_fails_on_what_changed(house, capsys):
-    table = slow_table(house / "log")
-    table.fill(keys(1, 6), progress=False)
-    load(house).verify([table], 3, 60, 20260101)
-    assert "demo/slow: 3 rows reproduced (3 values), seed 20260101" in capsys.readouterr().out
+@pytest.mark.parametrize("held", ["1", "64"])
+def test_a_notebook_has_one_thread_whatever_the_environment_holds(house, monkeypatch, held):
+    monkeypatch.setenv("OMP_NUM_THREADS", held)
+    add(house, "01_speaking", notebook("repeats = 2", "import torch\nprint(torch.get_num_threads())"))
+    profile(house, "smoke", "01_speaking: {}\n")
+    assert run(house, "--profile", "smoke") == 0
+    assert nbformat.read(smoke_output(house), as_version=4).cells[-1].outputs[0].text == "1\n"
 
-    changed = type(table)(table.study, table.name, table.key, lambda seed: {"score": 9.0, "error": 0.1}, table.units, agreement=table.agreement)
-    with pytest.raises(ResultsError, match="got 3 that differ"):
-        load(house).verify([changed], 3, 60, 20260101)
+
+def test_a_negative_number_of_jobs_is_refused(house, capsys):
+    with pytest.raises(SystemExit):
+        run(house, "--profile", "smoke", "--jobs", "-1")
+    assert "--jobs: needed 0 or more notebooks at a time, got -1" in capsys.readouterr().err
 
 
 def test_outputs_of_a_cell_tagged_remove_output_are_dropped_except_facts():

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from experiments.record.agreement import ARITHMETIC, EXACT, NotCompared, OneDraw, StandardError, Within
 from experiments.record.table import Table
-from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.errors import ScoreUndefined
 
 UNITS = {
     "network": "text: a name",
@@ -38,7 +39,7 @@ def table(shift=0.0, undefined="overflow net", calls=None, **changed):
             raise ScoreUndefined("layer 3 overflows float32")
         return {"score": np.float64(len(network) + alpha + shift), "error": 0.25, "layer": None if alpha else 3}
 
-    parts = {"key": ("network", "resolution", "alpha"), "units": UNITS, "agreement": {"score": "error", "layer": 0.0}} | changed
+    parts = {"key": ("network", "resolution", "alpha"), "units": UNITS, "agreement": {"score": StandardError("error"), "layer": EXACT}} | changed
     return Table("demo", "small", compute=compute, **parts)
 
 
@@ -151,8 +152,9 @@ def test_wrong_values_are_refused_and_not_stored(values, message):
         ({"key": ("network", "width")}, r"units: needed a unit for every key column, got \['width'\]"),
         ({"units": UNITS | {"score": "a score"}}, r"units: needed \"unit: meaning\" for every column, got \['score'\]"),
         ({"units": UNITS | {"seconds": "s: time"}}, "units: needed no column named"),
-        ({"agreement": {"skore": 0.1}}, r"agreement: needed value columns .*got \['skore'\]"),
-        ({"agreement": {"score": "stderr"}}, r"agreement: needed value columns .*got \['stderr'\]"),
+        ({"agreement": {"skore": EXACT}}, r"agreement: needed value columns .*got \['skore'\]"),
+        ({"agreement": {"score": StandardError("stderr")}}, r"agreement: needed value columns .*got \['stderr'\]"),
+        ({"agreement": {"score": OneDraw(EXACT)}}, r"agreement: needed key columns .*got \['seed'\]"),
     ],
 )
 def test_a_table_that_is_not_well_described_is_refused(changed, message):
@@ -160,80 +162,123 @@ def test_a_table_that_is_not_well_described_is_refused(changed, message):
         table(**changed)
 
 
-def test_verification_recomputes_a_sample_that_its_seed_determines():
-    table().fill(KEYS)
-    compared = table().verify(rows=4, seconds=60, seed=1)
-    assert len(compared.drop_duplicates(["network", "resolution", "alpha"])) == 4
-    assert compared["agrees"].all()
-    pd.testing.assert_frame_equal(compared, table().verify(rows=4, seconds=60, seed=1))
-    assert len(table().verify(rows=99, seconds=60, seed=1)) == 2 * len(KEYS)
+def lines(checked, count=12, seconds=60.0, seed=0):
+    """What comes of a sample of the stored rows."""
+    return [line for row in checked.sample(count, seconds, seed)[0] for line in checked.recompute(row)]
 
 
-def test_a_value_within_its_error_agrees_and_one_beyond_it_is_named():
+def wrong(checked):
+    return [str(line) for line in lines(checked) if not line.agrees]
+
+
+def test_a_sample_is_determined_by_its_seed():
     table().fill(KEYS)
-    assert table(shift=1.4).verify(rows=12, seconds=60, seed=0)["agrees"].all()
-    with pytest.raises(ResultsError, match=r"got 6 that differ; .*version(.|\n)*network='deep net', .*: score stored 8\.0, recomputed 9\.5"):
-        table(shift=1.5).verify(rows=12, seconds=60, seed=0)
+    first = lines(table(), count=4, seed=1)
+    assert len({line.row for line in first}) == 4 and all(line.agrees for line in first)
+    assert [line.row for line in first] == [line.row for line in lines(table(), count=4, seed=1)]
+    assert [line.row for line in first] != [line.row for line in lines(table(), count=4, seed=2)]
+    assert len(lines(table(), count=99)) == 2 * len(KEYS)
+
+
+def test_a_mean_within_its_error_agrees_and_one_beyond_it_is_named():
+    table().fill(KEYS)
+    assert not wrong(table(shift=1.1))
+    beyond = wrong(table(shift=1.2))
+    assert len(beyond) == 6 and beyond[0].startswith("demo/small: network='deep net', ")
+    assert any("score stored 8.0, recomputed 9.2, allowed difference 1.13" in line for line in beyond)
 
 
 def test_a_value_with_a_relative_tolerance_is_held_to_it():
-    table(agreement={"score": 0.01}).fill(KEYS)
-    assert table(agreement={"score": 0.01}, shift=0.07).verify(rows=12, seconds=60, seed=0)["agrees"].all()
-    with pytest.raises(ResultsError, match="6 that differ"):
-        table(agreement={"score": 0.01}, shift=0.09).verify(rows=12, seconds=60, seed=0)
+    within = {"score": Within(0.01), "layer": EXACT, "error": ARITHMETIC}
+    table(agreement=within).fill(KEYS)
+    assert not wrong(table(agreement=within, shift=0.07))
+    assert len(wrong(table(agreement=within, shift=0.09))) == 6
+
+
+def drawn(shift=0.0):
+    """Draws of networks that spread by their size over ten."""
+
+    def compute(network, seed):
+        return {"score": network * (10 + [-0.1, 0.0, 0.1][seed]) + (shift if seed == 0 else 0.0)}
+
+    units = {"network": "1: size", "seed": "1: seed", "score": "nat: a score"}
+    return Table("demo", "drawn", ("network", "seed"), compute, units, agreement={"score": OneDraw(Within(1e-3))})
+
+
+def test_a_single_draw_is_judged_by_the_spread_of_the_draws_of_like_networks():
+    drawn().fill([{"network": network, "seed": seed} for network in range(90, 111) for seed in range(3)])
+    allowed = {line.row: line.allowed for line in lines(drawn(), count=99)}
+    assert allowed["network=100, seed=1"] == pytest.approx(4.5 * 100 * math.sqrt((2 * 0.1**2 + 0.2**2 / 2) / 3), rel=0.01), (
+        "its like, and the others of its own"
+    )
+    assert not [line for line in lines(drawn(shift=1.0), count=99) if not line.agrees]
+    beyond = [line.row for line in lines(drawn(shift=5 * 10.0), count=99) if not line.agrees]
+    assert sorted(beyond) == sorted(f"network={network}, seed=0" for network in range(90, 111))
+
+
+def test_a_wrong_draw_does_not_widen_the_spread_by_which_it_is_judged():
+    drawn(shift=50.0).fill([{"network": 100, "seed": 0}])
+    drawn().fill([{"network": network, "seed": seed} for network in range(90, 111) for seed in range(3)])
+    assert [line.row for line in lines(drawn(), count=99) if not line.agrees] == ["network=100, seed=0"]
+
+
+def test_what_is_drawn_once_is_judged_by_rounding_alone():
+    once = drawn()
+    once.fill([{"network": network, "seed": 0} for network in (3, 7)])
+    assert [line.allowed for line in lines(once)] == pytest.approx([1e-3 * line.stored for line in lines(once)])
 
 
 def test_numbers_that_are_zero_up_to_rounding_agree_whatever_their_ratio():
     def tiny(value):
-        return Table("demo", "tiny", ("seed",), lambda seed: {"error": value}, {"seed": "1: s", "error": "1: e"}, agreement={"error": 1e-3})
+        return Table("demo", "tiny", ("seed",), lambda seed: {"error": value}, {"seed": "1: s", "error": "1: e"}, agreement={"error": ARITHMETIC})
 
     tiny(3.1e-28).fill([{"seed": 0}])
-    assert tiny(2.0e-28).verify(1, 60, 0)["agrees"].all()
-    with pytest.raises(ResultsError, match="recomputed 1e-09"):
-        tiny(1e-9).verify(1, 60, 0)
+    assert not wrong(tiny(2.0e-28))
+    assert "recomputed 1e-06" in wrong(tiny(1e-6))[0]
 
 
 def test_an_undefined_row_is_reproduced_only_by_an_undefined_one():
     table().fill(KEYS)
-    with pytest.raises(ResultsError, match=r"network='overflow net'.*score stored nan, recomputed"):
-        table(undefined=None).verify(rows=12, seconds=60, seed=0)
-    with pytest.raises(ResultsError, match=r"network='deep net'.*recomputed nan"):
-        table(undefined="deep net").verify(rows=12, seconds=60, seed=0)
+    assert any("network='overflow net'" in line and "score stored nan, recomputed" in line for line in wrong(table(undefined=None)))
+    assert any("network='deep net'" in line and "recomputed nan" in line for line in wrong(table(undefined="deep net")))
 
 
 def test_an_infinite_value_is_reproduced_only_by_an_infinite_one():
     def infinite(value):
-        return Table("demo", "inf", ("seed",), lambda seed: {"score": value}, {"seed": "1: s", "score": "nat: s"}, agreement={"score": 0.1})
+        units = {"seed": "1: s", "score": "nat: s"}
+        return Table("demo", "inf", ("seed",), lambda seed: {"score": value}, units, agreement={"score": Within(0.1)})
 
     infinite(math.inf).fill([{"seed": 0}])
-    assert infinite(math.inf).verify(1, 60, 0)["agrees"].all()
+    assert not wrong(infinite(math.inf))
     for other in (-math.inf, 1e300, math.nan):
-        with pytest.raises(ResultsError, match="stored inf"):
-            infinite(other).verify(1, 60, 0)
+        assert "stored inf" in wrong(infinite(other))[0]
 
 
-def test_rows_that_take_longer_than_the_time_left_are_passed_over():
+def test_rows_that_took_longer_than_wanted_are_too_dear():
     small = table()
     for index, key in enumerate(KEYS):
         values = {"score": math.nan, "error": math.nan, "layer": None, "reason": "costly", "seconds": 5.0 if index < 6 else 50.0, "run": "r"}
         small.store.append(key | values, {"id": "r"})
     small.store.merge()
-    compared = table(undefined="overflow net").verify(rows=12, seconds=0.001, seed=0)
-    assert compared.empty
-    sample = table(shift=math.nan).verify(rows=12, seconds=11, seed=0)
-    assert sample["network"].tolist() == ["deep net"] * 4
+    assert small.sample(12, 1.0, 0) == ([], 12)
+    chosen, dear = small.sample(12, 10.0, 0)
+    assert {row["network"] for row in chosen} == {"deep net"} and (len(chosen), dear) == (6, 6)
 
 
-def test_a_table_that_says_nothing_about_agreement_cannot_be_verified():
-    with pytest.raises(ValueError, match="agreement: needed at least one column"):
-        table(agreement={}).verify(1, 1, 0)
+def test_a_column_that_is_not_compared_gives_no_line_and_one_without_agreement_is_an_error():
+    table().fill(KEYS)
+    said = {"score": NotCompared("a time"), "layer": EXACT, "error": EXACT}
+    assert {line.column for line in lines(table(agreement=said))} == {"layer", "error"}
+    with pytest.raises(ValueError, match="agreement: needed one for every value column of demo/small, got none for layer"):
+        lines(table(agreement={"score": StandardError("error")}))
+    assert {line.column for line in lines(table(agreement={"score": StandardError("error")}, otherwise=EXACT))} == {"score", "layer"}
 
 
 def test_a_computation_may_state_the_seconds_that_its_work_took_before():
     def compute(network, resolution, alpha):
         return {"score": 1.0, "error": 0.1, "layer": None, "seconds": 123.5}
 
-    small = Table("demo", "stated", ("network", "resolution", "alpha"), compute, UNITS, agreement={"score": 0.0})
+    small = Table("demo", "stated", ("network", "resolution", "alpha"), compute, UNITS, otherwise=EXACT)
     assert small.fill(KEYS[:1])["seconds"].tolist() == [123.5]
-    assert small.verify(1, 10.0, seed=0).empty
-    assert small.verify(1, 200.0, seed=0)["agrees"].all()
+    assert small.sample(1, 10.0, seed=0) == ([], 1)
+    assert not wrong(small)

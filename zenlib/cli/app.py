@@ -15,6 +15,7 @@ from rich.console import Console
 
 from zenlib import __version__
 from zenlib.cli import commands
+from zenlib.threads import cap_threads
 
 EXIT_CODES = """Exit codes: 0 done, 1 refused with a message, 2 wrong usage, 70 failed unexpectedly, 130 interrupted.
 
@@ -49,6 +50,7 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; an error that a user can mend is one message, not a traceback."""
+    cap_threads()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]  # it may stand anywhere

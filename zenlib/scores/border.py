@@ -43,6 +43,8 @@ SETTLED = 1e-5
 """Growth of the mean of u^2 in one layer below which a dome counts as converged."""
 RANK = 6
 """Rows kept of Z, by decreasing weight."""
+EQUAL_WEIGHTS = 1e-9
+"""Weights of two patterns that are equal up to rounding, as a share of the largest weight."""
 LARGEST_PATTERN = 32
 """Side of the largest map whose pattern is followed, pixels; on larger maps the border is too small a part."""
 
@@ -212,8 +214,24 @@ def _pattern(side: int, age: int) -> np.ndarray:
     rows = _fresh_rows(side, before, _UNIT, side)
     if age > 1:
         rows = np.vstack([rows, _carried_rows(side, before, _UNIT, side)])
-    vectors = np.linalg.eigh(rows @ rows.T)[1][:, -RANK:]
-    return vectors.T @ rows
+    return _leading(rows).T @ rows
+
+
+def _leading(rows: np.ndarray) -> np.ndarray:
+    """The RANK eigenvectors of rows rows^T of largest weight, (rows, RANK).
+
+    Two patterns that are each other's turned by 90 degrees weigh the same. Where only one of them is kept, any mixture of both
+    would do, and rounding would choose it; it is the one that leans from left to right.
+    """
+    weights, vectors = np.linalg.eigh(rows @ rows.T)
+    last, margin = weights[-RANK:][0], EQUAL_WEIGHTS * weights[-1]
+    surely, equal = vectors[:, weights > last + margin], vectors[:, np.abs(weights - last) <= margin]
+    kept = min(RANK, len(weights)) - surely.shape[1]
+    if kept == equal.shape[1]:
+        return vectors[:, -RANK:]
+    side = math.isqrt(rows.shape[1])
+    leaning = np.tile(np.linspace(-1, 1, side), side)[:, None] ** np.arange(1, kept + 1)
+    return np.hstack([equal @ np.linalg.qr(equal.T @ rows @ leaning)[0], surely])
 
 
 def _fresh_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:

@@ -7,7 +7,7 @@ with it; the candidates that were lost are scored again, one at a time, so that 
 from __future__ import annotations
 
 import math
-import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from typing import Any
 from zenlib.networks.architecture import Architecture
 from zenlib.search.history import Outcome
 from zenlib.search.scores import Scorer, outcome
+from zenlib.threads import cores, one_thread
 
 ATTEMPTS = 3
 """How often a candidate whose worker died is tried before it counts as failed."""
@@ -99,7 +100,7 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
     """The workers that a command line asks for: none, processes with one thread each, or a Dask cluster.
 
     Args:
-        workers: number of processes; 0 for none.
+        workers: number of processes; 0 for none. No more are started than there are cores.
         scheduler_file: what `dask scheduler --scheduler-file` wrote; every `dask worker` that joined it scores, one
             candidate per thread. On a host with several GPUs start one worker each, with its own CUDA_VISIBLE_DEVICES.
 
@@ -112,15 +113,18 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
         with _dask_client(Path(scheduler_file)) as client:
             yield client.get_executor()
     elif workers:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(_at_most_cores(workers), mp_context=get_context("spawn"), initializer=one_thread) as pool:
             yield pool
     else:
         yield None
 
 
-def _one_thread() -> None:
-    """Two threads that wait for each other on shared cores can be many times slower than one."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _at_most_cores(workers: int) -> int:
+    """As many processes as were asked for, or a warning and as many as there are cores."""
+    if workers > cores():
+        most = f"workers: needed at most one for each core ({cores()}), got {workers}"
+        warnings.warn(f"{most}; going on with {cores()}, the result is the same", stacklevel=4)
+    return min(workers, cores())
 
 
 def _dask_client(scheduler_file: Path) -> Any:

@@ -29,6 +29,7 @@ from experiments.benchmarks.network_scores import (
     fill,
 )
 from experiments.benchmarks.stored_scores import BOOTSTRAP_BELOW, FEWEST, RATIO, RESAMPLES, WITHOUT_SCORE, is_there, networks, scores, stored_values
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats import Correlation, compare, correlate, partial_correlation
@@ -149,7 +150,8 @@ CORRELATIONS = Table(
     }
     | _coefficient_units()
     | {name: unit for cost in COSTS for name, unit in _coefficient_units(f"over_{cost}_", f", minus that of {cost} on the same networks").items()},
-    agreement={"n": 0.0, "kendall": 1e-6, "spearman": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -168,7 +170,8 @@ PARTIALS = Table(
     key=("benchmark", "dataset", "proxy", "given", "seed", "drawn"),
     compute=partial_row,
     units=_KEY_UNITS | {"given": "name: the cost that is held fixed", "n": "count: networks"} | _coefficient_units(of=", partial"),
-    agreement={"n": 0.0, "kendall": 1e-6, "spearman": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -199,7 +202,8 @@ EQUAL_COST = Table(
         "kendall_low": "1: lower end of its 95 % interval",
         "kendall_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": 0.0, "pairs": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT, "pairs": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -242,7 +246,8 @@ ISOMORPHIC = Table(
         "equal": "count: pairs with equal scores",
         "difference": "1: median absolute difference within a pair, in units of the interquartile range over 1.349 between cells",
     },
-    agreement={"known": 0.0, "equal": 0.0, "difference": 1e-5},
+    agreement={"known": EXACT, "equal": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)

@@ -95,7 +95,7 @@ def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...], coefficient: st
     """Mean rank over the columns of some benchmarks, of the proxies that have a value in all of them; the best first."""
     found = _ranked(rows, coefficient, "all")
     table = found[found["benchmark"].isin(benchmarks)].pivot_table(index="proxy", columns=["benchmark", "dataset"], values="rank")
-    return table.dropna().mean(axis=1).sort_values()
+    return table.dropna().mean(axis=1).sort_values(kind="stable")
 
 
 def published(rows: BenchmarkRows) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from experiments.benchmarks.prefix_proxies import PrefixProxies
 from experiments.benchmarks.prefix_zen import PrefixScorer
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import ARITHMETIC, PROXY_WITHIN, ZEN
+from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
@@ -140,9 +140,9 @@ CHECKS = (
     ScoreCheck(
         SCORES,
         recomputed,
-        dict.fromkeys((*DEFINITIONS, "built", "built_running"), ZEN)
-        | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
-        | {name.replace("-", "_"): PROXY_WITHIN[name] for name in (*SHARED[:5], *MEASURED)},
+        dict.fromkeys((*DEFINITIONS, "built", "built_running"), NATS)
+        | dict.fromkeys(("closed_form", "repaired"), LAYERS)
+        | {name.replace("-", "_"): PROXY_AGREEMENT[name] for name in (*SHARED[:5], *MEASURED)},
     ),
 )
 """How a sample of the stored scores is computed again."""

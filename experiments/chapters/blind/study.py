@@ -33,7 +33,9 @@ from experiments.chapters.blind.scores import (
     fill_zen,
     networks,
 )
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.results import export_path
+from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
@@ -91,16 +93,9 @@ EXAMPLES = Table(
     }
     | {name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, one draw" for name, (norm, variance) in DEFINITIONS.items()}
     | {"closed_form": "nat: expected Zen-Score by arithmetic", "repaired": "nat: repaired score of the module as it is built"},
-    agreement={
-        "params": 0.0,
-        "flops": 0.0,
-        "depth": 0.0,
-        "closed_form": 1e-6,
-        "repaired": 1e-6,
-        "zen": 1e-3,
-        "zen_frobenius": 1e-3,
-        "zen_running": 1e-3,
-    },
+    agreement=dict.fromkeys(("params", "flops", "depth"), EXACT)
+    | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
+    | dict.fromkeys(("zen", "zen_frobenius", "zen_running"), NATS.rounding),
 )
 EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")
 """The smallest and the largest network, and some between."""

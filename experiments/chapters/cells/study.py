@@ -22,6 +22,7 @@ from experiments.benchmarks import nasbench201_cells as zen_study
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
+from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
 from experiments.record.table import Table
 from experiments.record.wording import interval, number
 from zenlib.errors import ScoreUndefined
@@ -99,7 +100,8 @@ CORRELATIONS = Table(
         "over_convs_low": "1: lower end of its 95 % interval",
         "over_convs_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -139,6 +141,7 @@ NODES = {
 LOGARITHMIC = ("variance", "growth", "channels")
 """Quantities whose differences are told as differences of logarithms."""
 SIDES = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
+_MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
     name="agreement",
@@ -147,7 +150,8 @@ AGREEMENT = Table(
     units={"arch": "text: a cell", "seed": "1: seed of weights and images", "batch_size": "count: images of 32 pixels"}
     | {f"{name}_{side}": f"{text}, {how}" for name, text in SUMS.items() for side, how in SIDES.items()}
     | {f"{name}_{stage}_{side}": f"{text} {stage}, {how}" for name, text in NODES.items() for stage in range(3) for side, how in SIDES.items()},
-    agreement={"scale_theory": 1e-6, "inputs_theory": 1e-6, "scale_measured": 1e-3, "sigma_measured": 1e-3},
+    agreement={f"{name}_measured": _MEASURED for name in (*SUMS, *(f"{name}_{stage}" for name in NODES for stage in range(3)))},
+    otherwise=ARITHMETIC,
 )
 
 EXAMPLES = {
@@ -183,7 +187,7 @@ EXAMPLES_OF = Table(
         "cancelled": "nat: the part of it that BatchNorm cancels",
         "effective_gain": "nat: repaired score",
     },
-    agreement=dict.fromkeys((*NODE_NAMES, "effective_gain"), 1e-6),
+    otherwise=ARITHMETIC,
 )
 
 GROUPS = ("no none", "no dead edge", "dead edge")
@@ -215,7 +219,8 @@ WHOLE = Table(
         "raised": "1: share of cells whose Monte Carlo score is the higher one",
     }
     | {f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges" for kind in EDGE_KINDS},
-    agreement={"n": 0.0, "spearman": 1e-6, "difference": 1e-5},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)

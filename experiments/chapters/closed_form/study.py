@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from experiments.benchmarks import torchvision_rows, torchvision_zoo, zen_rows
+from experiments.record.agreement import StandardError
 from experiments.record.table import Table
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture, Block
@@ -118,7 +119,7 @@ INSIDE = Table(
     }
     | _INSIDE
     | {f"{column}_stderr": f"{_INSIDE[column].split(':')[0]}: standard error of {column} over repeats" for column in _INSIDE},
-    agreement={column: f"{column}_stderr" for column in _INSIDE},
+    agreement={column: StandardError(f"{column}_stderr") for column in _INSIDE},
 )
 TABLES = (SCORES, INSIDE)
 

@@ -15,6 +15,7 @@ from experiments.chapters.expressivity.theory.gaussian_complexity import mean_bo
 from experiments.chapters.expressivity.theory.random_features import fit_random_features
 from experiments.chapters.expressivity.theory.regions import Region, log10_region_bound, neurons, random_slice, slice_regions
 from experiments.chapters.expressivity.theory.rescaling import rescaled_ratios
+from experiments.record.agreement import ARITHMETIC, EXACT, NotCompared, StandardError, Within
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.scores.forward import draw_images, draw_weights
@@ -28,7 +29,7 @@ KERNEL = 3
 """Side of every kernel."""
 ALPHA = 0.01
 """The paper's perturbation."""
-EXACT = 1e-10
+BELOW = 1e-10
 """Largest relative residual in float64 that counts as rounding."""
 
 _NETWORK_UNITS = {
@@ -133,7 +134,7 @@ def fit_row(
 def argument_row(*, argument: str, seed: int) -> dict[str, float | bool]:
     """The relative residual of one statement."""
     residual = RESIDUALS[argument](torch.Generator().manual_seed(seed))
-    return {"residual": residual, "exact": residual < EXACT}
+    return {"residual": residual, "exact": residual < BELOW}
 
 
 def _mean_and_error(name: str, values: np.ndarray) -> dict[str, float]:
@@ -164,8 +165,9 @@ SCORES = Table(
     }
     | _stderrs("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative"),
     agreement={
-        "phi_float32": "phi_stderr",
-        **{column: f"{column}_stderr" for column in ("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative")},
+        "phi_float32": StandardError("phi_stderr"),
+        **{column: StandardError(f"{column}_stderr") for column in ("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative")},
+        "overflow_layer": NotCompared("the layer where numbers leave the range of a type; rounding decides between two neighbours"),
     },
 )
 REGIONS = Table(
@@ -184,7 +186,7 @@ REGIONS = Table(
     }
     | _stderrs("phi"),
     # A line that grazes a corner may be counted on one machine and not on another.
-    agreement={"regions": 1e-3, "neurons": 0.0, "log10_bound": 1e-9, "phi": "phi_stderr"},
+    agreement={"regions": Within(1e-3), "neurons": EXACT, "log10_bound": ARITHMETIC, "phi": StandardError("phi_stderr")},
 )
 COMPLEXITY = Table(
     study=STUDY,
@@ -206,7 +208,7 @@ COMPLEXITY = Table(
         "mean_bound": "1: Jensen's upper bound of the mean",
     }
     | _stderrs("closed_form", "ascent"),
-    agreement={"closed_form": 1e-6, "ascent": 1e-6, "mean_bound": 1e-6},
+    otherwise=ARITHMETIC,
 )
 THEOREM = Table(
     study=STUDY,
@@ -227,7 +229,7 @@ THEOREM = Table(
         "deviation": "1: root mean square of sqrt(R) - 1",
     }
     | _stderrs("ratio", "log_features", "log_gradient", "deviation"),
-    agreement={**{column: f"{column}_stderr" for column in ("ratio", "log_features", "log_gradient", "deviation")}},
+    agreement={column: StandardError(f"{column}_stderr") for column in ("ratio", "log_features", "log_gradient", "deviation")},
 )
 FITS = Table(
     study=STUDY,
@@ -248,7 +250,7 @@ FITS = Table(
         "phi": "nat: Phi-Score of the network, 4 repeats",
     }
     | _stderrs("phi"),
-    agreement={"train_error": 1e-3, "test_error": 1e-3, "phi": "phi_stderr"},
+    agreement={"train_error": Within(1e-3), "test_error": Within(1e-3), "phi": StandardError("phi_stderr")},
 )
 CHECKS = Table(
     study=STUDY,
@@ -257,7 +259,7 @@ CHECKS = Table(
     compute=argument_row,
     units={"argument": "name: statement or counter-example"}
     | _SEED
-    | {"residual": "1: relative residual in float64", "exact": f"flag: whether it is below {EXACT}"},
-    agreement={"exact": 0.0},
+    | {"residual": "1: relative residual in float64", "exact": f"flag: whether it is below {BELOW}"},
+    agreement={"exact": EXACT, "residual": Within(absolute=BELOW)},
 )
 TABLES = (SCORES, REGIONS, COMPLEXITY, THEOREM, FITS, CHECKS)

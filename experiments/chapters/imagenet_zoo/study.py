@@ -132,7 +132,7 @@ def run(
         at_side = rows.assign(resolution=side, published_flops=rows["flops"], flops=rows["flops"] * (side / rows["crop"]) ** 2)
         affordable = multiply_adds / (2 * batch_size * at_side["flops"])
         at_side["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
-        wanted = at_side.drop_duplicates(["model", "resolution"]).sort_values("flops")
+        wanted = at_side.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
         scores = TABLE.fill([settings | row for row in wanted[["model", "resolution", "repeats"]].to_dict("records")])
         return at_side.drop(columns="repeats").merge(scores, on=["model", "resolution"], how="left", validate="many_to_one")
 
@@ -306,7 +306,7 @@ def reversals(rows: pd.DataFrame, line: str = "RegNets") -> pd.DataFrame:
     members = population(rows, "V1").query("line == @line")[["model", "l1_minibatch", "top1"]]
     pairs = members.merge(members, how="cross", suffixes=("_preferred", "_better"))
     wrong = pairs[(pairs["l1_minibatch_preferred"] > pairs["l1_minibatch_better"]) & (pairs["top1_preferred"] < pairs["top1_better"])]
-    return wrong.assign(loss=wrong["top1_better"] - wrong["top1_preferred"]).sort_values("loss", ascending=False, ignore_index=True)
+    return wrong.assign(loss=wrong["top1_better"] - wrong["top1_preferred"]).sort_values("loss", ascending=False, kind="stable", ignore_index=True)
 
 
 def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:

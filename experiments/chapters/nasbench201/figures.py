@@ -65,7 +65,7 @@ def by_edges(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
             if members.empty:
                 continue
             numbers = members["population"].str.split().str[-1].astype(int)
-            order = np.argsort(numbers.to_numpy())
+            order = np.argsort(numbers.to_numpy(), kind="stable")
             x = numbers.to_numpy()[order]
             line = members.iloc[order]
             panel.fill_between(x, line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.2, linewidth=0)

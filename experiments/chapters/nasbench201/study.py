@@ -21,6 +21,8 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, EDGE_COUNTS, FEWEST, POPULATIONS, WITHOUT_SCORE, ZEN, cells, population_of
 from experiments.benchmarks.nasbench201_scores import BATCH_SIZE, CHECKS, DEFINITIONS, RESOLUTION, STUDY, fill_gains, fill_zen, sample
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from experiments.record.wording import interval, number
 from zenlib.errors import ScoreUndefined
@@ -77,7 +79,8 @@ CORRELATIONS = Table(
         for coefficient in ("kendall", "spearman")
         for end, text in (("", coefficient), ("_low", "lower end of its 95 % interval"), ("_high", "upper end of its 95 % interval"))
     },
-    agreement={"n": 0.0, "kendall": 1e-6, "spearman": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -121,7 +124,8 @@ STRUCTURE = Table(
         "shared_classes": "count: isomorphism classes with two cells or more",
         "within_class": "nat: standard deviation between cells of one class, root mean square over these classes",
     },
-    agreement={"n": 0.0, "spread": 1e-5, "within_class": 1e-5},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -148,7 +152,8 @@ NOISE = Table(
         "spearman": "1: Spearman's rho between the draws",
         "difference": "nat: standard deviation of the difference of the draws over root 2, the noise that ranks cells against each other",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 
@@ -165,7 +170,7 @@ EXAMPLES = Table(
     compute=cell_row,
     units={"arch": "text: a cell", "seed": "1: seed of the draw of weights and images"}
     | {name: "nat: Zen-Score of the network as the benchmark builds it" for name in DEFINITIONS},
-    agreement=dict.fromkeys(DEFINITIONS, 1e-4),
+    otherwise=NATS.rounding,
 )
 EXAMPLE_CELLS = {
     "six 3x3 convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
@@ -284,7 +289,7 @@ def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
         table = rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient).reindex(columns=list(DATASETS)).dropna()
         if not table.empty:
             off = (table - np.array(values)).abs().max(axis=1)
-            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off"))
+            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off", kind="stable"))
     return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
 
 

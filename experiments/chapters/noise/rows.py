@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_cells import COUNTS, FEWEST, ZEN, population_of
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.stats import Correlation
@@ -95,15 +96,14 @@ _POPULATION = {
     "population": "name: which cells with a path",
     "cells_scored": "count: random sample of cells from which the population is taken; 15,625 are all",
 }
-_AGREEMENT: dict[str, str | float] = {"n": 0.0, "kendall": 1e-5, "spearman": 1e-5}
-
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
     key=("dataset", "population", "score", "seeds", "cells_scored"),
     compute=score_row,
     units=_POPULATION | {"score": "name: column of scores.parquet without its seed", "seeds": "text: the draws whose mean is taken"} | _COEFFICIENTS,
-    agreement=_AGREEMENT,
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 DRAWS = Table(
     study=STUDY,
@@ -113,7 +113,8 @@ DRAWS = Table(
     units=_POPULATION
     | {"score": "name: column of scores.parquet without its seed", "seed": "1: seed of one draw", "other": "1: seed of the other draw"}
     | _COEFFICIENTS,
-    agreement=_AGREEMENT,
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 ACCURACIES = Table(
     study=STUDY,
@@ -121,7 +122,8 @@ ACCURACIES = Table(
     key=("dataset", "population", "repeated", "cells_scored"),
     compute=accuracy_row,
     units=_POPULATION | {"repeated": "name: what test accuracy is compared with: releases, isomorphic or validation"} | _COEFFICIENTS,
-    agreement=_AGREEMENT,
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 

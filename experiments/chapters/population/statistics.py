@@ -91,7 +91,7 @@ def restricted(members: pd.DataFrame, proxy: str = "closed-form", shares: Sequen
     Returns:
         One line per share of all networks: `share`, n, `lowest` score, Spearman's and Kendall's coefficients with their ends.
     """
-    rows = members.drop_duplicates("network").sort_values(proxy, ascending=False)
+    rows = members.drop_duplicates("network").sort_values(proxy, ascending=False, kind="stable")
     lines = []
     for share in shares:
         best = rows.head(round(share * len(rows)))

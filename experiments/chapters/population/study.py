@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments.benchmarks.population_networks import GROUPS, NETWORKS
 from experiments.chapters.population.rows import PopulationRows
+from experiments.record.agreement import OneDraw, Within
 from experiments.record.table import Table
 from experiments.record.training_rows import peak_table, shortened, training_table
 from zenlib.networks.architecture import Architecture
@@ -42,7 +43,7 @@ SCORES = Table(
         "seed": "1: seed of weights, images and labels",
         "score": f"1: higher is better; {BATCH_SIZE} images",
     },
-    agreement={"score": 1e-3},
+    agreement={"score": OneDraw(Within(1e-3), alike=("proxy", "resolution"))},
 )
 TRAINED = training_table(STUDY)
 PEAK = peak_table(STUDY)

@@ -20,7 +20,7 @@ def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
         beside: `studies.proxy_cost.beside_the_paper`.
     """
     rows = costs[costs["score"] != "zen"]
-    order = rows.groupby("score")["ratio"].max().sort_values().index.tolist()
+    order = rows.groupby("score")["ratio"].max().sort_values(kind="stable").index.tolist()
     figure, ((axes,),) = new_figure(height=2.2 + 0.34 * max(4, len(order)))
     for index, (network, members) in enumerate(rows.groupby("network", sort=False)):
         y = np.array([order.index(score) for score in members["score"]]) + 0.16 * (1 - 2 * index)
@@ -52,7 +52,7 @@ def memory(costs: pd.DataFrame) -> Figure:
         costs: `CostRows.costs`.
     """
     rows = costs[costs["needs"] != "counting"]
-    order = rows.groupby("score")["mebibytes"].max().sort_values().index.tolist()
+    order = rows.groupby("score")["mebibytes"].max().sort_values(kind="stable").index.tolist()
     figure, ((axes,),) = new_figure(height=2.0 + 0.36 * max(4, len(order)))
     for index, (network, members) in enumerate(rows.groupby("network", sort=False)):
         y = np.array([order.index(score) for score in members["score"]]) + 0.18 * (1 - 2 * index)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from torch import nn
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
+from zenlib.threads import ONE_THREAD
 from zenlib.vanilla.convert import to_vcnn
 
 REFERENCE = "zen"
@@ -45,7 +47,7 @@ def in_its_own_process(network: str, score: str, resolution: int, batch_size: in
     """
     options = {"resolution": resolution, "batch-size": batch_size, "repeats": repeats, "device": device}
     told = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    done = subprocess.run([sys.executable, "-m", _MODULE, network, score, *told], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", _MODULE, network, score, *told], capture_output=True, text=True, env=os.environ | ONE_THREAD)
     if done.returncode != 0:
         raise RuntimeError(f"{score} of {network}: needed a measurement, got {done.stderr.strip().splitlines()[-1:]}")
     found: dict[str, float] = json.loads(done.stdout)

@@ -19,9 +19,10 @@ from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import ARITHMETIC
+from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
@@ -115,7 +116,7 @@ def recomputed(column: str, index: int) -> float:
     return (with_dead if column == "dead" else changed)(cell)[column]
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, ARITHMETIC)),)
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""
 
 
@@ -153,7 +154,8 @@ CONVENTIONS = Table(
         "over_low": "1: lower end of its 95 % interval",
         "over_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 """The changes on either half."""
 

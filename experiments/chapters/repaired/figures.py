@@ -71,7 +71,7 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) ->
         for panel, (dataset, title) in zip(line, chosen.items(), strict=True):
             here = searches[(searches["space"] == space) & (searches["strategy"] == strategy) & (searches["dataset"] == dataset)]
             for index, (score, text) in enumerate(SEARCHED.items()):
-                rows = here[here["score"] == score].sort_values("evaluations")[["evaluations", *CURVE]].astype(float)
+                rows = here[here["score"] == score].sort_values("evaluations", kind="stable")[["evaluations", *CURVE]].astype(float)
                 panel.fill_between(rows["evaluations"], rows["regret_low"], rows["regret_high"], color=PALETTE[index], alpha=0.15, linewidth=0)
                 panel.plot(rows["evaluations"], rows["regret"], color=PALETTE[index], marker=MARKERS[index], markersize=5, label=text)
             panel.set_xlim(0.7, 25_000)

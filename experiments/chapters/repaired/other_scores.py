@@ -15,7 +15,7 @@ from torch import nn
 from experiments.benchmarks.network_scores import BENCHMARKS, TORCHVISION, drawing_order
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
-from experiments.record.score_tolerances import ARITHMETIC
+from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.scores.graph_form import Graph, gain, graph_of, graph_terms, repaired
 from zenlib.vanilla.convert import to_vcnn
@@ -108,5 +108,5 @@ def recomputed(benchmark: str, column: str, row: int) -> float:
     return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[column]
 
 
-CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, ARITHMETIC)) for name, file in SCORES.items())
+CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS)) for name, file in SCORES.items())
 """How a sample of the stored scores is computed again."""

@@ -20,6 +20,7 @@ from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import other_scores as cells_other_scores
 from experiments.chapters.repaired.other_scores import STUDY
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats import Correlation, compare, correlate
@@ -154,7 +155,8 @@ COMPARISONS = Table(
     | _units("repaired", "Kendall's tau-b of the repaired score")
     | _units("other", "Kendall's tau-b of the other score on the same networks")
     | _units("over", "the first minus the second"),
-    agreement={"n": 0.0, "repaired": 1e-6, "other": 1e-6},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 

@@ -33,6 +33,7 @@ from experiments.chapters.repaired.conventions import CONVENTIONS
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.chapters.repaired.others import COMPARISONS
 from experiments.chapters.repaired.search import SEARCHES
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from experiments.record.wording import interval, number
 
@@ -79,7 +80,8 @@ CHAINS = Table(
         "lower": "nat: mean of the sum of log sigma minus the repaired score at the widths that the networks have",
         "kendall": "1: Kendall's tau between these two scores",
     },
-    agreement={"n": 0.0, "exact": 0.0, "kendall": 1e-6},
+    agreement={"n": EXACT, "exact": EXACT},
+    otherwise=ARITHMETIC,
 )
 
 TABLES: tuple[Table, ...] = (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()

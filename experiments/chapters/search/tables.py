@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from experiments.record.agreement import ARITHMETIC, FOLLOWS, ON_THE_WAY, TIME, OneDraw, StandardError, Within
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
@@ -126,11 +127,12 @@ SEARCHES = Table(
     }
     | {f"rejected_{reason}": f"count: proposals turned away for {reason}" for reason in _REASONS},
     # A search is deterministic, but its path turns on the last digits of the score.
-    agreement={"best_score": 0.02},
+    agreement={"best_score": OneDraw(ARITHMETIC)},
+    otherwise=ON_THE_WAY,
 )
 
 
-LATENCY_SEARCHES = replace(SEARCHES, name="latency_searches", agreement={"best_score": 0.25})
+LATENCY_SEARCHES = replace(SEARCHES, name="latency_searches", agreement={}, otherwise=FOLLOWS)
 """Searches under a limit of the latency: another machine has other latencies, so it finds other networks within the same limit."""
 
 
@@ -155,7 +157,7 @@ LIMITS = Table(
         "predicted": "ms: predicted time per image, the limit of a search",
     },
     # Other machines are faster or slower, but not by orders of magnitude.
-    agreement={"predicted": 5.0},
+    otherwise=TIME,
 )
 
 
@@ -178,7 +180,8 @@ POPULATIONS = Table(
         "members": "text: JSON list of [parameters, layers, closed-form score in nats], the best first",
         "mean_score": "nat: mean closed-form score of the members",
     },
-    agreement={"mean_score": 0.02},
+    agreement={"mean_score": OneDraw(Within(1e-3), alike=("step",))},
+    otherwise=ON_THE_WAY,
 )
 
 
@@ -203,7 +206,7 @@ RESCORED = Table(
         "zen": "nat: Zen-Score by Monte Carlo, L1 norm, mini-batch variance, mean over repeats",
         "zen_stderr": "nat: standard error of zen over repeats",
     },
-    agreement={"zen": "zen_stderr"},
+    agreement={"zen": StandardError("zen_stderr")},
 )
 
 
@@ -267,6 +270,6 @@ LATENCIES = Table(
         "predicted": "text: JSON list of predicted milliseconds per image",
         "measured": "text: JSON list of measured milliseconds per image, lower quartile of the repeats",
     },
-    agreement={"spearman": 0.1},
+    otherwise=TIME,
 )
 TABLES = (SEARCHES, LATENCY_SEARCHES, LIMITS, POPULATIONS, RESCORED, LATENCIES)

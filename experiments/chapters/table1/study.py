@@ -349,7 +349,7 @@ def _listed(value: float, form: str) -> str:
 
 
 def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
-    found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False)
+    found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False, kind="stable")
     spread, several = seed_spread(pd.concat([rows.trained, rows.alike.rename(columns={"seed": "training_seed"})]))
     between, searched = search_spread(rows.trained)
     told = {

@@ -30,7 +30,7 @@ def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
         dataset: whose accuracies.
     """
     figure, ((axes,),) = new_figure(height=7.4)
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
     for index, ((predictor, features), text) in enumerate(LEARNED.items()):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
         if line.empty:
@@ -60,7 +60,7 @@ def pays(rows: pd.DataFrame) -> Figure:
         rows: `study.pays`, of predictors that see no scores.
     """
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
-    order = rows.drop_duplicates("score").sort_values("score_value")["score"].tolist()
+    order = rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
     figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
     for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)].set_index("score").reindex(order)
@@ -100,7 +100,8 @@ def regret(picks: pd.DataFrame) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=7.0)
     for index, ((strategy, predictor, features), text) in enumerate(SEARCHES.items()):
-        line = picks[(picks["strategy"] == strategy) & (picks["predictor"] == predictor) & (picks["features"] == features)].sort_values("n")
+        line = picks[(picks["strategy"] == strategy) & (picks["predictor"] == predictor) & (picks["features"] == features)]
+        line = line.sort_values("n", kind="stable")
         if line.empty:
             continue
         axes.fill_between(line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0)

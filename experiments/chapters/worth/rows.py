@@ -22,6 +22,7 @@ from experiments.benchmarks.nasbench201_proxies import computed, proxy_scores
 from experiments.benchmarks.nasbench201_scores import SCORES, sample
 from experiments.chapters.worth.encodings import ENCODINGS, Floats, features
 from experiments.chapters.worth.predictors import predict
+from experiments.record.agreement import EXACT, NotCompared, StandardError
 from experiments.record.table import Table
 from zenlib.errors import ResultsError, ScoreUndefined
 
@@ -156,7 +157,8 @@ CURVES = Table(
     | {"labels": "name: accuracy that the predictor is told, test or validation", "held_out": "count: cells that it is judged on, mean over draws"}
     | _spread_units("kendall", "1: Kendall's tau with test accuracy on held-out cells")
     | _spread_units("spearman", "1: Spearman's rho with test accuracy on held-out cells"),
-    agreement={"held_out": 0.0, "kendall": 0.01, "spearman": 0.01},
+    agreement={"held_out": EXACT, "kendall": StandardError("kendall_stderr"), "spearman": StandardError("spearman_stderr")},
+    otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )
 
 
@@ -210,7 +212,8 @@ PICKS = Table(
         "candidates": "count: random cells among which a draw searches",
     }
     | _spread_units("regret", "percent: best CIFAR-10 test accuracy of the candidates minus that of the cell kept"),
-    agreement={"regret": 0.05},
+    agreement={"regret": StandardError("regret_stderr")},
+    otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )
 
 

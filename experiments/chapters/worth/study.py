@@ -131,7 +131,7 @@ def pays(curves: pd.DataFrame, dataset: str = "cifar10", coefficient: str = "ken
         95 % interval `low`, `high` over draws (infinite: above all n that were tried; the smallest n: at or below it), and `surely`, from which
         on 9 of 10 draws are better than the score.
     """
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
     lines = []
     for score, of_score in rows[rows["predictor"] == NO_PREDICTOR].groupby("features", sort=False):
         for (predictor, features), learned in rows[rows["predictor"] != NO_PREDICTOR].groupby(["predictor", "features"], sort=False):
@@ -184,7 +184,7 @@ def saves(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
     alone = best(curves, ENCODED, dataset)
     if alone is None:
         return pd.DataFrame(columns=["n", "predictor", "features", "kendall", "without"])
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
     plain = rows[(rows["predictor"] == alone[0]) & (rows["features"] == alone[1])]
     log_n, tau = np.log(plain["n"].to_numpy(float)), plain["kendall"].to_numpy(float)
     lines = []

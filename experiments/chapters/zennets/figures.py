@@ -67,7 +67,7 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     gated = gains["network"].str.endswith("SE")
     for panel, members, title in zip(axes[:, 0], (gains[~gated], gains[gated]), ("ZenNets for latency", "ZenNets for FLOPs, gated"), strict=True):
         for column, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
-            line = members[members["column"] == column].sort_values("top1")
+            line = members[members["column"] == column].sort_values("top1", kind="stable")
             style = "-" if column in ("v100", "t4", "pixel2") else "--"
             panel.plot(line["top1"], line["factor"], color=colour, marker=marker, linestyle=style, label=names[column])
         panel.axhline(1, color=COLOURS["grey"], linewidth=1.2)

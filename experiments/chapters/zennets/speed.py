@@ -139,7 +139,7 @@ def interpolated(members: pd.DataFrame, column: str, top1: float) -> float:
     Returns:
         NaN where no two networks enclose the accuracy, or one of them has no value.
     """
-    family = members.sort_values("top1")
+    family = members.sort_values("top1", kind="stable")
     below, above = family[family["top1"] <= top1].tail(1), family[family["top1"] > top1].head(1)
     if column not in family or below.empty or above.empty:
         return float("nan")
@@ -187,7 +187,7 @@ def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.Data
         column: the cost, smaller is better.
         accuracies: which values of `accuracy` take part.
     """
-    members = rows[rows["accuracy"].isin(accuracies) & rows[column].notna()].sort_values([column, "top1"], ascending=[True, False])
+    members = rows[rows["accuracy"].isin(accuracies) & rows[column].notna()].sort_values([column, "top1"], ascending=[True, False], kind="stable")
     best_before = members["top1"].cummax().shift(fill_value=-np.inf)
     return members[members["top1"] > best_before]
 

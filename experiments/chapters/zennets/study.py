@@ -18,6 +18,7 @@ from experiments.chapters.zennets.published_counts import agreement, operations,
 from experiments.chapters.zennets.rows import ZenNetRows
 from experiments.chapters.zennets.speed import latency_names
 from experiments.chapters.zennets.training import TRAINING
+from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing
 from zenlib.networks.zennets import PUBLISHED, ZENNETS, zennet_architecture, zennet_resolution
@@ -56,7 +57,8 @@ SIZES = Table(
         "operations_with_gates": "count: the same with gates",
         "zen": "nat: closed-form Zen-Score, L1 norm, mini-batch variance",
     },
-    agreement={"depth": 0.0, "params": 0.0, "flops": 0.0, "params_without_gates": 0.0, "operations": 0.0, "operations_with_gates": 0.0, "zen": 1e-6},
+    agreement={"zen": ARITHMETIC},
+    otherwise=EXACT,
 )
 
 _RESNETS = tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152))
@@ -96,7 +98,8 @@ RECIPES = Table(
         "mean": "points: of top-1, mean over networks",
         "largest": "points: of top-1, largest of a network",
     },
-    agreement={"networks": 0.0, "weights": 0.0, "mean": 1e-6, "largest": 1e-6},
+    agreement={"mean": ARITHMETIC, "largest": ARITHMETIC},
+    otherwise=EXACT,
 )
 
 TABLES = (SIZES, LATENCY, RECIPES, TRAINING)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.chapters.zennets.latency import STUDY
+from experiments.record.agreement import AFTER_TRAINING, ARITHMETIC
 from experiments.record.results import training_folder
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
@@ -50,7 +51,8 @@ TRAINING = Table(
         "test_top5": "percent: test images whose class is among the first five, averaged weights",
     },
     # Another processor rounds otherwise: the loss of an epoch is then the same within some percent, the accuracy of an early one is not.
-    agreement={"learning_rate": 1e-6, "loss": 0.05},
+    agreement={"learning_rate": ARITHMETIC},
+    otherwise=AFTER_TRAINING,
 )
 
 

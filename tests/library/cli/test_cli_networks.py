@@ -222,8 +222,10 @@ def test_what_was_not_foreseen_is_named_without_a_traceback(capsys, monkeypatch)
 
 
 def test_an_interrupted_search_leaves_no_partial_file_and_goes_on(capsys, tmp_path):
-    command = ["search", "--space", "resnet-like", "--evaluations", "1000000", "--params", "1e6", "--out", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "zenlib.cli", *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    arguments = ["search", "--space", "resnet-like", "--evaluations", "1000000", "--params", "1e6", "--out", str(tmp_path)]
+    often = "from zenlib.search.driver import search; search.__kwdefaults__['checkpoint_seconds'] = 0.1"  # not every ten seconds
+    command = [sys.executable, "-c", f"{often}; from zenlib import cli; cli.main()", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "history.parquet").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

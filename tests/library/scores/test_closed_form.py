@@ -15,6 +15,7 @@ from zenlib import Architecture, closed_form_zen_score, to_vcnn
 from zenlib.errors import ArchitectureError, ConversionError
 from zenlib.networks.architecture import Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
+from zenlib.scores import border
 from zenlib.scores.border import M1_SQUARED, Window, border_at, fields
 from zenlib.scores.closed_form import closed_form_terms
 from zenlib.scores.zen import zen_terms
@@ -155,3 +156,12 @@ def test_networks_without_a_closed_form_are_refused_with_the_reason():
 def test_arguments_out_of_range_are_named(argument, value):
     with pytest.raises(ValueError, match=f"{argument}: needed"):
         closed_form_zen_score(plain(8, 2), 8, **{argument: value})
+
+
+@pytest.mark.parametrize("side", [3, 8, 32])
+def test_of_two_patterns_of_equal_weight_rounding_does_not_choose_the_one_that_is_kept(side):
+    rows = border._fresh_rows(side, 0, border._UNIT, side)
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(len(rows), len(rows))))[0] @ rows
+    kept, again = (border._leading(table).T @ table for table in (rows, turned))
+    assert len(kept) == border.RANK
+    np.testing.assert_allclose(again.T @ again, kept.T @ kept, rtol=0, atol=1e-12)

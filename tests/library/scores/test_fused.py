@@ -19,8 +19,13 @@ def rows(count: int, channels: int, dtype: torch.dtype) -> tuple[torch.Tensor, t
     return z.to(dtype), e.to(dtype)
 
 
-@pytest.fixture(scope="module")
-def fused():
+@pytest.fixture(scope="module", params=["as written", pytest.param("compiled", marks=pytest.mark.slow)])
+def fused(request):
+    """The passes that are compiled, and the same before: compiling takes some ten seconds."""
+    if request.param == "as written":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "compile", lambda function, **_: function)
+            return fused_kernels.__wrapped__()
     kernels = fused_kernels()
     if kernels is EAGER:
         pytest.skip("torch.compile does not work on this machine")

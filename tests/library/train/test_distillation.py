@@ -9,6 +9,7 @@ import timm
 import torch
 from torch.nn import functional
 
+from tests.library.train.small import few_digits
 from zenlib import Architecture, build_network
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
 from zenlib.train.augmentation import training_transform
@@ -23,7 +24,16 @@ NETWORK = Architecture.from_string(
     "SuperConvK3BNRELU(3,8,2,1)SuperResK3K3(8,8,2,8,1)SuperResK3K3(8,16,2,16,1)SuperResK3K3(16,16,2,16,1)SuperResK3K3(16,24,2,24,1)"
     "SuperConvK1BNRELU(24,32,1,1)"
 )
-RECIPE = dataclasses.replace(RECIPES["digits"], epochs=2, warmup_epochs=1, resolution=32, teacher="test_efficientnet", teacher_resolution=64)
+RECIPE = dataclasses.replace(
+    RECIPES["digits"], epochs=2, warmup_epochs=1, batch_size=16, resolution=32, teacher="test_efficientnet", teacher_resolution=64
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images():
+    with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
