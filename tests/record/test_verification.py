@@ -22,7 +22,7 @@ from experiments.record.score_check import ScoreCheck, Stored
 from experiments.record.table import Table
 from experiments.record.verification import places
 
-RUNNER = Path(__file__).parents[1] / "experiments" / "verify.py"
+RUNNER = Path(__file__).parents[2] / "experiments" / "verify.py"
 TABLES = [name for name, check in places().items() if isinstance(check, Table)]
 FILES = [name for name, check in places().items() if isinstance(check, ScoreCheck)]
 SAMPLE = 5
