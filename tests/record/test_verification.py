@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def test_what_is_held_to_more_than_one_percent_is_listed_here():
 @pytest.mark.parametrize("name", FILES)
 def test_five_spreads_of_a_draw_are_beyond_the_limit_wherever_draws_spread_more_than_rounding(name):
     check = places()[name]
-    for at in check.sample(3 * len(check.columns.values()), 0.0, seed=0)[0]:
-        how, value = check.within_of(at.column), float(check.columns.values()[at.column][0][at.row])
+    stored = check.columns.values()
+    for at in check.sample(min(20, len(stored)), 0.0, seed=0)[0]:
+        how, value = check.within_of(at.column), float(stored[at.column][0][at.row])
         if isinstance(how, OneDraw) and math.isfinite(value):
             spread = check.spread(at.column, at.row)
             if 5 * spread > 1.2 * how.rounding.allowed(value):
@@ -133,7 +135,7 @@ def test_the_spread_of_stored_draws_is_that_of_draws_of_one_network():
     assert 0.5 < np.median(spreads) / np.median(own) < 2
 
 
-def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is_wrong(copied, tmp_path, capsys):
+def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is_wrong(copied, tmp_path, capsys, monkeypatch):
     report = tmp_path / "report.json"
     asked = ("--only", "zen_score", "--rows", "2", "--dear", "0.3", "--report", str(report))
     assert verify(*asked) == 0
@@ -145,6 +147,7 @@ def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is
 
     chosen, _ = copied.sample(2, 0.3, 20261128)
     plant(copied, chosen[0], weights=chosen[0]["weights"] + 1)
+    monkeypatch.setattr(verification, "_workers", lambda kernel: ThreadPoolExecutor(1))  # once in processes is enough
     assert verify(*asked) == 1
     captured = capsys.readouterr()
     assert "1 stored values are not reproduced; undo the change of the code" in captured.err
