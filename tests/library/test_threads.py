@@ -29,7 +29,7 @@ def threads():
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_never_has_more_threads_than_cores(program):
-    told = f"{PROGRAMS[program]}\nimport json\nfrom tests.test_threads import threads\nprint(json.dumps(threads()))"
+    told = f"{PROGRAMS[program]}\nimport json\nfrom tests.library.test_threads import threads\nprint(json.dumps(threads()))"
     done = subprocess.run([sys.executable, "-c", told], env=os.environ | TOO_MANY, capture_output=True, text=True, check=True)
     assert max(json.loads(done.stdout.splitlines()[-1])) <= cores()
 
