@@ -28,6 +28,10 @@ def keys(first: int, stop: int) -> list[dict[str, int]]:
     return [{"seed": seed} for seed in range(first, stop)]
 
 
+def fill(log: Path, seconds: float, first: int, stop: int) -> None:
+    slow_table(log, seconds).fill(keys(first, stop), progress=False)
+
+
 if __name__ == "__main__":
     log, seconds, first, stop = sys.argv[1:]
-    slow_table(Path(log), float(seconds)).fill(keys(int(first), int(stop)), progress=False)
+    fill(Path(log), float(seconds), int(first), int(stop))

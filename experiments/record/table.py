@@ -21,6 +21,10 @@ PROGRESS_AFTER = 5.0
 """Seconds of computing after which a progress bar appears."""
 
 
+CHEAPEST = 10.0
+"""Seconds up to which the cheapest row of a table without cheap ones is computed again."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows that are computed once, stored, and recomputed to check them.
@@ -115,14 +119,17 @@ class Table:
 
         Args:
             count: how many rows at most.
-            seconds: a row that took longer when it was stored is too dear.
+            seconds: a row that took longer when it was stored is too dear; where all are, the cheapest one is taken if it took
+                less than `CHEAPEST`.
             seed: draws the sample.
 
         Returns:
-            The rows, and how many stored rows are too dear.
+            The rows, and how many stored rows are too dear; nothing of a table of which no value is compared.
         """
+        if all(isinstance(self.agreement_of(column), NotCompared) for column in self.values):
+            return [], 0
         stored = self.store.read()
-        cheap = [row for row in stored if float(row["seconds"] or 0.0) <= seconds]
+        cheap = [row for row in stored if _cost(row) <= seconds] or [row for row in sorted(stored, key=_cost)[:1] if _cost(row) <= CHEAPEST]
         chosen = np.random.default_rng(seed).permutation(len(cheap))[:count]
         return [cheap[index] for index in chosen], len(stored) - len(cheap)
 
@@ -199,6 +206,11 @@ class Table:
                 allowed = self.allowed(stored, column, how)
                 lines.append(Line(self.place, named, column, old, new, allowed, agrees(old, new, allowed)))
         return lines
+
+
+def _cost(row: Row) -> float:
+    """Seconds that a row took when it was stored."""
+    return float(row["seconds"] or 0.0)
 
 
 def _require(holds: bool, argument: str, needed: str, got: Any) -> None:

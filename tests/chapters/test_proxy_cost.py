@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from torchvision.models import resnet18
 
 from experiments.chapters.proxy_cost import figures as draw
+from experiments.chapters.proxy_cost import measure as proxy_cost_measure
 from experiments.chapters.proxy_cost import study
 from experiments.chapters.proxy_cost.measure import STEPS, in_its_own_process, measure
 from zenlib.proxies import PROXIES
@@ -42,9 +43,10 @@ def test_a_score_is_measured_in_a_process_of_its_own():
     assert 0 <= found["mebibytes"] < 1000 and found["ratio"] == found["time"] / found["zen_time"] > 0
 
 
-def test_a_measurement_that_fails_says_of_what():
-    with pytest.raises(RuntimeError, match="zen of no-such-network"):
-        in_its_own_process("no-such-network", "zen", 32, 2, 1, "cpu")
+def test_a_measurement_that_fails_says_of_what_and_why(monkeypatch):
+    monkeypatch.setattr(proxy_cost_measure, "_MODULE", "no_such_module")
+    with pytest.raises(RuntimeError, match=r"zen of resnet18: needed a measurement, got .*No module named no_such_module"):
+        in_its_own_process("resnet18", "zen", 32, 2, 1, "cpu")
 
 
 def test_every_proxy_is_measured():

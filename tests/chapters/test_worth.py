@@ -34,6 +34,7 @@ FIGURES = (
 def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
     monkeypatch.setattr(study, "fill_zen", fill)
+    monkeypatch.setattr(study, "RESAMPLES", 200)
     forget_all()
     yield tmp_path
     forget_all()

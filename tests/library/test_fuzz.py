@@ -19,8 +19,8 @@ from zenlib.search.checkpoint import read
 from zenlib.spaces import SPACES
 
 STRINGS = 10_000
-FILES = 4_000
-BINARY_FILES = 500
+FILES = 1_500
+BINARY_FILES = 300
 
 PIECES = [
     "Super",

@@ -8,30 +8,51 @@ import subprocess
 import sys
 
 import pytest
+import threadpoolctl
+import torch
 
 from zenlib.search.executors import open_executor
 from zenlib.threads import ONE_THREAD, cap_threads, cores
 
 TOO_MANY = dict.fromkeys(ONE_THREAD, "64")
-PROGRAMS = {
-    "command line": "from zenlib import cli\ntry: cli.main(['--version'])\nexcept SystemExit: pass",
-    "study": "from experiments.record.chapters import load_study\nload_study('closed_form')",
-}
+PROGRAM = """
+import json
+from zenlib import cli
+try:
+    cli.main(["--version"])
+except SystemExit:
+    from tests.library.test_threads import threads
+    print(json.dumps(threads()))
+"""
 
 
 def threads():
     """Of PyTorch and of every library of linear algebra that this process has loaded."""
-    import threadpoolctl
-    import torch
-
     return [torch.get_num_threads(), *(library["num_threads"] for library in threadpoolctl.threadpool_info())]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_never_has_more_threads_than_cores(program):
-    told = f"{PROGRAMS[program]}\nimport json\nfrom tests.library.test_threads import threads\nprint(json.dumps(threads()))"
-    done = subprocess.run([sys.executable, "-c", told], env=os.environ | TOO_MANY, capture_output=True, text=True, check=True)
-    assert max(json.loads(done.stdout.splitlines()[-1])) <= cores()
+def run(program):
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | TOO_MANY, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_command_line_never_has_more_threads_than_cores():
+    assert max(run(PROGRAM)) <= cores()
+
+
+def test_a_study_asks_for_no_more_threads_than_cores_before_it_loads_torch():
+    found, loaded = run("import json, os, sys, experiments.record.chapters; print(json.dumps([dict(os.environ), 'torch' in sys.modules]))")
+    assert {int(found[name]) for name in TOO_MANY} == {cores()} and not loaded
+
+
+def test_a_torch_that_is_loaded_is_told():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    cap_threads(2)
+    assert torch.get_num_threads() == 2
+    cap_threads(1)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
 
 
 def test_a_search_has_at_most_a_process_for_each_core_with_one_thread_each(monkeypatch):

@@ -7,17 +7,15 @@ import math
 import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from experiments.record.results import Store, data_root, figures_root, results_root, study_folder
-from tests.slow_table import keys, slow_table
+from tests.slow_table import fill, keys, slow_table
 from zenlib.errors import ResultsError
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +46,10 @@ def stored(*rows, **units):
 
 
 def start(log, seconds, first, stop):
-    command = [sys.executable, "-m", "tests.slow_table", str(log), str(seconds), str(first), str(stop)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    """A copy of this process, which has loaded everything, fills a table."""
+    process = get_context("fork").Process(target=fill, args=(log, seconds, first, stop))
+    process.start()
+    return process
 
 
 # What comes back
@@ -113,10 +113,10 @@ def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_p
     process = start(log, 0.2, 0, 12)
     journal = slow_table(log).store.journal_path
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 4):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     finished = [entry["seed"] for entry in slow_table(log).store.read()]
     assert 4 <= len(finished) < 12
 
@@ -133,7 +133,9 @@ def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_p
 def test_two_processes_that_fill_one_table_lose_no_row(tmp_path):
     logs = tmp_path / "first", tmp_path / "second"
     processes = [start(logs[0], 0.1, 0, 20), start(logs[1], 0.1, 10, 30)]
-    assert [process.wait() for process in processes] == [0, 0]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     table = slow_table(tmp_path / "log")
     assert table.stored()["seed"].tolist() == list(range(30))
     assert not table.store.journal_path.exists()

@@ -260,14 +260,17 @@ def test_rows_that_took_longer_than_wanted_are_too_dear():
         values = {"score": math.nan, "error": math.nan, "layer": None, "reason": "costly", "seconds": 5.0 if index < 6 else 50.0, "run": "r"}
         small.store.append(key | values, {"id": "r"})
     small.store.merge()
-    assert small.sample(12, 1.0, 0) == ([], 12)
+    chosen, dear = small.sample(12, 1.0, 0)
+    assert (len(chosen), dear) == (1, 11) and chosen[0]["seconds"] == 5.0, "the cheapest one"
     chosen, dear = small.sample(12, 10.0, 0)
     assert {row["network"] for row in chosen} == {"deep net"} and (len(chosen), dear) == (6, 6)
 
 
 def test_a_column_that_is_not_compared_gives_no_line_and_one_without_agreement_is_an_error():
     table().fill(KEYS)
-    said = {"score": NotCompared("a time"), "layer": EXACT, "error": EXACT}
+    times = dict.fromkeys(("score", "layer", "error"), NotCompared("a time"))
+    assert table(agreement=times).sample(12, 60.0, 0) == ([], 0)
+    said = times | {"layer": EXACT, "error": EXACT}
     assert {line.column for line in lines(table(agreement=said))} == {"layer", "error"}
     with pytest.raises(ValueError, match="agreement: needed one for every value column of demo/small, got none for layer"):
         lines(table(agreement={"score": StandardError("error")}))
@@ -280,5 +283,5 @@ def test_a_computation_may_state_the_seconds_that_its_work_took_before():
 
     small = Table("demo", "stated", ("network", "resolution", "alpha"), compute, UNITS, otherwise=EXACT)
     assert small.fill(KEYS[:1])["seconds"].tolist() == [123.5]
-    assert small.sample(1, 10.0, seed=0) == ([], 1)
-    assert not wrong(small)
+    assert small.sample(1, 100.0, seed=0) == ([], 1)
+    assert not lines(small, seconds=100.0) and lines(small, seconds=200.0)

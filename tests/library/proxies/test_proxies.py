@@ -284,6 +284,6 @@ def test_a_block_that_halves_an_odd_side_is_read_like_one_that_halves_an_even_si
 
     assert of_every_second_pixel(7) == of_every_second_pixel(8)
     assert -0.1 < of_every_second_pixel(7) <= 0
-    for place in range(3):
+    for place in (2, 4, 5):  # small ones, which halve a side of 7
         found = PROXIES["az-trainability"](SPACES["resnet-like"].sample(random.Random(place)), 28, batch_size=4, device="cpu")
         assert math.isfinite(found)

@@ -57,6 +57,18 @@ def test_a_mean_far_from_zero_costs_no_precision(fused):
         torch.testing.assert_close(given.double(), wanted, rtol=1e-3, atol=10)
 
 
+def test_where_compiling_fails_the_eager_passes_are_taken_with_a_warning(monkeypatch):
+    def failing(function, **_):
+        def call(*_):
+            raise RuntimeError("no compiler here\nand more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", failing)
+    with pytest.warns(UserWarning, match="torch.compile does not work here.*: no compiler here$"):
+        assert fused_kernels.__wrapped__() is EAGER
+
+
 WITHOUT_A_COMPILER = """
 import warnings
 from zenlib import Architecture, zen_score
@@ -69,6 +81,7 @@ assert any("torch.compile does not work here" in str(warning.message) for warnin
 """
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_compiler_gets_a_warning_and_the_same_score(tmp_path):
     environment = {**os.environ, "CXX": str(tmp_path / "missing"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     finished = subprocess.run([sys.executable, "-c", WITHOUT_A_COMPILER], env=environment, capture_output=True, text=True)
