@@ -47,8 +47,8 @@ test: $(INSTALLED) ## run the tests, a process for each core; PYTEST_ARGS="-k ze
 slow: $(INSTALLED) ## run the tests marked slow, which prove something only when they are long
 	$(TESTS) -m slow $(PYTEST_ARGS)
 
-coverage: $(INSTALLED) ## run all tests and show which lines of zenlib they reach
-	$(TESTS) --cov=zenlib --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+coverage: $(INSTALLED) ## run all tests and show which lines they reach
+	$(TESTS) --cov=zenlib --cov=experiments --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothing
 	$(RUN) --profile smoke --fresh --keep-going
@@ -56,11 +56,11 @@ smoke: $(INSTALLED) ## execute every notebook small, in build/smoke, from nothin
 same-bytes: $(INSTALLED) ## execute every notebook as on an older processor; name files that differ from the book's
 	$(BIN)/python experiments/same_bytes.py
 
-rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="02_zen_score"
+rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="zen_score"
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))
 
 bench: $(INSTALLED) ## speed and memory of the score against the released procedure
-	$(BIN)/python experiments/benchmarks/score.py
+	$(BIN)/python experiments/speed/score.py
 
 serve: ## show the built book at http://localhost:8000
 	$(PYTHON) -m http.server --directory _build/html $(PORT)

@@ -5,7 +5,8 @@
     python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
     python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes with one thread
     python experiments/run.py --profile cpu --output build/again   all of them, written there and not into the book
-    python experiments/run.py --profile gpu --parameters           run nothing; write the parameters of each notebook for papermill -f
+    python experiments/run.py status                               what is stored for every study
+    python experiments/run.py merge FOLDER                         take in rows that another machine computed
 
 Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
 """
@@ -31,7 +32,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from zenlib.studies.notebook import changed_parameters, normalise
+from experiments.record import results_command
+from experiments.record.chapters import chapters
+from experiments.record.notebook import changed_parameters, normalise
 from zenlib.threads import ONE_THREAD, cores
 
 EXPERIMENTS = Path(__file__).resolve().parent
@@ -42,12 +45,12 @@ EXECUTED = ROOT / "build" / "executed"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = read_options(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in (command.__name__ for command in results_command.COMMANDS):
+        return results_command.main(words)
+    options = read_options(words)
     try:
         profile = select(load_profile(options.profile), options.only)
-        if options.parameters:
-            write_parameters(options.profile, profile)
-            return 0
         studies = prepare_output(options.profile, options.fresh, options.output)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,10 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", required=True, help="a file of experiments/profiles, without .yaml")
-    parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score")
+    parser.add_argument("--profile", required=True, help="a file of parameters in the folders of the chapters, without .yaml")
+    parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score, or zen_score")
     parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
-    parser.add_argument("--parameters", action="store_true", help="write profiles/<profile>/<notebook>.yaml for `papermill -f`; run nothing")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write executed notebooks and figures there instead of into the book")
     parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time; 0 for as many as there are cores (default 1)")
@@ -77,56 +79,51 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def notebooks() -> dict[str, Path]:
-    """The source notebooks by stem."""
-    return {path.stem: path for path in sorted(EXPERIMENTS.glob("[0-9][0-9]_*.ipynb"))}
+    """The source notebooks by the name of their page, such as "02_zen_score", in the order of the book."""
+    return {stem: folder / "notebook.ipynb" for stem, folder in chapters(ROOT).items()}
 
 
 def load_profile(name: str) -> dict[str, dict[str, Any]]:
-    """Parameters by notebook stem.
+    """Parameters by notebook stem, of the chapters that have a file of this profile.
 
     Raises:
-        ValueError: for a profile that does not exist or is not a mapping of notebooks to parameters.
+        ValueError: for a profile that no chapter has, or a file that is not a mapping of parameters.
     """
-    path = EXPERIMENTS / "profiles" / f"{name}.yaml"
-    if not path.is_file():
-        existing = sorted(file.stem for file in path.parent.glob("*.yaml"))
+    found = {stem: source.with_name(f"{name}.yaml") for stem, source in notebooks().items()}
+    found = {stem: path for stem, path in found.items() if path.is_file()}
+    if not found:
+        existing = sorted({path.stem for source in notebooks().values() for path in source.parent.glob("*.yaml")})
         raise ValueError(f"profile: needed one of {', '.join(existing)}, got {name!r}")
+    return {stem: read_parameters(path) for stem, path in found.items()}
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """The parameters in a file that papermill takes too: names and values.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: needed YAML, got {' '.join(str(error).split())}") from error
-    if not isinstance(sections, dict) or not all(isinstance(section, dict) for section in sections.values()):
-        raise ValueError(f"{path}: needed notebook stems, each with a mapping of parameters (`{{}}` for the defaults), got {sections!r:.200}")
-    return sections
-
-
-def parameters_text(stem: str, profile: str, wanted: dict[str, Any]) -> str:
-    """The parameters of one notebook in the form that `papermill -f` takes: names and values, without sections."""
-    head = f"# {stem} at the scale of {profile}; written by experiments/run.py --profile {profile} --parameters\n"
-    return head + yaml.safe_dump(wanted, sort_keys=False, default_flow_style=None, width=140)
-
-
-def write_parameters(profile: str, sections: dict[str, dict[str, Any]]) -> None:
-    """Write `profiles/<profile>/<stem>.yaml` for every notebook."""
-    folder = EXPERIMENTS / "profiles" / profile
-    folder.mkdir(exist_ok=True)
-    for stem, wanted in sections.items():
-        temporary = folder / f"{stem}.yaml.new"
-        temporary.write_text(parameters_text(stem, profile, wanted), encoding="utf-8")
-        temporary.replace(folder / f"{stem}.yaml")
+    if not isinstance(wanted, dict) or not all(isinstance(name, str) for name in wanted):
+        raise ValueError(f"{path}: needed names of parameters with values (`{{}}` for the defaults), got {wanted!r:.200}")
+    return wanted
 
 
 def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:
     """The part of a profile that was asked for, in the order of the notebooks; one word may hold several stems.
 
     Raises:
-        ValueError: for a stem without a notebook or without a section in the profile.
+        ValueError: for a stem without a notebook or without a file of the profile.
     """
-    stems = [stem for word in only or profile for stem in word.split()]
     known = [stem for stem in notebooks() if stem in profile]
+    by_name = {stem.partition("_")[2]: stem for stem in known}
+    stems = [by_name.get(stem, stem) for word in only or profile for stem in word.split()]
     unknown = [stem for stem in stems if stem not in known]
     if unknown:
-        raise ValueError(f"notebook: needed one that has a file and a section in the profile ({', '.join(known)}), got {', '.join(unknown)}")
+        raise ValueError(f"notebook: needed one that has a file of the profile ({', '.join(known)}), got {', '.join(unknown)}")
     return {stem: profile[stem] for stem in known if stem in stems}
 
 
@@ -196,7 +193,7 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="zenlib-") as sockets:  # of this run alone: two runs at a time must not hear each other
         executed = papermill.execute_notebook(
             source,
-            EXECUTED / source.name,
+            EXECUTED / f"{stem}.ipynb",
             changed,
             kernel_name="python3",
             progress_bar=False,
@@ -205,7 +202,7 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
             iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),  # instead of open ports
         )
-    write_notebook(normalise(executed), studies / source.name)
+    write_notebook(normalise(executed), studies / f"{stem}.ipynb")
     return time.perf_counter() - start
 
 

@@ -17,10 +17,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from zenlib.studies.kernels import KERNELS
+from experiments.record.chapters import chapters
+from experiments.record.kernels import KERNELS
 
 EXPERIMENTS = Path(__file__).resolve().parent
-BOOK = EXPERIMENTS.parent / "book"
+ROOT = EXPERIMENTS.parent
+BOOK = ROOT / "book"
 AT_A_TIME = 2
 FIRST = "04_closed_form"
 """Takes longest."""
@@ -28,11 +30,11 @@ FIRST = "04_closed_form"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    stems = sorted(path.stem for path in EXPERIMENTS.glob("[0-9][0-9]_*.ipynb"))
+    stems = sorted(chapters(ROOT))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernels", choices=KERNELS, default="sse", help="which instructions (default sse)")
     parser.add_argument("--only", nargs="+", choices=stems, metavar="STEM", default=stems, help="these notebooks only")
-    parser.add_argument("--output", type=Path, default=EXPERIMENTS.parent / "build" / "same_bytes", metavar="FOLDER", help="emptied first")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "same_bytes", metavar="FOLDER", help="emptied first")
     options = parser.parse_args(arguments)
     shutil.rmtree(options.output, ignore_errors=True)
     ordered = sorted(options.only, key=lambda stem: stem != FIRST)

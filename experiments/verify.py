@@ -19,9 +19,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from zenlib.studies import STUDIES
-from zenlib.studies.kernels import KERNELS
-from zenlib.studies.verification import DEAR, ROWS, report, summary, table_of, verify
+from experiments.record.chapters import STUDIES
+from experiments.record.kernels import KERNELS
+from experiments.record.verification import DEAR, ROWS, report, summary, table_of, verify
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "build" / "verification.json"

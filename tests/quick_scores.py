@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from zenlib.studies import nasbench201
-from zenlib.studies import nasbench201_scores as scores
-from zenlib.studies.worth_rows import forget
+from experiments.benchmarks import nasbench201_scores as scores
+from experiments.chapters.nasbench201 import study as nasbench201
+from experiments.chapters.worth.rows import forget
 
 
 def fill(seed, indices, progress=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zenlib.vcnn import VCNN, Conv
+from zenlib.vanilla.vcnn import VCNN, Conv
 
 Draw = Callable[..., Tensor]
 """Standard normal numbers of a shape."""

@@ -1,4 +1,4 @@
-"""A second implementation of the released networks' wiring and names, for the tests alone: it shares no code with `zenlib.network`.
+"""A second implementation of the released networks' wiring and names, for the tests alone: it shares no code with `zenlib.networks.module`.
 
 It is written from the description of the published checkpoints: super-blocks of modules, ReLUs among them, projections
 named `proj`, the classifier `fc_linear`.

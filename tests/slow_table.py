@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from zenlib.studies.agreement import StandardError
-from zenlib.studies.table import Table
+from experiments.record.agreement import StandardError
+from experiments.record.table import Table
 
 
 def slow_table(log: Path, seconds: float = 0.0) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from zenlib.architecture import KINDS, Architecture, Block
+from zenlib.networks.architecture import KINDS, Architecture, Block
 
 WIDTHS = st.sampled_from([1, 3, 8, 12, 16, 24])
 

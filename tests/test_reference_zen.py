@@ -9,7 +9,7 @@ from torchvision.models import resnet18, vgg11
 
 from tests.reference_zen import zen_scores
 from zenlib import Architecture, to_vcnn
-from zenlib.zen import zen_terms
+from zenlib.scores.zen import zen_terms
 
 NETWORKS = {
     "a plain chain": Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,24,2,3)"),

@@ -8,27 +8,32 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from zenlib._moved import register
+
 _HOMES = {
-    "Architecture": "zenlib.architecture",
-    "build_network": "zenlib.network",
-    "VCNN": "zenlib.vcnn",
-    "to_vcnn": "zenlib.vcnn",
-    "zen_score": "zenlib.zen",
-    "ScoreEstimate": "zenlib.zen",
-    "closed_form_zen_score": "zenlib.closed_form",
-    "phi_score": "zenlib.expressivity",
+    "Architecture": "zenlib.networks.architecture",
+    "build_network": "zenlib.networks.module",
+    "VCNN": "zenlib.vanilla.vcnn",
+    "to_vcnn": "zenlib.vanilla.convert",
+    "zen_score": "zenlib.scores.zen",
+    "ScoreEstimate": "zenlib.scores.zen",
+    "closed_form_zen_score": "zenlib.scores.closed_form",
+    "phi_score": "zenlib.scores.phi",
     "PROXIES": "zenlib.proxies",
     "SPACES": "zenlib.spaces",
     "Budget": "zenlib.search",
     "SearchResult": "zenlib.search",
     "search": "zenlib.search",
-    "zennet": "zenlib.zennets",
+    "zennet": "zenlib.networks.zennets",
     "correlate": "zenlib.stats",
     "ScoreUndefined": "zenlib.errors",
 }
 
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
+
+
+register()
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from sphinx.application import Sphinx
 
 from zenlib import __version__
 
-NOTEBOOKS = Path(__file__).parents[2] / "experiments"
-"""The notebooks without outputs, which papermill and Jupyter run."""
+ROOT = Path(__file__).parents[2]
+CHAPTERS = "experiments/chapters"
+"""Folder of the chapters, each with its notebook without outputs, which papermill and Jupyter run."""
 DOWNLOADS = "notebooks"
 """Folder of the built book in which their copies lie."""
 PLAIN_WORDS = {"depth", "budget", "latency"}
@@ -86,6 +87,12 @@ def latex(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
+def source_of(page: str) -> str:
+    """Where the notebook of a page lies in the checkout, if it has one: that of "studies/02_zen_score" in the folder zen_score."""
+    folder, _, name = page.rpartition("/")
+    return f"{CHAPTERS}/{name.partition('_')[2]}/notebook.ipynb" if folder == "studies" else ""
+
+
 def notebook_links(page: str, repository: str = "", up: str = "") -> list[str]:
     """Links to the notebook of a chapter, none for a page that is prose.
 
@@ -95,13 +102,14 @@ def notebook_links(page: str, repository: str = "", up: str = "") -> list[str]:
         up: the way from the page to the top of the book.
     """
     name = f"{page.rpartition('/')[2]}.ipynb"
-    if not page.startswith("studies/") or not (NOTEBOOKS / name).is_file():
+    source = source_of(page)
+    if not source or not (ROOT / source).is_file():
         return []
     links = [f'<a href="{up}{DOWNLOADS}/{quote(name)}" download>download it</a>']
     place = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
     if place:
-        links.append(f'<a href="https://mybinder.org/v2/gh/{place[1]}/HEAD?labpath=experiments/{quote(name)}">open it in Binder</a>')
-        links.append(f'<a href="https://colab.research.google.com/github/{place[1]}/blob/HEAD/experiments/{quote(name)}">open it in Colab</a>')
+        links.append(f'<a href="https://mybinder.org/v2/gh/{place[1]}/HEAD?labpath={quote(source)}">open it in Binder</a>')
+        links.append(f'<a href="https://colab.research.google.com/github/{place[1]}/blob/HEAD/{quote(source)}">open it in Colab</a>')
     return links
 
 
@@ -113,8 +121,7 @@ def copy_notebooks(app: Sphinx, error: Exception | None) -> None:
     target.mkdir(exist_ok=True)
     for page in app.env.found_docs:
         if notebook_links(page):
-            source = NOTEBOOKS / f"{page.rpartition('/')[2]}.ipynb"
-            shutil.copyfile(source, target / source.name)
+            shutil.copyfile(ROOT / source_of(page), target / f"{page.rpartition('/')[2]}.ipynb")
 
 
 def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -29,7 +29,7 @@ class VerificationTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Builds both."""
-        from zenlib.studies.verification import summary, table_of
+        from experiments.record.verification import summary, table_of
 
         for path in REPORTS:
             self.env.note_dependency(str(path))

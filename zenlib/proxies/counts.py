@@ -10,7 +10,7 @@ import copy
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from zenlib.architecture import Architecture
+from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import CLASSES, Query, as_module, weighted_layers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zenlib.capture.trace import plain_name
+from zenlib.vanilla.capture.trace import plain_name
 
 RECTIFIERS = ("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "softplus")
 """Activations that pass positive inputs and hold back negative ones."""

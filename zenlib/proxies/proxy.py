@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zenlib.architecture import Architecture
 from zenlib.errors import ConversionError, ScoreUndefined
+from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import Batch, Network, Query
 
 Needs = Literal["counting", "forward", "gradients"]

@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zenlib.architecture import Architecture
-from zenlib.capture import image_channels
-from zenlib.network import build_network
+from zenlib.networks.architecture import Architecture
+from zenlib.networks.module import build_network
+from zenlib.vanilla.capture import image_channels
 
 T = TypeVar("T")
 Network = Architecture | nn.Module

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from zenlib.architecture import Architecture
+from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import Query
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import torch
 
-from zenlib.closed_form import closed_form_zen_score
-from zenlib.expressivity import phi_score
-from zenlib.graph_form import repaired_score
 from zenlib.proxies.query import Query
-from zenlib.vcnn import VCNN, to_vcnn
-from zenlib.zen import BnVariance, Norm, ZenTerms, zen_terms
+from zenlib.scores.closed_form import closed_form_zen_score
+from zenlib.scores.graph_form import repaired_score
+from zenlib.scores.phi import phi_score
+from zenlib.scores.zen import BnVariance, Norm, ZenTerms, zen_terms
+from zenlib.vanilla.convert import to_vcnn
+from zenlib.vanilla.vcnn import VCNN
 
 
 def phi(query: Query) -> float:
@@ -42,7 +43,7 @@ def closed_form(query: Query) -> float:
 def repaired(query: Query) -> float:
     """The repaired Zen-Score by arithmetic, of the network with its skips. Larger is better.
 
-    Source: see `zenlib.graph_form.repaired_score`.
+    Source: see `zenlib.scores.graph_form.repaired_score`.
     """
     return repaired_score(query.network, query.resolution)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zenlib.architecture import Architecture
+from zenlib.networks.architecture import Architecture
 from zenlib.search.costs import count_depth, count_flops, count_params
 from zenlib.spaces.mutation import Blocks
 

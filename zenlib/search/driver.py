@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from zenlib.architecture import Architecture
 from zenlib.durable import require_same_settings
 from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
 from zenlib.search.budget import Budget, Gate
 from zenlib.search.evolution import Evolution

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from zenlib.architecture import Architecture
+from zenlib.networks.architecture import Architecture
 from zenlib.search.history import Outcome
 from zenlib.search.scores import Scorer, outcome
 from zenlib.threads import cores, one_thread

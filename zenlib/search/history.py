@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from zenlib.architecture import Architecture
+from zenlib.networks.architecture import Architecture
 from zenlib.spaces.mutation import Blocks
 
 FATES = ("kept", "dropped", "failed")

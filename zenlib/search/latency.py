@@ -26,13 +26,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zenlib.architecture import Architecture, Block, Unit
-from zenlib.network import BN_EPS, build_network
-from zenlib.provenance import processor
-from zenlib.results import cache_root
-from zenlib.search.sampling import SHRINK
+from zenlib.machine import cache_root, processor
+from zenlib.networks.architecture import Architecture, Block, Unit
+from zenlib.networks.module import BN_EPS, build_network
 from zenlib.spaces import SPACES
-from zenlib.spaces.space import narrowed
+from zenlib.spaces.space import SHRINK, narrowed
 
 WARM_UPS = 3
 REPEATS = 15

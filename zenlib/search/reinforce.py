@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from zenlib.architecture import Block
+from zenlib.networks.architecture import Block
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
 from zenlib.search.sampling import PATIENCE, narrowed_within, out_of_proposals, restore_rng

@@ -9,10 +9,8 @@ from typing import Any
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
 from zenlib.spaces.mutation import Blocks
-from zenlib.spaces.space import Space, narrowed
+from zenlib.spaces.space import SHRINK, Space, narrowed
 
-SHRINK = 0.75
-"""Factor by which a network that is too large is narrowed, as in the paper's random baseline."""
 PATIENCE = 100_000
 """Proposals in a row that may be turned away before a search gives up."""
 

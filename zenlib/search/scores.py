@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from zenlib.architecture import Architecture
 from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
 from zenlib.search.history import Outcome
 
 Score = Callable[[Architecture], float]
@@ -18,13 +18,13 @@ ZEN_BATCH = 16
 
 
 def _closed_form(resolution: int, seed: int) -> Score:
-    from zenlib.closed_form import closed_form_zen_score
+    from zenlib.scores.closed_form import closed_form_zen_score
 
     return lambda architecture: closed_form_zen_score(architecture, resolution)
 
 
 def _zen(resolution: int, seed: int) -> Score:
-    from zenlib.zen import zen_score  # torch is needed only here
+    from zenlib.scores.zen import zen_score  # torch is needed only here
 
     return lambda architecture: float(zen_score(architecture, resolution, batch_size=ZEN_BATCH, repeats=1, seed=seed))
 

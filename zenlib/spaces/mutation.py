@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from zenlib.architecture import Block, round_to_8
+from zenlib.networks.architecture import Block, round_to_8
 
 Blocks = tuple[Block, ...]
 Type = tuple[str, int, int]

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from zenlib.architecture import KINDS, Architecture, Block, round_to_8
+from zenlib.networks.architecture import KINDS, Architecture, Block, round_to_8
 from zenlib.spaces.mutation import Blocks, cached_block, mutate_paper, mutate_released
 
 MutationRule = Literal["paper", "released"]
@@ -26,6 +26,9 @@ BLOCKS_PER_STAGE = (1, 2)
 """Range of the number of blocks between two reductions of the map."""
 SMALL_IMAGE = 64
 """Images of fewer pixels a side keep their resolution in the stem."""
+
+SHRINK = 0.75
+"""Factor by which a network that is too large is narrowed, as in the paper's random baseline."""
 
 
 class BlockType(NamedTuple):

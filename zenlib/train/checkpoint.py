@@ -10,7 +10,7 @@ import torch
 
 from zenlib.durable import replace_file
 from zenlib.errors import CheckpointError
-from zenlib.weights import load_file
+from zenlib.networks.weights import load_file
 
 FORMAT = 1
 """Version of the layout and of the meaning of a training's random draws; a file with another one is refused."""

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from zenlib.errors import DataMissing
-from zenlib.results import IMAGES, images_root
+from zenlib.machine import IMAGES, images_root
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""

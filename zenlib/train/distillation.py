@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zenlib.architecture import Architecture
-from zenlib.network import Network
+from zenlib.networks.architecture import Architecture
+from zenlib.networks.module import Network
 from zenlib.train.datasets import DataSet
 from zenlib.train.recipes import Recipe
 

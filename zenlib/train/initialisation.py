@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zenlib.network import ResidualUnit
+from zenlib.networks.module import ResidualUnit
 from zenlib.train.batches import seed_of
 from zenlib.train.recipes import Recipe
 

@@ -22,10 +22,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from zenlib.architecture import Architecture
 from zenlib.durable import require_same_settings
 from zenlib.errors import CheckpointError, TrainingDiverged
-from zenlib.network import Network, build_network
+from zenlib.networks.architecture import Architecture
+from zenlib.networks.module import Network, build_network
 from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
 from zenlib.train.batches import Transformed, drawing_from, epoch_parts, loader, seed_of, steps_per_epoch

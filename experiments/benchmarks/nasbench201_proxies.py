@@ -1,0 +1,25 @@
+"""Proxies of NAS-Bench-201 cells that the study of all benchmarks has measured, most of them for a sample of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks.nasbench201 import CELLS
+from experiments.record.score_columns import ScoreColumns
+
+PROXY_SCORES = ScoreColumns("benchmarks", CELLS, {}, name="nasbench201")
+"""One row per cell, by official index; without the file no column."""
+OURS = ("zen", "phi", "closed")
+"""Beginnings of the columns that the study of the cells has in its own file."""
+
+
+def proxy_scores(seed: int) -> pd.DataFrame:
+    """The columns of one seed, (cells, proxies); NaN where a value is undefined or was not computed."""
+    read = PROXY_SCORES.read()
+    return read[[name for name in read if name.endswith(f"_s{seed}") and not name.startswith(OURS)]]
+
+
+def computed(seed: int) -> dict[str, np.ndarray]:
+    """For each proxy by name whether it was computed, by official index."""
+    return {name.removesuffix(f"_s{seed}"): PROXY_SCORES.done(name) for name in proxy_scores(seed)}

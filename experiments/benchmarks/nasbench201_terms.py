@@ -1,0 +1,77 @@
+"""The terms of every cell of NAS-Bench-201 by arithmetic on its graph, which the study "cells" reads, and how they are stored."""
+
+from __future__ import annotations
+
+import math
+
+from experiments.benchmarks import nasbench201
+from experiments.record.score_check import ScoreCheck, without_seed
+from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_tolerances import LAYERS
+from zenlib.scores.graph_form import cancelled, gain, graph_of, graph_terms, repaired, zen
+from zenlib.spaces.nasbench201 import Cell
+
+STUDY = "cells"
+PERTURBATION = 0.01
+
+UNITS = {
+    "zen": "nat: L1 Zen-Score of the network without its dead edges, by arithmetic",
+    "cancelled": "nat: sum over its BatchNorms of log sqrt(q), the variance that the next BatchNorm divides out",
+    "gain": "nat: sum over its BatchNorms of log(sigma / sqrt(q))",
+    "tap_gain": "nat: the same with the effective number of taps in place of their number, channels independent",
+    "effective_gain": "nat: the same with the effective number of inputs, taps and channels, in place of their number",
+    "last_values": "nat: log of the effective number of independent values of the last map",
+    "cell_values": "nat: half the sum over cells of log of the effective number of independent values of their output",
+}
+SCORES = ScoreColumns(study=STUDY, rows=nasbench201.CELLS, units=UNITS)
+"""One row per cell, by official index; columns end in _s0, though nothing is drawn."""
+
+
+def live_part(cell: Cell) -> Cell:
+    """The cell without its dead edges."""
+    return Cell(tuple(op if live else "none" for op, live in zip(cell.ops, cell.live, strict=True)))
+
+
+def terms_of(cell: Cell) -> Values:
+    """Every column for one cell.
+
+    Raises:
+        ScoreUndefined: no path leads through it.
+    """
+    terms = graph_terms(graph_of(live_part(cell)), perturbation=PERTURBATION)
+    return {
+        "zen": zen(terms),
+        "cancelled": cancelled(terms),
+        "gain": gain(terms),
+        "tap_gain": sum(conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2) for conv in terms.convs),
+        "effective_gain": repaired(terms),
+        "last_values": math.log(terms.last.value_count),
+        "cell_values": 0.5 * sum(math.log(mark.value_count) for mark in terms.marks),
+    }
+
+
+def fill(progress: bool = True) -> None:
+    """All cells; those without a path are undefined. Cells with the same live edges are computed once.
+
+    Cells that compute one function need not have one score: a map that two of them use twice may come from one convolution, or
+    from two with weights of their own.
+    """
+    cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
+    known: dict[Cell, Values] = {}
+
+    def compute(index: int) -> Values:
+        live = live_part(cells[index])
+        if live not in known:
+            known[live] = {f"{name}_s0": value for name, value in terms_of(live).items()}
+        return known[live]
+
+    SCORES.fill([f"{name}_s0" for name in UNITS], compute, None, progress)
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one cell, computed again."""
+    return terms_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[without_seed(column)]
+
+
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+"""How a sample of the stored scores is computed again."""

@@ -1,0 +1,186 @@
+"""NAS-Bench-Macro: 6,561 networks of eight layers, each an identity or one of two inverted bottlenecks.
+
+Layers stand in stages of two, three and three; the first of a stage halves the map and doubles the channels. An identity
+inside a stage is no layer at all, so codes that differ only in where it stands are one network; `canonical` gives the code
+that stands for them, and there are 3,969 of those.
+
+Source: Su et al. 2021 (arXiv 2103.11922), section 4.1, as described with its published list of architectures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from zenlib.errors import ArchitectureError
+from zenlib.vanilla.vcnn import VCNN, Conv
+
+STEM = 32
+STAGES = ((64, 2), (128, 3), (256, 3))
+"""Width and layers of each stage."""
+HEAD = 1280
+LAYERS = sum(layers for _, layers in STAGES)
+BLOCKS = {"1": (3, 3), "2": (5, 6)}
+"""Digit of a bottleneck -> kernel of its depthwise convolution, expansion."""
+IDENTITY = "0"
+RESOLUTION = 32
+
+
+def codes() -> Iterator[str]:
+    """All codes, the last digit changing fastest."""
+    return map("".join, product((IDENTITY, *BLOCKS), repeat=LAYERS))
+
+
+def check(code: str) -> str:
+    """The code itself.
+
+    Raises:
+        ArchitectureError: it is not one of the space.
+    """
+    if not isinstance(code, str) or len(code) != LAYERS or set(code) - {IDENTITY, *BLOCKS}:
+        raise ArchitectureError(f"code: needed {LAYERS} digits of 0 (identity), 1 and 2 (bottlenecks), got {code!r}")
+    return code
+
+
+def canonical(code: str) -> str:
+    """The code of the same network with the identities inside each stage at its end."""
+    return "".join(digits[0] + "".join(sorted(digits[1:], key=IDENTITY.__eq__)) for digits in _stages(check(code)))
+
+
+class Part(NamedTuple):
+    """A piece of a network that has convolutions; equal pieces of two networks behind equal ones compute the same.
+
+    Attributes:
+        kind: "stem", "head", or the digit of a layer.
+        in_channels: of its images.
+        out_channels: of its result.
+        stride: 2 where it halves the map.
+    """
+
+    kind: str
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+
+    def build(self) -> nn.Module:
+        """Its module."""
+        if self.kind in BLOCKS:
+            return InvertedBottleneck(self.in_channels, self.out_channels, self.stride, *BLOCKS[self.kind])
+        kernel = 3 if self.kind == "stem" else 1
+        layers = _convolution(self.in_channels, self.out_channels, kernel, self.stride)
+        return nn.Sequential(*layers) if self.kind == IDENTITY else nn.Sequential(*layers, nn.ReLU(inplace=True))
+
+
+def parts(code: str) -> list[Part]:
+    """Stem, layers and head of a code; an identity inside a stage is none."""
+    found = [Part("stem", 3, STEM)]
+    for (out, _), digits in zip(STAGES, _stages(check(code)), strict=True):
+        for position, digit in enumerate(digits):
+            if digit != IDENTITY or position == 0:
+                found.append(Part(digit, found[-1].out_channels, out, 2 if position == 0 else 1))
+    return [*found, Part("head", found[-1].out_channels, HEAD)]
+
+
+def build(code: str, num_classes: int = 10) -> nn.Sequential:
+    """The trainable network of a code, as the benchmark describes it: images (N, 3, 32, 32) to logits (N, num_classes)."""
+    return nn.Sequential(*(part.build() for part in parts(code)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier(num_classes))
+
+
+def classifier(num_classes: int = 10) -> nn.Linear:
+    """The last layer of every network."""
+    return nn.Linear(HEAD, num_classes)
+
+
+class InvertedBottleneck(nn.Module):
+    """1x1 expansion, depthwise convolution and 1x1 projection, with a shortcut where the shape allows.
+
+    Args:
+        in_channels: of the images.
+        out_channels: of the result.
+        stride: of the depthwise convolution.
+        kernel: its side.
+        expansion: inner channels over `in_channels`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int, expansion: int) -> None:
+        super().__init__()
+        inner = expansion * in_channels
+        self.path = nn.Sequential(
+            *_convolution(in_channels, inner, 1),
+            nn.ReLU(inplace=True),
+            *_convolution(inner, inner, kernel, stride, groups=inner),
+            nn.ReLU(inplace=True),
+            *_convolution(inner, out_channels, 1),
+        )
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
+        return images + self.path(images) if self.has_shortcut else self.path(images)
+
+
+def _stages(code: str) -> list[str]:
+    ends = [sum(layers for _, layers in STAGES[: index + 1]) for index in range(len(STAGES))]
+    return [code[end - layers : end] for end, (_, layers) in zip(ends, STAGES, strict=True)]
+
+
+def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """A convolution without bias, and its BatchNorm."""
+    convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return [convolution, nn.BatchNorm2d(out_channels)]
+
+
+def vanilla(code: str) -> VCNN:
+    """What `to_vcnn` makes of the module of a code, without building it."""
+    convs: list[Conv] = []
+
+    def add(out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        width = convs[-1].out_channels if convs else 3
+        side = convs[-1].out_resolution[0] if convs else RESOLUTION
+        convs.append(
+            Conv(
+                name=f"layer {len(convs)}",
+                inputs=(len(convs) - 1,),
+                in_channels=width,
+                out_channels=out,
+                in_resolution=(side, side),
+                out_resolution=(side // stride, side // stride),
+                kernel=(kernel, kernel),
+                stride=(stride, stride),
+                padding=(kernel // 2,) * 4,
+                groups=groups,
+            )
+        )
+
+    add(STEM, 3)
+    for (out, _), digits in zip(STAGES, _stages(check(code)), strict=True):
+        for position, digit in enumerate(digits):
+            stride = 2 if position == 0 else 1
+            if digit != IDENTITY:
+                kernel, expansion = BLOCKS[digit]
+                inner = expansion * convs[-1].out_channels
+                add(inner, 1)
+                add(inner, kernel, stride, groups=inner)
+                add(out, 1)
+            elif stride == 2:
+                add(out, 1, stride)
+    add(HEAD, 1)
+    return VCNN(tuple(convs), RESOLUTION, name=code, removed=("shortcut",) * len(code.replace(IDENTITY, "")))
+
+
+def costs(code: str, num_classes: int = 10) -> dict[str, int]:
+    """Counted without building.
+
+    Returns:
+        `params` with BatchNorm and classifier, `flops` (multiply-adds of one image), `depth` (convolutions and classifier).
+    """
+    chain = vanilla(code)
+    norms = 2 * sum(conv.out_channels for conv in chain.convs)
+    return {
+        "params": chain.weights + norms + HEAD * num_classes + num_classes,
+        "flops": chain.flops + HEAD * num_classes,
+        "depth": len(chain.convs) + 1,
+    }

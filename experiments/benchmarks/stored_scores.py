@@ -1,0 +1,98 @@
+"""What is stored of every proxy on every benchmark, and how correlations with it are taken."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201_scores
+from experiments.benchmarks.network_scores import AS_BUILT, BENCHMARKS, COUNTS, FIXED, FORWARD, GRADIENTS, KERNEL, VANILLA, column
+from zenlib.errors import BenchmarkMissing
+from zenlib.proxies.az_nas import az_nas
+from zenlib.spaces.nasbench201 import CONVS, Cell, costs
+
+PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
+"""What AZ-NAS joins by ranks."""
+PREDICTORS = (*COUNTS, "random", *GRADIENTS, *FORWARD, *KERNEL, "az-nas", "phi", "closed-form", *VANILLA[1:], *AS_BUILT)
+RATIO = 1.05
+"""Largest ratio of the costs of two networks of nearly equal cost."""
+FEWEST = 20
+"""Smaller populations are not correlated."""
+BOOTSTRAP_BELOW = 100
+"""Smaller populations are resampled, larger ones have intervals by influence."""
+RESAMPLES = 2000
+WITHOUT_SCORE = -1e30
+"""What an undefined score counts as: below all others."""
+_ZEN_201 = {name: f"vanilla_{definition}" for name, definition in zip(VANILLA[1:], nasbench201_scores.DEFINITIONS, strict=True)}
+_ZEN_201 |= {name: f"zen_{definition}" for name, definition in zip(AS_BUILT, nasbench201_scores.DEFINITIONS, strict=True)}
+
+
+@cache
+def networks(benchmark: str) -> pd.DataFrame:
+    """One row per network that has a row of scores: its name, its accuracies in percent, and for cells `family` and `valid`.
+
+    Raises:
+        BenchmarkMissing: the benchmark's file is not there.
+    """
+    found = BENCHMARKS[benchmark]
+    table = found.accuracies()
+    if benchmark == "nasbench201":
+        cells = [Cell.from_string(text) for text in table["network"]]
+        counted = pd.DataFrame([costs(cell) for cell in cells], columns=["params", "flops"])
+        counted["layers"] = [15 * sum(op in CONVS for op in cell.ops) + 8 for cell in cells]
+        described = {"family": [cell.isomorphism_class for cell in cells], "valid": [cell.is_connected for cell in cells]}
+        return pd.concat([table[["network", *found.datasets]], counted], axis=1).assign(**described)
+    names = found.sample(len(found.scores.read()))
+    return table.set_index("network").loc[names, list(found.datasets)].reset_index().assign(family=names, valid=True)
+
+
+def is_there(benchmark: str) -> bool:
+    """Whether the user has brought the benchmark's file."""
+    try:
+        BENCHMARKS[benchmark].accuracies()
+    except BenchmarkMissing:
+        return False
+    return True
+
+
+@cache
+def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
+    """The values of the networks that were drawn first, `drawn` of them; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
+    places = BENCHMARKS[benchmark].drawn(drawn)
+    if proxy != "az-nas":
+        return stored_values(benchmark, proxy, seed).iloc[sorted(places)]
+    parts = pd.concat([scores(benchmark, part, seed, drawn) for part in PARTS], axis=1).dropna()
+    return pd.Series(az_nas(parts), parts.index)
+
+
+@cache
+def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
+    """The values of all networks; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
+    rows = networks(benchmark)
+    if benchmark == "nasbench201" and proxy in COUNTS:
+        return rows[proxy].astype(float)
+    file, name = BENCHMARKS[benchmark].scores, column(proxy, None if proxy in FIXED else seed)
+    if benchmark == "nasbench201" and proxy in _ZEN_201:
+        file, name = nasbench201_scores.SCORES, f"{_ZEN_201[proxy]}_s{seed}"
+    done = file.done(name)
+    values = file.read()[name].to_numpy(float) if done.any() else np.full(len(done), np.nan)
+    return pd.Series(np.where(done, np.nan_to_num(values, nan=WITHOUT_SCORE), np.nan))
+
+
+NAMES = {name: name for name in PREDICTORS} | {
+    "params": "parameters",
+    "flops": "FLOPs",
+    "layers": "convolutions",
+    "random": "random number",
+    "closed-form": "Zen, closed form",
+    "zen": "Zen, skips cut",
+    "zen-frobenius": "Zen, skips cut, Algorithm 1",
+    "zen-running": "Zen, skips cut, running",
+    "zen-as-built-l1-minibatch": "Zen, as built",
+    "zen-as-built-frobenius-minibatch": "Zen, as built, Algorithm 1",
+    "zen-as-built-l1-running": "Zen, as built, released",
+    "phi": "Phi",
+}
+"""Proxy -> how the chapter calls it."""

@@ -1,0 +1,1 @@
+"""The chapters, a folder each. A chapter imports no other chapter."""

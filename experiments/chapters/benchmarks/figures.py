@@ -1,0 +1,129 @@
+"""Figures of the chapter on every proxy and every benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.figures.forest import forest, legend
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+Place = tuple[str, str]
+LIKE_VANILLA = {("nats_sizes", "cifar10"): "NATS sizes", ("pycls", "imagenet"): "pycls", ("torchvision", "imagenet"): "torchvision"}
+LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifar10"): "NAS-Bench-101"}
+"""Panels of `overview`: places whose networks are near to vanilla ones, and cells."""
+COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "convolutions"}
+dense = partial(forest, step=0.22, size=28, width=2.5)
+"""`forest` for some twenty rows."""
+STRATA = {"all": "all cells", "valid": "with a path", "one per class": "one per class", "top 10 %": "best 10 %"}
+
+
+@styled
+def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Kendall's tau with its interval, one row a proxy, networks near to vanilla ones at the left and cells at the right.
+
+    Args:
+        rows: one line per benchmark, data set and proxy.
+        names: proxy -> its text, in the order of the figure.
+    """
+    figure, axes = new_figure(1, 2, height=12.5, sharey=True, sharex=True)
+    for index, (panel, places) in enumerate(zip(axes[0], (LIKE_VANILLA, LIKE_CELLS), strict=True)):
+        series = {text: _by_proxy(_at(rows, place)) for place, text in places.items()}
+        dense(panel, series, names, styles=range(3 * index, 3 * index + len(series)))
+        panel.set_xlabel("Kendall's tau")
+        panel.set_title("near vanilla" if index == 0 else "cells")
+        panel.axhline(len(names) - len(COSTS) - 1.5, color=COLOURS["grey"], linewidth=1.2)
+    legend(figure, list(axes[0]), 3)
+    return figure
+
+
+@styled
+def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
+    """Spearman's rho of a proxy once one cost is known, one panel a benchmark.
+
+    Args:
+        rows: `BenchmarkRows.partials`.
+        names: proxy -> its text, in the order of the figure.
+        places: two benchmarks with their titles.
+    """
+    figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
+    for panel, (place, title) in zip(axes[0], places.items(), strict=True):
+        members = _at(rows, place)
+        series = {f"given {text}": _by_proxy(members[members["given"] == cost]) for cost, text in COSTS.items()}
+        dense(panel, series, names, "spearman")
+        panel.set_title(title)
+        panel.set_xlabel("partial rho")
+    legend(figure, list(axes[0][:1]))
+    return figure
+
+
+@styled
+def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
+    """Kendall's tau over pairs of networks of nearly equal cost, one panel a benchmark.
+
+    Args:
+        rows: `BenchmarkRows.equal_cost`.
+        names: proxy -> its text, in the order of the figure.
+        places: two benchmarks with their titles.
+    """
+    figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
+    for panel, (place, title) in zip(axes[0], places.items(), strict=True):
+        members = _at(rows, place)
+        series = {f"equal {text}": _by_proxy(members[members["cost"] == cost]) for cost, text in COSTS.items()}
+        dense(panel, series, names)
+        panel.set_title(title)
+        panel.set_xlabel("Kendall's tau")
+    legend(figure, list(axes[0][:1]))
+    return figure
+
+
+@styled
+def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10") -> Figure:
+    """Kendall's tau on NAS-Bench-201 by population.
+
+    Args:
+        rows: `BenchmarkRows.correlations`.
+        names: proxy -> its text, in the order of the figure.
+        dataset: whose accuracies.
+    """
+    figure, ((axes,),) = new_figure(height=11.0)
+    members = _at(rows, ("nasbench201", dataset))
+    dense(axes, {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()}, names)
+    axes.set_xlabel("Kendall's tau with test accuracy")
+    legend(figure, [axes])
+    return figure
+
+
+@styled
+def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """How far Kendall's tau moves between draws of a proxy on the same networks, one row a proxy, one mark a benchmark.
+
+    Args:
+        ranges: `seed_ranges` of the study.
+        names: proxy -> its text, in the order of the figure.
+    """
+    shown = {name: text for name, text in names.items() if name in set(ranges["proxy"])}
+    figure, ((axes,),) = new_figure(height=2.5 + 0.45 * len(shown))
+    for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
+        found = _at(ranges, place).groupby("proxy")["range"].max().reindex(list(shown))
+        y = np.arange(len(shown))[::-1] + 0.15 * (2 - index)
+        axes.scatter(found, y, s=34, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", linewidth=0.6, zorder=3, label=text)
+    axes.set_yticks(range(len(shown)), list(shown.values())[::-1])
+    axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
+    axes.set_xlim(left=-0.01)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("largest change of tau between draws")
+    legend(figure, [axes])
+    return figure
+
+
+def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
+    return rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
+
+
+def _by_proxy(members: pd.DataFrame) -> pd.DataFrame:
+    return members.drop_duplicates("proxy").set_index("proxy")

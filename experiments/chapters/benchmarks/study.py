@@ -1,0 +1,361 @@
+"""Every proxy on every benchmark: rank correlations with trained accuracy, alone, given the cost, and at equal cost.
+
+The accuracies are the user's to bring; what is stored are scores of our own and aggregates. A proxy that is undefined for a
+network ranks it below all others. Isomorphic cells of NAS-Bench-201 are one unit of its intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks.network_scores import (
+    AS_BUILT,
+    BENCHMARKS,
+    CHECKS,
+    COUNTS,
+    FIXED,
+    FORWARD,
+    GRADIENTS,
+    KERNEL,
+    STUDY,
+    VANILLA,
+    fill,
+)
+from experiments.benchmarks.stored_scores import BOOTSTRAP_BELOW, FEWEST, RATIO, RESAMPLES, WITHOUT_SCORE, is_there, networks, scores, stored_values
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.table import Table
+from zenlib.errors import ScoreUndefined
+from zenlib.stats import Correlation, compare, correlate, partial_correlation
+from zenlib.stats.influence import compare_many, correlate_many, kendall_near, partial_many
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "counts": COUNTS,
+    "forward": FORWARD,
+    "gradients": (*GRADIENTS, "random"),
+    "kernel": KERNEL,
+    "zen": VANILLA[1:],
+    "as-built": AS_BUILT,
+    "closed-form": ("closed-form",),
+    "phi": ("phi",),
+}
+"""Proxies that are measured on the same networks, with one module for all of a group."""
+ISOMORPHIC_GROUPS = ("forward",)
+COSTS = COUNTS
+"""What a proxy has to beat, and what is held fixed."""
+VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
+CELLS = ("nasbench201", "nasbench101")
+POPULATIONS = {"nasbench201": ("all", "valid", "one per class", "top 10 %")}
+"""Populations of a benchmark; of the others, all drawn networks and their best tenth."""
+
+
+def population(benchmark: str, dataset: str, name: str) -> pd.Series:
+    """Which networks belong to a population."""
+    rows = networks(benchmark)
+    members: dict[str, Callable[[], pd.Series]] = {
+        "all": lambda: pd.Series(True, rows.index),
+        "valid": lambda: rows["valid"],
+        "one per class": lambda: rows["valid"] & ~rows["family"].duplicated(),
+        "top 10 %": lambda: rows[dataset] >= rows[dataset].quantile(0.9),
+    }
+    return members[name]()
+
+
+def _members(benchmark: str, dataset: str, proxy: str, seed: int, drawn: int, name: str = "all") -> pd.DataFrame:
+    """Score, accuracy, costs and family of the drawn networks of a population for which the proxy was computed."""
+    rows = networks(benchmark)
+    known = {"accuracy": rows[dataset], "family": rows["family"]} | {cost: stored_values(benchmark, cost, seed) for cost in COSTS}
+    table = (
+        pd.DataFrame(known)[population(benchmark, dataset, name)].join(scores(benchmark, proxy, seed, drawn).rename("score"), how="inner").dropna()
+    )
+    if len(table) < FEWEST or table["score"].nunique() < 2 or table["accuracy"].nunique() < 2:
+        raise ScoreUndefined(f"{len(table)} networks with a score, or all of one score")
+    return table
+
+
+def _correlate(table: pd.DataFrame) -> Correlation:
+    if len(table) < BOOTSTRAP_BELOW:
+        return correlate(table["score"], table["accuracy"], resamples=RESAMPLES)
+    return correlate_many(table["score"], table["accuracy"], families=table["family"].tolist())
+
+
+def _compare(table: pd.DataFrame, cost: str) -> Correlation:
+    if len(table) < BOOTSTRAP_BELOW:
+        return compare(table["score"], table[cost], table["accuracy"], resamples=RESAMPLES)
+    return compare_many(table["score"], table[cost], table["accuracy"], families=table["family"].tolist())
+
+
+def _given(table: pd.DataFrame, cost: str) -> Correlation:
+    if len(table) < BOOTSTRAP_BELOW:
+        return partial_correlation(table["score"], table["accuracy"], table[cost], resamples=RESAMPLES)
+    return partial_many(table["score"], table["accuracy"], table[cost], families=table["family"].tolist())
+
+
+def _told(found: Correlation, prefix: str = "") -> dict[str, float]:
+    """Both coefficients with their intervals as columns."""
+    return {
+        f"{prefix}kendall": found.kendall,
+        f"{prefix}kendall_low": found.kendall_interval[0],
+        f"{prefix}kendall_high": found.kendall_interval[1],
+        f"{prefix}spearman": found.spearman,
+        f"{prefix}spearman_low": found.spearman_interval[0],
+        f"{prefix}spearman_high": found.spearman_interval[1],
+    }
+
+
+def _coefficient_units(prefix: str = "", of: str = "") -> dict[str, str]:
+    ends = (("", ""), ("_low", ", lower end of its 95 % interval"), ("_high", ", upper end of its 95 % interval"))
+    return {
+        f"{prefix}{name}{end}": f"1: {text}{of}{more}"
+        for name, text in (("kendall", "Kendall's tau-b"), ("spearman", "Spearman's rho"))
+        for end, more in ends
+    }
+
+
+_KEY_UNITS = {
+    "benchmark": "name: which benchmark",
+    "dataset": "name: data set of the accuracies",
+    "proxy": "name: which proxy",
+    "seed": "1: seed of the proxy's draw; the first for proxies that draw nothing",
+    "drawn": "count: networks that were drawn at random for it",
+}
+
+
+def correlation_row(*, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int) -> dict[str, Any]:
+    """Both coefficients of a proxy in a population, and over all networks by how much it beats each cost on the same ones."""
+    table = _members(benchmark, dataset, proxy, seed, drawn, population)
+    told: dict[str, Any] = {"n": len(table), "undefined": int((table["score"] == WITHOUT_SCORE).sum())} | _told(_correlate(table))
+    for cost in COSTS:
+        usable = population == "all" and cost != proxy and table[cost].nunique() > 1
+        told |= _told(_compare(table, cost), f"over_{cost}_") if usable else dict.fromkeys(_coefficient_units(f"over_{cost}_"), math.nan)
+    return told
+
+
+CORRELATIONS = Table(
+    study=STUDY,
+    name="correlations",
+    key=("benchmark", "dataset", "population", "proxy", "seed", "drawn"),
+    compute=correlation_row,
+    units=_KEY_UNITS
+    | {
+        "population": "name: which networks",
+        "n": "count: networks of the population for which the proxy was computed",
+        "undefined": "count: networks among them for which it has no value; they rank last",
+    }
+    | _coefficient_units()
+    | {name: unit for cost in COSTS for name, unit in _coefficient_units(f"over_{cost}_", f", minus that of {cost} on the same networks").items()},
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def partial_row(*, benchmark: str, dataset: str, proxy: str, given: str, seed: int, drawn: int) -> dict[str, Any]:
+    """Partial coefficients of a proxy with one cost held fixed."""
+    table = _members(benchmark, dataset, proxy, seed, drawn)
+    try:
+        return {"n": len(table)} | _told(_given(table, given))
+    except ValueError as error:
+        raise ScoreUndefined(str(error)) from error
+
+
+PARTIALS = Table(
+    study=STUDY,
+    name="partials",
+    key=("benchmark", "dataset", "proxy", "given", "seed", "drawn"),
+    compute=partial_row,
+    units=_KEY_UNITS | {"given": "name: the cost that is held fixed", "n": "count: networks"} | _coefficient_units(of=", partial"),
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def equal_cost_row(*, benchmark: str, dataset: str, proxy: str, cost: str, seed: int, drawn: int) -> dict[str, Any]:
+    """Kendall's tau over the pairs of networks of nearly equal cost."""
+    table = _members(benchmark, dataset, proxy, seed, drawn)
+    if table[cost].nunique() < 2:
+        raise ScoreUndefined(f"all networks have the same {cost}")
+    value, (low, high), pairs = kendall_near(
+        table["score"], table["accuracy"], table[cost], 1.0 if cost == "layers" else RATIO, families=table["family"].tolist()
+    )
+    if math.isnan(value):
+        raise ScoreUndefined(f"all {pairs} pairs of equal {cost} are tied")
+    return {"n": len(table), "pairs": pairs, "kendall": value, "kendall_low": low, "kendall_high": high}
+
+
+EQUAL_COST = Table(
+    study=STUDY,
+    name="equal_cost",
+    key=("benchmark", "dataset", "proxy", "cost", "seed", "drawn"),
+    compute=equal_cost_row,
+    units=_KEY_UNITS
+    | {
+        "cost": "name: parameters and FLOPs within 5 %, layers equal",
+        "n": "count: networks",
+        "pairs": "count: pairs of nearly equal cost",
+        "kendall": "1: Kendall's tau-b over these pairs",
+        "kendall_low": "1: lower end of its 95 % interval",
+        "kendall_high": "1: upper end of its 95 % interval",
+    },
+    agreement={"n": EXACT, "pairs": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+@cache
+def isomorphic_pairs(count: int) -> list[tuple[int, int]]:
+    """Official indices of the first two cells of randomly drawn isomorphism classes of connected cells."""
+    rows = networks("nasbench201")
+    members = rows.index[rows["valid"]].to_series().groupby(rows["family"]).apply(list)
+    shared = [found for found in members if len(found) > 1]
+    chosen = np.random.default_rng(0).permutation(len(shared))[:count]
+    return [(shared[index][0], shared[index][1]) for index in chosen]
+
+
+def isomorphic_row(*, proxy: str, seed: int, pairs: int) -> dict[str, Any]:
+    """How far a proxy differs between two isomorphic cells, which train to nearly the same accuracy."""
+    values = stored_values("nasbench201", proxy, seed)
+    both = np.array([(values[a], values[b]) for a, b in isomorphic_pairs(pairs)])
+    both = both[np.isfinite(both).all(1) & (both != WITHOUT_SCORE).all(1)]
+    known = values[values.notna() & (values != WITHOUT_SCORE)]
+    if len(both) < FEWEST:
+        raise ScoreUndefined(f"{len(both)} pairs with a score")
+    spread = (known.quantile(0.75) - known.quantile(0.25)) / 1.349
+    return {
+        "known": len(both),
+        "equal": int((both[:, 0] == both[:, 1]).sum()),
+        "difference": float(np.median(np.abs(both[:, 0] - both[:, 1])) / spread) if spread > 0 else math.nan,
+    }
+
+
+ISOMORPHIC = Table(
+    study=STUDY,
+    name="isomorphic",
+    key=("proxy", "seed", "pairs"),
+    compute=isomorphic_row,
+    units={
+        "proxy": "name: which proxy",
+        "seed": "1: seed of its draw",
+        "pairs": "count: drawn pairs of isomorphic cells",
+        "known": "count: pairs of which both cells have a score",
+        "equal": "count: pairs with equal scores",
+        "difference": "1: median absolute difference within a pair, in units of the interquartile range over 1.349 between cells",
+    },
+    agreement={"known": EXACT, "equal": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRows:
+    """What the chapter reads, undefined rows left out.
+
+    Attributes:
+        correlations: first draw, one line per benchmark, data set, population and proxy.
+        redrawn: all draws on the networks that were scored more than once, one line per benchmark, data set, proxy, sample and seed.
+        partials: first draw, one line per benchmark, data set, proxy and fixed cost.
+        equal_cost: the same with pairs of nearly equal cost.
+        isomorphic: one line per proxy.
+        missing: benchmarks whose file the user has not brought.
+    """
+
+    correlations: pd.DataFrame
+    redrawn: pd.DataFrame
+    partials: pd.DataFrame
+    equal_cost: pd.DataFrame
+    isomorphic: pd.DataFrame
+    missing: tuple[str, ...]
+
+
+Samples = Mapping[str, Mapping[str, int]]
+"""Benchmark -> group of proxies (see `GROUPS`) -> how many networks are drawn for it."""
+
+
+def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int) -> BenchmarkRows:
+    """Scores the networks, or reads their scores from the store, and correlates them.
+
+    Nothing new is computed for a benchmark whose file is not there; its stored aggregates are read.
+
+    Args:
+        samples: networks that are scored with the first seed.
+        seed: of the first draw.
+        repeated: for each further draw, whose seeds follow the first, the networks that are scored once more; at most as many.
+        pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
+    """
+    _require_drawn(samples, repeated)
+    there = [name for name in samples if is_there(name)]
+    draws = dict(enumerate((samples, *repeated), seed))
+    for name in there:
+        for drawn_with, sizes in draws.items():
+            fill_groups(name, sizes.get(name, {}), drawn_with)
+    isomorphic = ISOMORPHIC_GROUPS if pairs and "nasbench201" in samples else ()
+    if isomorphic and "nasbench201" in there:
+        cells = [index for pair in isomorphic_pairs(pairs) for index in pair]
+        for group in isomorphic:
+            fill(BENCHMARKS["nasbench201"], GROUPS[group], seed, cells)
+    forget()
+    keys = _keys(samples, seed)
+    wide = [key | {"population": people} for key in keys for people in POPULATIONS.get(key["benchmark"], ("all", "top 10 %"))]
+    again = [key for drawn_with, sizes in draws.items() if drawn_with != seed for key in _keys(sizes, drawn_with) if key["proxy"] not in FIXED]
+    both = {tuple(key.values()): key | {"population": "all"} for one in again for key in (one | {"seed": seed}, one)}
+    given = [key | {"given": cost} for key in keys for cost in COSTS if cost != key["proxy"]]
+    near = [key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")]
+    same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
+    asked = ((CORRELATIONS, wide), (CORRELATIONS, list(both.values())), (PARTIALS, given), (EQUAL_COST, near))
+    correlations, redrawn, partials, equal_cost = (_filled(table, rows, there).dropna(subset="kendall") for table, rows in asked)
+    missing = tuple(name for name in samples if name not in there)
+    return BenchmarkRows(correlations, redrawn, partials, equal_cost, _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
+
+
+def _require_drawn(samples: Samples, repeated: Sequence[Samples]) -> None:
+    """Refuses to score a network again that was not scored before."""
+    for sizes in repeated:
+        for benchmark, groups in sizes.items():
+            for group, count in groups.items():
+                if count > (first := samples.get(benchmark, {}).get(group, 0)):
+                    raise ValueError(f"repeated: needed at most the {first} networks of {benchmark} that `samples` has for {group!r}, got {count}")
+
+
+def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
+    """Scores the networks that are drawn for each group; of cells, the Zen-Scores come from their own chapter."""
+    found = BENCHMARKS[benchmark]
+    for group, count in sizes.items():
+        if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):
+            fill(found, GROUPS[group], seed, found.drawn(count))
+
+
+def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
+    return [
+        {"benchmark": benchmark, "dataset": dataset, "proxy": proxy, "seed": seed, "drawn": count}
+        for benchmark, sizes in samples.items()
+        for dataset in BENCHMARKS[benchmark].datasets
+        for group, count in sizes.items()
+        for proxy in (*GROUPS[group], *(("az-nas",) if group == "gradients" and "forward" in sizes else ()))
+    ]
+
+
+def forget() -> None:
+    """Drops what was read, since scores have been added."""
+    for cached in (networks, scores, stored_values, isomorphic_pairs):
+        cached.cache_clear()
+
+
+def _filled(table: Table, keys: Sequence[dict[str, Any]], there: Sequence[str]) -> pd.DataFrame:
+    """The rows of these keys; of benchmarks whose file is not there, those that are stored."""
+    can = [key for key in keys if key.get("benchmark", "nasbench201") in there]
+    computed = table.fill(can)
+    rest = [key for key in keys if key.get("benchmark", "nasbench201") not in there]
+    if not rest:
+        return computed
+    stored = table.stored()
+    both = pd.concat([computed, stored], ignore_index=True).drop_duplicates(list(table.key))
+    return pd.DataFrame(keys).merge(both, on=list(table.key))[stored.columns]  # in the order of the keys

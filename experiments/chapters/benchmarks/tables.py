@@ -1,0 +1,265 @@
+"""What the chapter on every proxy and every benchmark tells from its rows: tables to show, published values beside ours, facts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from experiments.benchmarks.network_scores import BENCHMARKS
+from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
+from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
+from experiments.record.wording import bracketed, interval, number
+
+TITLES = {
+    ("nats_sizes", "cifar10"): "NATS sizes",
+    ("pycls", "imagenet"): "pycls",
+    ("torchvision", "imagenet"): "torchvision",
+    ("nasbench201", "cifar10"): "NB201, CIFAR-10",
+    ("nasbench201", "cifar100"): "NB201, CIFAR-100",
+    ("nasbench201", "imagenet16"): "NB201, ImageNet-16",
+    ("nasbench101", "cifar10"): "NB101",
+}
+"""Columns of the chapter's tables: benchmark and data set."""
+
+
+NOT_PROXIES = (*COSTS, "random")
+
+_ZICO = "ZiCo (2023)"
+_RELEASED = "zen-as-built-l1-running"
+PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
+    (_ZICO, "nasbench201", _RELEASED, "kendall", (0.29, 0.28, 0.29)),
+    (_ZICO, "nasbench201", _RELEASED, "spearman", (0.38, 0.36, 0.40)),
+    (_ZICO, "nasbench201", "params", "kendall", (0.57, 0.55, 0.52)),
+    (_ZICO, "nasbench201", "flops", "kendall", (0.54, 0.51, 0.49)),
+    (_ZICO, "nasbench201", "synflow", "kendall", (0.54, 0.57, 0.56)),
+    (_ZICO, "nasbench201", "naswot", "kendall", (0.58, 0.62, 0.60)),
+    (_ZICO, "nasbench201", "zico", "kendall", (0.61, 0.61, 0.60)),
+    ("VKDNW (2025)", "nasbench201", _RELEASED, "kendall", (0.102, 0.079, 0.091)),
+    ("VKDNW (2025)", "nasbench201", "flops", "kendall", (0.623, 0.586, 0.545)),
+    ("VKDNW (2025)", "nasbench201", "layers", "kendall", (0.626, 0.646, 0.623)),
+    ("VKDNW (2025)", "nasbench201", "az-nas", "kendall", (0.712, 0.696, 0.673)),
+    ("AZ-NAS (2024)", "nasbench201", "az-nas", "kendall", (0.741, 0.723, 0.710)),
+    (_ZICO, "nats_sizes", _RELEASED, "kendall", (0.50,)),
+    (_ZICO, "nats_sizes", "params", "kendall", (0.53,)),
+    (_ZICO, "nats_sizes", "flops", "kendall", (0.19,)),
+    (_ZICO, "nats_sizes", "zico", "kendall", (0.54,)),
+    (_ZICO, "nasbench101", _RELEASED, "kendall", (0.46,)),
+    (_ZICO, "nasbench101", _RELEASED, "spearman", (0.63,)),
+    (_ZICO, "nasbench101", "params", "kendall", (0.31,)),
+    (_ZICO, "nasbench101", "params", "spearman", (0.43,)),
+    (_ZICO, "nasbench101", "zico", "kendall", (0.46,)),
+    (_ZICO, "nasbench101", "zico", "spearman", (0.63,)),
+    (_ZICO, "nasbench101", "grad-norm", "kendall", (-0.17,)),
+)
+"""Source, benchmark, proxy, coefficient, and the values of the benchmark's data sets in their order."""
+
+NOT_MEASURED = "not measured"
+
+
+GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-expressivity", "az-nas")
+"""Proxies whose partial correlations and pairs of equal cost the prose tells; all are in the data of the figures."""
+
+
+def measured_names(rows: BenchmarkRows) -> dict[str, str]:
+    """What the chapter calls the proxies that have a correlation anywhere, in its order."""
+    measured = set(rows.correlations["proxy"])
+    return {name: text for name, text in NAMES.items() if name in measured}
+
+
+def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str = "all") -> pd.DataFrame:
+    """Proxies by benchmarks: "estimate [95 % interval] rank", the costs first; empty where undefined.
+
+    Args:
+        rows: of the study.
+        coefficient: "kendall" or "spearman".
+        population: which networks.
+    """
+    found = _ranked(rows, coefficient, population)
+    texts = {
+        title: {
+            NAMES[row.proxy]: f"{interval(row, coefficient)} ({row.rank:.0f})"
+            for row in found[(found["benchmark"] == at[0]) & (found["dataset"] == at[1])].itertuples()
+        }
+        for at, title in TITLES.items()
+    }
+    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").astype(object).fillna("").rename_axis("proxy")
+
+
+def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:
+    """The lines of a population with the rank of each proxy in its column, 1 for the highest."""
+    found = rows.correlations
+    found = found[found["population"] == population]
+    return found.assign(rank=found.groupby(["benchmark", "dataset"])[coefficient].rank(ascending=False))
+
+
+def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...], coefficient: str = "kendall") -> pd.Series:
+    """Mean rank over the columns of some benchmarks, of the proxies that have a value in all of them; the best first."""
+    found = _ranked(rows, coefficient, "all")
+    table = found[found["benchmark"].isin(benchmarks)].pivot_table(index="proxy", columns=["benchmark", "dataset"], values="rank")
+    return table.dropna().mean(axis=1).sort_values(kind="stable")
+
+
+def published(rows: BenchmarkRows) -> pd.DataFrame:
+    """Published values beside ours: source, benchmark, proxy, coefficient, both values, our interval and number of networks."""
+    found = rows.correlations
+    found = found[found["population"] == "all"].set_index(["benchmark", "dataset", "proxy"])
+    lines = []
+    for source, benchmark, proxy, coefficient, values in PUBLISHED:
+        for dataset, value in zip(BENCHMARKS[benchmark].datasets, values, strict=False):
+            at = benchmark, dataset, proxy
+            if at in found.index:
+                row = found.loc[at]
+                ends = {"ours": row[coefficient], "low": row[f"{coefficient}_low"], "high": row[f"{coefficient}_high"], "n": row["n"]}
+                about = {"source": source, "networks": TITLES[benchmark, dataset], "proxy": NAMES[proxy], "coefficient": coefficient}
+                lines.append(about | {"published": value} | ends)
+    return pd.DataFrame(lines, columns=["source", "networks", "proxy", "coefficient", "published", "ours", "low", "high", "n"])
+
+
+def published_table(rows: BenchmarkRows) -> pd.DataFrame:
+    """`published` as text."""
+    found = published(rows)
+    ours = [bracketed(row.ours, row.low, row.high) for row in found.itertuples()]
+    symbols = found["coefficient"].map({"kendall": "tau", "spearman": "rho"})
+    shown = found.assign(ours=ours, published=found["published"].map(number), coefficient=symbols)
+    return shown.drop(columns=["low", "high"]).set_index("source")
+
+
+def _published_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Per benchmark, how many of the published values lie within the interval of ours, of how many."""
+    found = published(rows)
+    within = (found["low"] <= found["published"]) & (found["published"] <= found["high"])
+    told = {}
+    for (benchmark, dataset), title in TITLES.items():
+        here = found["networks"] == title
+        told[f"published_{benchmark}_{dataset}"] = f"{within[here].sum()} of {here.sum()}" if here.any() else NOT_MEASURED
+    return told
+
+
+def facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
+    told: dict[str, str] = {}
+    for (benchmark, dataset), _ in TITLES.items():
+        place = f"{benchmark}_{dataset}"
+        told |= _correlation_facts(rows, benchmark, dataset, place)
+        told |= _best_facts(rows, benchmark, dataset, place)
+        told |= _given_facts(rows, benchmark, dataset, place)
+    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows) | _redrawn_facts(rows) | _published_facts(rows)
+
+
+def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = rows.correlations.set_index(["benchmark", "dataset", "population", "proxy"])
+    for population, people in (("all", ""), ("top 10 %", "_top")):
+        for proxy in PREDICTORS:
+            at = benchmark, dataset, population, proxy
+            row = found.loc[at] if at in found.index else None
+            name = f"{place}{people}_{_slug(proxy)}"
+            told[f"tau_{name}"] = NOT_MEASURED if row is None else interval(row, "kendall")
+            if not people:
+                told[f"n_{name}"] = NOT_MEASURED if row is None else f"{row['n']:,.0f}"
+    return told
+
+
+def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
+    """The proxy with the highest tau, and how many beat each cost by more than the interval of the difference."""
+    found = rows.correlations
+    found = found[(found["benchmark"] == benchmark) & (found["dataset"] == dataset) & (found["population"] == "all")]
+    proxies = found[~found["proxy"].isin(NOT_PROXIES)]
+    if proxies.empty:
+        told = dict.fromkeys((f"best_{place}", f"best_tau_{place}", f"proxies_{place}"), NOT_MEASURED)
+        return told | {f"{verb}_{place}_{cost}": NOT_MEASURED for verb in ("beat", "who") for cost in COSTS}
+    best = proxies.loc[proxies["kendall"].idxmax()]
+    told = {f"best_{place}": NAMES[best["proxy"]], f"best_tau_{place}": interval(best, "kendall"), f"proxies_{place}": str(len(proxies))}
+    for cost in COSTS:
+        winners = proxies[proxies[f"over_{cost}_kendall_low"] > 0]
+        told[f"beat_{place}_{cost}"] = str(len(winners))
+        told[f"who_{place}_{cost}"] = ", ".join(NAMES[name] for name in winners["proxy"]) or "none"
+    return told
+
+
+def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
+    """Partial Spearman correlations, and Kendall's tau at nearly equal cost."""
+    told: dict[str, str] = {}
+    partials = rows.partials.set_index(["benchmark", "dataset", "proxy", "given"])
+    near = rows.equal_cost.set_index(["benchmark", "dataset", "proxy", "cost"])
+    for proxy in GIVEN:
+        for cost in ("params", "flops"):
+            at = benchmark, dataset, proxy, cost
+            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = interval(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
+            told[f"near_{place}_{_slug(proxy)}_{cost}"] = interval(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
+    proxies = rows.equal_cost.query("benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES")
+    for cost in COSTS:
+        chosen = proxies[proxies["cost"] == cost]
+        if chosen.empty:
+            told |= dict.fromkeys((f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED)
+            continue
+        best = chosen.loc[chosen["kendall"].idxmax()]
+        told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {interval(best, 'kendall')}"
+        told[f"near_positive_{place}_{cost}"] = f"{int((chosen['kendall_low'] > 0).sum())} of {len(chosen)}"
+        told[f"near_pairs_{place}_{cost}"] = f"{chosen['pairs'].max():,.0f}"
+    return told
+
+
+def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """The five best mean ranks where the theory of vanilla networks is near, and on cells."""
+    told: dict[str, str] = {}
+    for kind, benchmarks in (("vanilla", VANILLA_LIKE), ("cells", CELLS), ("everywhere", (*VANILLA_LIKE, *CELLS))):
+        ranks = mean_ranks(rows, benchmarks) if len(rows.correlations) else pd.Series(dtype=float)
+        best = [f"{NAMES[name]} ({rank:.1f})" for name, rank in ranks.head(5).items()]
+        told[f"ranks_{kind}"] = ", ".join(best) or NOT_MEASURED
+        told[f"ranked_{kind}"] = str(len(ranks)) if len(ranks) else NOT_MEASURED
+        for name in PREDICTORS:
+            told[f"rank_{kind}_{_slug(name)}"] = f"{ranks[name]:.1f}" if name in ranks.index else NOT_MEASURED
+    return told
+
+
+def _isomorphic_facts(rows: BenchmarkRows) -> dict[str, str]:
+    found = rows.isomorphic
+    if found.empty:
+        return dict.fromkeys(("isomorphic_pairs", "isomorphic_equal", "isomorphic_counts"), NOT_MEASURED)
+    measured = found[~found["proxy"].isin(NOT_PROXIES)]
+    equal = measured[measured["equal"] == measured["known"]]["proxy"].map(NAMES).tolist()
+    counts = [f"{NAMES[row.proxy]} in {row.equal:.0f} of {row.known:.0f}" for row in measured.itertuples()]
+    return {
+        "isomorphic_pairs": f"{found['pairs'].max():,.0f}",
+        "isomorphic_equal": ", ".join(equal) or "none",
+        "isomorphic_counts": ", ".join(counts),
+    }
+
+
+def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
+    """How far tau moves between draws on the same networks.
+
+    Returns:
+        One line per benchmark, data set, proxy and sample: least and largest tau (`min`, `max`), number of draws (`count`), their
+        `range`, and `interval`, the mean length of their 95 % intervals over networks.
+    """
+    at = ["benchmark", "dataset", "proxy", "drawn"]
+    found = rows.redrawn.assign(interval=rows.redrawn["kendall_high"] - rows.redrawn["kendall_low"]).groupby(at, sort=False)
+    tau = found["kendall"].agg(["min", "max", "count"]).assign(interval=found["interval"].mean())
+    return tau[tau["count"] > 1].assign(range=lambda table: table["max"] - table["min"]).reset_index()
+
+
+def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
+    found = seed_ranges(rows).query("proxy != 'random'")
+    if not len(found):
+        return dict.fromkeys(("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where", "seeds_share", "seeds_over"), NOT_MEASURED)
+    most = found.loc[found["range"].idxmax()]
+    over = found[found["range"] > found["interval"] / 2]
+    return {
+        "seeds_compared": str(len(found)),
+        "seeds_median": f"{found['range'].median():.3f}",
+        "seeds_most": f"{most['range']:.2f}",
+        "seeds_most_where": f"{NAMES[most['proxy']]}, {TITLES[most['benchmark'], most['dataset']]}",
+        "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
+        "seeds_over": ", ".join(f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()) or "none",
+    }
+
+
+def _redrawn_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Per benchmark, the sizes of the samples that were scored more than once."""
+    sizes = rows.redrawn.groupby("benchmark")["drawn"].unique()
+    return {f"redrawn_{name}": " and ".join(map(str, sorted(sizes[name]))) if name in sizes.index else NOT_MEASURED for name in BENCHMARKS}
+
+
+def _slug(proxy: str) -> str:
+    return proxy.replace("-", "_")

@@ -1,0 +1,297 @@
+"""A blind test: scores of all 6,561 networks of NAS-Bench-Macro, written down before anyone here has seen an accuracy.
+
+The file `nasbench_macro.csv` is the prediction: one row per code, one column per score, higher meaning predicted to be better.
+Its accuracies will be added later, whatever they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench_macro_space as nasbench_macro
+from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.chapters.blind.endpoints import BASELINES, GUESSED_GAIN, GUESSES, NEAR, PRIMARY, TOP_SHARE, half_width
+from experiments.chapters.blind.scores import (
+    BATCH_SIZE,
+    CHECKS,
+    DEFINITIONS,
+    MEASURED,
+    SCORES,
+    SHARED,
+    STUDY,
+    fill_closed_form,
+    fill_measured,
+    fill_repaired,
+    fill_shared,
+    fill_zen,
+    networks,
+)
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.results import export_path
+from experiments.record.score_tolerances import NATS
+from experiments.record.table import Table
+from zenlib.durable import replace_file
+from zenlib.errors import ResultsError
+from zenlib.proxies.az_nas import az_nas
+from zenlib.scores.closed_form import closed_form_zen_score
+from zenlib.scores.graph_form import repaired_score
+
+FILE = "nasbench_macro.csv"
+SEEDS = (0, 1, 2)
+"""Of the draws over which the Zen-Scores are averaged."""
+COSTS = ("params", "flops", "depth")
+AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
+"""The parts of AZ-NAS; its complexity is the number of FLOPs."""
+PROXIES = tuple(name.replace("-", "_") for name in (*SHARED, *MEASURED))
+"""Columns of one draw."""
+NAMES = {
+    "params": "parameters",
+    "flops": "FLOPs",
+    "depth": "layers",
+    "zen": "Zen, mini-batch",
+    "zen_frobenius": "Zen, Algorithm 1",
+    "zen_running": "Zen, released",
+    "closed_form": "Zen, closed form",
+    "built": "Zen, as built",
+    "built_running": "released, as built",
+    "repaired": "repaired score",
+    "synflow": "synflow",
+    "naswot": "NASWOT",
+    "az_nas": "AZ-NAS",
+    "zico": "ZiCo",
+}
+"""Scores of the figures and the prose, in their order."""
+NOT_SCORED = "not scored"
+
+
+def example_row(*, arch: str, seed: int) -> dict[str, Any]:
+    """Costs and cheap scores of one code, computed for itself."""
+    chain = nasbench_macro.vanilla(arch)
+    terms = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION).terms(chain)
+    exact = {"closed_form": closed_form_zen_score(chain), "repaired": repaired_score(nasbench_macro.build(arch), nasbench_macro.RESOLUTION)}
+    return nasbench_macro.costs(arch) | {name: terms.score(*definition) for name, definition in DEFINITIONS.items()} | exact
+
+
+EXAMPLES = Table(
+    study=STUDY,
+    name="examples",
+    key=("arch", "seed"),
+    compute=example_row,
+    units={
+        "arch": "text: code of a network",
+        "seed": "1: seed of the draw of weights and images",
+        "params": "count: parameters, BatchNorm and classifier included",
+        "flops": "count: multiply-adds of one image",
+        "depth": "count: convolutions and classifier, one behind the other",
+    }
+    | {name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, one draw" for name, (norm, variance) in DEFINITIONS.items()}
+    | {"closed_form": "nat: expected Zen-Score by arithmetic", "repaired": "nat: repaired score of the module as it is built"},
+    agreement=dict.fromkeys(("params", "flops", "depth"), EXACT)
+    | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
+    | dict.fromkeys(("zen", "zen_frobenius", "zen_running"), NATS.rounding),
+)
+EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")
+"""The smallest and the largest network, and some between."""
+TABLES = (EXAMPLES,)
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
+
+
+@dataclass(frozen=True)
+class BlindRows:
+    """What the page reads.
+
+    Attributes:
+        predictions: one row per code: `arch`, costs, and every score that is complete.
+        scored: number of networks that have all scores of `predictions`.
+        seeds: of the Zen-Scores.
+        examples: one line per code of `EXAMPLE_CODES`.
+    """
+
+    predictions: pd.DataFrame
+    scored: int
+    seeds: tuple[int, ...]
+    examples: pd.DataFrame
+
+    @property
+    def unique(self) -> pd.DataFrame:
+        """One row per network: codes that differ in the place of an identity once."""
+        return self.predictions[self.predictions["arch"].map(nasbench_macro.canonical) == self.predictions["arch"]]
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """`agreement` of the networks."""
+        return agreement(self.unique)
+
+    @cached_property
+    def spread(self) -> pd.DataFrame:
+        """`spread` of the networks."""
+        return spread(self.unique)
+
+
+def run(*, count: int = 3969, seeds: Sequence[int] = SEEDS, proxy_seed: int = 0, proxies: bool = True) -> BlindRows:
+    """Scores the networks, or reads their scores; with all of them it writes `nasbench_macro.csv`.
+
+    Args:
+        count: networks to score, drawn at random without looking at any; all are 3,969.
+        seeds: over which the Zen-Scores are averaged.
+        proxy_seed: of the proxies that see images.
+        proxies: whether to compute proxies that are missing; those that are stored are shown.
+    """
+    if not 2 <= count <= SCORES.rows:
+        raise ValueError(f"count: needed 2 to {SCORES.rows} networks, got {count}")
+    indices = sorted(np.random.default_rng(0).permutation(SCORES.rows)[:count].tolist())
+    fill_closed_form(indices)
+    fill_repaired(indices)
+    for seed in seeds:
+        fill_zen(seed, indices)
+    if proxies:
+        fill_shared(proxy_seed, indices)
+        fill_measured(proxy_seed, indices)
+    examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
+    rows = BlindRows(_predictions(indices, tuple(seeds), proxy_seed), count, tuple(seeds), examples)
+    if count == SCORES.rows:
+        write(rows.predictions)
+    return rows
+
+
+def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int) -> pd.DataFrame:
+    stored = SCORES.read().loc[list(indices)]
+    codes = [networks()[index] for index in indices]
+    table = pd.DataFrame([nasbench_macro.costs(code) for code in codes])
+    for name in DEFINITIONS:
+        table[name] = stored[[f"{name}_s{seed}" for seed in seeds]].mean(axis=1).to_numpy()
+    columns = {"closed_form": "closed_form", "repaired": "repaired"} | {name: f"{name}_s{proxy_seed}" for name in PROXIES}
+    for name, column in columns.items():
+        if column in stored and stored[column].notna().all():
+            table[name] = stored[column].to_numpy()
+    if set(AZ_PARTS) <= set(table.columns):
+        table["az_nas"] = az_nas(table[list(AZ_PARTS)])
+    by_network = table.assign(network=codes)
+    expanded = pd.DataFrame({"arch": [code for code in nasbench_macro.codes() if nasbench_macro.canonical(code) in set(codes)]})
+    expanded["network"] = expanded["arch"].map(nasbench_macro.canonical)
+    return expanded.merge(by_network, on="network", validate="many_to_one").drop(columns="network")
+
+
+def write(predictions: pd.DataFrame) -> None:
+    """Writes the file of predictions, unless it is there with the same content."""
+    content = _content(predictions)
+    path = export_path(STUDY, FILE)
+    if not path.exists() or path.read_bytes() != content:
+        replace_file(path, lambda file: file.write(content), ResultsError)
+
+
+def digest() -> str:
+    """SHA-256 of the file of predictions.
+
+    Raises:
+        ResultsError: there is none.
+    """
+    path = export_path(STUDY, FILE)
+    if not path.exists():
+        raise ResultsError(f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _content(predictions: pd.DataFrame) -> bytes:
+    return predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
+
+
+def agreement(unique: pd.DataFrame) -> pd.DataFrame:
+    """Kendall's tau between every two scores, over networks.
+
+    Returns:
+        One line per ordered pair: `score`, `other`, `kendall`.
+    """
+    names = [name for name in NAMES if name in unique]
+    matrix = unique[names].corr(method="kendall")
+    return pd.DataFrame([{"score": a, "other": b, "kendall": matrix.loc[a, b]} for a in names for b in names])
+
+
+def spread(unique: pd.DataFrame) -> pd.DataFrame:
+    """Per score: smallest, median and largest value, standard deviation, number of different values, and the code it predicts to be best."""
+    lines = []
+    for name in (name for name in NAMES if name in unique):
+        values = unique[name]
+        lines.append(
+            {
+                "score": name,
+                "lowest": values.min(),
+                "median": values.median(),
+                "highest": values.max(),
+                "sd": values.std(),
+                "different": values.nunique(),
+                "best": unique.loc[values.idxmax(), "arch"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def facts(rows: BlindRows) -> dict[str, str]:
+    """Every number of the page."""
+    unique, spread_of = rows.unique, rows.spread.set_index("score")
+    sha256 = digest() if rows.scored == SCORES.rows else "some networks alone were scored,"
+    told = {
+        "codes": f"{len(rows.predictions):,}",
+        "networks": f"{len(unique):,}",
+        "seeds": str(len(rows.seeds)),
+        "batch_size": str(BATCH_SIZE),
+        "columns": ", ".join(rows.predictions.columns),
+        "scores": str(len(rows.spread)),
+        "sha256": sha256,
+        "sha256_first": sha256[:32],
+        "sha256_second": sha256[32:] or "and it has none",
+        "half_width": f"{half_width(unique):.3f}",
+        "top_share": f"{100 * TOP_SHARE:.0f} %",
+        "near": f"{100 * (NEAR - 1):.0f} %",
+        "guess_gain": _range(*GUESSED_GAIN),
+    }
+    told |= {f"{fact}_{name}": NOT_SCORED for fact in ("range", "best", "different") for name in NAMES}
+    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
+    told |= {f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}" for name, line in spread_of.iterrows()}
+    told |= {f"best_{name}": line["best"] for name, line in spread_of.iterrows()}
+    told |= {f"different_{name}": f"{line['different']:,}" for name, line in spread_of.iterrows()}
+    return told | _agreement_facts(rows)
+
+
+def _agreement_facts(rows: BlindRows) -> dict[str, str]:
+    """How alike the scores are, and so how far apart they can come out."""
+    matrix = rows.agreement.set_index(["score", "other"])["kendall"]
+    pairs = [(PRIMARY[0], other) for other in NAMES if other != PRIMARY[0]]
+    pairs += [("zen", other) for other in ("zen_running", "closed_form", "zen_frobenius", "built")]
+    pairs += [("built", "built_running"), ("zen_running", "built_running"), ("params", "flops"), ("depth", "flops")]
+    told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
+    told |= {f"discordant_{name}": _discordant(rows.unique, name) for name in BASELINES}
+    return told | {"missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"}
+
+
+def discordance(scores: pd.Series, others: pd.Series) -> float:
+    """Share of the pairs of networks that two scores put in opposite orders."""
+    opposite = 0
+    x, y = scores.to_numpy(), others.to_numpy()
+    for place in range(1, len(x)):
+        opposite += int(((x[:place] - x[place]) * (y[:place] - y[place]) < 0).sum())
+    return opposite / (len(x) * (len(x) - 1) / 2)
+
+
+def _discordant(unique: pd.DataFrame, baseline: str) -> str:
+    return f"{100 * discordance(unique[PRIMARY[0]], unique[baseline]):.0f} %" if baseline in unique else NOT_SCORED
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+
+
+def _tau(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")

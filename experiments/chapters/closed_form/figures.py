@@ -1,0 +1,191 @@
+"""Figures of the chapter on the closed form of the Zen-Score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+
+
+@styled
+def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure:
+    """Deviation of the closed form from Monte Carlo against the score, one panel a space; colour is the number of convolutions."""
+    figure, axes = new_figure(2, 1, height=8.0)
+    for panel, rows, title in zip(axes[:, 0], (resnet_like, mobilenet_like), ("ResNet-like", "MobileNet-like"), strict=True):
+        error = 196 * rows["l1_minibatch_stderr"] / rows["l1_minibatch"]
+        panel.errorbar(rows["l1_minibatch"], rows["deviation"], yerr=error, fmt="none", ecolor="#C8C8C8", elinewidth=1)
+        points = panel.scatter(
+            rows["l1_minibatch"], rows["deviation"], c=rows["convs"], cmap="cividis", s=30, edgecolor="white", linewidth=0.5, zorder=3
+        )
+        panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
+        reach = max(1.2, 1.1 * rows["deviation"].abs().max())
+        panel.set_ylim(-reach, reach)
+        panel.set_title(title)
+        panel.set_ylabel("closed form minus\nMonte Carlo (%)")
+        note(panel, f"n = {len(rows)}", at=(0.03, 0.04))
+        figure.colorbar(points, ax=panel, label="convolutions")
+    axes[1, 0].set_xlabel("Zen-Score by Monte Carlo (nats)")
+    return figure
+
+
+@styled
+def steps(inside: pd.DataFrame) -> Figure:
+    """Error of log sigma in every layer for the three stages of the derivation, one panel a chain.
+
+    Args:
+        inside: `ClosedFormRows.inside`.
+    """
+    chains = list(dict.fromkeys(inside["chain"]))
+    figure, axes = new_figure(len(chains), 1, height=2.9 * len(chains) + 0.8)
+    for panel, chain in zip(axes[:, 0], chains, strict=True):
+        rows = inside[inside["chain"] == chain]
+        for index, (column, text) in enumerate((("fan_in", "fan-in"), ("border", "and the border"), ("theory_log_sigma", "and how q fluctuates"))):
+            panel.plot(rows["layer"] + 1, rows[column] - rows["log_sigma"], marker=MARKERS[index], markersize=4, linewidth=1.4, label=text)
+        panel.fill_between(
+            rows["layer"] + 1,
+            -1.96 * rows["log_sigma_stderr"],
+            1.96 * rows["log_sigma_stderr"],
+            color="#C8C8C8",
+            linewidth=0,
+            label="95 % of Monte Carlo",
+        )
+        panel.axhline(0, color=COLOURS["black"], linewidth=1.0)
+        panel.set_title(chain)
+        panel.set_ylabel("error of\nlog sigma (nats)")
+    axes[-1, 0].set_xlabel("convolution")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def mechanism(inside: pd.DataFrame) -> Figure:
+    """Three quantities of the theory against their measurement, by layer; lines are the theory."""
+    figure, axes = new_figure(3, 1, height=9.0, sharex=True)
+    panels = (
+        ("mean_ratio", "squared mean of |z|\nover a Gaussian's, r"),
+        ("image_spread", "spread between\nimages"),
+        ("overlap", "squared correlation\nof two channels"),
+    )
+    for panel, (column, text) in zip(axes[:, 0], panels, strict=True):
+        for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
+            panel.errorbar(
+                rows["layer"] + 1,
+                rows[column],
+                yerr=1.96 * rows[f"{column}_stderr"],
+                fmt=MARKERS[index],
+                color=PALETTE[index],
+                markersize=4,
+                elinewidth=0.8,
+                alpha=0.6,
+            )
+            theory = rows[f"theory_{column}"]
+            panel.plot(rows["layer"] + 1, theory, color=PALETTE[index], linewidth=1.2 if column == "overlap" else 2.4, label=chain)
+        if column != "mean_ratio":
+            panel.set_yscale("log")
+        panel.set_ylabel(text)
+    axes[-1, 0].set_xlabel("convolution")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def takeover(inside: pd.DataFrame) -> Figure:
+    """Share of the batch's variance that the largest image has, by layer."""
+    figure, ((axes,),) = new_figure(height=5.0)
+    for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
+        axes.errorbar(
+            rows["layer"] + 1,
+            100 * rows["largest_share"],
+            yerr=196 * rows["largest_share_stderr"],
+            marker=MARKERS[index],
+            markersize=4,
+            elinewidth=0.8,
+            linewidth=1.6,
+            label=chain,
+        )
+    batch = int(inside["batch_size"].iloc[0])
+    axes.axhline(100 / batch, color=COLOURS["grey"], linestyle=":", linewidth=1.8)
+    note(axes, f"equal share of {batch} images: {100 / batch:.1f} %", at=(0.03, 0.96))
+    axes.set_ylim(0, None)
+    axes.set_xlabel("convolution")
+    axes.set_ylabel("share of the largest image (%)")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def mutants(rows: pd.DataFrame) -> Figure:
+    """Closed form against Monte Carlo for mutants of one network."""
+    figure, ((axes,),) = new_figure(height=5.4)
+    axes.errorbar(
+        rows["l1_minibatch"], rows["closed_form"], xerr=1.96 * rows["l1_minibatch_stderr"], fmt="o", color=COLOURS["blue"], elinewidth=1, markersize=6
+    )
+    low, high = (function([rows["l1_minibatch"], rows["closed_form"]]) for function in (np.min, np.max))
+    axes.plot([low, high], [low, high], color=COLOURS["black"], linewidth=1.2, label="equal")
+    shift = rows["residual"].mean()
+    axes.plot([low, high], [low + shift, high + shift], color=COLOURS["grey"], linestyle=":", label=f"{shift:+.1f} nats")
+    axes.set_xlabel("Zen-Score by Monte Carlo (nats)")
+    axes.set_ylabel("closed form (nats)")
+    note(axes, f"n = {len(rows)}")
+    axes.legend(loc="lower right")
+    return figure
+
+
+@styled
+def limits(size: pd.DataFrame) -> Figure:
+    """Deviation from Monte Carlo for plain networks against depth, one line a width."""
+    figure, ((axes,),) = new_figure(height=5.2)
+    for index, (width, line) in enumerate(size.groupby("width")):
+        error = 196 * line["l1_minibatch_stderr"] / line["l1_minibatch"].abs()
+        axes.errorbar(line["convs"], line["deviation"], yerr=error, marker=MARKERS[index], capsize=3, label=f"{width} channels")
+    axes.axhspan(-1, 1, color="#E8E8E8", zorder=0)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sorted(size["convs"].unique()))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("number of convolutions")
+    axes.set_ylabel("closed form minus\nMonte Carlo (%)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def saturation(rows: pd.DataFrame) -> Figure:
+    """What the finite difference has lost against the derivative, by convolution, for the published networks."""
+    figure, ((axes,),) = new_figure(height=5.4)
+    groups = (("zennet-0.5M", "zennet-1.0M", "zennet-2.0M"), ("ms",), ("-SE",))
+    for index, (endings, text) in enumerate(zip(groups, ("CIFAR", "latency", "FLOPs"), strict=True)):
+        chosen = rows[[name.endswith(endings) for name in rows["network"]]]
+        for number, (_, line) in enumerate(chosen.groupby("network", sort=False)):
+            axes.plot(line["conv"], line["loss"], color=PALETTE[index], linewidth=1.8, label=f"ZenNets for {text}" if number == 0 else None)
+    axes.axhline(-0.5, color=COLOURS["grey"], linestyle="--", linewidth=1.5)
+    note(axes, "half a nat lost", at=(0.97, 0.9))
+    axes.set_xlabel("convolution")
+    axes.set_ylabel("log(Delta / alpha) minus\nits exact limit (nats)")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def value(rows: pd.DataFrame) -> Figure:
+    """What one more convolution adds to the score, and per thousand weights, against width."""
+    figure, axes = new_figure(2, 1, height=8.0, sharex=True)
+    for index, (kind, line) in enumerate(rows.groupby("kind", sort=False)):
+        style = {"marker": MARKERS[index], "color": PALETTE[index], "linestyle": "--" if "depthwise" in kind else "-"}
+        axes[0, 0].plot(line["width"], line["nats"], label=kind, **style)
+        axes[1, 0].plot(line["width"], line["per_kilo"], **style)
+    axes[0, 0].set_ylabel("nats a convolution")
+    axes[1, 0].set_ylabel("nats per 1000 weights")
+    axes[1, 0].set_yscale("log")
+    axes[1, 0].set_xscale("log", base=2)
+    axes[1, 0].set_xticks(sorted(rows["width"].unique()))
+    axes[1, 0].xaxis.set_major_formatter(ScalarFormatter())
+    axes[1, 0].xaxis.set_minor_formatter(NullFormatter())
+    axes[1, 0].set_xlabel("channels in and out")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure

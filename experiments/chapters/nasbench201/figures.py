@@ -1,0 +1,125 @@
+"""Figures of the chapter on the cells of NAS-Bench-201."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.figures.forest import forest, legend
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+NAMES = {
+    "zen_l1_minibatch": "Zen, as built",
+    "zen_l1_running": "Zen, released",
+    "vanilla_l1_minibatch": "Zen, skips cut",
+    "log_delta_l1": "log Delta alone",
+    "live_convs": "live convolutions",
+    "params": "parameters",
+}
+"""Predictors of the figures, in the order of their colours."""
+
+POPULATIONS = {
+    "all": "all cells",
+    "valid": "with a path",
+    "one per class": "one per\nisomorphism class",
+    "one per function": "one per function",
+    "no none": "no none edge",
+    "no skip, no pool": "no skip,\nno pool",
+    "vanilla path": "path without\nskips",
+    "top 10 %": "best 10 %",
+}
+KINDS = {"convs": "convolutions", "none": "none edges", "skip": "skip edges", "pool": "pooling edges"}
+
+
+@styled
+def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
+    """Kendall's tau with its interval, one row a population, one mark a predictor.
+
+    Args:
+        correlations: `CellRows.correlations`.
+        dataset: whose accuracies.
+    """
+    figure, ((axes,),) = new_figure(height=9.6)
+    rows = correlations[correlations["dataset"] == dataset]
+    forest(axes, {text: rows[rows["score"] == score].set_index("population") for score, text in NAMES.items()}, POPULATIONS)
+    axes.set_xlabel("Kendall's tau with test accuracy")
+    legend(figure, [axes])
+    return figure
+
+
+@styled
+def by_edges(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
+    """Kendall's tau among cells with the same number of edges of one kind, one panel a kind.
+
+    Args:
+        correlations: `CellRows.correlations`.
+        dataset: whose accuracies.
+    """
+    figure, axes = new_figure(2, 2, height=8.0, sharey=True)
+    rows = correlations[correlations["dataset"] == dataset]
+    shown = ("zen_l1_minibatch", "zen_l1_running", "params")
+    for panel, (kind, title) in zip(axes.flat, KINDS.items(), strict=True):
+        for index, score in enumerate(shown):
+            members = rows[(rows["score"] == score) & rows["population"].str.startswith(f"{kind} = ")]
+            if members.empty:
+                continue
+            numbers = members["population"].str.split().str[-1].astype(int)
+            order = np.argsort(numbers.to_numpy(), kind="stable")
+            x = numbers.to_numpy()[order]
+            line = members.iloc[order]
+            panel.fill_between(x, line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.2, linewidth=0)
+            panel.plot(x, line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=NAMES[score])
+        panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
+        panel.set_xlabel(f"number of {title}")
+        panel.set_xticks(range(7))
+    for panel in axes[:, 0]:
+        panel.set_ylabel("Kendall's tau")
+    handles, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def structure(rows: pd.DataFrame) -> Figure:
+    """Spearman's rho of each score with the number of edges of each kind.
+
+    Args:
+        rows: `CellRows.structure`.
+    """
+    figure, ((axes,),) = new_figure(height=5.4)
+    shown = [score for score in NAMES if score in set(rows["score"])]
+    table = rows.set_index("score")
+    for index, (kind, text) in enumerate(KINDS.items()):
+        y = np.arange(len(shown))[::-1] + 0.18 * (1.5 - index)
+        axes.barh(y, [table.loc[score, f"spearman_{kind}"] for score in shown], height=0.17, color=PALETTE[index], label=text)
+    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
+    axes.set_yticks(range(len(shown)), [NAMES[score] for score in reversed(shown)])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Spearman's rho with the number of edges")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def published(rows: pd.DataFrame) -> Figure:
+    """How far every choice of definition and population lies from each published triple; the nearest is at the left.
+
+    Args:
+        rows: `studies.nasbench201.reproductions`.
+    """
+    figure, ((axes,),) = new_figure(height=5.0)
+    sources = list(dict.fromkeys(rows["source"]))
+    for index, form in enumerate(("zen", "vanilla")):
+        members = rows[rows["score"].str.startswith(form)]
+        y = [len(sources) - 1 - sources.index(source) + 0.12 * (1 - 2 * index) for source in members["source"]]
+        text = "as built" if form == "zen" else "skips cut"
+        axes.scatter(members["off"], y, s=45, marker=MARKERS[index], color=PALETTE[index], alpha=0.7, edgecolor="white", label=text)
+    axes.set_yticks(range(len(sources)), list(reversed(sources)))
+    axes.set_xlabel("largest difference from the three published values")
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", visible=False)
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    return figure

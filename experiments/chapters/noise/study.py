@@ -1,0 +1,138 @@
+"""How much of the gap between a correlation and 1 is noise: of the score's own draw, of the benchmark's training runs, or of neither.
+
+If two noisy measurements correlate with r, what they measure correlates with r / sqrt(a b), where a and b are the correlations of each
+with a repetition of itself (correction for attenuation). A score is repeated by drawing weights and images again. A trained accuracy is
+repeated in three ways, and each is a bound:
+
+- "releases": the older release of the benchmark against the newer one. Most cells have the same runs in both, so a is too high.
+- "isomorphic": two cells of one isomorphism class, trained apart. Their networks differ in dead branches only; classes of one cell are missing.
+- "validation": accuracy on the validation half of CIFAR-10, of networks trained on the other half. Less data, other images, so a is too low.
+
+Kendall's tau is taken to a correlation and back by r = sin(pi tau / 2), which is exact for normal variables and monotone functions of them.
+
+Sources: Spearman 1904 (attenuation); Kruskal 1958 (tau and r); Brown 1910 (repetitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, cells, population_of
+from experiments.benchmarks.nasbench201_proxies import computed
+from experiments.benchmarks.nasbench201_scores import SCORES, fill_zen, sample
+from experiments.chapters.noise.parts import averaged, ceiling, parts
+from experiments.chapters.noise.rows import ACCURACIES, CORRELATIONS, DRAWN, DRAWS, POPULATIONS, REPEATED, NoiseRows
+from experiments.record.wording import interval
+
+TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
+"""Only what can be computed here is verified."""
+
+
+def run(
+    *, datasets: Sequence[str] = DATASETS, seeds: Sequence[int] = (0, 1, 2), cells_scored: int = nasbench201.CELLS, repeated: Sequence[str] = REPEATED
+) -> NoiseRows:
+    """Correlates scores, their repetitions, accuracies and their repetitions; without the benchmark's file the stored rows are read.
+
+    Args:
+        datasets: which accuracies.
+        seeds: draws of the scores; missing ones are computed for the scores of this project.
+        cells_scored: how many cells, all or a random sample.
+        repeated: which repetitions of the accuracies.
+    """
+    if not nasbench201.is_there():
+        found = (table.stored() for table in (CORRELATIONS, DRAWS, ACCURACIES))
+        return NoiseRows(*(rows[rows["cells_scored"] == cells_scored].dropna(subset="kendall") for rows in found))
+    for seed in seeds:
+        fill_zen(seed, sample(cells_scored))
+    cells.cache_clear()  # it holds the scores of before
+    population_of.cache_clear()
+    where = [{"dataset": dataset, "population": name, "cells_scored": cells_scored} for dataset in datasets for name in POPULATIONS]
+    scores = _drawn(seeds, cells_scored)
+    together = "+".join(map(str, seeds))
+    wanted = [key | {"score": score, "seeds": draws} for key in where for score in scores for draws in (*map(str, seeds), together)]
+    wanted += [key | {"score": score, "seeds": "none"} for key in where for score in COUNTS]
+    pairs = [(a, b) for position, a in enumerate(seeds) for b in seeds[position + 1 :]]
+    twice = [key | {"score": score, "seed": a, "other": b} for key in where for score in scores for a, b in pairs]
+    again = [key | {"repeated": name} for key in where for name in repeated]
+    filled = (table.fill(keys) for table, keys in ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again)))
+    return NoiseRows(*(rows.dropna(subset="kendall") for rows in filled))
+
+
+def _drawn(seeds: Sequence[int], cells_scored: int) -> list[str]:
+    """Scores that every seed has drawn for the same cells of the sample, or for enough of them."""
+    asked = sample(cells_scored)
+    others = [computed(seed) for seed in seeds]
+    measured = [score for score in others[0] if all(score in other for other in others)]
+    together = {score: np.all([other[score][asked] for other in others], axis=0).sum() for score in measured}
+    ours = [score for score in DRAWN if all(SCORES.done(f"{score}_s{seed}")[asked].all() for seed in seeds)]
+    return ours + [score for score, known in together.items() if known >= FEWEST_KNOWN]
+
+
+UNKNOWN = "not measured"
+"""What a fact says in a run without these rows."""
+SMALLEST = 0.001
+"""Parts below this are not written out."""
+FEWEST_KNOWN = 100
+"""A score that was computed for fewer cells is left out."""
+_PEOPLE = {"valid": "valid", "one per class": "class", "no none": "full", "no skip, no pool": "vanilla", "top 10 %": "top"}
+_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
+_SCORES = ("zen_l1_minibatch", "zen_frobenius_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
+_PARTS = ("measured", "draw", "training", "ranking", "truth")
+
+
+def facts(rows: NoiseRows) -> dict[str, str]:
+    """Every number of the chapter's prose; in brackets 95 % intervals."""
+    return _repetition_facts(rows) | _part_facts(rows) | _formula_facts(rows)
+
+
+def _repetition_facts(rows: NoiseRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    again = rows.accuracies.set_index(["dataset", "population", "repeated"])
+    own = rows.draws.groupby(["dataset", "population", "score"])["kendall"].mean()
+    for population, people in _PEOPLE.items():
+        for dataset, data in _FOR_DATA.items():
+            for repeated in REPEATED:
+                at, name = (dataset, population, repeated), f"{repeated}_{people}{data}"
+                found = again.loc[at] if at in again.index else None
+                told[f"tau_{name}"] = UNKNOWN if found is None else _interval(found, "kendall")
+                told[f"n_{name}"] = UNKNOWN if found is None else f"{found['n']:,.0f}"
+                told[f"ceiling_{name}"] = UNKNOWN if found is None else f"{float(ceiling(found['kendall'])):.2f}"
+            for score in _SCORES:
+                at = (dataset, population, score)
+                told[f"own_{score}_{people}{data}"] = f"{own[at]:.3f}" if at in own.index else UNKNOWN
+    return told
+
+
+def _part_facts(rows: NoiseRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for repeated in REPEATED:
+        found = parts(rows, repeated)
+        found = found.set_index(["dataset", "population", "score"]) if len(found) else found
+        for population, people in _PEOPLE.items():
+            for score in _SCORES:
+                at = ("cifar10", population, score)
+                for part in _PARTS:
+                    told[f"{part}_{score}_{people}_{repeated}"] = _interval(found.loc[at], part) if at in found.index else UNKNOWN
+    return told
+
+
+def _formula_facts(rows: NoiseRows) -> dict[str, str]:
+    several = rows.correlations["seeds"].str.contains("+", regex=False)
+    if not several.any():
+        return dict.fromkeys(("draws", "foretold_worst", "foretold_n"), UNKNOWN)
+    found = averaged(rows)
+    return {
+        "draws": str(found["draws"].max()),
+        "foretold_worst": f"{(found['measured'] - found['foretold']).abs().max():.3f}",
+        "foretold_n": str(len(found)),
+    }
+
+
+def _interval(row: pd.Series, name: str) -> str:
+    if row[[name, f"{name}_low", f"{name}_high"]].abs().max() < SMALLEST:
+        return f"less than {SMALLEST}"
+    return interval(row, name, digits=3)

@@ -1,0 +1,146 @@
+"""What one score costs: seconds and memory of every proxy for ResNet-18 and ResNet-50, as ratios to Zen (Table 2 of the paper).
+
+The paper timed three scores on a V100 for 16 images of 224 pixels. Here every proxy is timed, on this machine; what can be
+compared are ratios. A time is that of the whole call: weights and images are drawn in it, and what needs the vanilla form of
+the network makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.chapters.proxy_cost.measure import REFERENCE, STEPS, in_its_own_process
+from experiments.record.agreement import TIME, Within
+from experiments.record.table import Table
+from zenlib.proxies import PROXIES
+
+SCORES = (*PROXIES, *STEPS)
+PAPER = {("resnet18", "zen"): 0.012, ("resnet18", "naswot"): 0.040, ("resnet18", "te-nas"): 0.34} | {
+    ("resnet50", "zen"): 0.037,
+    ("resnet50", "naswot"): 0.059,
+    ("resnet50", "te-nas"): 0.77,
+}
+"""Seconds of Table 2."""
+
+
+def cost_row(*, network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str) -> dict[str, Any]:
+    """Time and memory of one score, in a process of its own."""
+    return in_its_own_process(network, score, resolution, batch_size, repeats, device)
+
+
+COSTS = Table(
+    study="proxy_cost",
+    name="costs",
+    key=("network", "score", "resolution", "batch_size", "repeats", "device"),
+    compute=cost_row,
+    units={
+        "network": "name: torchvision's",
+        "score": "name: a proxy, or a part of one",
+        "resolution": "pixel: side of the images",
+        "batch_size": "count: images",
+        "repeats": "count: timed scores",
+        "device": "name: cpu (time of the process, one thread) or cuda (time of the clock, device waited for)",
+    }
+    | {
+        "value": "1: the score itself for seed 0, NaN where undefined",
+        "time": "s: median over repeats",
+        "zen_time": "s: median over repeats of the Zen-Score, L1 and mini-batch variance, taken in turns with the other",
+        "ratio": "1: median over repeats of time over zen_time",
+        "ratio_low": "1: the smallest of these ratios",
+        "ratio_high": "1: the largest",
+        "mebibytes": "MiB: growth of the largest memory of a fresh process in its first score",
+    },
+    agreement={"value": Within(0.1)},
+    otherwise=TIME,
+)
+TABLES = (COSTS,)
+
+
+@dataclass(frozen=True)
+class CostRows:
+    """What the chapter reads.
+
+    Attributes:
+        costs: one line per network and score, the score's `needs` beside it, and `memory_ratio` to Zen.
+    """
+
+    costs: pd.DataFrame
+
+
+def run(
+    *,
+    networks: Sequence[str] = ("resnet18", "resnet50"),
+    scores: Sequence[str] | None = None,
+    resolution: int = 224,
+    batch_size: int = 16,
+    repeats: int = 2,
+    device: str = "cpu",
+) -> CostRows:
+    """Measures what is not stored yet.
+
+    Args:
+        networks: torchvision names.
+        scores: names in `PROXIES`, or parts of a score; None means all, and Zen must be among them.
+        resolution: side of the images, pixels.
+        batch_size: images.
+        repeats: timed scores.
+        device: "cpu" or "cuda".
+    """
+    settings = {"resolution": resolution, "batch_size": batch_size, "repeats": repeats, "device": device}
+    costs = COSTS.fill([{"network": network, "score": score} | settings for network in networks for score in scores or SCORES])
+    zen = costs[costs["score"] == REFERENCE].set_index("network")["mebibytes"]
+    needs = costs["score"].map(lambda score: PROXIES[score].needs if score in PROXIES else "counting")
+    return CostRows(costs.assign(needs=needs, memory_ratio=costs["mebibytes"] / costs["network"].map(zen)))
+
+
+def beside_the_paper(costs: pd.DataFrame) -> pd.DataFrame:
+    """Our ratios next to those of Table 2: `network`, `score`, `ours`, `low`, `high`, `paper`."""
+    lines = []
+    for (network, score), seconds in PAPER.items():
+        row = costs[(costs["network"] == network) & (costs["score"] == score)]
+        if score != REFERENCE and len(row):
+            ours = {"ours": row["ratio"].iloc[0], "low": row["ratio_low"].iloc[0], "high": row["ratio_high"].iloc[0]}
+            lines.append({"network": network, "score": score} | ours | {"paper": seconds / PAPER[network, REFERENCE]})
+    return pd.DataFrame(lines, columns=["network", "score", "ours", "low", "high", "paper"])
+
+
+UNKNOWN = "not measured"
+"""What a fact says in a run without this row."""
+
+
+def facts(rows: CostRows) -> dict[str, str]:
+    """Every number of the chapter's prose; in brackets the smallest and the largest ratio."""
+    told: dict[str, str] = {}
+    costs = rows.costs.set_index(["network", "score"])
+    for network, short in (("resnet18", "r18"), ("resnet50", "r50")):
+        for score in SCORES:
+            name = f"{score.replace('-', '_').replace(', ', '_')}_{short}"
+            row = costs.loc[(network, score)] if (network, score) in costs.index else None
+            told[f"ratio_{name}"] = UNKNOWN if row is None else f"{_digits(row['ratio'])} [{_digits(row['ratio_low'])}, {_digits(row['ratio_high'])}]"
+            told[f"seconds_{name}"] = UNKNOWN if row is None else _digits(row["time"])
+            told[f"memory_{name}"] = UNKNOWN if row is None else f"{_digits(row['memory_ratio'])}"
+            told[f"mebibytes_{name}"] = UNKNOWN if row is None else f"{row['mebibytes']:,.0f}"
+            paper = PAPER.get((network, score))
+            told |= {} if paper is None else {f"paper_{name}": _digits(paper / PAPER[network, REFERENCE]), f"paper_seconds_{name}": f"{paper:g}"}
+        others = rows.costs[(rows.costs["network"] == network) & (rows.costs["needs"] != "counting") & (rows.costs["score"] != REFERENCE)]
+        told[f"cheapest_{short}"] = others.loc[others["ratio"].idxmin(), "score"] if len(others) else UNKNOWN
+        told[f"dearest_{short}"] = others.loc[others["ratio"].idxmax(), "score"] if len(others) else UNKNOWN
+        told[f"dearest_ratio_{short}"] = _digits(others["ratio"].max()) if len(others) else UNKNOWN
+    first = rows.costs.iloc[0]
+    return (
+        told
+        | {"scores": str(rows.costs["score"].isin(list(PROXIES)).sum() // rows.costs["network"].nunique())}
+        | {name: str(first[name]) for name in ("resolution", "batch_size", "repeats", "device")}
+    )
+
+
+def _digits(value: float) -> str:
+    """Two significant digits, never in exponents."""
+    if not np.isfinite(value) or value <= 0:
+        return "0" if value == 0 else "undefined" if not np.isfinite(value) else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.{max(0, 1 - int(np.floor(np.log10(value))))}f}"

@@ -1,0 +1,165 @@
+"""How much every convention of the repaired score matters: one is changed at a time, and the score correlated again.
+
+The definition stays what it is; nothing is chosen here. Changes are compared on the same two halves of the isomorphism classes as
+the variants of `cells`, CIFAR-10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_terms import live_part
+from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
+from experiments.benchmarks.stored_scores import WITHOUT_SCORE
+from experiments.chapters.repaired.other_scores import STUDY
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.score_check import ScoreCheck
+from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_tolerances import LAYERS
+from experiments.record.table import Table
+from zenlib.scores.graph_form import graph_of, graph_terms, repaired
+from zenlib.scores.graph_form.arithmetic import ConvTerms
+from zenlib.scores.graph_form.rectifier import CENTRED
+from zenlib.spaces.nasbench201 import Cell
+from zenlib.stats.influence import compare_many, correlate_many
+
+UNCENTRED = 0.5
+"""Mean square of max(0, z), where the mean is kept."""
+
+
+def _sum(change: Callable[[ConvTerms], float]) -> Callable[[list[ConvTerms]], float]:
+    return lambda convs: sum(change(conv) for conv in convs)
+
+
+BY_TERM: dict[str, Callable[[list[ConvTerms]], float]] = {
+    "no_share": _sum(lambda conv: 0.5 * math.log(conv.independent)),
+    "uncentred": _sum(lambda conv: conv.effective_gain + (0.5 * math.log(UNCENTRED / CENTRED) if conv.rectified else 0.0)),
+    "all_inputs": _sum(lambda conv: conv.gain),
+    "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
+    "channels": _sum(lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
+    "cells_only": lambda convs: sum(conv.effective_gain for conv in convs if conv.name.startswith("stage")),
+    "normed": lambda convs: sum(conv.effective_gain for conv in convs if conv.normed),
+    "mean": lambda convs: sum(conv.effective_gain for conv in convs) / len(convs),
+}
+"""Changes that need no other pass: from the terms of the live convolutions."""
+UNITS = {
+    "no_share": "nat: repaired score with c = 1, the variance a ReLU takes away left out",
+    "uncentred": "nat: with c = 1/2, the mean square behind a ReLU",
+    "all_inputs": "nat: with the number of inputs for the participation ratio",
+    "taps": "nat: with the participation ratio of taps, channels independent",
+    "channels": "nat: with that of channels, taps independent",
+    "cells_only": "nat: without the stem and the reductions",
+    "normed": "nat: without convolutions that no BatchNorm follows",
+    "mean": "nat: mean over convolutions in place of their sum",
+    "borders": "nat: with taps outside of the map counted as zeros",
+    "pool_as_skip": "nat: with every pooling read as a skip",
+    "dead": "nat: with convolutions that are off every path counted",
+}
+SCORES = ScoreColumns(STUDY, nasbench201.CELLS, UNITS, name="conventions")
+"""One row per cell, by official index."""
+
+
+def changed(cell: Cell) -> Values:
+    """The score of the live part of a cell under every change but `dead`.
+
+    Raises:
+        ScoreUndefined: no path leads through it.
+    """
+    graph = graph_of(live_part(cell))
+    convs = [conv for conv in graph_terms(graph).convs if conv.live]
+    skipped = Cell(tuple("skip_connect" if op == "avg_pool_3x3" else op for op in live_part(cell).ops))
+    passes = {"borders": repaired(graph_terms(graph, borders=True)), "pool_as_skip": repaired(graph_terms(graph_of(skipped)))}
+    return {name: change(convs) for name, change in BY_TERM.items()} | passes
+
+
+def with_dead(cell: Cell) -> Values:
+    """The score with the convolutions off every path.
+
+    Raises:
+        ScoreUndefined: no path leads through it.
+    """
+    return {"dead": sum(conv.effective_gain for conv in graph_terms(graph_of(cell)).convs)}
+
+
+def _has_dead(cell: Cell) -> bool:
+    """Whether a convolution is off every path."""
+    return any(op.startswith("nor_conv") and not live for op, live in zip(cell.ops, cell.live, strict=True))
+
+
+def fill(progress: bool = True) -> None:
+    """All cells; those with the same live edges are computed once, but for their dead convolutions."""
+    found = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
+    known: dict[Cell, Values] = {}
+
+    def compute(index: int) -> Values:
+        live = live_part(found[index])
+        if live not in known:
+            known[live] = changed(live)
+        return known[live]
+
+    SCORES.fill([name for name in UNITS if name != "dead"], compute, None, progress)
+    defined = cells()[CHOSEN]
+    SCORES.fill(["dead"], lambda index: with_dead(found[index]) if _has_dead(found[index]) else {"dead": float(defined[index])}, None, progress)
+    table.cache_clear()
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one cell, computed again."""
+    cell = Cell.from_string(nasbench201.table()["arch"].iloc[index])
+    return (with_dead if column == "dead" else changed)(cell)[column]
+
+
+CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+"""How a sample of the stored scores is computed again."""
+
+
+@cache
+def table() -> pd.DataFrame:
+    """One row per cell: accuracy, class, half, the score and its changes."""
+    return pd.concat([cells()[["cifar10", "class", "half", CHOSEN]], SCORES.read().drop(columns="index")], axis=1)
+
+
+def convention_row(*, change: str, half: str) -> dict[str, Any]:
+    """Kendall's tau of the changed score on one half, and how far it is from that of the score as it is defined."""
+    rows = table()
+    rows = rows[rows["half"] == half]
+    ours, defined = (np.nan_to_num(rows[name].to_numpy(float), nan=WITHOUT_SCORE) for name in (change, CHOSEN))
+    families = rows["class"].tolist()
+    found = correlate_many(ours, rows["cifar10"], families=families)
+    over = compare_many(ours, defined, rows["cifar10"], families=families)
+    told = {"n": len(rows), "kendall": found.kendall, "kendall_low": found.kendall_interval[0], "kendall_high": found.kendall_interval[1]}
+    return told | {"over": over.kendall, "over_low": over.kendall_interval[0], "over_high": over.kendall_interval[1]}
+
+
+CONVENTIONS = Table(
+    study=STUDY,
+    name="conventions_changed",
+    key=("change", "half"),
+    compute=convention_row,
+    units={
+        "change": "name: which convention of the repaired score is changed",
+        "half": "name: half of the isomorphism classes",
+        "n": "count: cells",
+        "kendall": "1: Kendall's tau of the changed score with CIFAR-10 accuracy",
+        "kendall_low": "1: lower end of its 95 % interval over isomorphism classes",
+        "kendall_high": "1: upper end of its 95 % interval over isomorphism classes",
+        "over": "1: that tau minus the one of the score as it is defined",
+        "over_low": "1: lower end of its 95 % interval",
+        "over_high": "1: upper end of its 95 % interval",
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+"""The changes on either half."""
+
+
+def asked() -> list[dict[str, str]]:
+    """Every change on either half."""
+    return [{"change": change, "half": half} for change in UNITS for half in ("choice", "report")]

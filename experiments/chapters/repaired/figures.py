@@ -1,0 +1,86 @@
+"""Figures of the chapter on the repaired score elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.figures.forest import forest, legend
+from experiments.figures.style import MARKERS, PALETTE, new_figure, styled
+
+SHOWN = {
+    "repaired": "repaired score",
+    "params": "parameters",
+    "flops": "FLOPs",
+    "convs": "live convolutions",
+    "az-nas": "AZ-NAS",
+    "zen-as-built-l1-running": "Zen, as built, released",
+    "zen": "Zen, skips cut",
+}
+ROWS = {
+    ("nasbench201", "cifar10"): "NB-201\nCIFAR-10",
+    ("nasbench201", "cifar100"): "NB-201\nCIFAR-100",
+    ("nasbench201", "imagenet16"): "NB-201\nImageNet-16",
+    ("nasbench101", "cifar10"): "NB-101",
+    ("nats_sizes", "cifar10"): "NATS sizes",
+    ("pycls", "imagenet"): "pycls",
+    ("torchvision", "imagenet"): "torchvision",
+}
+SEARCHED = {
+    "repaired": "repaired score",
+    "params": "parameters",
+    "random": "a random cell",
+    "convs": "live convolutions",
+    "az-nas": "AZ-NAS",
+    "zen-running": "Zen, released",
+    "zen": "Zen, paper",
+}
+KINDS = {("all cells", "draws"): "random draws", ("all cells", "evolution"): "evolution", ("drawn cells", "draws"): "draws of 500"}
+CURVE = ("regret", "regret_low", "regret_high")
+DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
+
+
+@styled
+def places(rows: pd.DataFrame) -> Figure:
+    """Kendall's tau with its interval, one row a benchmark, one mark a score.
+
+    Args:
+        rows: `widest` of the comparisons of the study.
+    """
+    figure, ((axes,),) = new_figure(height=11.5)
+    found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
+    forest(axes, {text: found[found["contestant"] == score] for score, text in SHOWN.items()}, ROWS, "other", step=0.12)
+    axes.set_xlabel("Kendall's tau with accuracy")
+    legend(figure, [axes])
+    return figure
+
+
+@styled
+def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) -> Figure:
+    """Regret against evaluations with its interval, one column a data set, one row a kind of search.
+
+    Args:
+        searches: `RepairedRows.searches`.
+        datasets: data set -> its title, two of them.
+    """
+    chosen = DATASETS if datasets is None else datasets
+    figure, axes = new_figure(len(KINDS), 2, height=12.5, sharex=True, sharey="col")
+    for line, ((space, strategy), kind) in zip(axes, KINDS.items(), strict=True):
+        for panel, (dataset, title) in zip(line, chosen.items(), strict=True):
+            here = searches[(searches["space"] == space) & (searches["strategy"] == strategy) & (searches["dataset"] == dataset)]
+            for index, (score, text) in enumerate(SEARCHED.items()):
+                rows = here[here["score"] == score].sort_values("evaluations", kind="stable")[["evaluations", *CURVE]].astype(float)
+                panel.fill_between(rows["evaluations"], rows["regret_low"], rows["regret_high"], color=PALETTE[index], alpha=0.15, linewidth=0)
+                panel.plot(rows["evaluations"], rows["regret"], color=PALETTE[index], marker=MARKERS[index], markersize=5, label=text)
+            panel.set_xlim(0.7, 25_000)
+            panel.set_xscale("log")
+            panel.set_ylim(bottom=0)
+            panel.set_title(f"{title}: {kind}", fontsize=13)
+    for panel in axes[-1]:
+        panel.set_xlabel("cells scored")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("regret (points)")
+    figure.legend(*axes[-1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

@@ -1,0 +1,112 @@
+"""The repaired score of the networks of other benchmarks than NAS-Bench-201, and how it is stored.
+
+Rows are in the order in which the benchmark study draws networks, so that the first ones are those whose proxies are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import nn
+
+from experiments.benchmarks.network_scores import BENCHMARKS, TORCHVISION, drawing_order
+from experiments.record.score_check import ScoreCheck
+from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_tolerances import LAYERS
+from zenlib.errors import ConversionError, ScoreUndefined
+from zenlib.scores.graph_form import Graph, gain, graph_of, graph_terms, repaired
+from zenlib.vanilla.convert import to_vcnn
+from zenlib.vanilla.vcnn import IMAGE
+
+STUDY = "repaired"
+
+BUILT = {
+    "repaired": "nat: repaired score of the network as it is built, shortcuts included",
+    "gain": "nat: sum over its BatchNorms on a path to the output of log(sigma / sqrt(q))",
+    "convs": "count: its convolutions on a path to the output",
+    "params": "count: its parameters",
+    "flops": "count: multiply-adds of its convolutions for one image, without gates",
+}
+VANILLA = {
+    "repaired_vanilla": "nat: repaired score of its vanilla form",
+    "wide_vanilla": "nat: the same in infinite width",
+    "gain_vanilla": "nat: sum of log sigma over the BatchNorms of the vanilla form, in infinite width away from borders",
+}
+ROWS = {"nasbench101": 10_250, "nats_sizes": 3000, "pycls": 36, "torchvision": TORCHVISION}
+"""Networks of each benchmark that are scored: all, but of the sizes a random sample."""
+CHAINS = ("nats_sizes", "pycls", "torchvision")
+"""Benchmarks whose vanilla form is scored too: a chain, or nearly one."""
+SCORES = {name: ScoreColumns(STUDY, rows, BUILT | VANILLA, name=name) for name, rows in ROWS.items()}
+ON_SHAPES = ("nasbench101", "nats_sizes")
+"""Benchmarks whose modules can be built without weights; a RegNet computes its widths with tensors."""
+
+
+def _module(benchmark: str, network: str) -> nn.Module:
+    with torch.device("meta") if benchmark in ON_SHAPES else nullcontext():
+        return BENCHMARKS[benchmark].build(network)
+
+
+def built_terms(benchmark: str, network: str) -> Values:
+    """The columns of `BUILT` for one network; nothing is computed but shapes.
+
+    Raises:
+        ScoreUndefined: it has an operation that the arithmetic has no rule for.
+    """
+    module = _module(benchmark, network)
+    try:
+        graph = graph_of(module, BENCHMARKS[benchmark].counted_at)
+    except ConversionError as error:
+        raise ScoreUndefined(str(error)) from error
+    terms = graph_terms(graph)
+    counts = {"convs": float(sum(conv.live for conv in terms.convs)), "flops": float(multiply_adds(graph))}
+    parameters = float(sum(parameter.numel() for parameter in module.parameters()))
+    return {"repaired": repaired(terms), "gain": gain(terms, live_only=True), "params": parameters} | counts
+
+
+def vanilla_terms(benchmark: str, network: str) -> Values:
+    """The columns of `VANILLA` for one network.
+
+    Raises:
+        ScoreUndefined: it has no vanilla form, or one that the arithmetic has no rule for.
+    """
+    try:
+        graph = graph_of(to_vcnn(_module(benchmark, network), BENCHMARKS[benchmark].counted_at))
+    except ConversionError as error:
+        raise ScoreUndefined(str(error)) from error
+    wide = graph_terms(graph, width=False)
+    return {"repaired_vanilla": repaired(graph_terms(graph)), "wide_vanilla": repaired(wide), "gain_vanilla": gain(wide)}
+
+
+def multiply_adds(graph: Graph) -> int:
+    """Of all convolutions, for one image."""
+    total = 0
+    for operation in graph.operations:
+        if operation.kind == "conv":
+            source = operation.inputs[0]
+            channels = graph.in_channels if source == IMAGE else graph.operations[source].channels
+            total += channels // operation.groups * operation.channels * operation.kernel**2 * operation.side**2
+    return total
+
+
+def fill(benchmark: str, count: int, progress: bool = True) -> None:
+    """Scores the networks that are drawn first."""
+    file, networks = SCORES[benchmark], drawing_order(benchmark)
+    parts = ((BUILT, built_terms), (VANILLA, vanilla_terms)) if benchmark in CHAINS else ((BUILT, built_terms),)
+    for units, terms in parts:
+        file.fill(list(units), _by_row(terms, benchmark, networks), range(min(count, file.rows)), progress)
+
+
+def _by_row(terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]) -> Callable[[int], Values]:
+    return lambda row: terms(benchmark, networks[row])
+
+
+def recomputed(benchmark: str, column: str, row: int) -> float:
+    """The value of a column for the network of one row, computed again."""
+    return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[column]
+
+
+CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS)) for name, file in SCORES.items())
+"""How a sample of the stored scores is computed again."""

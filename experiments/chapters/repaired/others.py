@@ -1,0 +1,180 @@
+"""The repaired score against counts and against every proxy of the benchmark study, each pair on the same networks.
+
+Proxies are those that the benchmark study has stored, seed 0, for the networks that it drew; counts are known for all networks
+that have a repaired score. A network for which a proxy is undefined ranks last in it, and so does a cell without a path in the
+repaired score; a network with an operation that the arithmetic has no rule for is left out of every comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from experiments.benchmarks import stored_scores as proxy_study
+from experiments.benchmarks.nasbench201_scores import sample
+from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
+from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
+from experiments.chapters.repaired import other_scores as cells_other_scores
+from experiments.chapters.repaired.other_scores import STUDY
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.table import Table
+from zenlib.errors import ScoreUndefined
+from zenlib.stats import Correlation, compare, correlate
+from zenlib.stats.influence import compare_many, correlate_many, kendall_near
+
+SEED = 0
+COUNTS = ("params", "flops", "convs")
+OWN = ("repaired", *COUNTS, "gain", "repaired_vanilla", "gain_vanilla")
+"""Known for every network that has a repaired score, the vanilla forms of chains alone."""
+PROXIES = tuple(name for name in proxy_study.PREDICTORS if name not in proxy_study.COUNTS)
+DRAWN = {"nasbench201": 500, "nasbench101": 500, "nats_sizes": 500, "pycls": 36, "torchvision": 34}
+"""Networks for which the benchmark study has proxies."""
+POPULATIONS = ("all", "top 20 %", "equal params")
+CELL_POPULATIONS = (*POPULATIONS, "valid", "one per class", "no none")
+"""Populations of NAS-Bench-201; of the others the first three."""
+HALVES = {"nasbench201": ("all", "report")}
+"""Halves of the isomorphism classes, see `cells`; other benchmarks have none, which is called "all"."""
+TOP_SHARE = 0.2
+FEWEST_PAIRS = 100
+"""Fewer pairs of nearly equal parameters are not correlated."""
+
+
+@cache
+def networks(benchmark: str, dataset: str) -> pd.DataFrame:
+    """Accuracy, own scores, counts, family, half and place in the drawing order of every network that has a repaired score.
+
+    Raises:
+        BenchmarkMissing: the benchmark's file is not there.
+    """
+    if benchmark == "nasbench201":
+        rows = cells()
+        told = {"accuracy": rows[dataset], "repaired": rows[CHOSEN].fillna(proxy_study.WITHOUT_SCORE), "family": rows["class"]}
+        told |= {"convs": rows["live_convs"], "gain": rows["gain"].fillna(proxy_study.WITHOUT_SCORE), "half": rows["half"]}
+        return pd.DataFrame(told).assign(**{name: rows[name] for name in ("params", "flops", "connected", "none")})
+    names, file = drawing_order(benchmark), cells_other_scores.SCORES[benchmark]
+    accuracies = BENCHMARKS[benchmark].accuracies().set_index("network")[dataset]
+    found = file.read().drop(columns="index").dropna(subset="repaired")
+    chosen = [names[row] for row in found.index]
+    return found.assign(accuracy=accuracies.loc[chosen].to_numpy(), family=found.index, half="all")
+
+
+def members(benchmark: str, dataset: str, half: str, networks_used: int, contestant: str) -> pd.DataFrame:
+    """The networks that have both the repaired score and another one, here called `other`."""
+    rows = networks(benchmark, dataset)
+    rows = rows if half == "all" else rows[rows["half"] == half]
+    if contestant in OWN:
+        if contestant not in rows:
+            raise ScoreUndefined(f"{contestant}: not computed for {benchmark}")
+        rows = rows.assign(other=rows[contestant])
+    else:
+        drawn = min(DRAWN[benchmark], networks_used) if networks_used else DRAWN[benchmark]
+        rows = rows.join(proxy_study.scores(benchmark, contestant, SEED, drawn).rename("other"), how="inner")
+    if networks_used:
+        rows = rows[rows.index.isin(sample(networks_used) if benchmark == "nasbench201" else range(networks_used))]
+    return rows.dropna(subset=["other", "accuracy"])
+
+
+def stratum(rows: pd.DataFrame, population: str) -> pd.DataFrame:
+    """The networks of a population; for pairs of equal parameters all."""
+    match population:
+        case "top 20 %":
+            return rows[rows["accuracy"] >= rows["accuracy"].quantile(1 - TOP_SHARE)]
+        case "valid":
+            return rows[rows["connected"]]
+        case "one per class":
+            return rows[rows["connected"] & ~rows["family"].where(rows["connected"]).duplicated()]
+        case "no none":
+            return rows[rows["none"] == 0]
+    return rows
+
+
+def comparison_row(*, benchmark: str, dataset: str, population: str, half: str, networks_used: int, contestant: str) -> dict[str, Any]:
+    """Kendall's tau of the repaired score and of another score on the same networks, and the difference of the two."""
+    rows = stratum(members(benchmark, dataset, half, networks_used, contestant), population)
+    if len(rows) < proxy_study.FEWEST or rows["other"].nunique() < 2:
+        raise ScoreUndefined(f"{len(rows)} networks with both scores, or all of one score")
+    told: dict[str, Any] = {"n": len(rows)} | dict.fromkeys((f"over{end}" for end in ENDS), math.nan)
+    if population == "equal params":
+        return told | _near(rows, "repaired", "repaired") | _near(rows, "other", "other")
+    for score, name in (("repaired", "repaired"), ("other", "other")):
+        told |= _ends(name, _correlate(rows, score))
+    return told | (_ends("over", _compare(rows)) if contestant != "repaired" else {})
+
+
+ENDS = ("", "_low", "_high")
+
+
+def _near(rows: pd.DataFrame, score: str, name: str) -> dict[str, float]:
+    """Kendall's tau over pairs of nearly equal parameters."""
+    families = rows["family"].tolist()
+    value, ends, pairs = kendall_near(rows[score], rows["accuracy"], rows["params"], proxy_study.RATIO, families=families)
+    if pairs < FEWEST_PAIRS or math.isnan(value):
+        raise ScoreUndefined(f"{pairs} pairs of nearly equal parameters, or all of them tied")
+    return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
+
+
+def _ends(name: str, found: Correlation) -> dict[str, float]:
+    return dict(zip((f"{name}{end}" for end in ENDS), (found.kendall, *found.kendall_interval), strict=True))
+
+
+def _correlate(rows: pd.DataFrame, score: str) -> Correlation:
+    if len(rows) < proxy_study.BOOTSTRAP_BELOW:
+        return correlate(rows[score], rows["accuracy"], resamples=proxy_study.RESAMPLES)
+    return correlate_many(rows[score], rows["accuracy"], families=rows["family"].tolist())
+
+
+def _compare(rows: pd.DataFrame) -> Correlation:
+    if len(rows) < proxy_study.BOOTSTRAP_BELOW:
+        return compare(rows["repaired"], rows["other"], rows["accuracy"], resamples=proxy_study.RESAMPLES)
+    return compare_many(rows["repaired"], rows["other"], rows["accuracy"], families=rows["family"].tolist())
+
+
+def _units(name: str, text: str) -> dict[str, str]:
+    ends = ("", ", lower end of its 95 % interval", ", upper end of its 95 % interval")
+    return {f"{name}{end}": f"1: {text}{more}" for end, more in zip(ENDS, ends, strict=True)}
+
+
+COMPARISONS = Table(
+    study=STUDY,
+    name="comparisons",
+    key=("benchmark", "dataset", "population", "half", "networks_used", "contestant"),
+    compute=comparison_row,
+    units={
+        "benchmark": "name: which benchmark",
+        "dataset": "name: data set of the accuracies",
+        "population": "name: all networks, the best fifth by accuracy, pairs whose parameters differ by 5 % at most, or a stratum of cells",
+        "half": "name: half of the isomorphism classes of NAS-Bench-201, report or all; all elsewhere",
+        "networks_used": "count: networks that were drawn; 0 for all that have a repaired score",
+        "contestant": "name: the score or proxy that the repaired score is compared with",
+        "n": "count: networks of the population that have both scores",
+    }
+    | _units("repaired", "Kendall's tau-b of the repaired score")
+    | _units("other", "Kendall's tau-b of the other score on the same networks")
+    | _units("over", "the first minus the second"),
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]]:
+    """Everything that is compared: counts on all networks, proxies and counts on the drawn ones.
+
+    Args:
+        benchmarks: which.
+        networks101: cells of NAS-Bench-101 that have a repaired score.
+    """
+    found = []
+    for benchmark in benchmarks:
+        everything = {"nasbench201": 0, "nasbench101": networks101}.get(benchmark, DRAWN[benchmark])
+        sizes = {everything: OWN} if everything == DRAWN[benchmark] else {everything: OWN, DRAWN[benchmark]: OWN}
+        contestants = [(size, name) for size, names in sizes.items() for name in names]
+        contestants += [(DRAWN[benchmark], name) for name in PROXIES]
+        for dataset in BENCHMARKS[benchmark].datasets:
+            for half in HALVES.get(benchmark, ("all",)):
+                for population in CELL_POPULATIONS if benchmark == "nasbench201" else POPULATIONS:
+                    found += [dict(zip(COMPARISONS.key, (benchmark, dataset, population, half, *one), strict=True)) for one in contestants]
+    return found

@@ -1,0 +1,303 @@
+"""The repaired score elsewhere: other benchmarks and all proxies, searches by it, and what its conventions change.
+
+Nothing was chosen with these networks but those of the choice half of NAS-Bench-201; see `cells`. The accuracies are the user's
+to bring; what is stored are scores of our own and aggregates, which are shown without the files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import stored_scores as proxy_study
+from experiments.benchmarks.nasbench201_variants import DATASETS
+from experiments.benchmarks.stored_scores import NAMES as PROXY_NAMES
+from experiments.chapters.repaired import (
+    conventions as cells_conventions,
+)
+from experiments.chapters.repaired import (
+    other_scores as cells_other_scores,
+)
+from experiments.chapters.repaired import (
+    others as cells_others,
+)
+from experiments.chapters.repaired import (
+    search as cells_search,
+)
+from experiments.chapters.repaired.conventions import CONVENTIONS
+from experiments.chapters.repaired.other_scores import STUDY
+from experiments.chapters.repaired.others import COMPARISONS
+from experiments.chapters.repaired.search import SEARCHES
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.table import Table
+from experiments.record.wording import interval, number
+
+BENCHMARKS = tuple(cells_others.DRAWN)
+NAMES = PROXY_NAMES | {
+    "repaired": "repaired",
+    "convs": "live convolutions",
+    "gain": "gain, copies not seen",
+    "repaired_vanilla": "repaired, skips cut",
+    "gain_vanilla": "chain formula, skips cut",
+}
+"""Score -> how the chapter calls it."""
+PLACES = {
+    ("nasbench201", "cifar10"): "NAS-Bench-201, CIFAR-10",
+    ("nasbench201", "cifar100"): "NAS-Bench-201, CIFAR-100",
+    ("nasbench201", "imagenet16"): "NAS-Bench-201, ImageNet-16",
+    ("nasbench101", "cifar10"): "NAS-Bench-101",
+    ("nats_sizes", "cifar10"): "NATS sizes",
+    ("pycls", "imagenet"): "pycls",
+    ("torchvision", "imagenet"): "torchvision",
+}
+"""Benchmark and data set -> its title."""
+
+
+def chain_row(*, benchmark: str, networks: int) -> dict[str, float]:
+    """How the repaired score of vanilla forms is to the sum of log sigma; needs no accuracy."""
+    rows = cells_other_scores.SCORES[benchmark].read().iloc[:networks].dropna(subset="gain_vanilla")
+    finite, wide, formula = (rows[name].astype(float) for name in ("repaired_vanilla", "wide_vanilla", "gain_vanilla"))
+    told = {"n": float(len(rows)), "wide": float((wide - formula).abs().max()), "exact": float(np.isclose(wide, formula, rtol=1e-6).sum())}
+    return told | {"lower": float((formula - finite).mean()), "kendall": float(finite.corr(formula, method="kendall"))}
+
+
+CHAINS = Table(
+    study=STUDY,
+    name="chains",
+    key=("benchmark", "networks"),
+    compute=chain_row,
+    units={
+        "benchmark": "name: which benchmark",
+        "networks": "count: networks that were drawn",
+        "n": "count: vanilla forms among them that have a score",
+        "wide": "nat: largest difference of the repaired score in infinite width from the sum of log sigma of the vanilla form",
+        "exact": "count: vanilla forms in which there is none but rounding",
+        "lower": "nat: mean of the sum of log sigma minus the repaired score at the widths that the networks have",
+        "kendall": "1: Kendall's tau between these two scores",
+    },
+    agreement={"n": EXACT, "exact": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+TABLES: tuple[Table, ...] = (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
+"""Only what can be computed here is verified: aggregates need the benchmarks' files."""
+SCORE_CHECKS = (*cells_conventions.CHECKS, *cells_other_scores.CHECKS)
+
+
+@dataclass(frozen=True)
+class RepairedRows:
+    """What the chapter reads, undefined rows left out.
+
+    Attributes:
+        comparisons: one line per benchmark, data set, population, half and other score.
+        chains: one line per benchmark of chains.
+        searches: one line per data set, space, strategy, score and number of evaluations.
+        conventions: one line per change and half.
+        missing: benchmarks whose file the user has not brought.
+    """
+
+    comparisons: pd.DataFrame
+    chains: pd.DataFrame
+    searches: pd.DataFrame
+    conventions: pd.DataFrame
+    missing: tuple[str, ...]
+
+
+def run(
+    *, benchmarks: Sequence[str] = BENCHMARKS, networks101: int = 1400, datasets: Sequence[str] = DATASETS, seeds: int = 20, whole: bool = True
+) -> RepairedRows:
+    """Computes what is missing; of benchmarks whose file is not there, or unless `whole`, what is stored is read.
+
+    Args:
+        benchmarks: which ones are compared.
+        networks101: cells of NAS-Bench-101, a random sample of its table.
+        datasets: accuracies of NAS-Bench-201 by which searches are judged.
+        seeds: searches of each kind.
+        whole: whether anything is computed.
+    """
+    there = [name for name in benchmarks if whole and proxy_study.is_there(name)]
+    for name in there:
+        if name in cells_other_scores.SCORES:
+            cells_other_scores.fill(name, _count(name, networks101))
+    cells201 = "nasbench201" in there
+    if cells201:
+        cells_conventions.fill()
+    cells_others.networks.cache_clear()  # they hold the scores of before
+    cells_search.forget()
+    comparisons = [(key, key["benchmark"] in there) for key in cells_others.compared(benchmarks, networks101)]
+    chains = [({"benchmark": name, "networks": cells_others.DRAWN[name]}, name in there) for name in cells_other_scores.CHAINS if name in benchmarks]
+    searches = [(key, cells201) for key in cells_search.asked(datasets, seeds)]
+    conventions = [(key, cells201) for key in cells_conventions.asked()]
+    return RepairedRows(
+        _filled(COMPARISONS, comparisons).dropna(subset="repaired"),
+        _filled(CHAINS, chains),
+        _filled(SEARCHES, searches),
+        _filled(CONVENTIONS, conventions),
+        tuple(name for name in benchmarks if not proxy_study.is_there(name)),
+    )
+
+
+def _count(benchmark: str, networks101: int) -> int:
+    return networks101 if benchmark == "nasbench101" else cells_others.DRAWN[benchmark]
+
+
+def _filled(table: Table, keys: list[tuple[dict[str, Any], bool]]) -> pd.DataFrame:
+    """The rows of these keys, those that can be computed and those that are stored."""
+    computed = table.fill([key for key, can in keys if can])
+    if all(can for _, can in keys):
+        return computed
+    both = pd.concat([computed, table.stored()], ignore_index=True).drop_duplicates(list(table.key))
+    return pd.DataFrame([key for key, _ in keys], columns=list(table.key)).merge(both, on=list(table.key))[both.columns]
+
+
+def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd.DataFrame:
+    """Of every place and score the comparison on most networks.
+
+    Args:
+        rows: `RepairedRows.comparisons`.
+        population: which networks.
+        half: half of the isomorphism classes.
+    """
+    found = rows[(rows["population"] == population) & (rows["half"] == half)].sort_values("n", ascending=False, kind="stable")
+    return found.drop_duplicates(["benchmark", "dataset", "contestant"]).reset_index(drop=True)
+
+
+def overview(rows: RepairedRows, population: str = "all", half: str = "all") -> pd.DataFrame:
+    """Other scores by places: the repaired score's Kendall's tau minus theirs on the same networks, with its interval.
+
+    For pairs of equal parameters, where the difference has no interval, "repaired / other". On NAS-Bench-201 and NAS-Bench-101 counts are on more
+    networks than proxies. Empty where undefined.
+
+    Args:
+        rows: of the study.
+        population: which networks.
+        half: half of the isomorphism classes.
+    """
+    found = widest(rows.comparisons, population, half).query("contestant != 'repaired'")
+    texts: dict[str, dict[str, str]] = {}
+    for place, title in PLACES.items():
+        here = found[(found["benchmark"] == place[0]) & (found["dataset"] == place[1])]
+        texts[title] = {NAMES[row["contestant"]]: _cell(row) for row in here.to_dict("records")}
+    order = [NAMES[name] for name in dict.fromkeys((*cells_others.OWN[1:], *cells_others.PROXIES))]
+    return pd.DataFrame(texts, index=order).dropna(how="all").astype(object).fillna("").rename_axis("against")
+
+
+def _cell(row: dict[Any, Any]) -> str:
+    if math.isnan(row["over"]):
+        return f"{number(row['repaired'])} / {number(row['other'])} (n = {row['n']:.0f})"
+    return f"{interval(row, 'over')} (n = {row['n']:.0f})"
+
+
+def conventions_table(rows: RepairedRows) -> pd.DataFrame:
+    """Changes of conventions: Kendall's tau on either half, and minus that of the score as defined on the report half."""
+    by_half = {half: found.set_index("change") for half, found in rows.conventions.groupby("half")}
+    lines = {
+        CHANGES[change]: {f"{half} half": interval(found.loc[change], "kendall") for half, found in by_half.items()}
+        | {"minus the defined, report half": interval(by_half["report"].loc[change], "over")}
+        for change in (cells_conventions.UNITS if len(rows.conventions) else ())
+    }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("changed")
+
+
+CHANGES = {
+    "no_share": "c = 1: the share a ReLU leaves is not counted",
+    "uncentred": "c = 1/2: the mean behind a ReLU is kept",
+    "all_inputs": "number of inputs for their participation ratio",
+    "taps": "participation ratio of taps, channels independent",
+    "channels": "participation ratio of channels, taps independent",
+    "cells_only": "stem and reductions not counted",
+    "normed": "convolutions without BatchNorm not counted",
+    "mean": "mean over convolutions for the sum",
+    "borders": "zeros outside the map for periodic maps",
+    "pool_as_skip": "pooling read as a skip",
+    "dead": "dead convolutions counted",
+}
+"""Change -> what is different then."""
+
+MISSING = "not measured"
+"""What a fact says in a run without a benchmark's file and stored aggregates."""
+_POPULATIONS = {"all": "all", "top 20 %": "top", "equal params": "equal"}
+TOLD = ("params", "flops", "convs", "az-nas", "zen-as-built-l1-running", "zen", "synflow", "zico", "naswot")
+"""Scores that the prose names."""
+BUDGETS = {"all cells": {"draws": 1000, "evolution": 1000}, "drawn cells": {"draws": 100}}
+"""Evaluations at which the prose tells the regret."""
+
+
+def facts(rows: RepairedRows) -> dict[str, str]:
+    """Every number of the chapter's prose. Correlations and regrets read "estimate [95 % interval]"."""
+    return _comparison_facts(rows.comparisons) | _chain_facts(rows.chains) | _search_facts(rows.searches) | _convention_facts(rows.conventions)
+
+
+def _comparison_facts(comparisons: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for population, slug in _POPULATIONS.items():
+        for half in ("all", "report"):
+            found = widest(comparisons, population, half).set_index(["benchmark", "dataset", "contestant"])
+            for place in PLACES if half == "all" else [place for place in PLACES if place[0] == "nasbench201"]:
+                told |= _place_facts(found, place, f"{slug}_{half}_{'_'.join(place)}")
+    return told
+
+
+def _place_facts(found: pd.DataFrame, place: tuple[str, str], slug: str) -> dict[str, str]:
+    """The repaired score, those of `TOLD`, and how many proxies are surely behind or ahead of it."""
+    told = {}
+    for name in ("repaired", *TOLD):
+        row = found.loc[(*place, name)] if (*place, name) in found.index else None
+        key = f"{name.replace('-', '_')}_{slug}"
+        told[f"tau_{key}"] = MISSING if row is None else interval(row, "other")
+        told[f"same_{key}"] = MISSING if row is None else interval(row, "repaired")
+        told[f"over_{key}"] = MISSING if row is None or math.isnan(row["over"]) else interval(row, "over")
+        told[f"n_{key}"] = MISSING if row is None else f"{row['n']:,.0f}"
+    proxies = found[[at[:2] == place and at[2] in cells_others.PROXIES and at[2] != "random" for at in found.index]]
+    told[f"proxies_{slug}"] = str(len(proxies)) if len(proxies) else MISSING
+    told[f"ahead_{slug}"] = str(int((proxies["over_low"] > 0).sum())) if len(proxies) else MISSING
+    told[f"behind_{slug}"] = str(int((proxies["over_high"] < 0).sum())) if len(proxies) else MISSING
+    best = proxies["other"].idxmax()[2] if len(proxies) else None
+    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({number(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
+    return told
+
+
+def _chain_facts(chains: pd.DataFrame) -> dict[str, str]:
+    told = {}
+    found = chains.set_index("benchmark")
+    for name in cells_other_scores.CHAINS:
+        row = found.loc[name] if name in found.index else None
+        told[f"chain_n_{name}"] = MISSING if row is None else f"{row['n']:.0f}"
+        told[f"chain_exact_{name}"] = MISSING if row is None else f"{row['exact']:.0f}"
+        told[f"chain_wide_{name}"] = MISSING if row is None else number(row["wide"])
+        told[f"chain_lower_{name}"] = MISSING if row is None else number(row["lower"], 1)
+        told[f"chain_tau_{name}"] = MISSING if row is None else number(row["kendall"], 3)
+    return told
+
+
+def _search_facts(searches: pd.DataFrame) -> dict[str, str]:
+    told = {"search_seeds": str(searches["seeds"].max()) if len(searches) else MISSING}
+    found = searches.set_index(["dataset", "space", "strategy", "score", "evaluations"])
+    for space, strategies in cells_search.STRATEGIES.items():
+        for strategy in strategies:
+            last = {"evolution": cells_search.EVOLVED}.get(strategy, cells_search.POOL if space == "drawn cells" else max(cells_search.STEPS))
+            for when, evaluations in (("early", BUDGETS[space][strategy]), ("late", last)):
+                for dataset in DATASETS:
+                    for score in cells_search.SPACES[space]:
+                        at = (dataset, space, strategy, score, evaluations)
+                        row = found.loc[at] if at in found.index else None
+                        key = "_".join((score.replace("-", "_"), space.split()[0], strategy, when, dataset))
+                        for name in ("regret", "accuracy", "over_params", "over_zen"):
+                            told[f"{name}_{key}"] = MISSING if row is None else interval(row, name)
+    return told
+
+
+def _convention_facts(conventions: pd.DataFrame) -> dict[str, str]:
+    told = {}
+    found = conventions.set_index(["change", "half"])
+    for change in cells_conventions.UNITS:
+        for half in ("choice", "report"):
+            row = found.loc[(change, half)] if (change, half) in found.index else None
+            for name in ("kendall", "over"):
+                told[f"{name}_{change}_{half}"] = MISSING if row is None else interval(row, name)
+    return told

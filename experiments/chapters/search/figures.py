@@ -1,0 +1,155 @@
+"""Figures of the chapter on search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from experiments.figures.labels import label
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+
+
+@styled
+def generators(curves: pd.DataFrame) -> Figure:
+    """Best score so far of several generators, with intervals over seeds.
+
+    Args:
+        curves: rows of `experiments.chapters.search.study.curves`, by generator.
+    """
+    figure, ((axes,),) = new_figure(height=5.2)
+    for index, (name, line) in enumerate(curves.groupby("generator", sort=False)):
+        _band(axes, line, PALETTE[index], name)
+    axes.set_xlabel(label("evaluations"))
+    axes.set_ylabel(label("closed_form"))
+    _count_axis(axes, curves["evaluations"].max())
+    _start_at_reasonable(axes, curves)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
+    """Best score so far of the long searches, against the published network.
+
+    Args:
+        curves: rows of `experiments.chapters.search.study.curves`, one group.
+        published: closed-form score of the published network, nats.
+    """
+    figure, ((axes,),) = new_figure(height=4.6)
+    _band(axes, curves, PALETTE[0], "best so far")
+    axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
+    axes.set_xlabel(label("evaluations"))
+    axes.set_ylabel(label("closed_form"))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.legend(loc="lower right")
+    note(axes, f"{int(curves['count'].max())} seeds, 95 % interval", at=(0.97, 0.5))
+    return figure
+
+
+@styled
+def against_published(summary: pd.DataFrame) -> Figure:
+    """Monte-Carlo score of what was found minus that of the published network, per budget and first network.
+
+    Args:
+        summary: rows of `experiments.chapters.search.study.against_published`.
+    """
+    tasks = list(dict.fromkeys(summary["task"]))
+    figure, ((axes,),) = new_figure(height=0.55 * len(tasks) + 2.2)
+    for index, (start, rows) in enumerate(summary.groupby("start", sort=False)):
+        places = np.array([len(tasks) - 1 - tasks.index(task) for task in rows["task"]]) + 0.15 - 0.3 * index
+        name = f"first network: {start}"
+        axes.errorbar(rows["gain"], places, xerr=rows["half_width"], fmt=MARKERS[index], color=PALETTE[index], markersize=8, capsize=4, label=name)
+    axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
+    axes.set_yticks(range(len(tasks)), tasks[::-1])
+    axes.set_ylim(-0.6, len(tasks) - 0.4)
+    axes.set_ylabel("budget")
+    axes.set_xlabel("Zen-Score minus published net's (nats)")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def populations(members: pd.DataFrame) -> Figure:
+    """One population at four moments: parameters and score of its members, coloured by depth.
+
+    Args:
+        members: rows of `experiments.chapters.search.study.members`.
+    """
+    steps = list(dict.fromkeys(members["step"]))
+    rows = -(-len(steps) // 2)
+    figure, axes = new_figure(rows, 2, height=3.2 * rows + 0.8, sharex=True, sharey=True)
+    shades = {"vmin": members["depth"].min(), "vmax": members["depth"].max(), "cmap": "viridis"}
+    for panel, step in zip(axes.flat, steps, strict=False):
+        rows_then = members[members["step"] == step]
+        points = panel.scatter(rows_then["params"], rows_then["score"], c=rows_then["depth"], s=22, **shades)
+        panel.set_title(f"after {step:,}")
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for panel in axes.flat[len(steps) :]:
+        panel.set_visible(False)
+    figure.supxlabel(label("params"), fontsize=14)
+    figure.supylabel(label("closed_form"), fontsize=14)
+    ticks = MaxNLocator(6, integer=True)
+    figure.colorbar(points, ax=axes, label="layers", location="bottom", shrink=0.6, aspect=30, ticks=ticks)
+    return figure
+
+
+@styled
+def last_stage(alike: pd.DataFrame) -> Figure:
+    """Share of the layers on the smallest map, one point a seed.
+
+    Args:
+        alike: rows with `setting` and `last_stage`.
+    """
+    settings = list(dict.fromkeys(alike["setting"]))
+    figure, ((axes,),) = new_figure(height=0.6 * len(settings) + 1.8)
+    for place, setting in enumerate(settings[::-1]):
+        shares = 100 * alike.loc[alike["setting"] == setting, "last_stage"].to_numpy()
+        offsets = np.linspace(-0.15, 0.15, len(shares)) if len(shares) > 1 else np.zeros(1)
+        index = settings.index(setting)
+        axes.scatter(shares, place + offsets, color=PALETTE[index % len(PALETTE)], marker=MARKERS[index % len(MARKERS)], s=60)
+    axes.set_yticks(range(len(settings)), settings[::-1])
+    axes.set_ylim(-0.6, len(settings) - 0.4)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("layers on the smallest map (% of inner layers)")
+    return figure
+
+
+@styled
+def latency(points: pd.DataFrame) -> Figure:
+    """Predicted against measured latency of random networks, one panel a space.
+
+    Args:
+        points: rows of `experiments.chapters.search.study.latency_points`.
+    """
+    spaces = list(dict.fromkeys(points["space"]))
+    figure, axes = new_figure(1, len(spaces), height=4.4)
+    for index, (panel, space) in enumerate(zip(axes[0], spaces, strict=True)):
+        rows = points[points["space"] == space]
+        panel.scatter(rows["measured"], rows["predicted"], color=PALETTE[index], marker=MARKERS[index], s=30)
+        low, high = rows[["measured", "predicted"]].min().min(), rows[["measured", "predicted"]].max().max()
+        panel.plot([low, high], [low, high], color=COLOURS["grey"], linestyle=":")
+        panel.set_title(space)
+        panel.set_xlabel("measured (ms per image)")
+    axes[0, 0].set_ylabel("predicted (ms per image)")
+    return figure
+
+
+def _band(axes: Axes, line: pd.DataFrame, colour: str, name: str) -> None:
+    """A mean curve with its interval."""
+    axes.plot(line["evaluations"], line["mean"], color=colour, label=name)
+    axes.fill_between(line["evaluations"], line["mean"] - line["half_width"], line["mean"] + line["half_width"], color=colour, alpha=0.2, linewidth=0)
+
+
+def _count_axis(axes: Axes, largest: float) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(max(1.0, largest / 1000), largest)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _start_at_reasonable(axes: Axes, curves: pd.DataFrame) -> None:
+    """Limits of the scores that belong to the counts in view."""
+    seen = curves[curves["evaluations"] >= curves["evaluations"].max() / 1000]
+    axes.set_ylim(seen["mean"].min() - 5, seen["mean"].max() + 10)

@@ -1,0 +1,127 @@
+"""Figures of the chapter on what a zero-shot score is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.figures.labels import name_of
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+LEARNED = {
+    ("ridge", "paths"): "ridge, paths",
+    ("gradient boosting", "paths"): "gradient boosting, paths",
+    ("gaussian process", "operations"): "Gaussian process, operations",
+    ("gradient boosting", "operations+counts+zen"): "gradient boosting, operations and scores",
+}
+"""Predictors of the figures, in the order of their colours."""
+LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "top", "params": "top", "live_convs": "bottom"}
+"""Scores that are drawn as levels across the learning curves, and the end of their name that touches the level."""
+
+
+@styled
+def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
+    """Kendall's tau on held-out cells against the number of trained cells, with scores as levels.
+
+    Args:
+        curves: `WorthRows.curves`.
+        dataset: whose accuracies.
+    """
+    figure, ((axes,),) = new_figure(height=7.4)
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    for index, ((predictor, features), text) in enumerate(LEARNED.items()):
+        line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
+        if line.empty:
+            continue
+        axes.fill_between(line["n"], line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.18, linewidth=0)
+        axes.plot(line["n"], line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=text)
+    for score, touching in LEVELS.items():
+        line = rows[(rows["predictor"] == "none") & (rows["features"] == score)]
+        if not line.empty:
+            axes.plot(line["n"], line["kendall"], color=COLOURS["black"], linewidth=1.4, linestyle="--")
+            end, away = line.iloc[-1], 4 if touching == "bottom" else -4
+            axes.annotate(name_of(score), (end["n"], end["kendall"]), xytext=(0, away), textcoords="offset points", ha="right", va=touching)
+    axes.set_xscale("log", base=2)
+    _plain_ticks(axes, rows["n"])
+    axes.set_xlabel("trained cells")
+    axes.set_ylabel("Kendall's tau on held-out cells")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=1)
+    return figure
+
+
+@styled
+def pays(rows: pd.DataFrame) -> Figure:
+    """For each score the number of trained cells from which on predictors are better, with the interval of each.
+
+    Args:
+        rows: `study.pays`, of predictors that see no scores.
+    """
+    rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
+    order = rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
+    figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
+    for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
+        line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)].set_index("score").reindex(order)
+        y = np.arange(len(order)) + 0.2 * (1 - index)
+        ends = [line[name].replace(np.inf, 2.0**12) for name in ("low", "high")]
+        axes.hlines(y, *ends, color=PALETTE[index], linewidth=4, alpha=0.55)
+        axes.scatter(
+            line["n"].replace(np.inf, 2.0**12), y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text
+        )
+    axes.set_yticks(range(len(order)), [name_of(score) for score in order])
+    axes.set_xscale("log", base=2)
+    _plain_ticks(axes, pd.Series([4, 2000]))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("trained cells that a predictor needs")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=1)
+    return figure
+
+
+SEARCHES = {
+    ("random", "none", "none"): "cells at random",
+    ("score", "none", "zen_l1_running"): "highest Zen, released",
+    ("score", "none", "log_delta_l1"): "highest log Delta",
+    ("score", "none", "params"): "most parameters",
+    ("score", "none", "live_convs"): "most live convolutions",
+    ("predictor", "ridge", "paths"): "half random, half predicted",
+}
+"""Strategies of the figure, in the order of their colours."""
+
+
+@styled
+def regret(picks: pd.DataFrame) -> Figure:
+    """What is lost against the best candidate, by the number of cells that a search trains.
+
+    Args:
+        picks: `WorthRows.picks`.
+    """
+    figure, ((axes,),) = new_figure(height=7.0)
+    for index, ((strategy, predictor, features), text) in enumerate(SEARCHES.items()):
+        line = picks[(picks["strategy"] == strategy) & (picks["predictor"] == predictor) & (picks["features"] == features)]
+        line = line.sort_values("n", kind="stable")
+        if line.empty:
+            continue
+        axes.fill_between(line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0)
+        axes.plot(line["n"], line["regret"], marker=MARKERS[index], color=PALETTE[index], label=text)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("symlog", linthresh=0.1)
+    axes.set_yticks([0, 0.1, 0.3, 1, 3, 10], ["0", "0.1", "0.3", "1", "3", "10"])
+    axes.set_ylim(bottom=0)
+    _plain_ticks(axes, picks["n"])
+    axes.set_xlabel("trained cells")
+    axes.set_ylabel("accuracy lost (points)")
+    handles, texts = axes.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _plain_ticks(axes: Axes, n: pd.Series) -> None:
+    """Powers of four, written out."""
+    last = int(n.max()) if len(n) else 64
+    first = int(n.min()) if len(n) else 1
+    ticks = [4**power for power in range(8) if first <= 4**power <= 1.2 * last]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()

@@ -1,0 +1,306 @@
+"""How many trained networks is a zero-shot score worth? Predictors that learn from n trained cells of NAS-Bench-201, against scores.
+
+Both order cells that are neither isomorphic nor equal in function to a trained one. Training pays for a score from the n on at
+which a predictor orders these cells better than the score; and it pays for a search from the n on at which the cell that it ends
+with is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_cells import DATASETS
+from experiments.benchmarks.nasbench201_scores import fill_zen, sample
+from experiments.chapters.worth.predictors import PREDICTORS
+from experiments.chapters.worth.rows import CURVES, NO_PREDICTOR, PICKS, forget, scores_known, sizes
+from experiments.record.table import Table
+
+TABLES = (CURVES, PICKS) if nasbench201.is_there() else ()
+"""Only what can be computed here is verified."""
+
+ENCODED = ("operations", "paths")
+SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+counts+zen")
+"""What predictors see: encodings of the cell, scores, or both."""
+BOTH = "operations+counts+zen"
+"""Of these what gradient boosting sees; ridge regression sees each."""
+ELSEWHERE = ("ridge", "paths")
+"""Learned also on the other data sets and from validation accuracies, and used to choose cells in a search."""
+NAMED = (("gaussian process", "operations"), ("gradient boosting", "paths"), ELSEWHERE)
+"""Predictors whose crossings the prose gives."""
+SEARCHED = ("zen_l1_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
+"""Scores whose highest cells are trained in a search."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class WorthRows:
+    """What the chapter reads.
+
+    Attributes:
+        curves: one line per data set, predictor, features and n; undefined ones left out.
+        picks: one line per strategy and n; undefined ones left out.
+    """
+
+    curves: pd.DataFrame
+    picks: pd.DataFrame
+
+
+def run(
+    *,
+    datasets: Sequence[str] = DATASETS,
+    seed: int = 0,
+    cells_scored: int = nasbench201.CELLS,
+    n: Sequence[int] = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2000),
+    draws: int = 30,
+    draws_from_500: int = 10,
+    candidates: int = 5000,
+    searches: int = 100,
+    searches_predicted: int = 20,
+) -> WorthRows:
+    """Trains the predictors, or reads the stored rows; without the benchmark's file, those that are stored.
+
+    Args:
+        datasets: which accuracies; the first gets every predictor, CIFAR-10 alone has validation accuracies and searches.
+        seed: of the scores.
+        cells_scored: how many cells, all or a random sample.
+        n: numbers of trained cells.
+        draws: random choices of trained cells below 500 of them.
+        draws_from_500: the same from 500 on.
+        candidates: cells among which a search chooses.
+        searches: searches per strategy and budget.
+        searches_predicted: the same where a predictor is trained.
+    """
+    settings: dict[str, Any] = {"seed": seed, "cells_scored": cells_scored}
+    if not nasbench201.is_there():
+        return WorthRows(_stored(CURVES, settings), _stored(PICKS, settings))
+    fill_zen(seed, sample(cells_scored))
+    forget()
+    known = tuple(scores_known(cells_scored, seed))
+    repeated = [{"n": size, "draws": draws if size < 500 else draws_from_500} for size in n]
+    curves = [told | size | settings for told in _learners(datasets, known) for size in repeated]
+    often = {"random": searches, "score": searches, "predictor": searches_predicted}
+    budgets = [{"n": size, "candidates": candidates} for size in sizes(max(n), candidates)]
+    searched = [how | budget | {"draws": often[how["strategy"]]} | settings for how in _searches() for budget in budgets]
+    picks = [key for key in searched if key["strategy"] != "predictor" or key["n"] >= 2 * min(n)]
+    return WorthRows(*(table.fill(keys).dropna(subset=value) for table, keys, value in ((CURVES, curves, "kendall"), (PICKS, picks, "regret"))))
+
+
+def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What is asked for at every n, the columns of the key without n and settings."""
+    first, *others = datasets
+    for score in known:
+        yield from ({"dataset": dataset, "predictor": NO_PREDICTOR, "features": score, "labels": "test"} for dataset in datasets)
+    for features in (*ENCODED, *SCORED):
+        asked = PREDICTORS if features in ENCODED else ("ridge", "gradient boosting") if features == BOTH else ("ridge",)
+        yield from ({"dataset": first, "predictor": predictor, "features": features, "labels": "test"} for predictor in asked)
+    again = {"predictor": ELSEWHERE[0], "features": ELSEWHERE[1]}
+    yield from ({"dataset": dataset, "labels": "test"} | again for dataset in others)
+    if first == "cifar10":
+        yield {"dataset": first, "labels": "validation"} | again
+
+
+def _searches() -> Iterator[dict[str, Any]]:
+    yield {"strategy": "random", "predictor": NO_PREDICTOR, "features": NO_PREDICTOR}
+    yield from ({"strategy": "score", "predictor": NO_PREDICTOR, "features": score} for score in SEARCHED)
+    yield {"strategy": "predictor", "predictor": ELSEWHERE[0], "features": ELSEWHERE[1]}
+
+
+def _stored(table: Table, settings: dict[str, Any]) -> pd.DataFrame:
+    rows = table.stored()
+    rows = rows[(rows[list(settings)] == pd.Series(settings)).all(axis=1)]
+    return rows.dropna(subset="kendall" if table is CURVES else "regret")
+
+
+def pays(curves: pd.DataFrame, dataset: str = "cifar10", coefficient: str = "kendall") -> pd.DataFrame:
+    """For every score and predictor, the number of trained cells at which they order held-out cells alike.
+
+    Args:
+        curves: `WorthRows.curves`.
+        dataset: whose accuracies.
+        coefficient: "kendall" or "spearman".
+
+    Returns:
+        One line per score and predictor: `score`, `score_value` (its coefficient at the smallest n), `predictor`, `features`, `n` and its
+        95 % interval `low`, `high` over draws (infinite: above all n that were tried; the smallest n: at or below it), and `surely`, from which
+        on 9 of 10 draws are better than the score.
+    """
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    lines = []
+    for score, of_score in rows[rows["predictor"] == NO_PREDICTOR].groupby("features", sort=False):
+        for (predictor, features), learned in rows[rows["predictor"] != NO_PREDICTOR].groupby(["predictor", "features"], sort=False):
+            both = learned.merge(of_score, on="n", suffixes=("", "_score"))
+            told = {"score": score, "score_value": of_score[coefficient].iloc[0], "predictor": predictor, "features": features}
+            lines.append(told | _crossing(both, coefficient))
+    return pd.DataFrame(lines, columns=["score", "score_value", "predictor", "features", "n", "low", "high", "surely"])
+
+
+def _crossing(both: pd.DataFrame, coefficient: str) -> dict[str, float]:
+    n, other = np.log(both["n"].to_numpy(float)), both[f"{coefficient}_score"].to_numpy(float)
+    gap = both[coefficient].to_numpy(float) - other
+    error = np.hypot(both[f"{coefficient}_stderr"], both[f"{coefficient}_stderr_score"]).to_numpy(float)
+    drawn = gap + error * np.random.default_rng(0).standard_normal((RESAMPLES, len(n)))
+    # Quantiles that are one of the values, since some of them may be infinite.
+    low, high = np.quantile([_first_above(n, line) for line in drawn], (0.025, 0.975), method="inverted_cdf")
+    surely = _first_above(n, both[f"{coefficient}_low"].to_numpy(float) - other)
+    return {"n": _first_above(n, gap), "low": float(low), "high": float(high), "surely": surely}
+
+
+def _first_above(log_n: np.ndarray, gap: np.ndarray) -> float:
+    """Where a line through the gaps first comes above zero, on a logarithmic scale of n."""
+    above = np.flatnonzero(gap > 0)
+    if not above.size:
+        return math.inf
+    at = int(above[0])
+    if at == 0:
+        return float(np.exp(log_n[0]))
+    share = -gap[at - 1] / (gap[at] - gap[at - 1])
+    return float(np.exp(log_n[at - 1] + share * (log_n[at] - log_n[at - 1])))
+
+
+def best(curves: pd.DataFrame, features: Sequence[str], dataset: str = "cifar10") -> tuple[str, str] | None:
+    """The predictor and the features, among these, with the highest mean tau over all n; None without such rows."""
+    rows = curves[
+        (curves["dataset"] == dataset) & (curves["labels"] == "test") & (curves["predictor"] != NO_PREDICTOR) & curves["features"].isin(features)
+    ]
+    if rows.empty:
+        return None
+    found: tuple[str, str] = rows.groupby(["predictor", "features"])["kendall"].mean().idxmax()
+    return found
+
+
+def saves(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
+    """What scores as features save: for every n, the n that the best predictor without scores needs for the same tau.
+
+    Returns:
+        Columns `n`, `predictor`, `features`, `kendall`, `without` (infinite: more than was tried) for the best predictor of each set of features.
+    """
+    alone = best(curves, ENCODED, dataset)
+    if alone is None:
+        return pd.DataFrame(columns=["n", "predictor", "features", "kendall", "without"])
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    plain = rows[(rows["predictor"] == alone[0]) & (rows["features"] == alone[1])]
+    log_n, tau = np.log(plain["n"].to_numpy(float)), plain["kendall"].to_numpy(float)
+    lines = []
+    for features in SCORED:
+        found = best(curves, [features], dataset)
+        members = rows[(rows["features"] == features) & (rows["predictor"] == (found or ("",))[0])]
+        lines += [
+            {"n": row.n, "predictor": row.predictor, "features": features, "kendall": row.kendall, "without": _first_above(log_n, tau - row.kendall)}
+            for row in members.itertuples()
+        ]
+    return pd.DataFrame(lines, columns=["n", "predictor", "features", "kendall", "without"])
+
+
+UNKNOWN = "not measured"
+"""What a fact says in a run without these rows."""
+_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
+_SHORT = {"gaussian process": "gp", "gradient boosting": "gb", "ridge": "ridge"}
+_SCORES = (
+    "zen_l1_minibatch",
+    "zen_l1_running",
+    "vanilla_l1_minibatch",
+    "vanilla_l1_running",
+    "log_delta_l1",
+    "params",
+    "flops",
+    "convs",
+    "live_convs",
+    "wired",
+)
+_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2000)
+_BUDGETS = (1, 4, 16, 64, 256, 1024)
+
+
+def facts(rows: WorthRows) -> dict[str, str]:
+    """Every number of the chapter's prose. Curves read "mean (middle 80 % of draws)", crossings "n [95 % interval]"."""
+    return _setting_facts(rows) | _pays_facts(rows.curves) | _curve_facts(rows.curves) | _saved_facts(rows.curves) | _pick_facts(rows.picks)
+
+
+def _setting_facts(rows: WorthRows) -> dict[str, str]:
+    curves, picks = rows.curves, rows.picks
+    alone = best(curves, ENCODED)
+    return {
+        "held_out_most": f"{curves['held_out'].max():,.0f}" if len(curves) else UNKNOWN,
+        "held_out_least": f"{curves.loc[curves['features'] == 'params', 'held_out'].min():,.0f}" if len(curves) else UNKNOWN,
+        "draws": f"{curves['draws'].max():.0f}" if len(curves) else UNKNOWN,
+        "draws_large": f"{curves['draws'].min():.0f}" if len(curves) else UNKNOWN,
+        "n_least": f"{curves['n'].min():,.0f}" if len(curves) else UNKNOWN,
+        "n_most": f"{curves['n'].max():,.0f}" if len(curves) else UNKNOWN,
+        "searches": f"{picks['draws'].max():.0f}" if len(picks) else UNKNOWN,
+        "candidates": f"{picks['candidates'].max():,.0f}" if len(picks) else UNKNOWN,
+        "best_alone": f"{alone[0]} on {alone[1]}" if alone else UNKNOWN,
+    }
+
+
+def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for dataset, data in _FOR_DATA.items():
+        found = pays(curves, dataset)
+        found = found[found["features"].isin(ENCODED)]
+        learned = curves[curves["predictor"] != NO_PREDICTOR]
+        ends = (learned["n"].min(), learned["n"].max())
+        for score in _SCORES:
+            members = found[found["score"] == score]
+            told[f"tau_{score}{data}"] = f"{members['score_value'].iloc[0]:.2f}" if len(members) else UNKNOWN
+            told[f"pays_{score}{data}"] = f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}" if len(members) else UNKNOWN
+            for predictor, features in NAMED:
+                row = members[(members["predictor"] == predictor) & (members["features"] == features)]
+                at = f"{score}_{_SHORT[predictor]}{data}"
+                told[f"pays_{at}"] = (
+                    f"{_n(row['n'].iloc[0], *ends)} [{_n(row['low'].iloc[0], *ends)}, {_n(row['high'].iloc[0], *ends)}]" if len(row) else UNKNOWN
+                )
+                told[f"surely_{at}"] = _n(row["surely"].iloc[0], *ends) if len(row) else UNKNOWN
+    return told
+
+
+def _n(value: float, least: float, most: float) -> str:
+    return f"over {most:,.0f}" if math.isinf(value) else f"{least:.0f} or fewer" if value <= least else f"{value:,.0f}"
+
+
+def _curve_facts(curves: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = curves.set_index(["dataset", "predictor", "features", "labels", "n"]).sort_index()
+    for predictor, short in _SHORT.items():
+        for features in (*ENCODED, *SCORED):
+            for labels, mark in (("test", ""), ("validation", "_valid")):
+                for size in _SIZES:
+                    at = ("cifar10", predictor, features, labels, size)
+                    name = f"curve_{short}_{features.replace('+', '_')}{mark}_{size}"
+                    told[name] = (
+                        "{:.2f} ({:.2f} to {:.2f})".format(*found.loc[at, ["kendall", "kendall_low", "kendall_high"]])
+                        if at in found.index
+                        else UNKNOWN
+                    )
+    return told
+
+
+def _saved_facts(curves: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = saves(curves).set_index(["features", "n"])
+    ends = (curves["n"].min(), curves["n"].max())
+    for features in SCORED:
+        for size in _SIZES:
+            at, name = (features, size), f"{features.replace('+', '_')}_{size}"
+            told[f"with_{name}"] = f"{found.loc[at, 'kendall']:.2f}" if at in found.index else UNKNOWN
+            told[f"without_{name}"] = _n(found.loc[at, "without"], *ends) if at in found.index else UNKNOWN
+    return told
+
+
+def _pick_facts(picks: pd.DataFrame) -> dict[str, str]:
+    told: dict[str, str] = {}
+    found = picks.set_index(["strategy", "predictor", "features", "n"])
+    for how in _searches():
+        name = "_".join(
+            part for part in (how["strategy"], _SHORT.get(how["predictor"], ""), how["features"].replace("+", "_")) if part and part != NO_PREDICTOR
+        )
+        for size in _BUDGETS:
+            at = (how["strategy"], how["predictor"], how["features"], size)
+            told[f"regret_{name}_{size}"] = "{:.2f} ± {:.2f}".format(*found.loc[at, ["regret", "regret_stderr"]]) if at in found.index else UNKNOWN
+    return told

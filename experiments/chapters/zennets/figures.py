@@ -1,0 +1,148 @@
+"""Figures of the chapter on the ZenNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from experiments.figures.labels import label
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+
+LOWEST = 66.0
+"""Percent below which the figures of accuracy show no network: one or two would take half of the height."""
+
+LINES = ("EfficientNets", "ResNets", "RegNets", "ZenNets", "Mobile nets", "ConvNeXts", "others")
+"""Lines of families in the order of their colours and markers."""
+
+
+@styled
+def accuracy_cost(rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping[str, pd.DataFrame]) -> Figure:
+    """Accuracy against several costs, one panel each, with the Pareto front as a line; V2 weights are hollow.
+
+    Args:
+        rows: `speed.compared`.
+        panels: column of each panel, with its title.
+        fronts: `speed.front` by column.
+    """
+    height = -(-len(panels) // 2)
+    figure, axes = new_figure(height, 2, height=3.5 * height + 1.2, sharey=True)
+    for panel, (column, title) in zip(axes.flat, panels.items(), strict=False):
+        _scatter(panel, rows[rows["top1"] > LOWEST], column)
+        line = fronts[column].query("top1 > @LOWEST")
+        panel.step(line[column], line["top1"], where="post", color=COLOURS["grey"], linewidth=1.4, zorder=1)
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e9:g}G"))
+        panel.set_title(title)
+    for panel in axes.flat[len(panels) :]:
+        panel.set_visible(False)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(label("top1"))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    for line, colour, marker in zip(LINES, PALETTE, MARKERS, strict=True):
+        members = rows[rows["line"] == line]
+        first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
+        size = 90 if line == "ZenNets" else 48
+        axes.scatter(first[column], first["top1"], s=size, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=line, zorder=3)
+        axes.scatter(second[column], second["top1"], s=size, marker=marker, facecolor="none", edgecolor=colour, linewidth=1.5, zorder=2)
+
+
+@styled
+def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, by the ZenNet's accuracy, one panel a kind of network.
+
+    Args:
+        gains: `speed.speed_ups`.
+        names: column -> name of the device.
+    """
+    figure, axes = new_figure(2, 1, height=9.6, sharey=True)
+    gated = gains["network"].str.endswith("SE")
+    for panel, members, title in zip(axes[:, 0], (gains[~gated], gains[gated]), ("ZenNets for latency", "ZenNets for FLOPs, gated"), strict=True):
+        for column, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
+            line = members[members["column"] == column].sort_values("top1", kind="stable")
+            style = "-" if column in ("v100", "t4", "pixel2") else "--"
+            panel.plot(line["top1"], line["factor"], color=colour, marker=marker, linestyle=style, label=names[column])
+        panel.axhline(1, color=COLOURS["grey"], linewidth=1.2)
+        panel.set_yscale("log")
+        panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+        panel.set_ylabel("times as fast")
+        panel.set_title(title)
+    axes[-1, 0].set_xlabel(f"the ZenNet's {label('top1')}")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[str, str]) -> Figure:
+    """Kendall's tau of each column of latencies, and of FLOPs, with each device of the paper.
+
+    Args:
+        agreement: `speed.rank_agreement`.
+        printed: columns of the paper's devices, with their names.
+        names: all columns in the order of the rows, with their names.
+    """
+    both = pd.concat([agreement, agreement.rename(columns={"first": "second", "second": "first"})])
+    figure, ((axes,),) = new_figure(height=0.85 * len(names) + 2.2)
+    for index, (device, name) in enumerate(printed.items()):
+        rows = both[both["first"] == device].set_index("second").reindex(list(names))
+        y = np.arange(len(names))[::-1] + 0.22 * (1 - index)
+        axes.hlines(y, rows["kendall_low"], rows["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55)
+        axes.scatter(rows["kendall"], y, s=60, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=f"with {name}")
+    axes.set_yticks(range(len(names)), list(names.values())[::-1])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Kendall's tau of the latencies")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def recipes(evidence: pd.DataFrame) -> Figure:
+    """The same networks in Table 7 and trained again, one row a network.
+
+    Args:
+        evidence: `facts.evidence`.
+    """
+    figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
+    y = np.arange(len(evidence))[::-1]
+    axes.hlines(y, evidence["published"], evidence["top1"], color=COLOURS["grey"], linewidth=2)
+    axes.scatter(evidence["published"], y, s=80, marker=MARKERS[0], facecolor="white", edgecolor=COLOURS["black"], zorder=3, label="Table 7")
+    named = {"paper": "the paper's recipe", "short": "150 epochs, no teacher"}
+    for (recipe, text), colour, marker in zip(named.items(), (COLOURS["blue"], COLOURS["vermilion"]), MARKERS[1:], strict=False):
+        here = (evidence["recipe"] == recipe).to_numpy()
+        axes.scatter(evidence["top1"][here], y[here], s=70, marker=marker, color=colour, zorder=4, label=text)
+    axes.set_yticks(y, evidence["name"])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label("top1"))
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def training(rows: pd.DataFrame, goal: float) -> Figure:
+    """Test accuracy and losses of a training, by epoch.
+
+    Args:
+        rows: the rows of one training.
+        goal: percent of the test images to reach.
+    """
+    figure, axes = new_figure(2, 1, height=7.0, sharex=True)
+    accuracy, losses = axes[:, 0]
+    accuracy.plot(rows["epoch"], rows["test_top1"], marker=MARKERS[0], color=PALETTE[0])
+    accuracy.axhline(goal, color=COLOURS["vermilion"], linestyle="--", linewidth=1.5)
+    accuracy.set_ylim(min(80.0, rows["test_top1"].max() - 2), rows["test_top1"].max() + 1)
+    accuracy.set_ylabel("test top-1 (%)")
+    losses.plot(rows["epoch"], rows["loss"], color=PALETTE[0], label="training, smoothed labels")
+    losses.plot(rows["epoch"], rows["test_loss"], color=PALETTE[1], linestyle="--", label="test")
+    losses.set_ylabel("loss (nats)")
+    losses.set_xlabel("epoch")
+    losses.legend(loc="upper right")
+    return figure

@@ -1,0 +1,11 @@
+"""The one visual style of the studies' figures, and what several of them draw.
+
+Only this package and the `figures.py` of the chapters draw. A function there takes tidy rows and returns a figure; it computes no result.
+"""
+
+from __future__ import annotations
+
+from experiments.figures.labels import label
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, SMALL, WIDTH, new_figure, note, show, styled
+
+__all__ = ["COLOURS", "MARKERS", "PALETTE", "SMALL", "WIDTH", "label", "new_figure", "note", "show", "styled"]

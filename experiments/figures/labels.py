@@ -1,0 +1,66 @@
+"""Names and units of the columns, as the axes show them: written once, so that no two figures disagree."""
+
+from __future__ import annotations
+
+LABELS = {
+    # scores
+    "zen": "Zen-Score (nats)",
+    "zen_score": "Zen-Score (nats)",
+    "phi": "Phi-Score (nats)",
+    "phi_score": "Phi-Score (nats)",
+    "score": "score (nats)",
+    "closed_form": "closed-form Zen-Score (nats)",
+    "log_delta": "log of the output difference (nats)",
+    "log_sigma": "sum of log sigma (nats)",
+    "stderr": "standard error (nats)",
+    "std": "standard deviation (nats)",
+    "seconds": "time (s)",
+    # networks
+    "depth": "depth (convolutions)",
+    "convs": "number of convolutions",
+    "width": "width (channels)",
+    "params": "parameters",
+    "flops": "FLOPs (multiply-adds)",
+    "resolution": "resolution (pixels)",
+    "top1": "ImageNet top-1 (%)",
+    "evaluations": "scored candidates",
+    # settings of the estimate
+    "batch_size": "images per batch",
+    "repeats": "repeats",
+    "perturbation": "perturbation alpha",
+    # statistics
+    "kendall": "Kendall's tau",
+    "spearman": "Spearman's rho",
+}
+"""Column name -> text for an axis, with its unit in brackets where it has one. Add a row here for a new column."""
+
+
+def label(column: str) -> str:
+    """The text of an axis that shows `column`.
+
+    Raises:
+        ValueError: the column has no label yet.
+    """
+    if column not in LABELS:
+        raise ValueError(f"column: needed one that LABELS names, got {column!r}; add its label and unit there")
+    return LABELS[column]
+
+
+SCORES = {
+    "zen_l1_running": "Zen, released",
+    "zen_l1_minibatch": "Zen, as built",
+    "vanilla_l1_minibatch": "Zen, skips cut",
+    "vanilla_l1_running": "Zen, skips cut, released",
+    "log_delta_l1": "log Delta alone",
+    "wired": "edges that are not none",
+    "convs": "convolutions",
+    "flops": "FLOPs",
+    "params": "parameters",
+    "live_convs": "live convolutions",
+}
+"""Names of scores; others are shown by the name of their proxy."""
+
+
+def name_of(score: str) -> str:
+    """How figures call a score."""
+    return SCORES.get(score, score.replace("_", "-"))

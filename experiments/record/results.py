@@ -1,0 +1,547 @@
+"""Where files live, and the store that keeps the finished rows of one table.
+
+This is the only module of the studies that builds paths. A table is two files in the results of its chapter, `<name>.csv` with the rows and
+`<name>.json` beside it with what the rows mean and where they came from. Finished rows go first, one by one, to
+`<name>.journal.jsonl`, so that a run can be killed at any moment and loses at most the row it was computing.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zenlib.errors import BenchmarkMissing, ResultsError
+from zenlib.machine import cache_root
+
+FORMAT = 1
+"""Version of the file layout; a file with a higher one is refused."""
+
+RESERVED = {
+    "reason": "text: why the row has no value, empty where it has one",
+    "seconds": "s: wall time of computing the row",
+    "run": "text: the entry of `runs` in the sidecar that made the row",
+}
+"""Columns that every table has, with their units."""
+
+CHAPTERS = "experiments/chapters"
+"""Folder of the chapters in the checkout."""
+
+Cell = bool | int | float | str | None
+Row = dict[str, Cell]
+Identity = tuple[tuple[bool, Cell], ...]
+
+
+def checkout() -> Path | None:
+    """Root of the source checkout this package runs from, or None when it is installed elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def results_root() -> Path:
+    """Folder with a folder for each study: $ZENLIB_RESULTS, else the chapters in the checkout, else `results` in the current folder."""
+    return _root("ZENLIB_RESULTS", CHAPTERS, "results")
+
+
+def study_folder(study: str, root: Path | None = None) -> Path:
+    """Folder of the stored rows of a study: that of its name, or `results` in it where the folder is a chapter's.
+
+    Args:
+        study: its name.
+        root: another results folder, such as a copy of the chapters of another machine; None means `results_root()`.
+    """
+    root = root or results_root()
+    here = checkout()
+    inside = root / study / "results"
+    return inside if inside.is_dir() or (here and root == here / CHAPTERS) else root / study
+
+
+def figures_root() -> Path:
+    """Folder of the figures: $ZENLIB_FIGURES, else `book/figures` in the checkout, else `figures` in the current folder."""
+    return _root("ZENLIB_FIGURES", "book/figures", "figures")
+
+
+def training_folder(name: str) -> Path:
+    """Folder of a training that a study runs, with its checkpoint and log."""
+    return cache_root() / "training" / name
+
+
+def data_root() -> Path | None:
+    """Folder of published tables that we read: $ZENLIB_DATA, else `shared/data` beside the checkout, else None."""
+    if os.environ.get("ZENLIB_DATA"):
+        return Path(os.environ["ZENLIB_DATA"]).resolve()
+    root = checkout()
+    beside = root.parent / "shared" / "data" if root else None
+    return beside if beside and beside.is_dir() else None
+
+
+def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
+    """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
+    return study_folder(study, root) / f"{name}.parquet"
+
+
+def scores_in(root: Path, study: str) -> list[str]:
+    """Names of the files of scores of a study in a results folder."""
+    return sorted(path.stem for path in study_folder(study, root).glob("*.parquet"))
+
+
+def studies_in(root: Path) -> list[str]:
+    """Names of the studies that have files in a results folder."""
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and any(study_folder(path.name, root).glob("*.json")))
+
+
+def tables_in(root: Path, study: str) -> list[str]:
+    """Names of the tables of a study in a results folder, finished or not."""
+    names = {path.name.removesuffix(ending) for ending in (".csv", ".journal.jsonl") for path in study_folder(study, root).glob(f"*{ending}")}
+    return sorted(names)
+
+
+def export_path(study: str, file: str) -> Path:
+    """A file of a study that others read, beside its tables."""
+    return study_folder(study) / file
+
+
+def data_file(name: str, remedy: str) -> Path:
+    """A published table in the data folder.
+
+    Args:
+        name: its file name.
+        remedy: how a user makes it, for the error.
+
+    Raises:
+        BenchmarkMissing: there is no such file.
+    """
+    root = data_root()
+    if root is None or not (root / name).is_file():
+        raise BenchmarkMissing(f"{name}: needed this file in the folder $ZENLIB_DATA ({root or 'not set'}), found none; {remedy}")
+    return root / name
+
+
+def _root(variable: str, in_checkout: str, elsewhere: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).resolve()
+    root = checkout()
+    return root / in_checkout if root else Path(elsewhere).resolve()
+
+
+def plain(column: str, value: Any) -> Cell:
+    """A value as one of the types a cell can hold; numpy scalars become Python ones.
+
+    Raises:
+        ValueError: for anything that does not come back from a text file as it was.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and value and "\r" not in value):
+        return value
+    raise ValueError(f"{column}: needed a number, a boolean, non-empty text without carriage returns or None, got {value!r} ({type(value).__name__})")
+
+
+def identity(row: Row, key: Sequence[str]) -> Identity:
+    """What makes two rows the same row: equal key values, whole floats being equal to integers and booleans to neither."""
+    return tuple((isinstance(row[column], bool), row[column]) for column in key)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The rows of one table on disk.
+
+    Several processes may use one store: every access holds a file lock for a moment only, and of two rows with
+    one key the first stays.
+
+    Attributes:
+        study: folder of the table.
+        name: file name of the table without ending.
+        key: columns that tell one row from another.
+        units: "unit: meaning" of every key and value column, in the order of the file.
+        version: version of the meaning of the values; rows of a lower one are replaced, a higher one is refused.
+        root: another results folder, such as that of another machine; None means `results_root()`.
+    """
+
+    study: str
+    name: str
+    key: tuple[str, ...]
+    units: dict[str, str]
+    version: int = 1
+    root: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the files."""
+        return study_folder(self.study, self.root)
+
+    @property
+    def data_path(self) -> Path:
+        """The rows."""
+        return self.folder / f"{self.name}.csv"
+
+    @property
+    def sidecar_path(self) -> Path:
+        """What the rows mean and where they came from."""
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def journal_path(self) -> Path:
+        """Finished rows that are not yet in the CSV."""
+        return self.folder / f"{self.name}.journal.jsonl"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Units of all columns in file order: key, values, then the reserved ones."""
+        return {column: self.units[column] for column in self.key} | self.units | RESERVED
+
+    def read(self) -> list[Row]:
+        """All finished rows, sorted by key; writes nothing."""
+        return _sorted(self.contents()[0], self.key)
+
+    def contents(self) -> tuple[dict[Identity, Row], dict[str, Any]]:
+        """All finished rows by identity, and the provenance entries by id; writes nothing."""
+        with self._locked(writing=False):
+            return self._load()
+
+    def absorb(self, rows: dict[Identity, Row], runs: dict[str, Any], *, replace: bool = False) -> None:
+        """Take in rows of another store, with where they came from, all or none.
+
+        Args:
+            rows: by identity; of two with one key the one here stays.
+            runs: the provenance entries that the rows name.
+            replace: the one from there stays instead.
+        """
+        with self._locked(writing=True), disk_errors(self.folder):
+            mine, known = self._load()
+            self._replace(_sorted(mine | rows if replace else rows | mine, self.key), runs | known)
+            for path in self._leftovers():
+                path.unlink(missing_ok=True)
+
+    def append(self, row: Row, run: dict[str, Any]) -> None:
+        """Record one finished row durably.
+
+        Args:
+            row: every column of `columns`.
+            run: the provenance entry that `row["run"]` names.
+        """
+        line = json.dumps({"version": self.version, "row": row, "run": run}) + "\n"
+        with self._locked(writing=True), disk_errors(self.folder), open(self.journal_path, "a+b", buffering=0) as journal:
+            end = _end_of_last_line(journal)
+            journal.truncate(end)
+            try:
+                _write_all(journal, line.encode())
+            except OSError:
+                journal.truncate(end)
+                raise
+
+    def merge(self) -> None:
+        """Move the journal's rows into the CSV and its sidecar, and finish a merge that was killed."""
+        if not any(path.exists() for path in self._leftovers()):
+            return
+        with self._locked(writing=True):
+            rows, runs = self._load()
+            with disk_errors(self.folder):
+                if rows:
+                    self._replace(_sorted(rows, self.key), runs)
+                for path in self._leftovers():
+                    path.unlink(missing_ok=True)
+
+    def _leftovers(self) -> tuple[Path, Path, Path]:
+        return self.journal_path, pending(self.data_path), pending(self.sidecar_path)
+
+    @contextmanager
+    def _locked(self, writing: bool) -> Iterator[None]:
+        """Hold the table's lock; reading goes on without it where the folder cannot be written."""
+        if not writing and not os.access(self.folder, os.W_OK):
+            yield
+            return
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / f".{self.name}.lock", "ab")  # noqa: SIM115  closed below, whatever happens inside
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            lock.close()
+
+    def _load(self) -> tuple[dict[Identity, Row], dict[str, Any]]:
+        """Rows by key and provenance by run, from the CSV and then the journal."""
+        rows: dict[Identity, Row] = {}
+        runs: dict[str, Any] = {}
+        sidecar = self._sidecar()
+        with self._readable():
+            if sidecar is not None and self._current(sidecar["version"], self.sidecar_path):
+                runs |= sidecar["runs"]
+                rows |= {identity(row, self.key): row for row in self._csv_rows(sidecar)}
+        for row, run in self._journal_rows():
+            rows.setdefault(identity(row, self.key), row)
+            runs.setdefault(run["id"], run)
+        return rows, runs
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Whatever a file raises that was written by hand or by another program becomes one error."""
+        try:
+            yield
+        except ResultsError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+            raise ResultsError(
+                f"{self.data_path}: needed a table that {self.sidecar_path.name} describes, got one that cannot be read "
+                f"({type(error).__name__}: {error}); {self._way_out()}"
+            ) from error
+
+    def _sidecar(self) -> dict[str, Any] | None:
+        """The sidecar that belongs to the CSV, or None where there is no table yet.
+
+        The CSV is renamed before its sidecar. A kill between the two leaves the sidecar that matches under its
+        temporary name.
+        """
+        if not self.data_path.exists() and not self.sidecar_path.exists():
+            return None
+        digest = hashlib.sha256(self.data_path.read_bytes()).hexdigest() if self.data_path.exists() else None
+        unrenamed = read_json(pending(self.sidecar_path))
+        if digest is not None and unrenamed is not None and unrenamed.get("sha256") == digest:
+            return unrenamed
+        if digest is None:
+            raise ResultsError(f"{self.data_path}: needed the rows that {self.sidecar_path.name} describes, found no file; {self._way_out()}")
+        if not self.sidecar_path.exists():
+            raise ResultsError(f"{self.data_path}: needed {self.sidecar_path.name} beside it, found no such file; {self._way_out()}")
+        sidecar = read_json(self.sidecar_path)
+        if sidecar is None or type(sidecar.get("format")) is not int:
+            raise ResultsError(f"{self.sidecar_path}: needed a JSON object with a format, found something else; {self._way_out()}")
+        if sidecar["format"] > FORMAT:
+            raise ResultsError(f"{self.sidecar_path}: needed format {FORMAT} or lower, got {sidecar['format']}; update zenlib to read it")
+        if sidecar.get("sha256") != digest:
+            size = self.data_path.stat().st_size
+            raise ResultsError(
+                f"{self.data_path}: needed the file with sha256 {str(sidecar.get('sha256'))[:12]} and {sidecar.get('rows')} rows, got {digest[:12]} "
+                f"({size} bytes), so it was edited or cut short; {self._way_out()}"
+            )
+        return sidecar
+
+    def _way_out(self) -> str:
+        return f"restore both files with `git checkout -- {self.data_path} {self.sidecar_path}`, or delete both to compute the rows again"
+
+    def _current(self, version: int, path: Path) -> bool:
+        """Whether rows of this version count: those of a lower one are outdated, those of a higher one an error."""
+        if version > self.version:
+            raise ResultsError(f"{path}: needed version {self.version} of table {self.study}/{self.name}, got {version}; update zenlib to read it")
+        return version == self.version
+
+    def _csv_rows(self, sidecar: dict[str, Any]) -> Iterator[Row]:
+        if list(sidecar["columns"]) != list(self.columns):
+            changed = sorted(set(sidecar["columns"]) ^ set(self.columns)) or "their order"
+            raise ResultsError(
+                f"{self.data_path}: needed the columns {', '.join(self.columns)}, got a table that differs in {changed}; "
+                "raise the version of the table, or delete both files to compute the rows again"
+            )
+        kinds = {column: entry["type"] for column, entry in sidecar["columns"].items()}
+        reader = csv.reader(io.StringIO(self.data_path.read_bytes().decode(), newline=""), strict=True)
+        if next(reader, None) != list(kinds):
+            raise ValueError(f"line 1: needed the columns {', '.join(kinds)}")
+        for cells in reader:
+            if len(cells) != len(kinds):
+                raise ValueError(f"line {reader.line_num}: needed {len(kinds)} cells, got {len(cells)}")
+            yield {column: _decode(cell, kind) for (column, kind), cell in zip(kinds.items(), cells, strict=True)}
+
+    def _journal_rows(self) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """The journal's rows; a last line that was cut short is not one."""
+        if not self.journal_path.exists():
+            return
+        for number, line in enumerate(self.journal_path.read_bytes().split(b"\n")[:-1], start=1):
+            try:
+                entry = json.loads(line)
+                outdated = not self._current(entry["version"], self.journal_path)
+                row, run = entry["row"], entry["run"]
+            except ResultsError:
+                raise
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                row, run, outdated = {}, {}, False
+            if outdated:
+                continue
+            if not _is_entry(row, run, set(self.columns)):
+                raise ResultsError(
+                    f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as JSON, got {line[:60]!r}; "
+                    "delete the line to compute its row again, or the file to compute all of its rows again"
+                )
+            yield row, run
+
+    def _replace(self, rows: list[Row], runs: dict[str, Any]) -> None:
+        """Write both files under temporary names, then rename them, the CSV first."""
+        kinds = {column: _kind([row[column] for row in rows]) for column in self.columns}
+        data = self._csv_text(rows, kinds).encode()
+        sidecar = self._describe(rows, runs, kinds) | {"sha256": hashlib.sha256(data).hexdigest()}
+        described = (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
+        replace_together({self.data_path: data, self.sidecar_path: described})
+
+    def _csv_text(self, rows: list[Row], kinds: dict[str, str]) -> str:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(kinds)
+        writer.writerows([_encode(row[column], kind) for column, kind in kinds.items()] for row in rows)
+        return text.getvalue()
+
+    def _describe(self, rows: list[Row], runs: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
+        """The sidecar without the hash of the data."""
+        used = {row["run"] for row in rows}
+        return {
+            "format": FORMAT,
+            "study": self.study,
+            "table": self.name,
+            "version": self.version,
+            "data": self.data_path.name,
+            "rows": len(rows),
+            "seconds": round(sum(_seconds(row) for row in rows), 3),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "key": list(self.key),
+            "columns": {column: {"type": kinds[column], "unit": unit} for column, unit in self.columns.items()},
+            "parameters": {column: _range([row[column] for row in rows]) for column in self.key},
+            "seeds": sorted({row["seed"] for row in rows}, key=_order) if "seed" in self.key else [],
+            "runs": {name: _of_run(run, rows) for name, run in sorted(runs.items()) if name in used},
+        }
+
+
+def _is_entry(row: Any, run: Any, columns: set[str]) -> bool:
+    """Whether a line of a journal holds a row with these columns, and the provenance entry that it names."""
+    if not (isinstance(row, dict) and set(row) == columns and isinstance(run, dict)):
+        return False
+    return all(value is None or isinstance(value, Cell) for value in row.values()) and isinstance(row["run"], str) and run.get("id") == row["run"]
+
+
+def pending(path: Path) -> Path:
+    """The temporary name under which a file is written before it is renamed."""
+    return path.with_name(path.name + ".new")
+
+
+def replace_together(contents: dict[Path, bytes]) -> None:
+    """Writes files of one folder under temporary names, then renames them in this order; where one cannot be written, none is renamed."""
+    try:
+        for path, content in contents.items():
+            _write_durably(pending(path), content)
+    except OSError:
+        for path in contents:
+            pending(path).unlink(missing_ok=True)
+        raise
+    for path in contents:
+        os.replace(pending(path), path)
+    _sync_folder(next(iter(contents)).parent)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, or None where there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text at all
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _end_of_last_line(journal: RawIOBase) -> int:
+    """Offset behind the last complete line, so that a line cut short by a kill is overwritten."""
+    end = journal.seek(0, os.SEEK_END)
+    journal.seek(max(0, end - 1))
+    if journal.read(1) in (b"", b"\n"):
+        return end
+    journal.seek(0)
+    return (journal.readall() or b"").rfind(b"\n") + 1
+
+
+def _write_all(file: RawIOBase, content: bytes) -> None:
+    """Write to an unbuffered file, which may take a part only, and wait for the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        _write_all(file, content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that names the folder and the ways out."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"{folder}: needed to write results here, got {error.strerror or error}; nothing was half-written; "
+            "free space, make the folder writable, or set ZENLIB_RESULTS to another folder"
+        ) from error
+
+
+def _sorted(rows: dict[Identity, Row], key: Sequence[str]) -> list[Row]:
+    return sorted(rows.values(), key=lambda row: [_order(row[column]) for column in key])
+
+
+def _order(value: Cell) -> tuple[int, Any]:
+    """Sort key of a cell: None, then numbers, then text."""
+    return (0, 0) if value is None else (2, value) if isinstance(value, str) else (1, value)
+
+
+def _missing(value: Cell) -> bool:
+    return value is None or value != value
+
+
+def _kind(values: Sequence[Cell]) -> str:
+    """The type of a column: "integer", "number", "boolean", "text", or "json" where types mix."""
+    types = {type(value) for value in values if not _missing(value)}
+    if not types:
+        return "number" if any(value is not None for value in values) else "text"
+    if types <= {int, float}:
+        return "integer" if types == {int} else "number"
+    return "boolean" if types == {bool} else "text" if types == {str} else "json"
+
+
+def _encode(value: Cell, kind: str) -> str:
+    """A cell as text that gives the same value back; an undefined value is "nan" among numbers and empty elsewhere."""
+    if value is None or (_missing(value) and kind in ("integer", "boolean", "text")):
+        return ""
+    if kind == "json":
+        return json.dumps(value)
+    return repr(float(value)) if kind == "number" else str(value)
+
+
+def _decode(text: str, kind: str) -> Cell:
+    if text == "":
+        return None
+    readers: dict[str, Any] = {"integer": int, "number": float, "boolean": "True".__eq__, "text": str, "json": json.loads}
+    return readers[kind](text)
+
+
+def _range(values: Sequence[Cell]) -> list[Cell] | dict[str, Cell | int]:
+    """The distinct values of a column, or how many there are with the first and the last when they are more than 20."""
+    distinct = sorted(set(values), key=_order)
+    if len(distinct) <= 20:
+        return distinct
+    return {"distinct": len(distinct), "first": distinct[0], "last": distinct[-1]}
+
+
+def _seconds(row: Row) -> float:
+    seconds = row["seconds"]
+    return float(seconds) if seconds is not None else 0.0
+
+
+def _of_run(run: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    """A provenance entry with what it contributed."""
+    mine = [row for row in rows if row["run"] == run["id"]]
+    return run | {"rows": len(mine), "seconds": round(sum(_seconds(row) for row in mine), 3)}

@@ -1,0 +1,50 @@
+"""Scores that worker processes can import: cheap ones, and ones that misbehave."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.search import Budget
+
+BUDGET = Budget(params=300_000, depth=12)
+
+
+def log_widths(architecture: Architecture) -> float:
+    """Grows with depth and width, as the Zen-Score does."""
+    return sum(block.layers * math.log((block.bottleneck or 4) * block.out_channels * block.kernel**2) for block in architecture.blocks)
+
+
+def picky(architecture: Architecture) -> float:
+    """Undefined, NaN or infinite for some networks."""
+    kind = architecture.blocks[1].out_channels // 8 % 4
+    if kind == 1:
+        raise ScoreUndefined("too narrow for its taste")
+    return {0: log_widths(architecture), 2: math.nan, 3: math.inf}[kind]
+
+
+def patient(architecture: Architecture) -> float:
+    """Takes longer for some networks than for others, so that workers finish out of order."""
+    time.sleep(0.002 * (architecture.out_channels // 8 % 3))
+    return log_widths(architecture)
+
+
+def deadly_once(architecture: Architecture) -> float:
+    """Kills the first worker that gets here."""
+    mark = Path(os.environ["DEADLY_MARK"])
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return log_widths(architecture)
+
+
+def deadly(architecture: Architecture) -> float:
+    """Kills every worker that scores a network with a head of this width."""
+    if architecture.out_channels % 24 == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return log_widths(architecture)

@@ -1,0 +1,54 @@
+"""Properties of random networks and of whatever the search makes of them."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.strategies import architectures
+from zenlib import to_vcnn
+from zenlib.networks.architecture import Architecture
+from zenlib.search.budget import Budget, Gate
+from zenlib.search.costs import count_depth, count_flops, count_params
+from zenlib.spaces import SPACES
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(architectures(), st.integers(1, 1000), st.integers(1, 64))
+def test_costs_of_the_search_are_those_of_the_architecture_without_gates(architecture, classes, extra):
+    plain = Architecture(architecture.blocks)
+    side = architecture.minimum_resolution + extra
+    assert count_params(plain.blocks, classes) == plain.params(classes)
+    assert count_flops(plain.blocks, side, classes) == plain.flops(side, classes)
+    assert count_depth(plain.blocks) == plain.depth
+
+
+@given(SEEDS, st.sampled_from(sorted(SPACES)), st.sampled_from(["paper", "released"]), st.sampled_from([32, 224]))
+def test_a_line_of_mutants_stays_in_its_space_reads_back_and_fits_the_images(seed, name, rule, resolution):
+    rng, space = random.Random(seed), SPACES[name]
+    network = space.sample(rng, resolution)
+    for _ in range(4):
+        network = space.mutate(network, rng, rule)
+        assert space.contains(network)
+        assert Architecture.from_string(network.to_string()) == network
+        assert network.minimum_resolution <= resolution
+        assert len(to_vcnn(network, resolution).convs) == sum(len(unit.convs) for unit in network.units)
+
+
+@given(SEEDS, st.sampled_from(sorted(SPACES)), st.floats(0.2, 5), st.floats(0.2, 5), st.floats(0.2, 5))
+@settings(max_examples=50)
+def test_a_budget_lets_in_what_keeps_every_limit_once_and_says_what_was_wrong_with_the_rest(seed, name, params, flops, depth):
+    rng, space = random.Random(seed), SPACES[name]
+    networks = [space.sample(rng, 32) for _ in range(12)]
+    middle = networks[0]
+    budget = Budget(params=params * middle.params(10), flops=flops * middle.flops(32, 10), depth=max(1, round(depth * middle.depth)))
+    gate = Gate(budget, 32, 10)
+    for network in networks:
+        keeps = network.params(10) <= budget.params and network.flops(32, 10) <= budget.flops and network.depth <= budget.depth
+        assert gate.admits(network.blocks) == keeps
+        assert not gate.admits(network.blocks), "a second time it is a duplicate, or as dear as before"
+        assert (gate.over(network.blocks) is None) == keeps
+    assert gate.proposed == 24 and sum(gate.rejected.values()) >= 12

@@ -1,1 +1,0 @@
-"""Readers of published tables: architectures with the accuracy that somebody trained them to."""

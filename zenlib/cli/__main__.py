@@ -1,0 +1,5 @@
+"""`python -m zenlib.cli`."""
+
+from zenlib.cli.app import main
+
+main()

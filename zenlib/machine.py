@@ -1,0 +1,33 @@
+"""What the library asks of the machine that it runs on: its processor, and the folders of what is not in the package."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def cache_root() -> Path:
+    """Folder of what can be measured again, such as latencies of this machine: $ZENLIB_CACHE, else `zenlib` in the user's cache."""
+    if os.environ.get("ZENLIB_CACHE"):
+        return Path(os.environ["ZENLIB_CACHE"]).resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zenlib"
+
+
+IMAGES = "ZENLIB_IMAGES"
+"""Variable of the environment that names the folder of images."""
+
+
+def images_root() -> Path | None:
+    """Folder of the images that networks are trained on: $ZENLIB_IMAGES, else None."""
+    return Path(os.environ[IMAGES]).resolve() if os.environ.get(IMAGES) else None
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it, elsewhere the machine type."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Networks: as data, as modules, the published ones, and their files."""

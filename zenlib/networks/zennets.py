@@ -1,0 +1,175 @@
+"""The twelve networks published with Zen-NAS, as data, with the numbers published for them.
+
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 4, 7 and 8-18, the README and the structure files of the released code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zenlib.networks.architecture import Architecture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+_STRUCTURES = {
+    "zennet-0.5M": (
+        "SuperConvK3BNRELU(3,64,1,1)SuperResK1K5K1(64,168,1,16,3)SuperResK1K3K1(168,80,2,32,4)"
+        "SuperResK1K5K1(80,112,2,16,3)SuperResK1K5K1(112,144,1,24,3)SuperResK1K3K1(144,32,2,40,1)"
+        "SuperConvK1BNRELU(32,512,1,1)"
+    ),
+    "zennet-1.0M": (
+        "SuperConvK3BNRELU(3,88,1,1)SuperResK1K7K1(88,120,1,16,1)SuperResK1K7K1(120,192,2,16,3)"
+        "SuperResK1K5K1(192,224,1,24,4)SuperResK1K5K1(224,96,2,24,2)SuperResK1K3K1(96,168,2,40,3)"
+        "SuperResK1K3K1(168,112,1,48,3)SuperConvK1BNRELU(112,512,1,1)"
+    ),
+    "zennet-2.0M": (
+        "SuperConvK3BNRELU(3,32,1,1)SuperResK1K5K1(32,120,1,40,1)SuperResK1K5K1(120,176,2,32,3)"
+        "SuperResK1K7K1(176,272,1,24,3)SuperResK1K3K1(272,176,1,56,3)SuperResK1K3K1(176,176,1,64,4)"
+        "SuperResK1K5K1(176,216,2,40,2)SuperResK1K3K1(216,72,2,56,2)SuperConvK1BNRELU(72,512,1,1)"
+    ),
+    "zennet-0.1ms": (
+        "SuperConvK3BNRELU(3,24,2,1)SuperResK3K3(24,32,2,64,1)SuperResK5K5(32,64,2,32,1)"
+        "SuperResK5K5(64,168,2,96,1)SuperResK1K5K1(168,320,1,120,1)SuperResK1K5K1(320,640,2,304,3)"
+        "SuperResK1K5K1(640,512,1,384,1)SuperConvK1BNRELU(512,2384,1,1)"
+    ),
+    "zennet-0.2ms": (
+        "SuperConvK3BNRELU(3,24,2,1)SuperResK1K5K1(24,32,2,32,1)SuperResK1K7K1(32,104,2,64,1)"
+        "SuperResK1K5K1(104,512,2,160,1)SuperResK1K5K1(512,344,1,192,1)SuperResK1K5K1(344,688,2,320,4)"
+        "SuperResK1K5K1(688,680,1,304,3)SuperConvK1BNRELU(680,2552,1,1)"
+    ),
+    "zennet-0.3ms": (
+        "SuperConvK3BNRELU(3,24,2,1)SuperResK1K5K1(24,64,2,32,1)SuperResK1K3K1(64,128,2,128,1)"
+        "SuperResK1K7K1(128,432,2,128,1)SuperResK1K5K1(432,272,1,160,1)SuperResK1K5K1(272,848,2,384,4)"
+        "SuperResK1K5K1(848,848,1,320,3)SuperResK1K5K1(848,456,1,320,3)SuperConvK1BNRELU(456,6704,1,1)"
+    ),
+    "zennet-0.5ms": (
+        "SuperConvK3BNRELU(3,8,2,1)SuperResK1K7K1(8,64,2,32,1)SuperResK1K3K1(64,152,2,128,1)"
+        "SuperResK1K5K1(152,640,2,192,4)SuperResK1K5K1(640,640,1,192,2)SuperResK1K5K1(640,1536,2,384,4)"
+        "SuperResK1K5K1(1536,816,1,384,3)SuperResK1K5K1(816,816,1,384,3)SuperConvK1BNRELU(816,5304,1,1)"
+    ),
+    "zennet-0.8ms": (
+        "SuperConvK3BNRELU(3,16,2,1)SuperResK1K5K1(16,64,2,64,1)SuperResK1K3K1(64,240,2,128,2)"
+        "SuperResK1K7K1(240,640,2,160,3)SuperResK1K7K1(640,768,1,192,4)SuperResK1K5K1(768,1536,2,384,5)"
+        "SuperResK1K5K1(1536,1536,1,384,3)SuperResK1K5K1(1536,2304,1,384,5)SuperConvK1BNRELU(2304,4912,1,1)"
+    ),
+    "zennet-1.2ms": (
+        "SuperConvK3BNRELU(3,32,2,1)SuperResK1K5K1(32,80,2,32,1)SuperResK1K7K1(80,432,2,128,5)"
+        "SuperResK1K7K1(432,640,2,192,3)SuperResK1K7K1(640,1008,1,160,5)SuperResK1K7K1(1008,976,1,160,4)"
+        "SuperResK1K5K1(976,2304,2,384,5)SuperResK1K5K1(2304,2496,1,384,5)SuperConvK1BNRELU(2496,3072,1,1)"
+    ),
+    "zennet-400M-SE": (
+        "SuperConvK3BNRELU(3,16,2,1)SuperResIDWE1K7(16,40,2,40,1)SuperResIDWE1K7(40,64,2,64,1)"
+        "SuperResIDWE4K7(64,96,2,96,5)SuperResIDWE2K7(96,224,2,224,5)SuperConvK1BNRELU(224,2048,1,1)"
+    ),
+    "zennet-600M-SE": (
+        "SuperConvK3BNRELU(3,24,2,1)SuperResIDWE1K7(24,48,2,48,1)SuperResIDWE2K7(48,72,2,72,1)"
+        "SuperResIDWE6K7(72,96,2,88,5)SuperResIDWE4K7(96,192,2,168,5)SuperConvK1BNRELU(192,2048,1,1)"
+    ),
+    "zennet-900M-SE": (
+        "SuperConvK3BNRELU(3,16,2,1)SuperResIDWE1K7(16,48,2,72,1)SuperResIDWE2K7(48,72,2,64,3)"
+        "SuperResIDWE2K7(72,152,2,144,3)SuperResIDWE2K7(152,360,2,352,4)SuperResIDWE4K7(360,288,1,264,3)"
+        "SuperConvK1BNRELU(288,2048,1,1)"
+    ),
+}
+
+ZENNETS = tuple(_STRUCTURES)
+"""Names of the published networks."""
+
+
+def zennet_architecture(name: str) -> Architecture:
+    """The structure of a published network; the three FLOPs networks carry squeeze-and-excitation gates when trained.
+
+    Args:
+        name: one of `ZENNETS`.
+    """
+    if name not in _STRUCTURES:
+        raise ValueError(f"name: needed one of {', '.join(ZENNETS)}, got {name!r}")
+    return Architecture.from_string(_STRUCTURES[name], use_se=name.endswith("-SE"))
+
+
+def zennet_resolution(name: str) -> int:
+    """Side in pixels of the images a published network was searched for: 32 (CIFAR) or 224 (ImageNet)."""
+    zennet_architecture(name)
+    return 32 if name.endswith("M") else 224
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published about one network. Sizes are text, because their digits say how exact they are.
+
+    Attributes:
+        params: parameters as printed, such as "30.1M"; empty where nothing is printed.
+        flops: multiply-adds of one image as printed, such as "1.7G".
+        top1: accuracy in percent per data set: "imagenet", or "cifar10" and "cifar100".
+        v100: V100 milliseconds per image, fp16, batch 64.
+        t4: T4 milliseconds per image, int8, batch 64.
+        pixel2: Pixel 2 milliseconds per image, fp32, batch 1.
+        source: where in the paper it stands.
+        readme: the same names with what the README of the released code prints instead, where the two disagree.
+    """
+
+    params: str
+    flops: str
+    top1: dict[str, float]
+    v100: float | None = None
+    t4: float | None = None
+    pixel2: float | None = None
+    source: str = "Table 7"
+    readme: dict[str, float | str] = field(default_factory=dict)
+
+
+def _imagenet(params: str, flops: str, top1: float, v100: float, t4: float, pixel2: float, /, **readme: float | str) -> Published:
+    return Published(params, flops, {"imagenet": top1}, v100, t4, pixel2, readme=readme)
+
+
+PUBLISHED = {
+    "zennet-0.5M": Published("", "", {}, source="released code only; no number of it is in the paper"),
+    # Table 1 of the same paper prints 96.2 for CIFAR-10.
+    "zennet-1.0M": Published("1.0M", "162M", {"cifar10": 96.5, "cifar100": 80.1}, source="Table 4", readme={"cifar10": 96.2}),
+    "zennet-2.0M": Published("2.0M", "487M", {"cifar10": 97.5, "cifar100": 84.4}, source="Table 4"),
+    "zennet-0.1ms": _imagenet("30.1M", "1.7G", 77.8, 0.10, 0.08, 181.7),
+    "zennet-0.2ms": _imagenet("49.7M", "3.4G", 80.8, 0.20, 0.16, 357.4, t4=0.15),
+    "zennet-0.3ms": _imagenet("85.4M", "4.9G", 81.5, 0.30, 0.26, 517.0, t4=0.20, flops="4.8G"),
+    "zennet-0.5ms": _imagenet("118M", "8.3G", 82.7, 0.50, 0.41, 798.7, t4=0.30),
+    "zennet-0.8ms": _imagenet("183M", "13.9G", 83.0, 0.80, 0.57, 1365.0),
+    "zennet-1.2ms": _imagenet("180M", "22.0G", 83.6, 1.20, 0.85, 2051.1),
+    "zennet-400M-SE": _imagenet("5.7M", "410M", 78.0, 0.248, 0.39, 87.9),
+    "zennet-600M-SE": _imagenet("7.1M", "611M", 79.1, 0.358, 0.52, 128.6),
+    "zennet-900M-SE": _imagenet("13.3M", "926M", 80.8, 0.55, 0.55, 215.68, params="19.4M", flops="934M"),
+}
+"""Published numbers by name."""
+
+
+def zennet(name: str, num_classes: int | None = None, checkpoint: str | Path | None = None, *, averaged: bool | None = None) -> nn.Module:
+    """A published network, untrained or with the weights of a checkpoint file.
+
+    Reads files of the released code and of `zenlib train`, from any number of devices, with or without a moving average of
+    the weights or the state of an optimiser. All weights must be there and nothing else.
+
+    Args:
+        name: one of `ZENNETS`.
+        num_classes: width of the classifier; None means that of the checkpoint, without one 1000 for ImageNet networks and
+            100 for CIFAR networks.
+        checkpoint: file of weights.
+        averaged: whether to take the moving average of the weights; None means where the file has one.
+
+    Returns:
+        A module that maps images (N, 3, H, W) to logits (N, num_classes), in training mode.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or of another network; no code in it is ever run.
+    """
+    from zenlib.networks.module import build_network
+    from zenlib.networks.weights import classes_in, load_weights, read_weights
+
+    architecture = zennet_architecture(name)
+    if checkpoint is None:
+        return build_network(architecture, num_classes or (100 if zennet_resolution(name) == 32 else 1000))
+    weights = read_weights(checkpoint, averaged=averaged)
+    network = build_network(architecture, num_classes or classes_in(weights))
+    load_weights(network, architecture, weights)
+    return network

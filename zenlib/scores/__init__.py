@@ -1,0 +1,1 @@
+"""The scores: Zen and Phi by Monte Carlo, and by arithmetic."""

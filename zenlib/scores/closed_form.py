@@ -1,0 +1,545 @@
+"""The expected Zen-Score by arithmetic, without drawing anything.
+
+A wide random network with BatchNorm has Gaussian pre-activations, so each log sigma and the final difference follow from a
+few numbers that a layer hands to the next. The chapter "The Zen-Score in closed form" derives them step by step and
+checks each against Monte Carlo; the names below are its names. With h = max(0, z), M1 and M2 the moments of h:
+
+    sigma^2 = fan_in * taps * (M2 - r * shared)                           (variance under the border, minus BatchNorm's mean)
+    r       = E[sqrt q]^2,  q the variance that a position really has     (BatchNorm takes less where q fluctuates)
+    delta'  = (1/2 - kappa(1 - delta)) / (M2 - r * shared)                (1 - correlation of the two branches)
+    log Delta = log(C H W) + log(E|max(0, z) - max(0, z')|)
+
+What makes r, and what corrects delta: the local spread of q (finite width, blurred by each window), the spread between
+images (a mode that grows with depth), the overlap of channels, and the pattern that zero padding prints on all images.
+
+Two numbers are fitted, `IMAGE_BRAKE` and `OVERLAP_BRAKE`, on plain chains of equal and of bottleneck convolutions; these are
+not among the networks that the agreement is judged on.
+
+Sources: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, for the score; Poole et al. 2016 and Schoenholz et al. 2017 for
+mean-field theory of random networks; Cho and Saul 2009 for kappa; Yang et al. 2019 for BatchNorm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from operator import attrgetter
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+from zenlib.errors import ArchitectureError, ConversionError
+from zenlib.networks.architecture import Architecture, Block, round_to_8
+from zenlib.scores.border import M1_SQUARED, M2, Border, BorderTable, Window, border_table, pooled_age
+from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
+
+Norm = Literal["l1", "frobenius"]
+
+CENTRED = M2 - M1_SQUARED
+"""Variance of max(0, z): 1/2 - 1/(2 pi) = 0.341."""
+KURTOSIS = 5.405733
+"""E (h - M1)^4 / CENTRED^2 of a rectified Gaussian h."""
+OVERLAP_KEPT = (0.25 / CENTRED) ** 2
+"""Share of a squared correlation of two channels that survives the ReLU: the squared slope at 0 of the centred kernel."""
+CHANGE_KEPT = 0.125 / CENTRED
+"""The same for the product of a correlation with that of the perturbations, which pass the ReLU with slope 1/2."""
+IMAGE_BRAKE = 0.5
+"""Fitted: the gain of the image mode falls as 1 / (1 + IMAGE_BRAKE * spread)."""
+OVERLAP_BRAKE = 2.0
+"""Fitted: narrow layers take a share OVERLAP_BRAKE * overlap^2 from the spread between images."""
+INFINITESIMAL = 1e-200
+"""Squared size of the perturbation that stands for the derivative: so small that every step is linear in it."""
+STEPS = 512
+"""Intervals of the table that is read by linear interpolation."""
+
+
+class Pooling(NamedTuple):
+    """A pooling between square maps over `values` positions; kind "max" or "avg", sides before and after."""
+
+    kind: str
+    values: int
+    side: int
+    out_side: int
+
+
+class Layer(NamedTuple):
+    """One convolution between square maps, in the numbers that the arithmetic needs.
+
+    Attributes:
+        fan: input channels that one output channel sees.
+        per_channel: 1 / input channels.
+        alone: 1 / (fan * kernel^2), the overlap of two outputs that sum independent inputs.
+        overlap_kept: factor on the overlap of the inputs.
+        change_kept: factor on the overlap of the inputs with their perturbations.
+        own: 1 + the relative variance of q that one output channel has for itself; 1 unless there are groups.
+        wider: kernel^2 - 1, by which a window widens what fluctuates together.
+        reduction: stride^2.
+        per_position: 1 / out_side^2.
+        borders: its border terms by age; None where they were not needed yet.
+        table: what computes them.
+        out_channels: channels of its output.
+        per_output: 1 / (2 output channels).
+        pooling: what happens to the map before it, or None.
+    """
+
+    fan: float
+    per_channel: float
+    alone: float
+    overlap_kept: float
+    change_kept: float
+    own: float
+    wider: float
+    reduction: float
+    per_position: float
+    borders: list[tuple | None]
+    table: BorderTable
+    out_channels: int
+    per_output: float
+    pooling: Pooling | None
+
+
+class LayerTerms(NamedTuple):
+    """What the theory says about one convolution.
+
+    Attributes:
+        log_sigma: nats, log of the standard deviation before its BatchNorm.
+        mean_ratio: r, the square of E|z| relative to a Gaussian of the same variance (the profile u apart).
+        local_spread: relative variance of q over the positions of one image.
+        image_spread: relative variance over images of the mean of q over an image.
+        overlap: mean squared correlation of two channels of its output.
+        pattern: root mean square correlation of two positions, of any images, through the shared pattern.
+        delta: 1 minus the correlation of the two branches.
+    """
+
+    log_sigma: float
+    mean_ratio: float
+    local_spread: float
+    image_spread: float
+    overlap: float
+    pattern: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class ClosedFormTerms:
+    """The terms of an expected Zen-Score (L1 or Frobenius, mini-batch variance).
+
+    Attributes:
+        layers: one entry for each convolution.
+        log_delta: nats, log of the expected norm of the difference of the two outputs.
+    """
+
+    layers: tuple[LayerTerms, ...]
+    log_delta: float
+
+    @property
+    def log_sigma(self) -> tuple[float, ...]:
+        """The log sigma of each convolution, nats."""
+        return tuple(layer.log_sigma for layer in self.layers)
+
+    @property
+    def score(self) -> float:
+        """The Zen-Score: log Delta plus the sum of all log sigma, nats."""
+        return self.log_delta + sum(self.log_sigma)
+
+
+def closed_form_zen_score(
+    network: Architecture | VCNN, resolution: int | None = None, *, perturbation: float = 0.01, norm: Norm = "l1", batch_size: int = 16
+) -> float:
+    """The expected Zen-Score, log E||f(x) - f(x + alpha eps)|| + sum of log sigma, in nats.
+
+    Args:
+        network: an `Architecture` (fastest) or a `VCNN` that is a chain; both give the same number.
+        resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
+        perturbation: alpha; its logarithm is part of the score. 0 is the exact directional derivative, without log alpha.
+        norm: "l1" as in the paper's Table 5, or "frobenius" as in its Algorithm 1.
+        batch_size: images over which BatchNorm takes its statistics; it matters only in very deep networks.
+
+    Raises:
+        ConversionError: the network joins branches, has maps that are not square, or needs another resolution.
+        ArchitectureError: the resolution is too small for the strides.
+        ValueError: an argument is out of range.
+
+    The variance is that of the mini-batch; the released code's running variance has no closed form here.
+    """
+    _check(perturbation, norm, batch_size)
+    if isinstance(network, Architecture):
+        layers = _layers_of_architecture(network.blocks, 224 if resolution is None else resolution)
+        return _score(layers, None, perturbation, norm, batch_size, None)
+    layers, last = _layers_of_vcnn(network, resolution)
+    return _score(layers, last, perturbation, norm, batch_size, None)
+
+
+def closed_form_terms(
+    network: Architecture | VCNN, resolution: int | None = None, *, perturbation: float = 0.01, norm: Norm = "l1", batch_size: int = 16
+) -> ClosedFormTerms:
+    """The terms of `closed_form_zen_score`, layer by layer; arguments and errors as there."""
+    _check(perturbation, norm, batch_size)
+    last = None
+    if isinstance(network, Architecture):
+        layers = _layers_of_architecture(network.blocks, 224 if resolution is None else resolution)
+    else:
+        layers, last = _layers_of_vcnn(network, resolution)
+    terms: list[LayerTerms] = []
+    score = _score(layers, last, perturbation, norm, batch_size, terms)
+    return ClosedFormTerms(tuple(terms), score - sum(layer.log_sigma for layer in terms))
+
+
+def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, batch_size: int, terms: list[LayerTerms] | None) -> float:
+    """One pass over the layers.
+
+    This is the inner loop of a search, hence one long function of plain floats (an integer in a sum of floats costs twice the
+    time): variances are multiplied and their logarithm is taken once in many layers.
+    """
+    length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
+    delta = alpha * alpha / (length * (length + 1)) if alpha > 0 else 0.5 * INFINITESIMAL
+    ratios, slopes, scale, top = _image_ratios(batch_size)
+    c0, c1, c2, c3 = _KERNEL
+    sqrt = math.sqrt
+    # The images are Gaussian: no ReLU, no mean, no pattern before the first convolution.
+    fan, _, alone, _, _, _, wider, reduction, per_position, borders, table, out_channels, per_output, _ = layers[0]
+    edge = borders[0] or table.fill(0)
+    first = Border(*edge)
+    age = first.age
+    product = fan * first.taps
+    spread = 2 * alone
+    store = max(spread * (1 + wider) / reduction, spread)
+    local = max(0.0, spread - store * per_position)
+    image = 2 / fan * first.image_seed
+    between = overlap = change_overlap = alone
+    pattern = 0.0
+    y = 1 + local
+    x = y / (1 + 2 * between)
+    ratio = max(0.2, 2 * x - 1) ** -0.125
+    logs = -between * per_output
+    if terms is not None:
+        terms.append(LayerTerms(0.5 * math.log(product) + logs, ratio, local, image, between, 0.0, delta))
+    for layer in layers[1:]:
+        fan, per_channel, alone, kept, change_kept, own, wider, reduction, per_position, borders, table, out_channels, per_output, pooling = layer
+        if pooling is not None:
+            age = pooled_age(pooling.side, age, pooling.out_side)
+        edge = borders[age]
+        if edge is None:
+            edge = table.fill(age)
+        taps, shared, pattern_shared, perturbed, gain, seed, fresh, carried, reference, age, _, _ = edge
+        if pooling is None:
+            per_tap = M2 - ratio * (shared + pattern * pattern_shared)
+            passed = delta * (0.5 - sqrt(delta) * (c0 + delta * (c1 + delta * (c2 + delta * c3))))
+        else:
+            per_tap, passed = _pooled(pooling, ratio, shared, pattern * pattern_shared, delta)
+        variance = fan * taps * per_tap
+        # How q fluctuates over positions: new spread from finitely many channels, blurred by the window.
+        rise = (KURTOSIS * x - y) * per_channel
+        store += rise
+        spread += rise
+        if wider:
+            spread = store / (store / spread + wider)
+        if reduction > 1.0:
+            store = max(store / reduction, spread)
+        local = spread - store * per_position
+        y = own + own * local if local > 0.0 else own
+        # How alike channels are, and how alike positions are.
+        overlap = alone + kept * overlap
+        change_overlap = alone + change_kept * change_overlap
+        strength = fresh + carried * pattern
+        pattern = strength / reference
+        between = overlap + strength * strength
+        # BatchNorm divides each channel by its own variance: the mean of a ratio, not the ratio of means.
+        delta = passed / per_tap * (1.0 + perturbed * (1.0 - delta)) * (1.0 + 2.0 * (between - change_overlap))
+        if delta > 1.0:
+            delta = 1.0
+        x = y / (1.0 + 2.0 * between)
+        # How q fluctuates between images.
+        image = (image + rise * seed) * (1.0 + gain / (1.0 + IMAGE_BRAKE * image)) * (1.0 - OVERLAP_BRAKE * between * between)
+        if image > top:
+            image = top
+        excess = 2.0 * x - 1.0
+        ratio = (excess if excess > 0.2 else 0.2) ** -0.125
+        if image > 0.01:
+            position = image * scale
+            index = int(position)
+            ratio *= ratios[index] + (position - index) * slopes[index]
+        else:
+            ratio *= 1.0 - 0.25 * image
+        logs -= between * per_output
+        product *= variance
+        if product > 1e200:
+            logs += 0.5 * math.log(product)
+            product = 1.0
+        if terms is not None:
+            log_sigma = 0.5 * math.log(variance) - between * per_output
+            terms.append(LayerTerms(log_sigma, ratio, max(0.0, local), image, between, strength, delta))
+    position = image * scale
+    index = int(position)
+    image_ratio = ratios[index] + (position - index) * slopes[index]
+    log_delta = _log_delta(out_channels, table.convolution[2], delta, edge, ratio, image_ratio, last, norm)
+    if alpha == 0:
+        log_delta -= 0.5 * math.log(INFINITESIMAL)
+    return logs + 0.5 * math.log(product) + log_delta
+
+
+def _log_delta(channels: int, side: int, delta: float, edge: tuple, ratio: float, image_ratio: float, last: Pooling | None, norm: str) -> float:
+    """Logarithm of the expected norm of the difference of two rectified Gaussian outputs.
+
+    L1: E|max(0, z) - max(0, z')| is sqrt(2 delta) M1 for any correlation 1 - delta, times the mean root of the profile and
+    of q. Frobenius: the root of the sum of E(max(0, z) - max(0, z'))^2, which fluctuates between images only.
+    """
+    *_, root, perturbed_root = edge
+    root = perturbed_root + (root - perturbed_root) * delta
+    mean, square = math.sqrt(2 * delta * M1_SQUARED), 2 * _half_minus_kappa(delta)
+    if last is not None:
+        side = last.out_side
+        mean, square = _pooled_difference(last, delta)
+    size = channels * side * side
+    if norm == "l1":
+        return math.log(size * mean * root) + 0.5 * math.log(ratio)
+    return 0.5 * math.log(size * square * image_ratio)
+
+
+def _half_minus_kappa(delta: float) -> float:
+    """1/2 - kappa(1 - delta), kappa the first-order arc-cosine kernel, written in the angle so that nothing cancels.
+
+    With cos(theta) = 1 - delta: sin^2(theta / 2) - (sin theta - theta cos theta) / (2 pi).
+
+    Source: Cho and Saul 2009.
+    """
+    if delta < 1e-8:
+        return delta / 2
+    theta = 2 * math.asin(min(1.0, math.sqrt(delta / 2)))
+    return math.sin(theta / 2) ** 2 - (math.sin(theta) - theta * math.cos(theta)) / (2 * math.pi)
+
+
+def _kernel_coefficients() -> tuple[float, ...]:
+    """The c in 1/2 - kappa(1 - delta) = delta (1/2 - sqrt(delta) (c0 + c1 delta + c2 delta^2 + c3 delta^3)), good to 4e-5.
+
+    sin theta - theta cos theta is the integral of arccos(1 - t) from 0 to delta, whose series has the terms
+    sqrt(2 t) binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at delta = 1.
+    """
+    terms = [math.sqrt(2) / (2 * math.pi) * math.comb(2 * n, n) / 8**n / (2 * n + 1) / (n + 1.5) for n in range(3)]
+    return *terms, M1_SQUARED - sum(terms)
+
+
+_KERNEL = _kernel_coefficients()
+
+
+def _with_steps(values: list[float]) -> tuple[list[float], list[float]]:
+    """The values, and the differences to the next one; both end with one more entry, for the end of the interval."""
+    return [*values, values[-1]], [after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)] + [0.0]
+
+
+@lru_cache(maxsize=64)
+def _image_ratios(batch_size: int) -> tuple[list[float], list[float], float, float]:
+    """E[sqrt q]^2 of `batch_size` images against the relative variance of their mean q.
+
+    Images start as quantiles of a narrow normal distribution and pass the mean-field map of a borderless layer,
+    q' ~ M2 q - 2 M1^2 s sqrt(q) + M1^2 s^2 with s the mean of sqrt(q), their distances from 1 growing by a further 7 % a
+    layer as under a dome. At the end one image has nearly all the variance of the batch.
+
+    Returns:
+        The ratio on a grid of the variance, its steps, grid points for a unit of variance, and the largest variance.
+    """
+    top = (batch_size - 1) / 2
+    spreads, ratios = [0.0], [1.0]
+    images = [1 + 0.01 * NormalDist().inv_cdf((i + 0.5) / batch_size) for i in range(batch_size)]
+    while spreads[-1] < top and len(spreads) < 400:
+        mean = sum(images) / batch_size
+        images = [q / mean for q in images]
+        s = sum(map(math.sqrt, images)) / batch_size
+        spreads.append(sum(q * q for q in images) / batch_size - 1)
+        ratios.append(s * s)
+        centre = M2 - M1_SQUARED * s * s
+        images = [max(0.02, 1 + 1.07 * ((M2 * q - 2 * M1_SQUARED * s * math.sqrt(q) + M1_SQUARED * s * s) / centre - 1)) for q in images]
+    top = min(top, spreads[-1])
+    grid = [top * i / STEPS for i in range(STEPS + 1)]
+    values, steps = _with_steps([_between(point, spreads, ratios) for point in grid])
+    return values, steps, STEPS / top if top > 0 else 0.0, top
+
+
+def _between(point: float, xs: list[float], ys: list[float]) -> float:
+    """Linear interpolation at a point of the range of increasing `xs`."""
+    index = next((i for i in range(1, len(xs)) if xs[i] >= point), None)
+    if index is None:
+        return ys[-1]
+    share = (point - xs[index - 1]) / (xs[index] - xs[index - 1])
+    return ys[index - 1] + share * (ys[index] - ys[index - 1])
+
+
+def _pooled(pooling: Pooling, ratio: float, shared: float, pattern_shared: float, delta: float) -> tuple[float, float]:
+    """`per_tap` and the squared difference that reaches a convolution after a pooling, both for one tap.
+
+    The average of independent values divides variance and difference by their number. The maximum has other moments; a small
+    difference passes it where its largest value is positive, with probability 1 - 2^-count, and a full one as its
+    variance; between the two runs the rational map that has both ends.
+    """
+    if pooling.kind == "avg":
+        return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(delta) / pooling.values
+    mean, square = max_moments(pooling.values)
+    per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
+    share = 1 - 2.0**-pooling.values
+    return per_tap, share * delta / (1 + (share / (square - mean**2) - 1) * delta)
+
+
+def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
+    """Expected absolute and squared difference of one value of a pooled output."""
+    if pooling.kind == "avg":
+        square = 2 * _half_minus_kappa(delta) / pooling.values
+        return math.sqrt(2 * square / math.pi), square
+    share = 1 - 2.0**-pooling.values
+    mean, square = max_moments(pooling.values)
+    near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
+    return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (share + (square - mean**2 - share) * delta)
+
+
+@cache
+def max_moments(count: int) -> tuple[float, float]:
+    """First two moments of the largest of `count` independent max(0, z), by quadrature of 1 - Phi(x)^count."""
+    step = 1 / 512
+    points = [(i + 0.5) * step for i in range(9 * 512)]
+    above = [1 - (0.5 * (1 + math.erf(x / math.sqrt(2)))) ** count for x in points]
+    return step * sum(above), 2 * step * sum(x * value for x, value in zip(points, above, strict=True))
+
+
+def _layers_of_architecture(blocks: Iterable[Block], side: int) -> list[tuple]:
+    layers: list[tuple] = []
+    for block in blocks:
+        rows, side = _layers_of_block(*_SHAPE(block), side)
+        layers += rows
+    return layers
+
+
+_SHAPE = attrgetter("kind", "kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion")
+
+
+@lru_cache(maxsize=2**15)
+def _layers_of_block(
+    kind: str, kernel: int, width_in: int, width_out: int, stride: int, layers: int, inner: int, expansion: int, side: int
+) -> tuple[list[tuple], int]:
+    """The convolutions of a block that takes in a map of `side` pixels, and the side that it gives."""
+    made: dict[tuple, tuple] = {}
+
+    def rows(convolutions: list[tuple[int, int, int, int, int]], side: int) -> tuple[list[tuple], int]:
+        found = []
+        for in_channels, out_channels, groups, kernel, stride in convolutions:
+            key = in_channels, out_channels, groups, kernel, side
+            layer = made.get(key)
+            place, side = _place_in(side, kernel, stride)
+            if layer is None:
+                layer = made[key] = (*_inputs(in_channels, groups, kernel), *place, *_outputs(out_channels), None)
+            found.append(layer)
+        return found, side
+
+    first, side = rows(_convolutions(kind, kernel, width_in, width_out, stride, inner, expansion), side)
+    if layers == 1:
+        return first, side
+    later, side = rows(_convolutions(kind, kernel, width_out, width_out, 1, inner, expansion), side)
+    return first + later * (layers - 1), side
+
+
+def _convolutions(
+    kind: str, kernel: int, width_in: int, width_out: int, stride: int, inner: int, expansion: int
+) -> list[tuple[int, int, int, int, int]]:
+    """(input channels, output channels, groups, kernel, stride) of one layer of a block, as `Block.units` has it, without its objects."""
+    if kind == "conv":
+        return [(width_in, width_out, 1, kernel, stride)]
+    if kind == "residual":
+        return [(width_in, inner, 1, kernel, stride), (inner, width_out, 1, kernel, 1)]
+    if kind == "bottleneck":
+        between, narrow, wide, groups = width_out, inner, inner, (1, 1)
+    else:
+        between, narrow, wide = inner, round_to_8(inner * expansion), round_to_8(width_out * expansion)
+        groups = narrow, wide
+    return [
+        (width_in, narrow, 1, 1, 1),
+        (narrow, narrow, groups[0], kernel, stride),
+        (narrow, between, 1, 1, 1),
+        (between, wide, 1, 1, 1),
+        (wide, wide, groups[1], kernel, 1),
+        (wide, width_out, 1, 1, 1),
+    ]
+
+
+@lru_cache(maxsize=2**12)
+def _inputs(in_channels: int, groups: int, kernel: int) -> tuple:
+    """The fields of a `Layer` up to `own`."""
+    fan, area = in_channels // groups, kernel**2
+    rest = (1 - 1 / fan) / area
+    own = 1 + (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area
+    return float(fan), 1 / in_channels, 1 / (fan * area), rest * OVERLAP_KEPT, rest * CHANGE_KEPT, own
+
+
+@lru_cache(maxsize=2**12)
+def _outputs(out_channels: int) -> tuple:
+    """`out_channels` and `per_output` of a `Layer`."""
+    return out_channels, 0.5 / out_channels
+
+
+@cache
+def _place(side: int, window: Window, out_side: int) -> tuple:
+    """The fields of a `Layer` from `wider` to `table`."""
+    table = border_table(side, window, out_side)
+    return window.kernel**2 - 1.0, float(window.stride**2), 1 / out_side**2, table.entries, table
+
+
+@cache
+def _place_in(side: int, kernel: int, stride: int) -> tuple[tuple, int]:
+    """The same for a convolution of an architecture, padded by (kernel - 1) / 2, and the side that it gives."""
+    if side < stride:
+        raise ArchitectureError(
+            f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride of {stride}; use larger images"
+        )
+    out_side = -(-side // stride)
+    return _place(side, Window(kernel, stride, (kernel - 1) // 2), out_side), out_side
+
+
+def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Pooling | None]:
+    """The convolutions of a chain, and the pooling after the last of them."""
+    if resolution not in (None, vcnn.resolution):
+        raise ConversionError(
+            f"resolution: this VCNN was converted at {vcnn.resolution}, got {resolution}; convert the network again at {resolution}"
+        )
+    layers: list[tuple] = []
+    pooling: Pooling | None = None
+    for step in vcnn.layers:
+        _require_square(step)
+        if isinstance(step, Conv):
+            window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
+            inputs = _inputs(step.in_channels, step.groups, window.kernel)
+            place = _place(step.in_resolution[0], window, step.out_resolution[0])
+            layers.append((*inputs, *place, *_outputs(step.out_channels), pooling))
+            pooling = None
+        elif isinstance(step, Pool):
+            side, count = step.in_resolution[0], step.kernel[0] ** 2
+            if pooling is not None:
+                side, count = pooling.side, count * pooling.values
+            pooling = Pooling(step.kind, count, side, step.out_resolution[0])
+    if Layer(*layers[0]).pooling is not None:
+        raise ConversionError(
+            f"{vcnn.name}: needed a convolution before the first pooling, got a pooling of the images; score it by Monte Carlo (zen_score)"
+        )
+    return layers, pooling
+
+
+def _require_square(step: Step) -> None:
+    """Only square convolutions and poolings of square maps have border tables."""
+    pairs = [step.in_resolution, step.out_resolution]
+    if isinstance(step, Conv):
+        pairs += [step.kernel, step.stride, step.dilation, step.padding[:2], step.padding[2:], step.padding[1:3]]
+    elif isinstance(step, Pool):
+        pairs += [step.kernel, step.stride]
+    else:
+        pairs.append((0, 1))
+    if any(first != second for first, second in pairs):
+        raise ConversionError(
+            f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on {step.in_resolution}; "
+            "score this network by Monte Carlo (zen_score)"
+        )
+
+
+def _check(perturbation: float, norm: str, batch_size: int) -> None:
+    if norm not in ("l1", "frobenius"):
+        raise ValueError(f"norm: needed 'l1' or 'frobenius', got {norm!r}")
+    if not 0 <= perturbation < math.inf:
+        raise ValueError(f"perturbation: needed a finite number of at least 0, got {perturbation!r}")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size: needed a whole number of at least 1, got {batch_size!r}")

@@ -1,0 +1,102 @@
+"""The plain forward pass of a VCNN: the definition that faster code is tested against.
+
+Nothing here is clever. Weights are drawn from N(0, 1); a convolution is followed by BatchNorm with the statistics of
+the mini-batch where asked, and by ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
+
+BN_EPS = 1e-5
+"""Added to a variance before its root, as in torch.nn.BatchNorm2d; the variances of a score are far above it."""
+
+
+def draw_weights(vcnn: VCNN, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """One N(0, 1) kernel for each convolution of `vcnn.convs`, on the generator's device."""
+    return [torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=generator.device) for conv in vcnn.convs]
+
+
+def draw_images(vcnn: VCNN, batch_size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A batch of N(0, 1) images, (N, C, resolution, resolution)."""
+    shape = (batch_size, vcnn.in_channels, vcnn.resolution, vcnn.resolution)
+    return torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
+
+
+def forward(
+    vcnn: VCNN,
+    weights: Sequence[Tensor],
+    images: Tensor,
+    *,
+    batch_norm: bool = False,
+    on_conv: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """The feature map before global pooling, (N, C, H, W).
+
+    Args:
+        vcnn: the network.
+        weights: one kernel for each of `vcnn.convs`.
+        images: (N, in_channels, resolution, resolution).
+        batch_norm: whether each convolution is followed by BatchNorm (no affine part) before its ReLU.
+        on_conv: called with (index of the convolution, its raw output) before BatchNorm and ReLU.
+    """
+    outputs: dict[int, Tensor] = {IMAGE: images}
+    last_use = last_uses(vcnn)
+    convolution = 0
+    for index, step in enumerate(vcnn.steps):
+        inputs = [outputs[i] for i in step.inputs]
+        if isinstance(step, Conv):
+            output = convolve(step, inputs[0], weights[convolution])
+            if on_conv is not None:
+                on_conv(convolution, output)
+            if batch_norm:
+                variance, mean = torch.var_mean(output, dim=(0, 2, 3), correction=0, keepdim=True)
+                output = (output - mean) * torch.rsqrt(variance + BN_EPS)
+            output = torch.relu(output)
+            convolution += 1
+        else:
+            output = combine(step, inputs)
+        outputs[index] = output
+        for i in {i for i in outputs if last_use.get(i, index + 1) <= index}:
+            del outputs[i]  # so that memory does not grow with depth
+    return outputs[len(vcnn.steps) - 1]
+
+
+def last_uses(vcnn: VCNN) -> dict[int, int]:
+    """For each step that is read, the index of the last step that reads it."""
+    return {source: index for index, step in enumerate(vcnn.steps) for source in step.inputs}
+
+
+def convolve(conv: Conv, features: Tensor, weight: Tensor) -> Tensor:
+    """The convolution alone: (N, C_in, H, W) and a kernel of `conv.weight_shape` to (N, C_out, H', W')."""
+    top, bottom, left, right = conv.padding
+    if (top, left) != (bottom, right):
+        features, top, left = F.pad(features, (left, right, top, bottom)), 0, 0
+    return F.conv2d(features, weight, None, conv.stride, (top, left), conv.dilation, conv.groups)
+
+
+def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
+    """Every step that is not a convolution."""
+    match step:
+        case Pool(kind="max"):
+            return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
+        case Pool():
+            return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad)
+        case Pad():
+            top, bottom, left, right = step.padding
+            return F.pad(inputs[0], (left, right, top, bottom))
+        case Concat():
+            return torch.cat(list(inputs), dim=1)
+        case Add():
+            return sum(inputs[1:], start=inputs[0])
+        case ChannelSlice():
+            return inputs[0][:, step.start : step.start + step.out_channels]
+        case ChannelShuffle():
+            return F.channel_shuffle(inputs[0], step.groups)
+    raise TypeError(f"no forward pass for the step {step!r}")

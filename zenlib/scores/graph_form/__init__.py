@@ -1,0 +1,24 @@
+"""The Zen-Score by arithmetic on graphs: networks with shortcuts, sums and poolings as they are, and the repaired score.
+
+`operations` is a network as data, read from a cell (`of_cell`) or a module (`of_module`); `torus` and `rectifier` are the
+mathematics of filters and of the ReLU; `sources` says how alike two maps are; `arithmetic` is the pass; `scores` sums up.
+"""
+
+from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms, NodeTerms, graph_terms
+from zenlib.scores.graph_form.operations import Graph, Operation
+from zenlib.scores.graph_form.scores import cancelled, gain, graph_of, repaired, repaired_score, zen
+
+__all__ = [
+    "ConvTerms",
+    "Graph",
+    "GraphTerms",
+    "NodeTerms",
+    "Operation",
+    "cancelled",
+    "gain",
+    "graph_of",
+    "graph_terms",
+    "repaired",
+    "repaired_score",
+    "zen",
+]

@@ -1,0 +1,143 @@
+"""A network as the list of its operations, shortcuts, poolings and sums included; what the arithmetic on graphs reads.
+
+Source: none; the reading of a network that the chapter "Why Zen fails on cells" needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from zenlib.errors import ConversionError
+from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step
+from zenlib.vanilla.vcnn import Add as AddStep
+
+Kind = Literal["conv", "norm", "relu", "add", "pool", "join", "slice"]
+
+
+class Operation(NamedTuple):
+    """One operation on square feature maps.
+
+    Attributes:
+        kind: "conv" (without bias), "norm" (BatchNorm), "relu", "add", "pool", "join" (along the channels) or "slice" (of them).
+        name: where it comes from, for people.
+        inputs: indices of the operations it reads; `IMAGE` is the image.
+        channels: channels of its output.
+        side: rows, and columns, of its output.
+        kernel: side of its window.
+        stride: steps of its window.
+        padding: zeros before the first row and column.
+        dilation: distance of the taps.
+        groups: groups of channels that do not mix.
+        mode: "avg" or "max" of a pooling.
+    """
+
+    kind: Kind
+    name: str
+    inputs: tuple[int, ...]
+    channels: int
+    side: int
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The operations of a network up to the feature map before global pooling.
+
+    Attributes:
+        name: of the network.
+        operations: each after those it reads; all of them depend on the image.
+        output: index of the operation that gives the last feature map.
+        in_channels: channels of the image.
+        resolution: side of the image, pixels.
+        silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
+        marks: indices of the maps whose terms are wanted: the outputs of cells where the network is made of cells, else none.
+        nodes: for each cell the indices of its nodes, None for a node that reads nothing.
+    """
+
+    name: str
+    operations: tuple[Operation, ...]
+    output: int
+    in_channels: int
+    resolution: int
+    silent: int = 0
+    marks: tuple[int, ...] = ()
+    nodes: tuple[tuple[int | None, ...], ...] = ()
+
+    def live(self) -> list[bool]:
+        """For each operation, whether it lies on a path to the output."""
+        found = [False] * len(self.operations)
+        found[self.output] = True
+        for index in range(self.output, -1, -1):
+            if found[index]:
+                for source in self.operations[index].inputs:
+                    if source != IMAGE:
+                        found[source] = True
+        return found
+
+    def cuts(self) -> list[bool]:
+        """For each operation, whether nothing that came before it is read after it: the whole network passes through it."""
+        last = [-1] * (len(self.operations) + 1)
+        for index, operation in enumerate(self.operations):
+            for source in operation.inputs:
+                last[source] = index  # IMAGE is -1: the last entry
+        found, reach = [], last[IMAGE]
+        for index in range(len(self.operations)):
+            found.append(reach <= index and index <= self.output)
+            reach = max(reach, last[index])
+        return found
+
+
+def graph_of_vcnn(vcnn: VCNN) -> Graph:
+    """The operations of a VCNN: BatchNorm and ReLU follow each convolution.
+
+    Raises:
+        ConversionError: a window or a map is not square, or a step has no rule here.
+    """
+    operations: list[Operation] = []
+    places = {IMAGE: IMAGE}
+    for index, step in enumerate(vcnn.steps):
+        inputs = tuple(places[source] for source in step.inputs)
+        operations.append(_operation(step, inputs))
+        if isinstance(step, Conv):
+            for kind in ("norm", "relu"):
+                operations.append(operations[-1]._replace(kind=kind, inputs=(len(operations) - 1,), kernel=1, stride=1, padding=0, groups=1))
+        places[index] = len(operations) - 1
+    return Graph(vcnn.name, tuple(operations), len(operations) - 1, vcnn.in_channels, vcnn.resolution)
+
+
+def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
+    side = square(step.name, step.out_resolution)
+    plain = (step.name, inputs, step.out_channels, side)
+    match step:
+        case Conv():
+            return Operation(
+                "conv", *plain, square(step.name, step.kernel), square(step.name, step.stride), step.padding[0], step.dilation[0], step.groups
+            )
+        case Pool():
+            kernel, stride = square(step.name, step.kernel), square(step.name, step.stride)
+            return Operation("pool", *plain, kernel, stride, step.padding[0], mode=step.kind)
+        case AddStep():
+            return Operation("add", *plain)
+        case Concat():
+            return Operation("join", *plain)
+        case ChannelSlice() | ChannelShuffle():
+            return Operation("slice", *plain)
+    raise ConversionError(f"{step.name}: needed convolutions, poolings, sums, concatenations and slices, got {step.describe()}")
+
+
+def square(name: str, pair: Sequence[int]) -> int:
+    """The side of a window or map.
+
+    Raises:
+        ConversionError: it is not square.
+    """
+    if pair[0] != pair[1]:
+        raise ConversionError(f"{name}: needed square windows and maps, got {pair[0]} x {pair[1]}; score this network by Monte Carlo (zen_score)")
+    return int(pair[0])

@@ -1,0 +1,81 @@
+"""Scores of graphs: the Zen-Score by arithmetic, and its repair.
+
+The Zen-Score sums log sigma over BatchNorms. On a chain, what a convolution reads has variance 1 and sigma says what the
+convolution gains. On a graph sigma also carries the variance q that sums have built up, which the next BatchNorm divides out.
+The repair keeps what is left of each term when this is seen:
+
+    repaired = sum over live convolutions of 1/2 log(c PR),  c = CENTRED after a ReLU, else 1
+
+with PR, the participation ratio of the inputs that one output sums, in place of their number: inputs that are copies of each
+other add no independent evidence. On a chain of independent inputs it is the sum of log sigma.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from zenlib.errors import ConversionError
+from zenlib.networks.architecture import Architecture
+from zenlib.scores.forward import BN_EPS
+from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
+from zenlib.scores.graph_form.of_cell import graph_of_cell
+from zenlib.scores.graph_form.operations import Graph, graph_of_vcnn
+from zenlib.spaces.nasbench201 import Cell
+from zenlib.vanilla.vcnn import VCNN
+
+if TYPE_CHECKING:
+    import torch
+
+
+def graph_of(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None) -> Graph:
+    """The operations of a network.
+
+    Args:
+        network: a cell of NAS-Bench-201, any module, an architecture (built with its shortcuts, without gates), or a `VCNN`.
+        resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
+
+    Raises:
+        ConversionError: it has an operation without a rule, or another resolution than a given `VCNN`.
+        ScoreUndefined: no path leads through the cell.
+    """
+    if isinstance(network, (VCNN, Graph)):
+        if resolution not in (None, network.resolution):
+            raise ConversionError(f"resolution: this network was read at {network.resolution}, got {resolution}; convert it again")
+        return graph_of_vcnn(network) if isinstance(network, VCNN) else network
+    if isinstance(network, Cell):
+        return graph_of_cell(network, 32 if resolution is None else resolution)
+    from zenlib.scores.graph_form.of_module import graph_of_module  # torch is needed only here
+
+    if isinstance(network, Architecture):
+        from zenlib.networks.module import build_network
+
+        network = build_network(network, use_se=False)
+    return graph_of_module(network, 224 if resolution is None else resolution)
+
+
+def repaired_score(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None) -> float:
+    """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
+    return repaired(graph_terms(replace(graph_of(network, resolution), marks=())))
+
+
+def repaired(terms: GraphTerms) -> float:
+    """The sum over live convolutions of the gain with effective fan-in, nats."""
+    return sum(conv.effective_gain for conv in terms.convs if conv.live)
+
+
+def zen(terms: GraphTerms) -> float:
+    """The L1 Zen-Score of the network as it is, nats: log Delta plus log sigma of every BatchNorm, dead branches included."""
+    convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
+    return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
+
+
+def gain(terms: GraphTerms, live_only: bool = False) -> float:
+    """The sum of log(sigma / sqrt q) over convolutions with a BatchNorm, nats."""
+    return sum(conv.gain for conv in terms.convs if conv.normed and (conv.live or not live_only))
+
+
+def cancelled(terms: GraphTerms) -> float:
+    """The sum of log sqrt q over BatchNorms: the part of the Zen-Score that the next BatchNorm divides out, nats."""
+    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms

@@ -1,0 +1,293 @@
+"""Feature maps as sums of filtered sources, and how alike two of them are.
+
+A source is a map whose values are new: the image, the output of a convolution or of a ReLU. Every other map is a `Blend`: what
+skips and poolings bring from one source adds up as amplitudes, different sources add up as variances.
+
+Correlations come in two kinds, both functions of the distance d of two positions, for unit variance. On average over draws of
+weights a channel is alike only to itself. By chance, in finite width, two channels c and c' are alike too. A convolution makes
+such a correlation by a random filter g of few taps, and filters act on it as they do on its input, so it is kept as
+
+    correlation of c and c' at distance d = sum over e of g_cc'(e) carrier(d - e),  the g_cc'(e) independent of mean 0,
+
+by the mean squares `other`(e) of g between different channels, `own`(e) of one channel, and the `carrier`. A pooling
+smooths the carrier and leaves g alone: it does not average away what two smooth maps have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from zenlib.scores.graph_form import rectifier
+from zenlib.scores.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, multiplicity, scale_of, white, window
+
+
+class Chance(NamedTuple):
+    """Correlations by chance; see above.
+
+    Attributes:
+        profiles: mean squares of g, (2, lags, lags): `own` and `other`. One array, since all that filters do is done to both.
+        carrier: (lags, lags), 1 at lag 0.
+    """
+
+    profiles: Lags
+    carrier: Lags
+
+    @property
+    def own(self) -> Lags:
+        """Mean squares between a channel and itself."""
+        return self.profiles[0]
+
+    @property
+    def other(self) -> Lags:
+        """Mean squares between different channels."""
+        return self.profiles[1]
+
+    def scaled(self, factor: float) -> Chance:
+        """Mean squares times a number."""
+        return Chance(self.profiles * factor, self.carrier)
+
+    def mean_square(self, grid: int) -> float:
+        """The mean square at lag 0 between different channels."""
+        return float(self.mean_squares(self.other, grid)[0])
+
+    def mean_squares(self, profiles: Lags, grid: int) -> Lags:
+        """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
+        return profiles.reshape(-1, self.carrier.size) @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
+
+
+class Alike(NamedTuple):
+    """How alike two maps are; None stands for not at all.
+
+    Attributes:
+        mean: correlation of one channel with itself.
+        chance: the correlations by chance.
+        branch: correlation of one channel in f(x) with itself in f(x + alpha eps).
+    """
+
+    mean: Lags | None = None
+    chance: Chance | None = None
+    branch: Lags | None = None
+
+
+NOTHING = Alike()
+
+
+@dataclass(eq=False, slots=True)
+class Source:
+    """A map whose values are new.
+
+    Attributes:
+        number: sources are numbered in the order they are made.
+        grid: side of its periodic map.
+        rule: "given", "conv" or "relu".
+        reads: the map that it was made from; None where its past does not matter any more.
+        itself: its pair with itself.
+        kernel: of a convolution.
+        dilation: of a convolution.
+        group: input channels that one output channel reads.
+    """
+
+    number: int
+    grid: int
+    rule: str = "given"
+    reads: Blend | None = None
+    itself: Alike = NOTHING
+    kernel: int = 1
+    dilation: int = 1
+    group: int = 1
+
+
+@dataclass(eq=False, slots=True)
+class Blend:
+    """A map as a sum of filtered sources.
+
+    Attributes:
+        channels: its channels.
+        side: its rows and columns.
+        grid: side of its periodic map.
+        parts: filter by source.
+        square: the square of the mean of a channel, averaged over channels.
+        variance: variance around it; set when it is made.
+        itself: its pair with itself, for unit variance.
+        scale: the factor of a map that is one source times a number, else None.
+    """
+
+    channels: int
+    side: int
+    grid: int
+    parts: dict[Source, Filter]
+    square: float = 0.0
+    variance: float = field(default=0.0, init=False)
+    itself: Alike = field(default=NOTHING, init=False)
+    scale: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scale = scale_of(next(iter(self.parts.values()))) if len(self.parts) == 1 else None
+
+
+class Pairs:
+    """The pairs of sources and maps that were asked for, each computed once."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[int, int], Alike] = {}
+
+    def forget(self) -> None:
+        """Drops all pairs, when everything that is still read was made after now."""
+        self._of.clear()
+
+    def of_sources(self, first: Source, second: Source) -> Alike:
+        """The pair of two sources."""
+        if first is second:
+            return first.itself
+        if first.grid != second.grid:
+            return NOTHING
+        later, earlier = (first, second) if first.number > second.number else (second, first)
+        key = later.number, earlier.number
+        if key not in self._of:
+            self._of[key] = self._new_pair(later, earlier)
+        return self._of[key]
+
+    def _new_pair(self, later: Source, earlier: Source) -> Alike:
+        if later.reads is None:
+            return NOTHING
+        if later.rule == "relu" and earlier.rule == "relu" and earlier.reads is not None:
+            return rectified(self.of_blends(later.reads, earlier.reads), later.grid)
+        found = self.of_blends(later.reads, Blend(later.reads.channels, 0, earlier.grid, {earlier: IDENTITY}))
+        if later.rule == "relu":
+            root = math.sqrt(rectifier.LINEAR)
+            chance = None if found.chance is None else found.chance.scaled(rectifier.LINEAR)
+            return Alike(_times(found.mean, root), chance, _times(found.branch, root))
+        return Alike(chance=convolved(found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1))
+
+    def of_blends(self, first: Blend, second: Blend) -> Alike:
+        """The pair of two maps, for unit variance where their variance is known, else for their sources of unit variance."""
+        if first.scale is not None and second.scale is not None:
+            return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
+        mean: Lags | None = None
+        branch: Lags | None = None
+        chances: list[Chance] = []
+        grid, root = first.grid, ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
+        for place, (a, of_a) in enumerate(first.parts.items()):
+            for other, (b, of_b) in enumerate(second.parts.items()):
+                if first is second and other < place:
+                    continue
+                times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
+                term = _seen_through(self.of_sources(a, b), grid, of_a, of_b, root, times)
+                mean, branch = _plus(mean, term.mean), _plus(branch, term.branch)
+                if term.chance is not None:
+                    chances.append(term.chance)
+        return Alike(mean, joined(chances, grid), branch)
+
+    def settle(self, blend: Blend) -> Blend:
+        """Sets the variance of a map and its pair with itself."""
+        if blend.scale is not None:
+            (only,) = blend.parts
+            blend.variance, blend.itself = blend.scale**2, only.itself
+            return blend
+        found = self.of_blends(blend, blend)
+        assert found.mean is not None  # a map is alike to itself
+        blend.variance = float(found.mean[0, 0])
+        blend.itself = _seen_through(found, blend.grid, IDENTITY, IDENTITY, 1 / blend.variance, 1.0)
+        return blend
+
+
+def _seen_through(pair: Alike, grid: int, first: Filter, second: Filter, factor: float, times: float) -> Alike:
+    """So many pairs of maps with independent chance: the pair after a filter at each end, covariances multiplied by a factor."""
+    a, b = scale_of(first), scale_of(second)
+    if a is not None and b is not None:
+        height = a * b * factor
+        chance = None if pair.chance is None else pair.chance.scaled(times * height**2)
+        return Alike(_times(pair.mean, times * height), chance, _times(pair.branch, times * height))
+    mean, branch = (None if values is None else times * factor * filtered_mean(values, grid, first, second) for values in (pair.mean, pair.branch))
+    if pair.chance is None:
+        return Alike(mean, None, branch)
+    carrier = filtered_mean(pair.chance.carrier, grid, first, second)
+    height = float(carrier[0, 0])
+    return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height), branch)
+
+
+def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
+    return total if term is None else term if total is None else total + term
+
+
+def _times(values: Lags | None, factor: float) -> Lags | None:
+    return values if values is None or factor == 1.0 else values * factor
+
+
+def joined(chances: list[Chance], grid: int) -> Chance | None:
+    """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
+    if len(chances) < 2:
+        return chances[0] if chances else None
+    count, total = multiplicity(grid), 0.0
+    profiles, carrier = chances[0].profiles, None
+    for chance in chances:
+        weight = float(np.vdot(chance.other, count)) + 1e-300
+        total += weight
+        profiles = profiles if carrier is None else profiles + chance.profiles
+        carrier = _plus(carrier, chance.carrier * weight)
+    assert carrier is not None
+    return Chance(profiles, carrier * (1 / total))
+
+
+def rectified(pair: Alike, grid: int) -> Alike:
+    """The pair of the ReLUs of two maps."""
+    chance = pair.chance
+    if chance is not None:
+        before = chance.mean_square(grid)
+        factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
+        chance = chance.scaled(factor)
+    if pair.mean is None:
+        return Alike(chance=chance)
+    return Alike(rectifier.correlation(pair.mean), chance, None if pair.branch is None else rectifier.correlation(pair.branch))
+
+
+def convolved(pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int) -> Chance | None:
+    """Chance between a convolution of the first map and the second (times = 1), or a convolution of it of the same shape (times = 2).
+
+    Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share 1 / group is the
+    same channel of both maps.
+    """
+    terms: list[Chance] = []
+    if pair.mean is not None and pair.mean[0, 0] > 1e-9:
+        height = float(pair.mean[0, 0])
+        terms.append(Chance(_of_one_channel(grid, kernel, dilation, times, group, channels) * height**2, pair.mean / height))
+    if pair.chance is not None:
+        before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
+        after = _mixing(group, channels) @ before.reshape(2, -1)
+        terms.append(Chance(after.reshape(before.shape), pair.chance.carrier))
+    return joined(terms, grid)
+
+
+@cache
+def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
+    """The profiles of chance after a convolution of channels that are alike to themselves alone."""
+    return averaged(white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+
+
+@cache
+def _mixing(group: int, channels: int) -> Lags:
+    """Profiles (own, other) of what is read to those of the outputs: the shares of the same and of different channels."""
+    return np.array([[1 / count, 1 - 1 / count] for count in (group, channels)])
+
+
+def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> tuple[float, float]:
+    """Mean squared correlations of two of the inputs of one output, an input with itself included.
+
+    Returns:
+        Over all its inputs, `group` channels at all taps, and over the taps of one channel.
+    """
+    assert pair.mean is not None  # a map is alike to itself
+    row = window(grid, kernel, dilation, 2)[0]
+    taps = float(row @ (pair.mean * pair.mean) @ row)
+    if pair.chance is None:
+        return taps / group, taps
+    profiles = pair.chance.profiles
+    own, other = pair.chance.mean_squares(averaged(profiles, grid, kernel, dilation, 2), grid).tolist()
+    # After BatchNorm the variance of a channel is 1 and leaves nothing to chance.
+    own = max(0.0, own - float(pair.chance.mean_squares(profiles[0], grid)[0]) / kernel**2)
+    return (taps + own) / group + (1 - 1 / group) * other, taps

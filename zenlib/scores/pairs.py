@@ -1,0 +1,294 @@
+"""Two nearby forward passes carried as one: the pair (z, e), whose second branch is z + alpha * e.
+
+The Zen-Score compares f(x) with f(x + alpha * eps). Subtracting two finished passes cancels two or more digits. Here
+the difference itself, e = (second - first) / alpha, goes through the network: convolution, averages, sums and
+reorderings act alike on both; BatchNorm, ReLU and max pooling have a rule for e that never subtracts large numbers. So
+e keeps the precision of its type, low-precision types included, and alpha = 0 is the exact directional derivative.
+
+A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU of one
+layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and this is what makes
+them cheap. For the same reason a block is normalised when it is read, not when the statistics are ready; and it is
+freed when it was read for the last time, so that a layer's input shrinks while its output grows.
+
+Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e are derived at each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zenlib.scores.forward import BN_EPS, combine, convolve, last_uses
+from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool, Step
+
+BLOCK_BYTES = 2**22
+"""Size of half a block on a CPU, unless one image is larger; other devices take the whole batch as one block."""
+
+
+class Pair(NamedTuple):
+    """Both branches of some images, (N, C, H, W) each: the first is `value`, the second `value + alpha * change`."""
+
+    value: Tensor
+    change: Tensor
+
+
+class BatchVariance(NamedTuple):
+    """What a BatchNorm saw: the biased mini-batch variance of each branch, averaged over channels (scalars).
+
+    Attributes:
+        first: of f(x).
+        second: of f(x + alpha * eps).
+        positions: of each channel, N * H * W.
+    """
+
+    first: Tensor
+    second: Tensor
+    positions: int
+
+
+class Moments(NamedTuple):
+    """Per-channel means of z and e, and sums of products of the centred halves; each of shape (C,)."""
+
+    mean_z: Tensor
+    mean_e: Tensor
+    zz: Tensor
+    ze: Tensor
+    ee: Tensor
+
+
+class Scaling(NamedTuple):
+    """BatchNorm of a pair as arithmetic per channel, each of shape (C,).
+
+    y = z * scale + shift, and its change is e * change_scale + change_shift - y * pull.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    change_scale: Tensor
+    change_shift: Tensor
+    pull: Tensor
+
+
+class Kernels(NamedTuple):
+    """The two elementwise passes over a block, eager here and compiled in `zenlib.scores.fused`."""
+
+    block_moments: Callable[[Tensor, Tensor, Tensor], Moments]
+    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Tensor], None]
+
+
+@dataclass
+class FeatureMap:
+    """The output of a step in blocks of images; of a convolution, still before its BatchNorm and ReLU.
+
+    Attributes:
+        blocks: the images in order.
+        scaling: the BatchNorm that is still to be applied, then ReLU; None once that is done.
+    """
+
+    blocks: list[Pair]
+    scaling: Scaling | None = None
+
+    def read(self, finish: Callable[[Pair, Scaling], None], keep: bool) -> Iterator[Pair]:
+        """The blocks in order, finished in place on the first reading, and given away unless another reading follows."""
+        scaling, self.scaling = self.scaling, None
+        blocks = list(self.blocks) if keep else self.blocks
+        blocks.reverse()
+        while blocks:
+            block = blocks.pop()
+            if scaling is not None:
+                finish(block, scaling)
+            yield block
+
+
+class Scratch:
+    """Memory for the elementwise passes, used again and again: fresh memory would cost more than the arithmetic."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.buffer = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+
+    def three(self, like: Tensor) -> Tensor:
+        """Shape (3, *like.shape), in float32 or wider; overwritten by the next call."""
+        if self.buffer.numel() < 3 * like.numel():
+            self.buffer = self.buffer.new_empty(3 * like.numel())
+        return self.buffer[: 3 * like.numel()].view(3, *like.shape)
+
+
+def propagate(
+    vcnn: VCNN, weight_of: Callable[[Conv], Tensor], images: Tensor, noise: Tensor, alpha: float, kernels: Kernels | None = None
+) -> tuple[list[Pair], list[BatchVariance]]:
+    """Sends (images, noise) through conv -> BatchNorm -> ReLU and pooling.
+
+    Args:
+        vcnn: the network, a chain or a graph.
+        weight_of: gives the kernel of a convolution; called once for each, in order, and the kernel is then dropped.
+        images: x, (N, C, H, W).
+        noise: eps, the same shape; the second branch starts at x + alpha * eps.
+        alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
+        kernels: the elementwise passes; None means the eager ones.
+
+    Returns:
+        The feature map before global pooling in blocks of images, and one `BatchVariance` for each convolution.
+    """
+    kernels = EAGER if kernels is None else kernels
+    scratch = Scratch(images)
+
+    def finish(block: Pair, scaling: Scaling) -> None:
+        z, e = map(_rows, block)
+        kernels.normalise_rectify(z, e, scaling, alpha, scratch.three(z))
+
+    def moments(block: Pair) -> Moments:
+        z, e = map(_rows, block)
+        return kernels.block_moments(z, e, scratch.three(z))
+
+    maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
+    batch, like = len(images), images.new_empty(0)
+    del images, noise  # so that they are freed with the first map
+    last_use = last_uses(vcnn)
+    variances = []
+    for index, step in enumerate(vcnn.steps):
+        read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
+        for i in {i for i in step.inputs if last_use[i] == index}:
+            del maps[i]
+        size = _images_per_block(step, batch, like)
+        blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
+        if isinstance(step, Conv):
+            outputs, total, count = convolve_pairs(step, weight_of(step), (pairs[0] for pairs in blocks), moments)
+            scaling, variance = batch_norm(total, count, alpha)
+            variances.append(variance)
+            maps[index] = FeatureMap(outputs, scaling)
+        else:
+            maps[index] = FeatureMap([combine_pairs(step, pairs, alpha) for pairs in blocks])
+    return list(maps[len(vcnn.steps) - 1].read(finish, keep=False)), variances
+
+
+def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
+    """The same images in blocks of `size`, the last one smaller; sizes are powers of two, so blocks are cut or joined."""
+    for block in blocks:
+        images = len(block.value)
+        if images >= size:
+            yield from (Pair(*halves) for halves in zip(block.value.split(size), block.change.split(size), strict=True))
+        else:
+            joined = [block, *islice(blocks, size // images - 1)]
+            yield Pair(*(torch.cat(halves) for halves in zip(*joined, strict=True)))
+
+
+def convolve_pairs(conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]) -> tuple[list[Pair], Moments, int]:
+    """The convolution of both halves of all blocks, the moments of its output, and the positions per channel."""
+    weight = _channels_last(weight)
+    outputs, seen = [], []
+    for block in blocks:
+        outputs.append(Pair(*(_channels_last(convolve(conv, half, weight)) for half in block)))
+        seen.append(moments(outputs[-1]))
+    counts = [len(_rows(block.value)) for block in outputs]
+    return outputs, merge(seen, counts), sum(counts)
+
+
+def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
+    """Moments of one block of rows (positions, C); centred before they are multiplied, so that nothing cancels.
+
+    Everything happens in `scratch`, (3, positions, C), in float32 or wider.
+    """
+    mean_z, mean_e = z.mean(0, dtype=scratch.dtype), e.mean(0, dtype=scratch.dtype)
+    z, e = torch.sub(z, mean_z, out=scratch[0]), torch.sub(e, mean_e, out=scratch[1])
+    zz, ze, ee = (torch.mul(left, right, out=scratch[2]).sum(0) for left, right in ((z, z), (z, e), (e, e)))
+    return Moments(mean_z, mean_e, zz, ze, ee)
+
+
+def merge(blocks: Sequence[Moments], counts: Sequence[int]) -> Moments:
+    """Moments of all blocks together: sums within blocks plus sums between their means (Chan et al. 1979)."""
+    parts = [torch.stack(part) for part in zip(*blocks, strict=True)]
+    share = torch.stack([torch.full_like(mean, count) for mean, count in zip(parts[0], counts, strict=True)])
+    mean_z, mean_e = ((mean * share).sum(0) / sum(counts) for mean in parts[:2])
+    z, e = parts[0] - mean_z, parts[1] - mean_e
+    between = (share * z * z, share * z * e, share * e * e)
+    return Moments(mean_z, mean_e, *((within + more).sum(0) for within, more in zip(parts[2:], between, strict=True)))
+
+
+def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, BatchVariance]:
+    """BatchNorm of each branch with its own mini-batch statistics, without an affine part.
+
+    With centred halves z and e, s^2 = var(z) + eps and s'^2 = s^2 + alpha * g, where
+    g = 2 cov(z, e) + alpha var(e); the branches become y = z / s and (z + alpha e) / s', and their difference over alpha
+    is e / s' - z g / (s s' (s + s')) = e / s' - y g / (s' (s + s')).
+    """
+    mean_z, mean_e, zz, ze, ee = moments
+    variance, growth = zz / count, (2 * ze + alpha * ee) / count
+    second_variance = variance + alpha * growth
+    first, second = (variance + BN_EPS).sqrt(), (second_variance + BN_EPS).sqrt()
+    scaling = Scaling(1 / first, -mean_z / first, 1 / second, -mean_e / second, growth / (second * (first + second)))
+    return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
+
+
+def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Tensor) -> None:
+    """Applies BatchNorm, then ReLU, to a block of rows (positions, C) in place.
+
+    With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u, 0); as alpha
+    goes to 0 it is e where y > 0, else 0.
+    """
+    y = torch.addcmul(scaling.shift, z, scaling.scale, out=scratch[0])
+    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1]).addcmul_(y, scaling.pull, value=-1)
+    if alpha == 0:
+        torch.mul(change, y > 0, out=e)
+    else:
+        minus_u = torch.mul(y, -1 / alpha, out=scratch[2])
+        torch.maximum(change, minus_u, out=change)
+        torch.sub(change, minus_u.relu_(), out=e)
+    torch.maximum(y, y.new_zeros(()), out=z)
+
+
+EAGER = Kernels(block_moments, normalise_rectify)
+
+
+def combine_pairs(step: Step, pairs: Sequence[Pair], alpha: float) -> Pair:
+    """Every step that is not a convolution."""
+    if isinstance(step, Pool) and step.kind == "max":
+        return max_pool(step, pairs[0], alpha)
+    return Pair(*(combine(step, halves) for halves in zip(*pairs, strict=True)))
+
+
+def max_pool(step: Pool, pair: Pair, alpha: float) -> Pair:
+    """Max pooling of each branch.
+
+    Where the first branch takes position i of a window and the second takes j, the difference over alpha is
+    e[j] + (z[j] - z[i]) / alpha.
+    """
+    window = (step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
+    value, change = pair
+    pooled, first = F.max_pool2d(value, *window, return_indices=True)
+    if alpha == 0:
+        return Pair(pooled, _at(change, first))
+    second = F.max_pool2d(value + alpha * change, *window, return_indices=True)[1]
+    return Pair(pooled, _at(change, second) + (_at(value, second) - pooled) / alpha)
+
+
+def _at(features: Tensor, positions: Tensor) -> Tensor:
+    """Entries of each (H, W) map at flat positions, shaped as `positions`."""
+    return features.flatten(2).gather(2, positions.flatten(2)).view(positions.shape)
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _rows(features: Tensor) -> Tensor:
+    """A view of channels-last (N, C, H, W) as (N * H * W, C)."""
+    return features.permute(0, 2, 3, 1).view(-1, features.shape[1])
+
+
+def _images_per_block(step: Step, batch: int, like: Tensor) -> int:
+    """The largest power of two for which half a block has at most `BLOCK_BYTES` before and after the step, at least 1.
+
+    A convolution rearranges its kernel at each call, so half a block may be as large as a large kernel.
+    """
+    if like.device.type != "cpu":
+        return batch
+    sides = (step.in_channels, step.in_resolution), (step.out_channels, step.out_resolution)
+    image = max(channels * height * width for channels, (height, width) in sides) * like.element_size()
+    target = max(BLOCK_BYTES, step.weights * like.element_size() if isinstance(step, Conv) else 0)
+    return 1 << max(0, (target // image).bit_length() - 1)

@@ -1,0 +1,188 @@
+"""The Phi-Score: how strongly a vanilla network without BatchNorm can bend its input (Definition 1 of the paper).
+
+    Phi(f) = log E || grad_x f(x | theta) ||_F,    x and theta from N(0, 1)
+
+By Lemma 1 the gradient at x is the matrix W_S of the linear region that x falls in, so Phi is the mean size of the
+map of a region, in nats.
+
+Source: Lin et al. 2021 (arXiv 2102.01063), section 3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.scores.forward import draw_images, forward
+from zenlib.scores.tangents import pushforward
+from zenlib.scores.zen import ScoreEstimate
+from zenlib.vanilla.convert import to_vcnn
+from zenlib.vanilla.vcnn import VCNN
+
+METHODS = ("probe", "jacobian")
+
+
+@dataclass(frozen=True)
+class PhiEstimate(ScoreEstimate):
+    """A Phi-Score with its error, in nats; `float(estimate)` is its mean.
+
+    Where some repeat left the range of its floating type, `mean` is `math.inf`, and `std` and `stderr` are NaN.
+
+    Attributes:
+        overflow_layer: index of the first convolution whose output was not finite in some repeat, or None.
+    """
+
+    overflow_layer: int | None = None
+
+    def __str__(self) -> str:
+        return super().__str__() if self.overflow_layer is None else f"inf (overflow at convolution {self.overflow_layer})"
+
+
+def phi_score(
+    network: Architecture | VCNN | nn.Module,
+    resolution: int | None = None,
+    *,
+    batch_size: int = 4,
+    repeats: int = 8,
+    method: str = "probe",
+    probes: int = 8,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> PhiEstimate:
+    """The Phi-Score of a network's vanilla form, without BatchNorm.
+
+    Each repeat draws new weights and images and gives log mean over the images of ||J(x)||_F; the estimate is the mean
+    over repeats. "jacobian" computes J exactly, for small networks. "probe" uses E_v ||J v||^2 = ||J||_F^2 for v from
+    N(0, I): a few directions are carried through the network, with the memory of one layer, so it runs on any network.
+
+    Deep networks leave the range of float32 (after about 30 layers of 64 channels). That is reported as
+    `mean = math.inf` with the layer where it began, never as a number; dtype=torch.float64 reaches eight times as deep.
+
+    Args:
+        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts.
+        resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
+        batch_size: images per repeat.
+        repeats: independent draws of weights and images.
+        method: "probe" or "jacobian".
+        probes: directions per image, at least 2; not used by "jacobian".
+        seed: 0 or more. Repeat r depends on (seed, r) alone.
+        device: where to compute; None means CUDA if there is one, else the CPU.
+        dtype: floating type of weights and images; None means float32.
+
+    Raises:
+        ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
+        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network itself).
+
+    Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is lower by
+    about half the variance between repeats; it has a plain standard error and is what `zen_score` does.
+
+    Source: Lin et al. 2021, Definition 1.
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("repeats", repeats, 1), ("probes", probes, 2), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name}: needed a whole number of at least {least}, got {value!r}")
+    if method not in METHODS:
+        raise ValueError(f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any network")
+    vcnn = to_vcnn(network, resolution)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    log_norms, overflows = [], []
+    for repeat in range(repeats):
+        norms, finite = _repeat(vcnn, batch_size, probes if method == "probe" else 0, (seed, repeat), device, dtype or torch.float32)
+        overflow = _first_false(finite)
+        if overflow is not None:
+            overflows.append(overflow)
+            continue
+        log_norms.append(_log_of_mean(norms.double().cpu().numpy() if method == "jacobian" else _log_root_of_mean(norms)))
+        if not math.isfinite(log_norms[-1]):
+            raise ScoreUndefined(f"Phi-Score of {vcnn.name or 'a network'}: every gradient of repeat {repeat} is zero, so it has no logarithm")
+    return _estimate(log_norms, overflows, repeats)
+
+
+def _repeat(vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Log norms of one repeat, of J v (probes, N) or without probes of J (N,), and which convolutions were finite (L,)."""
+    generator, of_probes = (_generator(entropy, device) for entropy in (key, (*key, 1)))
+    images = draw_images(vcnn, batch_size, generator, dtype)
+    weights = (torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=device) for conv in vcnn.convs)
+    if not probes:
+        return log_jacobian_norms(vcnn, list(weights), images)
+    directions = torch.randn((probes, *images.shape), generator=of_probes, dtype=dtype, device=device)
+    return log_probe_norms(vcnn, weights, images, directions)
+
+
+@torch.no_grad()
+def log_probe_norms(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of ||J(x) v|| for each direction and image (K, N), and for each convolution whether its output was finite (L,).
+
+    Args:
+        vcnn: the network.
+        weights: one kernel for each of `vcnn.convs`, taken one by one.
+        images: (N, C, resolution, resolution).
+        directions: (K, N, C, resolution, resolution), from N(0, I).
+    """
+    finite: list[Tensor] = []
+    _, moved = pushforward(vcnn, weights, images, directions, on_conv=lambda _, output: finite.append(torch.isfinite(output).all()))
+    return log_norm(moved.flatten(2)), torch.stack(finite)
+
+
+def log_jacobian_norms(vcnn: VCNN, weights: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of ||J(x)||_F of each image (N,) by the whole Jacobian, and for each convolution whether it was finite (L,).
+
+    The Jacobian has (features x pixels) entries: for small networks and images. Where the features are finite and their
+    derivatives are not, the last convolution is named.
+    """
+    finite: list[Tensor] = []
+    forward(vcnn, weights, images, on_conv=lambda _, output: finite.append(torch.isfinite(output).all()))
+    jacobian = torch.func.jacfwd(lambda image: forward(vcnn, weights, image[None])[0])
+    log_norms = torch.stack([log_norm(jacobian(image).flatten()) for image in images])
+    finite[-1] = finite[-1] & (log_norms < math.inf).all()
+    return log_norms, torch.stack(finite)
+
+
+def log_norm(vectors: Tensor) -> Tensor:
+    """Log of the Euclidean norm over the last dimension, by squares that cannot overflow; -inf for zero."""
+    largest = vectors.abs().amax(-1, keepdim=True)
+    scale = torch.where(largest == 0, torch.ones_like(largest), largest)
+    return scale.squeeze(-1).log() + (vectors / scale).square().sum(-1).log() / 2
+
+
+def _log_root_of_mean(log_norms: Tensor) -> np.ndarray:
+    """Log of ||J||_F (N,) from log ||J v|| (K, N).
+
+    The root of a noisy mean is too small by the share variance / (8 K mean^2) of itself; that much is added.
+    """
+    squares = 2 * log_norms.double().cpu().numpy()
+    top = squares.max(0)
+    scaled = np.exp(squares - np.where(np.isfinite(top), top, 0))
+    mean, variance = scaled.mean(0), scaled.var(0, ddof=1)
+    with np.errstate(divide="ignore"):
+        return top / 2 + np.log(np.where(mean == 0, 1, mean)) / 2 + np.log1p(variance / (8 * len(scaled) * np.where(mean == 0, 1, mean) ** 2))
+
+
+def _log_of_mean(logs: np.ndarray) -> float:
+    return float(np.logaddexp.reduce(logs)) - math.log(len(logs))
+
+
+def _first_false(flags: Tensor) -> int | None:
+    found = flags.tolist()
+    return found.index(False) if False in found else None
+
+
+def _estimate(log_norms: list[float], overflows: list[int], repeats: int) -> PhiEstimate:
+    if overflows:
+        return PhiEstimate(math.inf, math.nan, math.nan, repeats, min(overflows))
+    std = float(np.std(log_norms, ddof=1)) if repeats > 1 else math.nan
+    return PhiEstimate(float(np.mean(log_norms)), std, std / math.sqrt(repeats), repeats)
+
+
+def _generator(entropy: tuple[int, ...], device: torch.device) -> torch.Generator:
+    generator = torch.Generator(device)
+    generator.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
+    return generator

@@ -1,0 +1,288 @@
+"""The Zen-Score by Monte Carlo, with its error.
+
+Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its mini-batch:
+
+    Zen = log E_batch ||f(x) - f(x + alpha * eps)|| + sum_i log sigma_i
+
+where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged over its
+channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
+
+Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1, minibatch), the
+default here; the released code is (l1, running).
+
+Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1 and Table 5.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.scores.fused import fused_kernels
+from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
+from zenlib.vanilla.convert import to_vcnn
+from zenlib.vanilla.vcnn import VCNN, Conv
+
+T = TypeVar("T")
+Norm = Literal["l1", "frobenius"]
+BnVariance = Literal["minibatch", "running"]
+
+MAX_REPEATS = 1024
+"""Repeats after which a `tolerance` that was not reached is given up, with a warning."""
+SMALLEST_PERTURBATION = 1e-30
+"""Its inverse times a normalised feature must stay finite in float32."""
+BN_MOMENTUM = 0.1
+"""Share of the newest mini-batch in the running variance of the released definition, PyTorch's default."""
+
+
+@dataclass(frozen=True)
+class ScoreEstimate:
+    """A Monte-Carlo score.
+
+    Attributes:
+        mean: average over repeats, in nats.
+        std: standard deviation of one repeat (divisor n - 1); NaN for one repeat.
+        stderr: standard error of `mean`, std / sqrt(n); NaN for one repeat.
+        n: number of repeats.
+    """
+
+    mean: float
+    std: float
+    stderr: float
+    n: int
+
+    def __float__(self) -> float:
+        return self.mean
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} +- {self.stderr:.3f} ({self.n} repeats)"
+
+
+@dataclass(frozen=True, eq=False)
+class ZenTerms:
+    """The two terms of every definition, from the same forward passes, one entry per repeat, in nats.
+
+    Attributes:
+        log_delta_l1: log of the batch mean of the sum of absolute differences; shape (repeats,).
+        log_delta_frobenius: log of the batch mean of the Euclidean norm of the difference; shape (repeats,).
+        log_sigma_minibatch: log sigma_i from the biased mini-batch variance of f(x); shape (repeats, convolutions).
+        log_sigma_running: log sigma_i from a running variance that starts at 1 and has seen f(x), then
+            f(x + alpha * eps); shape (repeats, convolutions). Differs: the released code does not reset this average
+            between repeats, so there it drifts towards the mini-batch variance; here every repeat starts at 1.
+    """
+
+    log_delta_l1: np.ndarray
+    log_delta_frobenius: np.ndarray
+    log_sigma_minibatch: np.ndarray
+    log_sigma_running: np.ndarray
+
+    def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> np.ndarray:
+        """The Zen-Score of each repeat under one definition, in nats; shape (repeats,)."""
+        log_delta = _choose("norm", norm, {"l1": self.log_delta_l1, "frobenius": self.log_delta_frobenius})
+        log_sigma = _choose("bn_variance", bn_variance, {"minibatch": self.log_sigma_minibatch, "running": self.log_sigma_running})
+        return log_delta + log_sigma.sum(axis=1)
+
+
+def zen_score(
+    network: Architecture | VCNN | nn.Module,
+    resolution: int | None = None,
+    *,
+    batch_size: int = 16,
+    repeats: int = 8,
+    perturbation: float = 0.01,
+    norm: Norm = "l1",
+    bn_variance: BnVariance = "minibatch",
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    tolerance: float | None = None,
+    compiled: bool = False,
+) -> ScoreEstimate:
+    """The Zen-Score: log E_batch ||f(x) - f(x + alpha * eps)|| + sum over every BatchNorm of log sigma_i.
+
+    Args:
+        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts; a module is left as found.
+        resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
+        batch_size: images per repeat, N.
+        repeats: independent draws of weights, images and noise.
+        perturbation: alpha. Its logarithm is part of the score, as in the paper. 0 takes the exact directional
+            derivative instead: log E_batch ||J(x) eps||, without a log alpha.
+        norm: "l1", the sum of absolute values over (C, H, W), or "frobenius", the root of the sum of squares.
+        bn_variance: "minibatch", or "running" as in the released code.
+        seed: 0 or more. Repeat r depends on (seed, r) alone.
+        device: where to compute; None means CUDA if there is one, else the CPU.
+        dtype: floating type of weights and feature maps; None means float32. Statistics are kept in float32 or wider.
+        tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not enough a
+            warning says so, and `stderr` says what was reached.
+        compiled: whether BatchNorm and ReLU are fused by torch.compile. The values agree within rounding. It costs some
+            ten seconds once per process, so it pays for many scores; without a working compiler a warning says so
+            and the eager path is taken.
+
+    Raises:
+        ScoreUndefined: the score is not finite; the reason names the layer.
+        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network itself).
+
+    Source: Lin et al. 2021, Algorithm 1. Differs: the released code reports the spread over repeats of a drifting
+    average (see `ZenTerms.log_sigma_running`) and draws one repeat in the search.
+    """
+    _choose("norm", norm, dict.fromkeys(get_args(Norm)))
+    _choose("bn_variance", bn_variance, dict.fromkeys(get_args(BnVariance)))
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance: needed a positive number of nats or None, got {tolerance!r}")
+    sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
+    _require_at_least("repeats", repeats, 1)
+    scores: list[float] = []
+    while len(scores) < repeats or (tolerance is not None and _unsettled(scores, tolerance)):
+        scores += sampler.terms(len(scores), 1).score(norm, bn_variance).tolist()
+    return _estimate(scores)
+
+
+def zen_terms(
+    network: Architecture | VCNN | nn.Module,
+    resolution: int | None = None,
+    *,
+    batch_size: int = 16,
+    repeats: int = 8,
+    perturbation: float = 0.01,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    compiled: bool = False,
+) -> ZenTerms:
+    """The terms of the Zen-Score under every definition, from the same forward passes.
+
+    Arguments and errors as in `zen_score`.
+    """
+    sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
+    _require_at_least("repeats", repeats, 1)
+    return sampler.terms(0, repeats)
+
+
+class _Sampler:
+    """Draws repeats of the score of one network."""
+
+    def __init__(
+        self,
+        network: Architecture | VCNN | nn.Module,
+        resolution: int | None,
+        batch_size: int,
+        perturbation: float,
+        seed: int,
+        device: str | torch.device | None,
+        dtype: torch.dtype | None,
+        compiled: bool,
+    ) -> None:
+        _require_at_least("batch_size", batch_size, 1)
+        _require_at_least("seed", seed, 0)
+        if perturbation != 0 and not SMALLEST_PERTURBATION <= perturbation < math.inf:
+            raise ValueError(
+                f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the exact derivative; got {perturbation!r}"
+            )
+        dtype = torch.float32 if dtype is None else dtype
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype: needed a floating type such as torch.float32 or torch.bfloat16, got {dtype}")
+        self.vcnn = to_vcnn(network, resolution)
+        _require_variance(self.vcnn, batch_size)
+        self.batch_size = batch_size
+        self.alpha = float(perturbation)
+        self.seed = seed
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = dtype
+        self.kernels = fused_kernels() if compiled else EAGER
+
+    @torch.no_grad()
+    def terms(self, first: int, count: int) -> ZenTerms:
+        """Repeats `first` to `first + count`."""
+        rows = [self._repeat(repeat) for repeat in range(first, first + count)]
+        return ZenTerms(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+    def _repeat(self, repeat: int) -> tuple[np.ndarray, ...]:
+        generator = torch.Generator(self.device)
+        generator.manual_seed(int(np.random.SeedSequence([int(self.seed), repeat]).generate_state(1, np.uint64)[0]))
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
+
+        shape = (self.batch_size, self.vcnn.in_channels, self.vcnn.resolution, self.vcnn.resolution)
+        blocks, variances = propagate(self.vcnn, lambda conv: draw(*conv.weight_shape), draw(*shape), draw(*shape), self.alpha, self.kernels)
+        terms = tuple(term.double().cpu().numpy() for term in log_terms(blocks, variances, self.alpha))
+        self._require_finite(*terms)
+        return terms
+
+    def _require_finite(self, l1: np.ndarray, frobenius: np.ndarray, minibatch: np.ndarray, running: np.ndarray) -> None:
+        named = f"Zen-Score of {self.vcnn.name or 'a network'}"
+        for conv, *sigmas in zip(self.vcnn.convs, minibatch, running, strict=True):
+            if not np.isfinite(sigmas).all():
+                values = " and ".join(str(float(sigma)) for sigma in sigmas)
+                raise ScoreUndefined(f"{named}: log sigma is {values} (mini-batch and running) after {conv.name} ({conv.describe()})")
+        if not np.isfinite([l1, frobenius]).all():
+            last = self.vcnn.steps[-1]
+            raise ScoreUndefined(f"{named}: log Delta is {float(l1)} after the last layer, {last.name} ({last.describe()})")
+
+
+def log_terms(blocks: list[Pair], variances: list[BatchVariance], alpha: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The fields of `ZenTerms` for one repeat, as tensors on the device of the blocks."""
+    log_alpha = math.log(alpha) if alpha > 0 else 0.0
+    l1, frobenius = (_mean_norm(blocks, order).log() + log_alpha for order in (1, 2))
+    minibatch = torch.stack([variance.first for variance in variances])
+    running = torch.stack([_running(variance) for variance in variances])
+    return l1, frobenius, minibatch.log() / 2, running.log() / 2
+
+
+def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
+    """The mean over images of the l1 or l2 norm of their change, in float32 or wider."""
+    wide = torch.promote_types(blocks[0].change.dtype, torch.float32)
+    return torch.cat([torch.linalg.vector_norm(block.change, order, dim=(1, 2, 3), dtype=wide) for block in blocks]).mean()
+
+
+def _running(variance: BatchVariance) -> Tensor:
+    """A running variance that starts at 1 and meets the unbiased variances of the first and then the second branch."""
+    unbiased = variance.positions / (variance.positions - 1)
+    keep = 1 - BN_MOMENTUM
+    return keep**2 + BN_MOMENTUM * unbiased * (keep * variance.first + variance.second)
+
+
+def _estimate(scores: list[float]) -> ScoreEstimate:
+    n = len(scores)
+    std = float(np.std(scores, ddof=1)) if n > 1 else math.nan
+    return ScoreEstimate(float(np.mean(scores)), std, std / math.sqrt(n), n)
+
+
+def _unsettled(scores: list[float], tolerance: float) -> bool:
+    """Whether another repeat is needed, and allowed, to bring the standard error down to `tolerance`."""
+    if len(scores) < 2:
+        return True
+    stderr = _estimate(scores).stderr
+    if stderr > tolerance and len(scores) >= MAX_REPEATS:
+        warnings.warn(f"tolerance: needed a standard error of {tolerance}, reached {stderr:.3g} in {MAX_REPEATS} repeats", stacklevel=3)
+    return stderr > tolerance and len(scores) < MAX_REPEATS
+
+
+def _choose(argument: str, given: str, options: dict[str, T]) -> T:
+    if given not in options:
+        raise ValueError(f"{argument}: needed one of {', '.join(map(repr, options))}, got {given!r}")
+    return options[given]
+
+
+def _require_at_least(argument: str, value: int, least: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{argument}: needed a whole number of at least {least}, got {value!r}")
+
+
+def _require_variance(vcnn: VCNN, batch_size: int) -> None:
+    """Refuses a batch for which a BatchNorm would see a single position per channel."""
+    for step in vcnn.steps:
+        if isinstance(step, Conv) and batch_size * step.out_resolution[0] * step.out_resolution[1] < 2:
+            raise ValueError(
+                f"batch_size: needed at least 2, since {step.name} gives a 1x1 map and one position has no variance; got {batch_size}; "
+                "use a larger batch or a higher resolution"
+            )

@@ -1,0 +1,1 @@
+"""Vanilla convolutional networks, and the conversion of anything to them."""

@@ -1,0 +1,158 @@
+"""Rules for sums and products, and for what leaves a map what it is: activations, normalisation, dropout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeGuard
+
+from torch import Tensor
+
+from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
+from zenlib.vanilla.capture.graph import Depth
+from zenlib.vanilla.capture.trace import Call, tensors
+from zenlib.vanilla.vcnn import Add
+
+
+def activation(follower: Follower, call: Call, gate: int = 0) -> Value:
+    """A map stays that map, since a ReLU follows each convolution anyway."""
+    features = call.argument("input", 0)
+    # The weights of an attention may have the shape of a map by chance: softmax is no sign that it is over.
+    value = follower.value(features) if call.function == "softmax" else follower.bypassing(features)
+    return replace(value, gate=max(value.gate, gate)) if value is not None else follower.derived(call)
+
+
+def left_out(follower: Follower, call: Call, kind: str) -> Value:
+    """A map stays that map, and what was left out is noted."""
+    features = call.argument("input", 0)
+    value = follower.value(features) if kind == "dropout" else follower.bypassing(features)
+    if not isinstance(value, Map):
+        return follower.derived(call)
+    if len(value.layout) > 2:  # on a flattened map it belongs to the classifier
+        follower.graph.remove(kind, value.node)
+    return value
+
+
+def unchanged(follower: Follower, call: Call) -> Value:
+    """A change of type or memory."""
+    return follower.value(call.argument("input", 0)) or follower.derived(call)
+
+
+def product(follower: Follower, call: Call) -> Value:
+    """A gate or a layer scale goes; a map times a function of itself is an activation."""
+    features = _operands(follower, call)
+    if len(features) == 1:
+        return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
+    (a, _), (b, _) = features
+    if isinstance(a, Derived) and isinstance(b, Derived):
+        return follower.derived(call)
+    if isinstance(a, Map) and isinstance(b, Map) and (a.node, a.layout) == (b.node, b.layout):
+        return replace(a, gate=0)
+    for (kept, size), (factor, factor_size) in (features, features[::-1]):
+        if not isinstance(kept, Map) or size < call.result.numel():
+            continue
+        if _attends(factor):
+            return follower.without_attention(kept, factor)
+        if factor_size < size or factor.gate > kept.gate or _is_pooled(factor):
+            return _keep(follower, kept, "gate")
+    return follower.unsupported(call, "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or its like)")
+
+
+def quotient(follower: Follower, call: Call) -> Value:
+    """Division by a constant, or by a statistic of the map."""
+    features = _operands(follower, call)
+    if len(features) == 1:
+        return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
+    (a, a_size), (b, b_size) = features
+    if isinstance(a, Map) and (b_size < a_size or (isinstance(b, Map) and a.node == b.node)):
+        return _keep(follower, a, "normalisation")
+    return follower.unsupported(call, "divides one feature map by another")
+
+
+def total(follower: Follower, call: Call) -> Value:
+    """A sum or difference: the shallower branch is a shortcut, and an attention is a branch to leave out."""
+    features = _operands(follower, call)
+    if len(features) == 1:
+        return _with_constants(follower, call, features[0][0], learned="bias", fixed="offset")
+    for (kept, size), (other, other_size) in (features, features[::-1]):
+        if not isinstance(kept, Map) or size < call.result.numel():
+            continue
+        if _attends(other):
+            return follower.without_attention(kept, other)
+        if other_size < size or _is_pooled(other):  # a mean, or a context that is the same everywhere
+            return _keep(follower, kept, "gate" if call.function == "add" else "normalisation")
+    (a, _), (b, _) = features
+    if isinstance(a, Derived) and isinstance(b, Derived):
+        return follower.derived(call)
+    if isinstance(a, Map) and isinstance(b, Map):
+        return _sum_of_maps(follower, call, a, b)
+    for kept, other in ((a, b), (b, a)):
+        if isinstance(kept, Map) and follower.depth(other) < follower.depth(kept):
+            return _keep(follower, kept, "shortcut")
+    return follower.unsupported(call, "adds something that is no feature map but as deep as one")
+
+
+def affine(follower: Follower, call: Call) -> Value:
+    """A constant plus a constant times a map."""
+    features = _operands(follower, call)
+    if len(features) > 1:
+        return follower.unsupported(call, "adds a product of feature maps")
+    return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
+
+
+def _keep(follower: Follower, kept: Map, removed: str) -> Map:
+    follower.graph.remove(removed, kept.node)
+    return kept
+
+
+def _attends(value: Value) -> TypeGuard[Derived]:
+    return isinstance(value, Derived) and value.attention is not None
+
+
+def _is_pooled(value: Value) -> bool:
+    """Whether a value lies behind global pooling."""
+    return isinstance(value, Derived) and value.problem is None and value.attention is None
+
+
+def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
+    if a.layout != b.layout:
+        return follower.unsupported(call, "adds feature maps whose channels, rows and columns lie in different places")
+    if a.node == b.node:
+        return replace(a, gate=0)
+    rank_a, rank_b = _rank(follower, a, b), _rank(follower, b, a)
+    graph = follower.graph
+    if rank_a == rank_b:
+        if call.function != "add":
+            return follower.unsupported(call, "subtracts feature maps of equal standing")
+        fields = follower.fields(a.node, call) | {"inputs": (a.node, b.node)}
+        return Map(graph.add(Add(**fields)), a.layout)
+    kept, dropped = (a, b) if rank_a > rank_b else (b, a)
+    graph.remove("shortcut", kept.node)
+    if graph.convs_only_before(dropped.node, kept.node):
+        graph.remove("projection", kept.node)
+    return replace(kept, gate=0)
+
+
+def _rank(follower: Follower, value: Map, other: Map) -> tuple[Depth, bool]:
+    """Of two summands the one of higher rank stays: the deeper one, else the one computed from the other."""
+    return follower.depth(value), follower.graph.is_ancestor(other.node, value.node)
+
+
+def _operands(follower: Follower, call: Call) -> list[tuple[Value, int]]:
+    """The operands that are not constant, with their numbers of elements."""
+    values = ((follower.value(tensor), tensor.numel()) for tensor in tensors((call.args, call.kwargs)))
+    return [(value, size) for value, size in values if value is not None]
+
+
+def _with_constants(follower: Follower, call: Call, value: Value, learned: str, fixed: str) -> Value:
+    """A map with constants added or multiplied stays that map."""
+    if not isinstance(value, Map):
+        return follower.derived(call)
+    constants: list[Tensor] = []
+    for tensor in tensors((call.args, call.kwargs)):
+        if follower.value(tensor) is None:
+            constants.append(tensor)
+        elif tensor.shape != call.result.shape:
+            return follower.unsupported(call, "repeats a feature map by broadcasting")
+    for constant in constants:
+        follower.graph.remove(learned if follower.is_learned(constant) else fixed, value.node)
+    return value

@@ -1,0 +1,83 @@
+"""The rule of each tensor function, by its plain name.
+
+Functions that are not here make a derived tensor that the output must not depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from zenlib.vanilla.capture import arithmetic, mixing, moves, pooling
+from zenlib.vanilla.capture.follow import Follower, Rule
+
+ACTIVATIONS = (
+    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "hardtanh", "threshold"),
+    *("softplus", "softsign", "logsigmoid", "tanhshrink", "hardshrink", "softshrink", "clamp", "clamp_min", "clamp_max"),
+    *("abs", "neg", "square", "pow", "sqrt", "rsqrt", "reciprocal", "exp", "log", "sin", "cos"),
+)
+GATES = {"sigmoid": 2, "hardsigmoid": 2, "softmax": 2, "erf": 2, "tanh": 1}
+"""Functions that give the factor of a product its standing as a gate; the larger number goes."""
+
+NORMALISATIONS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm", "normalize")
+DROPOUTS = ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
+UNCHANGED = ("contiguous", "clone", "detach", "to", "type", "type_as", "float", "half", "double", "bfloat16", "cpu", "cuda", "data", "requires_grad")
+REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean", "logsumexp", "median", "prod")
+RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as")
+SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind")
+REFUSED = {
+    "conv1d": "is a 1-d convolution",
+    "conv3d": "is a 3-d convolution",
+    "conv_transpose1d": "is a transposed convolution",
+    "conv_transpose2d": "is a transposed convolution, which makes a map larger",
+    "conv_transpose3d": "is a transposed convolution",
+    "pixel_shuffle": "makes channels into pixels",
+    "pixel_unshuffle": "makes pixels into channels",
+    "unfold": "makes pixels into channels",
+    "fold": "makes channels into pixels",
+    "grid_sample": "samples a map at positions of its own",
+    "stack": "stacks feature maps along a new dimension",
+}
+
+
+def _rules() -> Iterator[tuple[str, Rule]]:
+    yield from {"conv2d": mixing.conv2d, "linear": mixing.linear, "matmul": mixing.matmul}.items()
+    for name, products in {"einsum": 1, "baddbmm": 1, "scaled_dot_product_attention": 2, "multi_head_attention_forward": 2}.items():
+        yield name, partial(mixing.attention, products=products)
+    for kind in ("max", "avg"):
+        yield f"{kind}_pool2d", partial(pooling.pool2d, kind=kind)
+        yield f"adaptive_{kind}_pool2d", partial(pooling.adaptive_pool2d, kind=kind)
+    yield "pad", pooling.pad
+    for name in REDUCTIONS:
+        yield name, partial(pooling.reduction, dim_at=1)
+    for name in ("norm", "vector_norm"):
+        yield name, partial(pooling.reduction, dim_at=2)
+    for name in ("interpolate", "upsample"):
+        yield name, pooling.resize
+    yield from {"mul": arithmetic.product, "div": arithmetic.quotient, "add": arithmetic.total, "sub": arithmetic.total}.items()
+    yield "addcmul", arithmetic.affine
+    for name in ACTIVATIONS:
+        yield name, arithmetic.activation
+    for name, gate in GATES.items():
+        yield name, partial(arithmetic.activation, gate=gate)
+    for name in NORMALISATIONS:
+        yield name, partial(arithmetic.left_out, kind=name.replace("_", " "))
+    for name in DROPOUTS:
+        yield name, partial(arithmetic.left_out, kind="dropout")
+    for name in UNCHANGED:
+        yield name, arithmetic.unchanged
+    for name in RESHAPES:
+        yield name, moves.reshape
+    for name in ("permute", "transpose", "t", "T", "mT"):
+        yield name, moves.permute
+    for name in ("expand", "expand_as", "broadcast_to", "repeat", "tile"):
+        yield name, moves.expand
+    for name in SPLITS:
+        yield name, moves.split
+    yield from {"select": moves.select, "narrow": moves.narrow, "getitem": moves.getitem, "glu": moves.glu}.items()
+    yield from {"cat": moves.concat, "channel_shuffle": moves.channel_shuffle}.items()
+    for name, why in REFUSED.items():
+        yield name, partial(Follower.unsupported, why=why)
+
+
+RULES: dict[str, Rule] = dict(_rules())

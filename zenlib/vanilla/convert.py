@@ -1,0 +1,69 @@
+"""The conversion of anything to a vanilla convolutional network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zenlib.errors import ConversionError
+from zenlib.networks.architecture import Architecture
+from zenlib.vanilla.vcnn import VCNN, Conv, Step
+
+if TYPE_CHECKING:
+    import torch
+
+
+def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | None = None) -> VCNN:
+    """Strips a network to its vanilla convolutional network.
+
+    Shortcuts with their projections, gates, normalisation, biases and whatever follows global pooling are left out;
+    every activation becomes ReLU, and a convolution that has none is given one.
+
+    Args:
+        network: an `Architecture`; any PyTorch module whose graph can be captured; or a `VCNN`, returned as it is.
+        resolution: side of the square input image in pixels. None means 224, or the resolution of a given `VCNN`.
+
+    Raises:
+        ArchitectureError: the resolution is too small for the strides of an `Architecture`.
+        ConversionError: the module has no vanilla form, or cannot be captured, or the resolution contradicts a `VCNN`.
+
+    Source: Lin et al. 2021, section 3.2 and Algorithm 1, step 1.
+    """
+    if isinstance(network, VCNN):
+        if resolution not in (None, network.resolution):
+            raise ConversionError(
+                f"resolution: this VCNN was converted at {network.resolution}, got {resolution}; convert the network again at {resolution}"
+            )
+        return network
+    resolution = 224 if resolution is None else resolution
+    if isinstance(network, Architecture):
+        return _from_architecture(network, resolution)
+    from zenlib.vanilla.capture import capture  # torch is needed only here
+
+    return capture(network, resolution)
+
+
+def _from_architecture(architecture: Architecture, resolution: int) -> VCNN:
+    steps: list[Step] = []
+    removed: list[str] = []
+    for number, (unit, side) in enumerate(architecture.unit_resolutions(resolution)):
+        for position, conv in enumerate(unit.convs):
+            out_side, margin = -(-side // conv.stride), (conv.kernel - 1) // 2
+            steps.append(
+                Conv(
+                    name=f"unit {number} conv {position}",
+                    inputs=(len(steps) - 1,),
+                    in_channels=conv.in_channels,
+                    out_channels=conv.out_channels,
+                    in_resolution=(side, side),
+                    out_resolution=(out_side, out_side),
+                    kernel=(conv.kernel, conv.kernel),
+                    stride=(conv.stride, conv.stride),
+                    padding=(margin,) * 4,
+                    groups=conv.groups,
+                )
+            )
+            side = out_side
+        removed += ["shortcut"] * unit.residual + ["projection"] * (unit.projection is not None)
+        removed += ["gate"] * (architecture.use_se and unit.gated is not None)
+    removed.append("classifier")
+    return VCNN(tuple(steps), resolution, architecture.in_channels, "an architecture", tuple(removed))
