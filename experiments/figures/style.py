@@ -160,7 +160,7 @@ def tidy(data: pd.DataFrame) -> pd.DataFrame:
     numbers are whole. Rows are in the order of their key, which is the first columns: by the first column, then the second
     and so on.
     """
-    rounded = data.apply(lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column)
+    rounded = data.infer_objects().apply(lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column)
     return rounded.sort_values(list(rounded.columns), kind="stable", key=_comparable)
 
 

@@ -44,6 +44,7 @@ def test_rows_behind_a_figure_are_in_the_order_of_their_key():
     expected = pd.DataFrame({"network": ["a", "a", "b", "b"], "depth": [9, 10, 9, 10], "score": [2.5, 4.5, 3.5, 1.5]})
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         pd.testing.assert_frame_equal(tidy(rows.iloc[order]).reset_index(drop=True), expected)
+        pd.testing.assert_frame_equal(tidy(rows.astype(object).iloc[order]).reset_index(drop=True), expected)
 
 
 def test_the_same_rows_give_the_same_picture_without_date_or_version(tmp_path, monkeypatch):
