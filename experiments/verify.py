@@ -51,7 +51,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only")
-    parser.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"rows of each table (default {ROWS}), and 8 N scores of each file")
+    parser.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"rows of each table (default {ROWS}), and 9 N scores of each file")
     parser.add_argument("--dear", type=float, default=DEAR, metavar="S", help=f"leave out rows that took longer once (default {DEAR:g} s)")
     parser.add_argument("--seconds", type=float, default=600.0, metavar="S", help="begin no row after this time (default 600)")
     parser.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="draws the sample; `today` for the date (default: always the same)")

@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+import signal
 
 from zenlib.threads import ONE_THREAD
 
@@ -17,6 +18,10 @@ from tests.site import chromium, serving
 from zenlib.threads import cores
 
 torch.set_num_threads(1)
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so the programs to which a test sends it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is slow now and then: no test is about time.
 settings.register_profile("untimed", deadline=None)

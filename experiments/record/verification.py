@@ -26,7 +26,7 @@ from zenlib.threads import cores
 
 ROWS = 3
 """Rows of each table that are drawn."""
-SCORES = 8
+SCORES = 9
 """Scores of each file that are drawn for one row of each table."""
 DEAR = 2.0
 """A row that took longer than these seconds is too dear to be computed again."""

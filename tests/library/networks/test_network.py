@@ -36,11 +36,11 @@ def test_parameters_and_flops_by_arithmetic_equal_those_of_the_built_module(arch
 
 def test_a_built_network_trains():
     torch.manual_seed(0)
-    network = build_network(zennet_architecture("zennet-1.0M"), num_classes=10)
-    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
+    network = build_network(zennet_architecture("zennet-0.5M"), num_classes=10)
+    images, labels = torch.randn(8, 3, 16, 16), torch.arange(8)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     losses = []
-    for _ in range(30):
+    for _ in range(20):
         loss = nn.functional.cross_entropy(network(images), labels)
         optimiser.zero_grad()
         loss.backward()
