@@ -12,7 +12,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN := $(BIN)/python experiments/run.py
 RENDER := $(BIN)/jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
-VERIFY := $(BIN)/python experiments/verify.py --seed $(VERIFY_SEED)
+VERIFY := $(BIN)/python -W ignore::FutureWarning experiments/verify.py --seed $(VERIFY_SEED)
 TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 
 # One thread a process, whatever the environment holds: tests and notebooks start processes of their own.

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(arguments)
     start = time.time()
     found = verify(options.only, rows=options.rows, dear=options.dear, seconds=options.seconds, seed=options.seed, kernels=options.kernels)
-    told = report(found, options.seed, time.time() - start)
+    told = report(found, seed=options.seed, dear=options.dear, seconds=time.time() - start)
     write(told, options.report)
     print(text(told))
     failed = [line for place in told["places"] for line in place["failed"]]
@@ -78,7 +78,8 @@ def write(told: dict, path: Path) -> None:
     """Write the report at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    lines = json.dumps(told).replace('{"kernel"', '\n{"kernel"')  # a line for each place
+    temporary.write_text(lines + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from api_tables import table
 from docutils import nodes
@@ -24,15 +25,23 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A report; nothing where there is none, or half of one."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
 class VerificationTable(SphinxDirective):
     """A sentence about the machine, and one row for each study."""
 
     def run(self) -> list[nodes.Node]:
         """Builds both."""
-        from experiments.record.verification import summary, table_of
+        from experiments.record.verification import FORMAT, summary, table_of
 
         for path in REPORTS:
             self.env.note_dependency(str(path))
-        told = json.loads(next(path for path in REPORTS if path.is_file()).read_text(encoding="utf-8"))
+        told = next(told for told in map(read, REPORTS) if told.get("format") == FORMAT)
         head, *lines = table_of(told["places"])
         return [nodes.paragraph("", summary(told)), table(head, [[(None, cell) for cell in line] for line in lines])]

@@ -100,8 +100,20 @@ def _normalised_cell(cell: NotebookNode) -> NotebookNode:
     if cell.cell_type == "code":
         hidden = "remove-output" in _tags(cell)
         kept = [output for output in cell.outputs if _is_fact(output) or not (hidden or _is_stderr(output))]
-        clean |= {"execution_count": None, "outputs": [_masked(output) for output in kept]}
+        clean |= {"execution_count": None, "outputs": _joined([_masked(output) for output in kept])}
     return nbformat.from_dict(clean)
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with what was printed in one go in one piece: where a stream is cut depends on how busy the machine is."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else None
+        if before is not None and output.output_type == before.output_type == "stream" and output.name == before.name:
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _number(cell: NotebookNode, count: int) -> None:

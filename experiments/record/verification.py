@@ -28,6 +28,8 @@ ROWS = 3
 """Rows of each table that are drawn."""
 SCORES = 9
 """Scores of each file that are drawn for one row of each table."""
+FORMAT = 1
+"""Version of the layout of a report; the book passes over another one."""
 DEAR = 2.0
 """A row that took longer than these seconds is too dear to be computed again."""
 
@@ -144,17 +146,26 @@ def recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified
     return verified
 
 
-def report(found: Sequence[Verified], seed: int, taken: float) -> dict[str, Any]:
-    """What `write` keeps and the book shows: where it was made, and one entry for each place and setting."""
+def report(found: Sequence[Verified], *, seed: int, dear: float, seconds: float) -> dict[str, Any]:
+    """What the book shows: where and how it was made, and one entry for each place and setting.
+
+    Args:
+        found: what `verify` gave.
+        seed: of the sample.
+        dear: rows that took longer than these seconds were left out.
+        seconds: that it all took.
+    """
     import torch
 
     return {
+        "format": FORMAT,
         "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "seed": seed,
-        "seconds": round(taken),
-        "places": [asdict(one) for one in found],
+        "dear": dear,
+        "seconds": round(seconds),
+        "places": [asdict(one) | {"shares": {name: share for name, share in one.shares.items() if share}} for one in found],
     }
 
 
@@ -163,8 +174,8 @@ def summary(told: dict[str, Any]) -> str:
     kernels = list(dict.fromkeys(place["kernel"] for place in told["places"]))
     worst = max((share for place in told["places"] for share in place["shares"].values()), default=0.0)
     return (
-        f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch {told['torch']}, in {told['seconds']:,} s, "
-        f"seed {told['seed']}, settings {', '.join(kernels)}. "
+        f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch {told['torch']}, in {told['seconds']:,} s; "
+        f"seed {told['seed']}, settings {', '.join(kernels)}, rows of up to {told['dear']:g} s. "
         f"No reproduced value lay further from the stored one than {worst:.0%} of what is allowed."
     )
 

@@ -235,6 +235,18 @@ def test_outputs_of_a_cell_tagged_remove_output_are_dropped_except_facts():
     assert normalise(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs == [fact]
 
 
+def test_a_stream_that_arrived_in_pieces_is_one_output():
+    cell = nbformat.v4.new_code_cell("run()")
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("one\n", "two\n")]
+    cell.outputs = [
+        *pieces,
+        nbformat.v4.new_output("display_data", {"text/plain": "3"}),
+        nbformat.v4.new_output("stream", name="stdout", text="four\n"),
+    ]
+    outputs = normalise(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
+    assert [output.get("text") for output in outputs] == ["one\ntwo\n", None, "four\n"]
+
+
 def test_parameters_are_literals_and_changes_are_found_among_lists_and_tables():
     source = notebook("sizes = (8, 16)\nalpha = 0.5\nlimit = None\nsets = {'a': [1, 2]}\nname = 'x'")
     assert parameters(source) == {"sizes": (8, 16), "alpha": 0.5, "limit": None, "sets": {"a": [1, 2]}, "name": "x"}
