@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ArchitectureError(ValueError):
     """A structure string or a block list that does not describe a network.
@@ -51,3 +54,23 @@ class DataMissing(ValueError):
 
 class TrainingDiverged(ValueError):
     """A training whose loss or weights are no longer finite, with the last checkpoint that is good."""
+
+
+class ExtraMissing(ImportError, ValueError):
+    """A package that this part needs and the base installation does not bring, with the extra that does."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Says which extra of the package is missing, where an import inside fails.
+
+    Args:
+        name: of the extra in `pyproject.toml`.
+
+    Raises:
+        ExtraMissing: a package inside is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"{error.name}: needed the extra [{name}] of this package; pip install 'zenlib[{name}]'") from error

@@ -13,11 +13,13 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.test_house import FILES, HOUSE, inside, tree_of
+from zenlib.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,7 +65,7 @@ def modules_of(requirements):
 
 BASE = modules_of(PROJECT["dependencies"])
 EXTRAS = {name: modules_of(requirements) for name, requirements in PROJECT["optional-dependencies"].items()}
-AREAS = {"experiments": "book", "zenlib.train": "train", "zenlib.cli.figure": "report"}
+AREAS = {"experiments": "book", "zenlib.train": "train", "zenlib.search": "search", "zenlib.cli.figure": "search"}
 """Parts of the house that are there for an extra, and may need it as soon as they are imported."""
 
 
@@ -150,22 +152,32 @@ def installed(built, tmp_path_factory):
     return home
 
 
+def clean_environment():
+    """The environment without what leads Python or the package elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ZENLIB"))}
+
+
+def run_python(home, folder, code):
+    """Python of that environment, in a folder."""
+    return subprocess.run([home / "bin" / "python", "-c", code], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=True)
+
+
+def run_installed(home, folder, *arguments):
+    """The installed command, in a folder."""
+    command = [home / "bin" / "zenlib", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False)
+
+
 def test_the_installed_command_scores_a_network_in_another_folder_without_any_extra(installed, tmp_path):
     (tmp_path / "mine.py").write_text(NET)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ZENLIB"))}
-
-    def start(*arguments):
-        return subprocess.run([installed / "bin" / "zenlib", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
+    start = partial(run_installed, installed, tmp_path)
     scored = start("score", "mine.py:ResNet", "--resolution", "16", "--batch-size", "4", "--json")
     assert scored.returncode == 0, scored.stderr
     found = json.loads(scored.stdout)["scores"]
     assert abs(found["zen"]["value"] - found["closed-form"]["value"]) < 1
     refused = start("score", "resnet18")
     assert refused.returncode == 1 and "pip install torchvision" in refused.stderr and "Traceback" not in refused.stderr
-    where = subprocess.run(
-        [installed / "bin" / "python", "-c", "import zenlib; print(zenlib.__file__)"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    where = run_python(installed, tmp_path, "import zenlib; print(zenlib.__file__)")
     assert where.stdout.startswith(str(installed))
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
 
@@ -187,3 +199,30 @@ def test_an_editable_installation_finds_the_studies_from_any_folder_and_the_whee
     told = subprocess.run([home / "bin" / "python", "-c", asked], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert told.stdout.split() == [str(source / "zenlib" / "__init__.py"), str(source / "experiments" / "__init__.py")], told.stderr
     assert not [name for name in zipfile.ZipFile(built[1]).namelist() if name.startswith("experiments")]
+
+
+WITHOUT_EXTRA = {"score": ("zennet-1.0M", "--resolution", "32", "--batch-size", "2"), "proxies": (), "convert": ("zennet-0.1ms",)}
+WITH_EXTRA = {
+    "search": ("search", ("--space", "resnet-like", "--params", "1e6", "--evaluations", "10", "--out", "found")),
+    "latency": ("search", ("zennet-0.1ms",)),
+    "correlate": ("search", ("rows.csv", "--score", "zen", "--accuracy", "top1")),
+    "train": ("train", ("--arch", "zennet-0.5M", "--data", "digits", "--out", "trained")),
+    "evaluate": ("train", ("--arch", "zennet-0.5M", "--data", "digits", "--checkpoint", "last.pth")),
+    "export": ("train", ("--arch", "zennet-0.5M", "--out", "net.onnx")),
+}
+
+
+def test_every_command_works_without_an_extra_or_names_the_one_that_it_needs(installed, tmp_path):
+    assert {*WITHOUT_EXTRA, *WITH_EXTRA} == {command.name or command.callback.__name__ for command in app.registered_commands if not command.hidden}
+    for command, arguments in WITHOUT_EXTRA.items():
+        done = run_installed(installed, tmp_path, command, *arguments)
+        assert done.returncode == 0, (command, done.stderr)
+    for command, (extra, arguments) in WITH_EXTRA.items():
+        done = run_installed(installed, tmp_path, command, *arguments)
+        assert done.returncode == 1 and f"pip install 'zenlib[{extra}]'" in " ".join(done.stderr.split()), (command, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_a_library_without_the_extra_of_the_search_says_so(installed, tmp_path):
+    done = run_python(installed, tmp_path, "import zenlib\ntry:\n    zenlib.search\nexcept ImportError as error:\n    print(error)")
+    assert done.stdout == "pandas: needed the extra [search] of this package; pip install 'zenlib[search]'\n"

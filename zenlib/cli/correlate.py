@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
+from zenlib.errors import extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,8 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: no such file, a column is missing or holds text, or a value is missing.
     """
-    import pandas as pd
+    with extra("search"):
+        import pandas as pd
 
     if not file.is_file():
         raise ValueError(f"file: needed a CSV file, found none at {file}")

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.options import Arch, Averaged, Data, Device, Dtype, Gates, Positional, Root, Side, Weights, Workers, extra, load_trained, the_network
+from zenlib.cli.options import Arch, Averaged, Data, Device, Dtype, Gates, Positional, Root, Side, Weights, Workers, load_trained, the_network
+from zenlib.errors import extra
 
 
 def evaluate(

@@ -9,7 +9,8 @@ import typer
 
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.network import load_network
-from zenlib.cli.options import Arch, Averaged, Gates, Positional, Side, extra, load_trained, the_network
+from zenlib.cli.options import Arch, Averaged, Gates, Positional, Side, load_trained, the_network
+from zenlib.errors import extra
 from zenlib.networks.architecture import Architecture
 
 

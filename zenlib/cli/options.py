@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,15 +57,6 @@ Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16 (autocast
 Weights = Annotated[Path, typer.Option("--checkpoint", help="File of weights: published, or last.pth of a training.")]
 Averaged = Annotated[bool | None, typer.Option("--averaged/--plain", help="Moving average of the weights; where there is one.", show_default=False)]
 Side = Annotated[int | None, typer.Option(help="Side of the images in pixels.", show_default=False)]
-
-
-@contextmanager
-def extra(name: str) -> Iterator[None]:
-    """Says which extra of the package is missing, where an import inside fails."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name}: needed the extra [{name}] of this package; pip install 'zenlib[{name}]'") from error
 
 
 def the_network(positional: str | None, arch: str | None) -> str:

@@ -10,7 +10,8 @@ import typer
 
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.network import load_architecture
-from zenlib.cli.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, extra, the_network
+from zenlib.cli.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, the_network
+from zenlib.errors import extra
 
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ScoreUndefined, extra
 from zenlib.proxies.counts import flops
 from zenlib.proxies.query import Query
 
@@ -71,7 +71,8 @@ def az_nas(parts: ArrayLike) -> np.ndarray:
     Returns:
         (networks,), at most 0; NaN where a proxy is.
     """
-    import pandas as pd
+    with extra("search"):
+        import pandas as pd
 
     table = pd.DataFrame(np.asarray(parts, dtype=np.float64))
     return np.log(table.rank() / len(table)).sum(axis=1, skipna=False).to_numpy()

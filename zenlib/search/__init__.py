@@ -11,13 +11,16 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from zenlib.search.budget import Budget, Gate
-from zenlib.search.driver import STRATEGIES, SearchResult, search
-from zenlib.search.evolution import Evolution
-from zenlib.search.history import Candidate, History, Outcome
-from zenlib.search.reinforce import Reinforce
-from zenlib.search.sampling import RandomSampling
-from zenlib.search.scores import SCORES
+from zenlib.errors import extra
+
+with extra("search"):
+    from zenlib.search.budget import Budget, Gate
+    from zenlib.search.driver import STRATEGIES, SearchResult, search
+    from zenlib.search.evolution import Evolution
+    from zenlib.search.history import Candidate, History, Outcome
+    from zenlib.search.reinforce import Reinforce
+    from zenlib.search.sampling import RandomSampling
+    from zenlib.search.scores import SCORES
 
 __all__ = [
     "SCORES",
