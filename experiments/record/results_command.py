@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.options import completion, extra
+from zenlib.cli.options import completion
+from zenlib.errors import extra
 
 Study = Annotated[list[str] | None, typer.Option("--study", help="A study; may be given several times. Else all.", show_default=False)]
 

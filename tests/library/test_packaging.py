@@ -212,15 +212,22 @@ WITH_EXTRA = {
 }
 
 
-def test_every_command_works_without_an_extra_or_names_the_one_that_it_needs(installed, tmp_path):
+def test_each_command_needs_an_extra_or_none():
     assert {*WITHOUT_EXTRA, *WITH_EXTRA} == {command.name or command.callback.__name__ for command in app.registered_commands if not command.hidden}
-    for command, arguments in WITHOUT_EXTRA.items():
-        done = run_installed(installed, tmp_path, command, *arguments)
-        assert done.returncode == 0, (command, done.stderr)
-    for command, (extra, arguments) in WITH_EXTRA.items():
-        done = run_installed(installed, tmp_path, command, *arguments)
-        assert done.returncode == 1 and f"pip install 'zenlib[{extra}]'" in " ".join(done.stderr.split()), (command, done.stderr)
-        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", WITHOUT_EXTRA)
+def test_a_command_that_needs_no_extra_works_without_any(installed, tmp_path, command):
+    done = run_installed(installed, tmp_path, command, *WITHOUT_EXTRA[command])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", WITH_EXTRA)
+def test_a_command_that_needs_an_extra_names_it(installed, tmp_path, command):
+    extra, arguments = WITH_EXTRA[command]
+    done = run_installed(installed, tmp_path, command, *arguments)
+    assert done.returncode == 1 and f"pip install 'zenlib[{extra}]'" in " ".join(done.stderr.split()), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_library_without_the_extra_of_the_search_says_so(installed, tmp_path):
