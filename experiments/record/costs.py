@@ -8,8 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.record.chapters import STUDIES, load_study
+from experiments.record.chapters import STUDIES, chapters, load_study
+from experiments.record.results import checkout
 from experiments.record.table import Table
+
+
+def command_times() -> pd.DataFrame:
+    """Minutes that the commands took, one line for each, one column for each machine that they were measured on; empty where they were not."""
+    root = checkout()
+    assert root is not None  # the studies run from a checkout
+    return pd.read_csv(chapters(root)["90_rerun"] / "times.csv", index_col="command").astype(object).fillna("")
 
 
 def costs(studies: Sequence[str] | None = None) -> pd.DataFrame:

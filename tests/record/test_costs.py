@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from experiments.record.chapters import load_study
-from experiments.record.costs import costs
+from experiments.record.costs import command_times, costs
 
 
 def test_the_costs_of_a_stored_table_are_its_rows_minutes_and_machine(tmp_path, monkeypatch):
@@ -28,3 +30,10 @@ def test_tables_without_stored_rows_cost_nothing(tmp_path, monkeypatch):
     table = costs(["zen_score"])
     assert list(table.index) == [("all", "")]
     assert table["rows"].tolist() == [0]
+
+
+def test_the_times_of_the_commands_are_those_of_the_readme():
+    told = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for command, minutes in command_times().iterrows():
+        line = next(line for line in told.splitlines() if line.startswith("|") and command.removeprefix("bash ") in line.replace("`", ""))
+        assert [f"{value:g} min" if value else "" for value in minutes] == [cell.strip() for cell in line.split("|")[2:4]], command
