@@ -5,7 +5,7 @@
     python experiments/verify.py --kernels own sse avx2           as on processors without newer instructions as well
     python experiments/verify.py --only zen_score                 the tables of one study
 
-Exit status: 0 where all is reproduced, 1 where a value is not, 2 for a wrong call.
+Exit status: 0 where all is reproduced, 1 where a value is not, 2 for a wrong call, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = read_options(arguments)
     start = time.time()
-    found = verify(options.only, rows=options.rows, dear=options.dear, seconds=options.seconds, seed=options.seed, kernels=options.kernels)
+    try:
+        found = verify(options.only, rows=options.rows, dear=options.dear, seconds=options.seconds, seed=options.seed, kernels=options.kernels)
+    except KeyboardInterrupt:
+        print("interrupted; the last report stays as it was", file=sys.stderr)
+        return 130
     told = report(found, seed=options.seed, dear=options.dear, seconds=time.time() - start)
     write(told, options.report)
     print(text(told))

@@ -40,6 +40,11 @@ def test_the_command_line_never_has_more_threads_than_cores():
     assert max(run(PROGRAM)) <= cores()
 
 
+def test_a_search_from_python_never_has_more_threads_than_cores():
+    search = "import torch, zenlib; zenlib.search('resnet-like', 'zen', zenlib.Budget(params=1e6), resolution=16, evaluations=2, progress=False)"
+    assert run(f"{search}; print(torch.get_num_threads())") <= cores()
+
+
 def test_a_study_asks_for_no_more_threads_than_cores_before_it_loads_torch():
     found, loaded = run("import json, os, sys, experiments.record.chapters; print(json.dumps([dict(os.environ), 'torch' in sys.modules]))")
     assert {int(found[name]) for name in TOO_MANY} == {cores()} and not loaded

@@ -27,6 +27,7 @@ from zenlib.search.sampling import RandomSampling
 from zenlib.search.scores import Score, Scorer
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import MutationRule, Space
+from zenlib.threads import cap_threads
 
 StrategyName = Literal["evolution", "random", "reinforce"]
 STRATEGIES = ("evolution", "random", "reinforce")
@@ -134,6 +135,7 @@ def search(
         round_size=_at_least("round_size", round_size, 1),
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
+    cap_threads()
     run.go_on_from_checkpoint(_at_least("evaluations", evaluations, 1))
     with Workers(run.scorer, executor) as workers:
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
