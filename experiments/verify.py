@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import sys
 import time
@@ -56,8 +57,8 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only")
     parser.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"rows of each table (default {ROWS}), and 9 N scores of each file")
-    parser.add_argument("--dear", type=float, default=DEAR, metavar="S", help=f"leave out rows that took longer once (default {DEAR:g} s)")
-    parser.add_argument("--seconds", type=float, default=600.0, metavar="S", help="begin no row after this time (default 600)")
+    parser.add_argument("--dear", type=_seconds, default=DEAR, metavar="S", help=f"leave out rows that took longer once (default {DEAR:g} s)")
+    parser.add_argument("--seconds", type=_seconds, default=600.0, metavar="S", help="begin no row after this time (default 600)")
     parser.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="draws the sample; `today` for the date (default: always the same)")
     parser.add_argument("--kernels", nargs="+", choices=list(KERNELS), default=["own"], help="settings to compute under (default: own)")
     parser.add_argument("--report", type=Path, default=REPORT, help="where the result is kept for the book (default build/verification.json)")
@@ -68,6 +69,16 @@ def _positive(value: str) -> int:
     if not value.isdigit() or int(value) < 1:
         raise argparse.ArgumentTypeError(f"needed a whole number from 1, got {value}")
     return int(value)
+
+
+def _seconds(value: str) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"needed seconds above 0, got {value}")
+    return found
 
 
 def _seed(value: str) -> int:

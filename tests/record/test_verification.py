@@ -154,7 +154,10 @@ def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is
     assert f"weights stored {chosen[0]['weights'] + 1}, recomputed {chosen[0]['weights']}, allowed difference 0" in captured.err
 
 
-@pytest.mark.parametrize("wrong", [("--rows", "-1"), ("--seed", "x"), ("--kernels", "mmx"), ("--only", "nothing")])
+@pytest.mark.parametrize(
+    "wrong",
+    [("--rows", "-1"), ("--dear", "-1"), ("--seconds", "0"), ("--seconds", "nan"), ("--seed", "x"), ("--kernels", "mmx"), ("--only", "nothing")],
+)
 def test_a_wrong_call_is_refused(wrong, capsys):
     with pytest.raises(SystemExit) as ended:
         verify(*wrong)
