@@ -53,7 +53,9 @@ PRINTED = """
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("site", type=Path, help="folder of the built book")
     parser.add_argument("out", type=Path, help="the PDF to write")
     options = parser.parse_args(arguments)
@@ -70,7 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def page_names() -> list[str]:
     """The pages in the order of the contents."""
     contents = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
-    return [f"{name}.html" for name in (contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"]))]
+    return [
+        f"{name}.html"
+        for name in (
+            contents["root"],
+            *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"]),
+        )
+    ]
 
 
 def print_book(browser, site: Path, names: Sequence[str], out: Path) -> None:
@@ -111,7 +119,9 @@ def chromium() -> Iterator:
 
 def print_page(browser, address: str) -> tuple[str, bytes]:
     """Title and PDF of one page, in light colours."""
-    page = browser.new_page(color_scheme="light", viewport={"width": 672, "height": 1000})  # an A4 sheet without its margins
+    page = browser.new_page(
+        color_scheme="light", viewport={"width": 672, "height": 1000}
+    )  # an A4 sheet without its margins
     page.emulate_media(media="print")
     page.goto(address, wait_until="load")
     page.add_style_tag(content=PRINTED)
@@ -133,7 +143,9 @@ def join_links(writer: PdfWriter, starts: dict[str, int]) -> None:
             target = unquote(urldefrag(address).url)
             if target in starts:
                 del link[NameObject("/A")]
-                link[NameObject("/Dest")] = ArrayObject([writer.pages[starts[target]].indirect_reference, NameObject("/Fit")])
+                link[NameObject("/Dest")] = ArrayObject(
+                    [writer.pages[starts[target]].indirect_reference, NameObject("/Fit")]
+                )
             elif address.startswith("file:"):
                 continue
             kept.append(annotation)

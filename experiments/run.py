@@ -64,13 +64,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", required=True, help="a file of parameters in the folders of the chapters, without .yaml")
-    parser.add_argument("--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score, or zen_score")
-    parser.add_argument("--keep-going", action="store_true", help="run the other notebooks after one has failed")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write executed notebooks and figures there instead of into the book")
-    parser.add_argument("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time; 0 for as many as there are cores (default 1)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--profile", required=True, help="a file of parameters in the folders of the chapters, without .yaml"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score, or zen_score"
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="run the other notebooks after one has failed"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write executed notebooks and figures there instead of into the book",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="notebooks at a time; 0 for as many as there are cores (default 1)",
+    )
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
@@ -92,7 +113,9 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
     found = {stem: source.with_name(f"{name}.yaml") for stem, source in notebooks().items()}
     found = {stem: path for stem, path in found.items() if path.is_file()}
     if not found:
-        existing = sorted({path.stem for source in notebooks().values() for path in source.parent.glob("*.yaml")})
+        existing = sorted(
+            {path.stem for source in notebooks().values() for path in source.parent.glob("*.yaml")}
+        )
         raise ValueError(f"profile: needed one of {', '.join(existing)}, got {name!r}")
     return {stem: read_parameters(path) for stem, path in found.items()}
 
@@ -108,12 +131,16 @@ def read_parameters(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: needed YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(wanted, dict) or not all(isinstance(name, str) for name in wanted):
-        raise ValueError(f"{path}: needed names of parameters with values (`{{}}` for the defaults), got {wanted!r:.200}")
+        raise ValueError(
+            f"{path}: needed names of parameters with values (`{{}}` for the defaults), got {wanted!r:.200}"
+        )
     return wanted
 
 
 def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:
-    """The part of a profile that was asked for, in the order of the notebooks; one word may hold several stems.
+    """The part of a profile that was asked for, in the order of the notebooks.
+
+    One word may hold several stems.
 
     Raises:
         ValueError: for a stem without a notebook or without a file of the profile.
@@ -123,12 +150,18 @@ def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> di
     stems = [by_name.get(stem, stem) for word in only or profile for stem in word.split()]
     unknown = [stem for stem in stems if stem not in known]
     if unknown:
-        raise ValueError(f"notebook: needed one that has a file of the profile ({', '.join(known)}), got {', '.join(unknown)}")
+        raise ValueError(
+            f"notebook: needed one that has a file of the profile ({', '.join(known)}), got "
+            f"{', '.join(unknown)}"
+        )
     return {stem: profile[stem] for stem in known if stem in stems}
 
 
 def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Path:
-    """The folder for executed notebooks; the smoke profile keeps all that it writes apart from what is committed."""
+    """The folder for executed notebooks.
+
+    The smoke profile keeps all that it writes apart from what is committed.
+    """
     if output is not None:
         if profile == "smoke":
             raise ValueError("output: needed another profile, got smoke, which writes into build/smoke")
@@ -136,7 +169,10 @@ def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Pat
         return output.resolve() / "studies"
     if profile != "smoke":
         if fresh:
-            raise ValueError(f"fresh: needed profile smoke, got {profile}; delete a table's two files to compute its rows again")
+            raise ValueError(
+                f"fresh: needed profile smoke, got {profile}; delete a table's two files to compute its rows "
+                "again"
+            )
         return ROOT / "book" / "studies"
     if fresh:
         shutil.rmtree(SMOKE, ignore_errors=True)
@@ -190,7 +226,9 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
     changed = changed_parameters(nbformat.read(source, as_version=4), wanted)
     EXECUTED.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="zenlib-") as sockets:  # of this run alone: two runs at a time must not hear each other
+    with tempfile.TemporaryDirectory(
+        prefix="zenlib-"
+    ) as sockets:  # of this run alone: two runs at a time must not hear each other
         executed = papermill.execute_notebook(
             source,
             EXECUTED / f"{stem}.ipynb",
@@ -200,7 +238,9 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
             stderr_file=sys.stderr,
             cwd=ROOT,
             iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
-            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),  # instead of open ports
+            config=Config(
+                KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}
+            ),  # instead of open ports
         )
     write_notebook(normalise(executed), studies / f"{stem}.ipynb")
     return time.perf_counter() - start

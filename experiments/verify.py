@@ -35,7 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(arguments)
     start = time.time()
     try:
-        found = verify(options.only, rows=options.rows, dear=options.dear, seconds=options.seconds, seed=options.seed, kernels=options.kernels)
+        found = verify(
+            options.only,
+            rows=options.rows,
+            dear=options.dear,
+            seconds=options.seconds,
+            seed=options.seed,
+            kernels=options.kernels,
+        )
     except KeyboardInterrupt:
         print("interrupted; the last report stays as it was", file=sys.stderr)
         return 130
@@ -45,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = [line for place in told["places"] for line in place["failed"]]
     if failed:
         print(
-            f"{len(failed)} stored values are not reproduced; undo the change of the code, or delete their files to compute them again:",
+            f"{len(failed)} stored values are not reproduced; undo the change of the code, or delete their "
+            "files to compute them again:",
             file=sys.stderr,
         )
         print("\n".join(f"  {line}" for line in failed), file=sys.stderr)
@@ -54,14 +62,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only")
-    parser.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"rows of each table (default {ROWS}), and 9 N scores of each file")
-    parser.add_argument("--dear", type=_seconds, default=DEAR, metavar="S", help=f"leave out rows that took longer once (default {DEAR:g} s)")
-    parser.add_argument("--seconds", type=_seconds, default=600.0, metavar="S", help="begin no row after this time (default 600)")
-    parser.add_argument("--seed", type=_seed, default=SEED, metavar="N", help="draws the sample; `today` for the date (default: always the same)")
-    parser.add_argument("--kernels", nargs="+", choices=list(KERNELS), default=["own"], help="settings to compute under (default: own)")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where the result is kept for the book (default build/verification.json)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only"
+    )
+    parser.add_argument(
+        "--rows",
+        type=_positive,
+        default=ROWS,
+        metavar="N",
+        help=f"rows of each table (default {ROWS}), and 9 N scores of each file",
+    )
+    parser.add_argument(
+        "--dear",
+        type=_seconds,
+        default=DEAR,
+        metavar="S",
+        help=f"leave out rows that took longer once (default {DEAR:g} s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=600.0,
+        metavar="S",
+        help="begin no row after this time (default 600)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=SEED,
+        metavar="N",
+        help="draws the sample; `today` for the date (default: always the same)",
+    )
+    parser.add_argument(
+        "--kernels",
+        nargs="+",
+        choices=list(KERNELS),
+        default=["own"],
+        help="settings to compute under (default: own)",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=REPORT,
+        help="where the result is kept for the book (default build/verification.json)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -102,7 +149,15 @@ def text(told: dict) -> str:
     """The short table."""
     lines = table_of(told["places"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    shown = ["  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]) for line in lines]
+    shown = [
+        "  ".join(
+            [
+                line[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+            ]
+        )
+        for line in lines
+    ]
     return "\n".join([summary(told), *shown])
 
 

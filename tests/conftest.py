@@ -5,7 +5,8 @@ import signal
 
 from zenlib.threads import ONE_THREAD
 
-# Before anything loads numpy or torch, and for every process that a test starts: each worker has a core to itself.
+# Before anything loads numpy or torch, and for every process that a test starts: each worker has a core to
+# itself.
 os.environ.update(ONE_THREAD)
 
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from zenlib.threads import cores
 
 torch.set_num_threads(1)
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so the programs to which a test sends it.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so the programs to which a test
+# sends it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,7 +53,10 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def empty_browser() -> Iterator:
-    """Headless Chromium for pages that a test makes itself; closed after each module: an open event loop would disturb Dask."""
+    """Headless Chromium for pages that a test makes itself.
+
+    Closed after each module: an open event loop would disturb Dask.
+    """
     with chromium() as started:
         yield started
 

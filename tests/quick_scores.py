@@ -11,7 +11,10 @@ from experiments.chapters.worth.rows import forget
 
 def fill(seed, indices, progress=True):
     """In the place of `fill_zen`."""
-    kinds = (*(f"{form}_{name}" for form in ("zen", "vanilla") for name in scores.DEFINITIONS), "log_delta_l1")
+    kinds = (
+        *(f"{form}_{name}" for form in ("zen", "vanilla") for name in scores.DEFINITIONS),
+        "log_delta_l1",
+    )
     columns = tuple(f"{kind}_s{seed}" for kind in kinds)
     cells = scores._cells()
 

@@ -22,14 +22,27 @@ def vanilla_network(vcnn: VCNN, draw: Draw) -> nn.Sequential:
     for step in vcnn.steps:
         if isinstance(step, Conv):
             top, bottom, left, right = step.padding
-            conv = nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, 0, step.dilation, step.groups, bias=False)
+            conv = nn.Conv2d(
+                step.in_channels,
+                step.out_channels,
+                step.kernel,
+                step.stride,
+                0,
+                step.dilation,
+                step.groups,
+                bias=False,
+            )
             conv.weight = nn.Parameter(draw(*conv.weight.shape))
             norm = nn.BatchNorm2d(step.out_channels, affine=False, dtype=conv.weight.dtype)
             layers += [nn.ZeroPad2d((left, right, top, bottom)), conv, norm, nn.ReLU()]
         elif step.kind == "max":
-            layers.append(nn.MaxPool2d(step.kernel, step.stride, step.padding, step.dilation, ceil_mode=step.ceil_mode))
+            layers.append(
+                nn.MaxPool2d(step.kernel, step.stride, step.padding, step.dilation, ceil_mode=step.ceil_mode)
+            )
         else:
-            layers.append(nn.AvgPool2d(step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad))
+            layers.append(
+                nn.AvgPool2d(step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad)
+            )
     return nn.Sequential(*layers).train()  # BatchNorm in the statistics of its mini-batch
 
 
@@ -38,7 +51,8 @@ def zen_scores(vcnn: VCNN, draw: Draw, batch_size: int = 16, alpha: float = 0.01
     """One draw of each definition, in nats.
 
     Returns:
-        "frobenius, minibatch" is Algorithm 1 of the paper, "l1, minibatch" what its Table 5 was computed by, "l1, running" the released code.
+        "frobenius, minibatch" is Algorithm 1 of the paper, "l1, minibatch" what its Table 5 was computed by,
+        "l1, running" the released code.
     """
     shape = (batch_size, vcnn.in_channels, vcnn.resolution, vcnn.resolution)
     x, noise = draw(*shape), draw(*shape)
@@ -46,7 +60,10 @@ def zen_scores(vcnn: VCNN, draw: Draw, batch_size: int = 16, alpha: float = 0.01
     norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
 
     variances: list[Tensor] = []
-    hooks = [norm.register_forward_pre_hook(lambda _, args: variances.append(args[0].var((0, 2, 3), correction=0))) for norm in norms]
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, args: variances.append(args[0].var((0, 2, 3), correction=0)))
+        for norm in norms
+    ]
     before = network(x)
     for hook in hooks:
         hook.remove()
@@ -61,4 +78,6 @@ def zen_scores(vcnn: VCNN, draw: Draw, batch_size: int = 16, alpha: float = 0.01
         "running": sum(norm.running_var.mean().sqrt().log() for norm in norms),
     }
     wanted = (("frobenius", "minibatch"), ("l1", "minibatch"), ("l1", "running"))
-    return {f"{norm}, {variance}": float(delta[norm].log() + log_sigma[variance]) for norm, variance in wanted}
+    return {
+        f"{norm}, {variance}": float(delta[norm].log() + log_sigma[variance]) for norm, variance in wanted
+    }

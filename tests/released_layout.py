@@ -46,7 +46,9 @@ class Residual(nn.Module):
         super().__init__()
         self.module_list = nn.ModuleList(layers)
         if first or stride > 1 or width_in != width_out:
-            self.proj = nn.Sequential(nn.Conv2d(width_in, width_out, 1, stride), nn.BatchNorm2d(width_out, eps=1e-3))
+            self.proj = nn.Sequential(
+                nn.Conv2d(width_in, width_out, 1, stride), nn.BatchNorm2d(width_out, eps=1e-3)
+            )
 
     def forward(self, x):
         y = x
@@ -70,7 +72,9 @@ class Released(nn.Module):
     def __init__(self, structure, num_classes, use_se):
         super().__init__()
         blocks = re.findall(r"Super(\w+)\(([\d,]+)\)", structure)
-        self.module_list = nn.ModuleList([_super(name, [int(n) for n in numbers.split(",")], use_se) for name, numbers in blocks])
+        self.module_list = nn.ModuleList(
+            [_super(name, [int(n) for n in numbers.split(",")], use_se) for name, numbers in blocks]
+        )
         self.fc_linear = Named(nn.Linear(int(blocks[-1][1].split(",")[1]), num_classes))
 
     def forward(self, x):
@@ -98,10 +102,20 @@ def _super(name, numbers, use_se):
 
     def add(width_in, middle, width_out, stride, groups, kernel, pointwise):
         if pointwise:
-            path = [*_conv(width_in, middle, 1), nn.ReLU(), *_conv(middle, middle, kernel, stride, groups), nn.ReLU()]
+            path = [
+                *_conv(width_in, middle, 1),
+                nn.ReLU(),
+                *_conv(middle, middle, kernel, stride, groups),
+                nn.ReLU(),
+            ]
             path += [*gate(middle), *_conv(middle, width_out, 1)]
         else:
-            path = [*_conv(width_in, middle, kernel, stride), nn.ReLU(), *gate(middle), *_conv(middle, width_out, kernel)]
+            path = [
+                *_conv(width_in, middle, kernel, stride),
+                nn.ReLU(),
+                *gate(middle),
+                *_conv(middle, width_out, kernel),
+            ]
         out.extend([Residual(path, width_in, width_out, stride, not out), nn.ReLU()])
 
     for _ in range(layers):
@@ -112,7 +126,15 @@ def _super(name, numbers, use_se):
                 width_in, stride = target, 1
         else:
             for _ in range(2 if len(kernels) == 3 else 1):
-                add(width_in, width, width_out, stride, 1, kernels[1] if len(kernels) == 3 else kernels[0], len(kernels) == 3)
+                add(
+                    width_in,
+                    width,
+                    width_out,
+                    stride,
+                    1,
+                    kernels[1] if len(kernels) == 3 else kernels[0],
+                    len(kernels) == 3,
+                )
                 width_in, stride = width_out, 1
     return Super(out)
 
@@ -122,5 +144,7 @@ def randomised(module, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) * 0.2 + (0.9 if tensor.dim() == 1 else -0.1))
+            tensor.copy_(
+                torch.rand(tensor.shape, generator=generator) * 0.2 + (0.9 if tensor.dim() == 1 else -0.1)
+            )
     return module.eval()

@@ -18,7 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in [*SITE.glob("*.html"), *SITE.glob("studies/*.html")])
+PAGES = sorted(
+    path.relative_to(SITE).as_posix() for path in [*SITE.glob("*.html"), *SITE.glob("studies/*.html")]
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -72,10 +74,18 @@ def absent(reason: str) -> None:
 def open_page(browser, address: str, page_name: str, width: int):
     """A page in a fresh context, with everything that goes wrong while it is open."""
     page, wrong = browser.new_context(viewport={"width": width, "height": 900}).new_page(), []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: wrong.append(f"console: {message.text}") if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
     page.on("requestfailed", lambda request: wrong.append(f"request failed: {request.url}"))
-    page.on("response", lambda response: wrong.append(f"{response.status}: {response.url}") if response.status >= 400 else None)
+    page.on(
+        "response",
+        lambda response: (
+            wrong.append(f"{response.status}: {response.url}") if response.status >= 400 else None
+        ),
+    )
 
     def stay_home(route) -> None:
         if route.request.url.startswith((address, "data:", "blob:")):

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 def modules(folder):
     """Files by the full names of their modules; a package has the name of its folder."""
-    names = {path: path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in sorted((ROOT / folder).rglob("*.py"))}
+    names = {
+        path: path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    }
     return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
 
@@ -66,7 +69,11 @@ def documentation(tree):
 
 @pytest.mark.parametrize("module", ["zenlib.networks.architecture", "zenlib.errors"])
 def test_architectures_and_errors_need_the_standard_library_alone(module):
-    others = {name for name in imports(module) if name.split(".")[0] not in sys.stdlib_module_names and not inside(name, "zenlib.errors")}
+    others = {
+        name
+        for name in imports(module)
+        if name.split(".")[0] not in sys.stdlib_module_names and not inside(name, "zenlib.errors")
+    }
     assert others == set()
 
 
@@ -77,29 +84,46 @@ def test_the_library_knows_nothing_of_the_studies(module):
 
 @pytest.mark.parametrize("module", [name for name in STUDIES if inside(name, "experiments.record")])
 def test_the_record_knows_no_chapter_no_benchmark_and_no_figure(module):
-    assert {name for name in imports(module) if inside(name, "experiments.chapters", "experiments.benchmarks", "experiments.figures")} == set()
+    assert {
+        name
+        for name in imports(module)
+        if inside(name, "experiments.chapters", "experiments.benchmarks", "experiments.figures")
+    } == set()
 
 
 @pytest.mark.parametrize("module", [name for name in STUDIES if inside(name, "experiments.figures")])
 def test_the_style_of_figures_knows_no_chapter_and_no_benchmark(module):
-    assert {name for name in imports(module) if inside(name, "experiments.chapters", "experiments.benchmarks")} == set()
+    assert {
+        name for name in imports(module) if inside(name, "experiments.chapters", "experiments.benchmarks")
+    } == set()
 
 
 @pytest.mark.parametrize("module", [name for name in STUDIES if inside(name, "experiments.benchmarks")])
 def test_the_benchmarks_know_no_chapter_and_no_figure(module):
-    assert {name for name in imports(module) if inside(name, "experiments.chapters", "experiments.figures")} == set()
+    assert {
+        name for name in imports(module) if inside(name, "experiments.chapters", "experiments.figures")
+    } == set()
 
 
-@pytest.mark.parametrize("module", [name for name in STUDIES if inside(name, "experiments.chapters") and name.count(".") > 2])
+@pytest.mark.parametrize(
+    "module", [name for name in STUDIES if inside(name, "experiments.chapters") and name.count(".") > 2]
+)
 def test_a_chapter_imports_no_other_chapter(module):
     own = ".".join(module.split(".")[:3])
-    assert {name for name in imports(module) if inside(name, "experiments.chapters") and not inside(name, own)} == set()
+    assert {
+        name for name in imports(module) if inside(name, "experiments.chapters") and not inside(name, own)
+    } == set()
 
 
 @pytest.mark.parametrize("folder", CHAPTERS, ids=lambda folder: folder.name)
 def test_a_notebook_imports_no_other_chapter(folder):
     cells = json.loads((folder / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
-    found = set(re.findall(r"experiments\.chapters\.(\w+)", "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")))
+    found = set(
+        re.findall(
+            r"experiments\.chapters\.(\w+)",
+            "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"),
+        )
+    )
     assert found <= {folder.name}
 
 
@@ -110,7 +134,10 @@ def files_read_by(module):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {full if (full := f"{node.module}.{alias.name}") in HOUSE else node.module for alias in node.names}
+            found |= {
+                full if (full := f"{node.module}.{alias.name}") in HOUSE else node.module
+                for alias in node.names
+            }
     return found & HOUSE.keys()
 
 
@@ -124,12 +151,19 @@ def test_there_is_no_circle_of_files():
 
 @pytest.mark.parametrize("folder", CHAPTERS, ids=lambda folder: folder.name)
 def test_a_chapter_is_one_folder_and_one_line_of_the_contents(folder):
-    assert {path.name for path in folder.iterdir()} >= {"notebook.ipynb", "smoke.yaml", "cpu.yaml", "gpu.yaml"}
+    assert {path.name for path in folder.iterdir()} >= {
+        "notebook.ipynb",
+        "smoke.yaml",
+        "cpu.yaml",
+        "gpu.yaml",
+    }
     contents = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
     assert len(re.findall(rf"- file: studies/\d+_{folder.name}$", contents, flags=re.MULTILINE)) == 1
 
 
-@pytest.mark.parametrize("module", [name for name in STUDIES if inside(name, "experiments.figures") or name.endswith(".figures")])
+@pytest.mark.parametrize(
+    "module", [name for name in STUDIES if inside(name, "experiments.figures") or name.endswith(".figures")]
+)
 def test_figures_compute_nothing(module):
     computing = ("zenlib.scores", "zenlib.vanilla", "zenlib.networks.module", "zenlib.train", "zenlib.search")
     assert {name for name in imports(module) if inside(name, *computing)} == set()
@@ -140,7 +174,11 @@ def test_only_the_store_knows_where_files_live(module):
     tree = tree_of(module)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     docstrings = documentation(tree)
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings}
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    }
     assert "__file__" not in names
     assert {text for text in texts if any(word in text for word in PATH_WORDS)} == set()
 

@@ -22,7 +22,11 @@ class _Moved(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         place = MOVED[self.__name__]
-        warnings.warn(f"{self.__name__} is now {place}; the old name will go with the next version", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            f"{self.__name__} is now {place}; the old name will go with the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         return getattr(import_module(place), name)
 
 

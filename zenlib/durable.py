@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 
 
 def replace_file(path: Path, fill: Callable[[BinaryIO], object], error: type[ValueError]) -> None:
-    """Writes a file under a temporary name, waits for the disk, and renames it; two writers of one folder take turns.
+    """Writes a file under a temporary name, waits for the disk, and renames it.
+
+    Two writers of one folder take turns.
 
     Args:
         path: the file; its folder is made.
@@ -33,12 +35,15 @@ def replace_file(path: Path, fill: Callable[[BinaryIO], object], error: type[Val
             os.close(folder)
     except OSError as refused:
         raise error(
-            f"{path}: needed to write this file, got {refused.strerror or refused}; what was there before is whole; "
+            f"{path}: needed to write this file, got {refused.strerror or refused}; what was there before is "
+            "whole; "
             "free space or choose another folder"
         ) from refused
 
 
-def require_same_settings(path: Path, stored: dict[str, Any], wanted: dict[str, Any], what: str, error: type[ValueError]) -> None:
+def require_same_settings(
+    path: Path, stored: dict[str, Any], wanted: dict[str, Any], what: str, error: type[ValueError]
+) -> None:
     """Refuses to go on with what was begun with other settings, naming every one that differs.
 
     Args:
@@ -48,7 +53,14 @@ def require_same_settings(path: Path, stored: dict[str, Any], wanted: dict[str, 
         what: what wrote the file, such as "search".
         error: what to raise.
     """
-    differing = [name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)]
+    differing = [
+        name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)
+    ]
     if differing:
-        lines = "; ".join(f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here" for name in differing)
-        raise error(f"{path}: needed the settings of the {what} that wrote it, got others ({lines}); use the same settings or another file or folder")
+        lines = "; ".join(
+            f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here" for name in differing
+        )
+        raise error(
+            f"{path}: needed the settings of the {what} that wrote it, got others ({lines}); use the same "
+            "settings or another file or folder"
+        )

@@ -73,4 +73,6 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ExtraMissing(f"{error.name}: needed the extra [{name}] of this package; pip install 'zenlib[{name}]'") from error
+        raise ExtraMissing(
+            f"{error.name}: needed the extra [{name}] of this package; pip install 'zenlib[{name}]'"
+        ) from error

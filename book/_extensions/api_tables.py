@@ -26,7 +26,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def keep_whole(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
-    """Napoleon takes the words before a colon in the docstring of a property for its type: a dash keeps the sentence."""
+    """Napoleon takes the words before a colon in the docstring of a property for its type.
+
+    A dash keeps the sentence.
+    """
     if what in ("property", "attribute", "data") and lines:
         lines[0] = lines[0].replace(": ", " – ", 1)
 
@@ -41,9 +44,13 @@ class ProxiesTable(Directive):
         rows = []
         for proxy in PROXIES.values():
             compute = getattr(proxy.compute, "func", proxy.compute)
-            given = "".join(f" With {name}={value!r}." for name, value in getattr(proxy.compute, "keywords", {}).items())
+            given = "".join(
+                f" With {name}={value!r}." for name, value in getattr(proxy.compute, "keywords", {}).items()
+            )
             summary, source = described(compute)
-            rows.append([(nodes.literal, proxy.name), (None, summary + given), (None, proxy.needs), (None, source)])
+            rows.append(
+                [(nodes.literal, proxy.name), (None, summary + given), (None, proxy.needs), (None, source)]
+            )
         return [table(("Name", "What it is", "Needs", "Source"), rows)]
 
 
@@ -59,7 +66,11 @@ class SpacesTable(Directive):
             kinds = sorted({kind for kind, _, _ in space.types})
             kernels = sorted({kernel for _, kernel, _ in space.types})
             expansions = sorted({expansion for _, _, expansion in space.types if expansion})
-            cells = ", ".join(kinds), ", ".join(f"{k}×{k}" for k in kernels), ", ".join(map(str, expansions)) or "none"
+            cells = (
+                ", ".join(kinds),
+                ", ".join(f"{k}×{k}" for k in kernels),
+                ", ".join(map(str, expansions)) or "none",
+            )
             rows.append([(nodes.literal, space.name), *((None, cell) for cell in cells)])
         return [table(("Name", "Inner blocks", "Kernels", "Expansions"), rows)]
 

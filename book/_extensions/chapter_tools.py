@@ -36,18 +36,30 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def add_tools(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+def add_tools(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
     """Appends the foot to a page of the book; search and index have none."""
     if doctree is None:
         return
     repository = (app.config.html_theme_options or {}).get("repository_url", "")
-    entry = bibtex(page, plain(context["title"]), app.config.html_title, app.config.author, app.config.copyright, repository)
+    entry = bibtex(
+        page,
+        plain(context["title"]),
+        app.config.html_title,
+        app.config.author,
+        app.config.copyright,
+        repository,
+    )
     links = notebook_links(page, repository, up="../" * page.count("/"))
     context["body"] += (
         '<div class="chapter-tools">'
         + (f"<p>This page is a notebook: {', '.join(links)}.</p>" if links else "")
         + "<details><summary>Cite this page</summary>"
-        + f'<div class="highlight-bibtex notranslate"><div class="highlight"><pre>{html.escape(entry)}</pre></div></div></details></div>\n'
+        + (
+            '<div class="highlight-bibtex notranslate"><div '
+            f'class="highlight"><pre>{html.escape(entry)}</pre></div></div></details></div>\n'
+        )
     )
 
 
@@ -88,7 +100,10 @@ def latex(text: str) -> str:
 
 
 def source_of(page: str) -> str:
-    """Where the notebook of a page lies in the checkout, if it has one: that of "studies/02_zen_score" in the folder zen_score."""
+    """Where the notebook of a page lies in the checkout, if it has one.
+
+    That of "studies/02_zen_score" in the folder zen_score.
+    """
     folder, _, name = page.rpartition("/")
     return f"{CHAPTERS}/{name.partition('_')[2]}/notebook.ipynb" if folder == "studies" else ""
 
@@ -108,8 +123,14 @@ def notebook_links(page: str, repository: str = "", up: str = "") -> list[str]:
     links = [f'<a href="{up}{DOWNLOADS}/{quote(name)}" download>download it</a>']
     place = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
     if place:
-        links.append(f'<a href="https://mybinder.org/v2/gh/{place[1]}/HEAD?labpath={quote(source)}">open it in Binder</a>')
-        links.append(f'<a href="https://colab.research.google.com/github/{place[1]}/blob/HEAD/{quote(source)}">open it in Colab</a>')
+        links.append(
+            f'<a href="https://mybinder.org/v2/gh/{place[1]}/HEAD?labpath={quote(source)}">open it in '
+            "Binder</a>"
+        )
+        links.append(
+            f'<a href="https://colab.research.google.com/github/{place[1]}/blob/HEAD/{quote(source)}">open '
+            "it in Colab</a>"
+        )
     return links
 
 
@@ -145,15 +166,31 @@ def links_may_stand_in(text: nodes.Text) -> bool:
     """Whether a text is ordinary prose: in no link, code, equation, title, caption or table."""
     parent = text.parent
     while parent is not None:
-        if isinstance(parent, (nodes.reference, nodes.literal, nodes.math, nodes.title, nodes.caption, nodes.table, nodes.literal_block)):
+        if isinstance(
+            parent,
+            (
+                nodes.reference,
+                nodes.literal,
+                nodes.math,
+                nodes.title,
+                nodes.caption,
+                nodes.table,
+                nodes.literal_block,
+            ),
+        ):
             return False
         parent = parent.parent
     return True
 
 
 def with_links(app: Sphinx, page: str, text: str, waiting: dict[str, tuple[str, str]]) -> list[nodes.Node]:
-    """The text in pieces, with a link at each term that was waiting for its first use; such terms wait no longer."""
-    pattern = "|".join(rf"{re.escape(name)}s?" for name in sorted(waiting, key=len, reverse=True)).replace("'", "['’]")
+    """The text in pieces, with a link at each term that was waiting for its first use.
+
+    Such terms wait no longer.
+    """
+    pattern = "|".join(rf"{re.escape(name)}s?" for name in sorted(waiting, key=len, reverse=True)).replace(
+        "'", "['’]"
+    )
     pieces: list[nodes.Node] = []
     begin = 0
     for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", text, flags=re.IGNORECASE):

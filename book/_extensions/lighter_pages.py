@@ -41,7 +41,9 @@ def reduce_colours(path: Path) -> None:
     with Image.open(path) as picture:
         if picture.mode == "P":
             return
-        reduced = picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
     new = path.with_suffix(".new")
     reduced.save(new, "PNG", optimize=True)
     new.replace(path)

@@ -44,4 +44,7 @@ class VerificationTable(SphinxDirective):
             self.env.note_dependency(str(path))
         told = next(told for told in map(read, REPORTS) if told.get("format") == FORMAT)
         head, *lines = table_of(told["places"])
-        return [nodes.paragraph("", summary(told)), table(head, [[(None, cell) for cell in line] for line in lines])]
+        return [
+            nodes.paragraph("", summary(told)),
+            table(head, [[(None, cell) for cell in line] for line in lines]),
+        ]

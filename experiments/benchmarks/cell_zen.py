@@ -43,14 +43,16 @@ class CellTerms(NamedTuple):
     Attributes:
         log_delta_l1: log of the batch mean of the sum of absolute differences.
         log_delta_frobenius: the same with the Euclidean norm.
-        log_sigma_minibatch: sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch variance averaged over
-            channels. What BatchNorm divides by; eps matters only where a convolution reads nothing, which gives log sqrt(eps).
+        log_sigma_minibatch: sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch
+            variance averaged over channels. What BatchNorm divides by; eps matters only where a convolution
+            reads nothing, which gives log sqrt(eps).
         log_sigma_running: the same sum for the running variance of the released code after both branches.
         norms: number of BatchNorms in the sums.
         silent: how many of these read nothing.
-        log_scale: sum over the BatchNorms that read something of log sqrt(q), q the variance of what their convolution reads
-            (of their own input for the BatchNorm that follows none), so that log_sigma_minibatch minus this is what the
-            convolutions themselves gain; NaN where it was not asked for.
+        log_scale: sum over the BatchNorms that read something of log sqrt(q), q the variance of what their
+            convolution reads (of their own input for the BatchNorm that follows none), so that
+            log_sigma_minibatch minus this is what the convolutions themselves gain; NaN where it was not
+            asked for.
     """
 
     log_delta_l1: float
@@ -64,7 +66,9 @@ class CellTerms(NamedTuple):
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
         """The score under one definition."""
         log_delta = self.log_delta_l1 if norm == "l1" else self.log_delta_frobenius
-        return log_delta + (self.log_sigma_minibatch if bn_variance == "minibatch" else self.log_sigma_running)
+        return log_delta + (
+            self.log_sigma_minibatch if bn_variance == "minibatch" else self.log_sigma_running
+        )
 
 
 class CellScorer:
@@ -99,16 +103,22 @@ class CellScorer:
         self._weights: dict[tuple[str, tuple[int, ...]], Tensor] = {}
         shape = (batch_size, 3, resolution, resolution)
         images, noise = self.draw("images", shape), self.draw("noise", shape)
-        self.branches = torch.cat([images, images + perturbation * noise]).contiguous(memory_format=torch.channels_last)
+        self.branches = torch.cat([images, images + perturbation * noise]).contiguous(
+            memory_format=torch.channels_last
+        )
 
     def draw(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """N(0, 1) numbers that depend on the seed, the name and the shape; kept, since every cell asks for them again.
+        """N(0, 1) numbers that depend on the seed, the name and the shape.
+
+        Kept, since every cell asks for them again.
 
         The name of a weight is that of the parameter in `zenlib.spaces.nasbench201.build`.
         """
         key = name, shape
         if key not in self._weights:
-            state = np.random.SeedSequence([self.seed, *name.encode(), *shape]).generate_state(1, np.uint64)[0]
+            state = np.random.SeedSequence([self.seed, *name.encode(), *shape]).generate_state(1, np.uint64)[
+                0
+            ]
             drawn = torch.randn(shape, generator=torch.Generator().manual_seed(int(state)), dtype=self.dtype)
             self._weights[key] = drawn.contiguous(memory_format=torch.channels_last)
         return self._weights[key]
@@ -128,11 +138,15 @@ class CellScorer:
             run = _Run(self, cell, scales)
             features = run.network()
             difference = (features[: self.batch_size] - features[self.batch_size :]).double()
-            l1, frobenius = (torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log() for order in (1, 2))
+            l1, frobenius = (
+                torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log() for order in (1, 2)
+            )
             first, second = torch.stack(run.variances).unbind(1)
         # A BatchNorm that reads nothing has a variance of exactly 0 in both branches.
         silent = run.silent
-        correction = torch.tensor(run.positions, dtype=torch.float64) / (torch.tensor(run.positions, dtype=torch.float64) - 1)
+        correction = torch.tensor(run.positions, dtype=torch.float64) / (
+            torch.tensor(run.positions, dtype=torch.float64) - 1
+        )
         keep = 1 - BN_MOMENTUM
         running = keep**2 + BN_MOMENTUM * correction * (keep * first + second)
         return CellTerms(
@@ -175,7 +189,9 @@ class _Run:
 
     def reduction(self, features: Tensor, name: str, width: int) -> Tensor:
         """The residual block between two stages."""
-        path = self.normalised(self.convolve(features.relu(), f"{name}.path.0.1", width, 3, stride=2, source=features))
+        path = self.normalised(
+            self.convolve(features.relu(), f"{name}.path.0.1", width, 3, stride=2, source=features)
+        )
         path = self.normalised(self.convolve(path.relu(), f"{name}.path.1.1", width, 3, source=path))
         return path.add_(self.convolve(F.avg_pool2d(features, 2), f"{name}.shortcut.1", width, 1))
 
@@ -198,14 +214,27 @@ class _Run:
             else:
                 if source not in rectified:
                     rectified[source] = node.relu()
-                output = self.convolve(rectified[source], f"{name}.edges.{edge}.1", node.shape[1], int(op[-1]), source=node)
+                output = self.convolve(
+                    rectified[source], f"{name}.edges.{edge}.1", node.shape[1], int(op[-1]), source=node
+                )
                 nodes[target] = _sum(nodes[target], self.normalised(output))
         last = nodes[-1]
         assert last is not None  # the cell is connected
         return last
 
-    def convolve(self, features: Tensor, name: str, width: int, kernel: int, stride: int = 1, source: Tensor | None = None) -> Tensor:
-        """The convolution of that name in the module; `source` is what was rectified to make the features, None for themselves."""
+    def convolve(
+        self,
+        features: Tensor,
+        name: str,
+        width: int,
+        kernel: int,
+        stride: int = 1,
+        source: Tensor | None = None,
+    ) -> Tensor:
+        """The convolution of that name in the module.
+
+        `source` is what was rectified to make the features, None for themselves.
+        """
         if not name.endswith(WITHOUT_NORM):
             self.read(features if source is None else source)
         weight = self.scorer.draw(f"{name}.weight", (width, features.shape[1], kernel, kernel))
@@ -217,12 +246,27 @@ class _Run:
             self.scales.append(source[: self.half].double().var((0, 2, 3), correction=0).mean())
 
     def normalised(self, features: Tensor) -> Tensor:
-        """BatchNorm of each branch with its own statistics, in place; notes both variances, averaged over channels."""
+        """BatchNorm of each branch with its own statistics, in place.
+
+        Notes both variances, averaged over channels.
+        """
         seen = []
         for branch in (features[: self.half], features[self.half :]):
             mean, inverse = features.new_empty(2, features.shape[1]).unbind()
             # The output may lie over the input: statistics are complete before the first value is written.
-            _batch_norm_into(branch, None, None, None, None, True, 0.0, BN_EPS, out=branch, save_mean=mean, save_invstd=inverse)
+            _batch_norm_into(
+                branch,
+                None,
+                None,
+                None,
+                None,
+                True,
+                0.0,
+                BN_EPS,
+                out=branch,
+                save_mean=mean,
+                save_invstd=inverse,
+            )
             seen.append(inverse.double().pow(-2).mean() - BN_EPS)
         self.variances.append(torch.stack(seen))
         self.positions.append(self.half * features.shape[2] * features.shape[3])
@@ -230,7 +274,10 @@ class _Run:
 
 
 def _sum(node: Tensor | None, term: Tensor, owned: bool = True) -> Tensor:
-    """The sum so far plus a term; a first term that belongs to another node is copied, since sums grow in place."""
+    """The sum so far plus a term.
+
+    A first term that belongs to another node is copied, since sums grow in place.
+    """
     if node is None:
         return term if owned else term.clone()
     return node.add_(term)
@@ -238,15 +285,23 @@ def _sum(node: Tensor | None, term: Tensor, owned: bool = True) -> Tensor:
 
 def _require_connected(cell: Cell) -> None:
     if not cell.is_connected:
-        raise ScoreUndefined(f"Zen-Score of {cell}: no path leads from the input of the cell to its output, so the difference is 0")
+        raise ScoreUndefined(
+            f"Zen-Score of {cell}: no path leads from the input of the cell to its output, so the difference "
+            "is 0"
+        )
 
 
-def cell_vcnn(cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE) -> VCNN:
-    """The vanilla network of a cell: skip edges and shortcuts are cut, pooling is kept, dead edges are left out.
+def cell_vcnn(
+    cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE
+) -> VCNN:
+    """The vanilla network of a cell.
 
-    Every convolution is followed by BatchNorm and ReLU, and a node is the sum of what reaches it. The BatchNorm after the last
-    cell follows no convolution and goes too. Differs: `to_vcnn` of the module keeps one branch of a sum, the deepest, and goes
-    around a cell that is not connected.
+    Skip edges and shortcuts are cut, pooling is kept, dead edges are left out.
+
+    Every convolution is followed by BatchNorm and ReLU, and a node is the sum of what reaches it. The
+    BatchNorm after the last
+    cell follows no convolution and goes too. Differs: `to_vcnn` of the module keeps one branch of a sum, the
+    deepest, and goes around a cell that is not connected.
 
     Raises:
         ScoreUndefined: no path is left when the skip edges are cut.
@@ -276,7 +331,16 @@ class _VanillaSteps:
         """Appends a convolution and returns its index."""
         side = self.side(source)
         sizes = self.sizes(source) | {"out_channels": width, "out_resolution": (side // stride,) * 2}
-        self.steps.append(Conv(name=name, inputs=(source,), kernel=(kernel, kernel), stride=(stride, stride), padding=(kernel // 2,) * 4, **sizes))
+        self.steps.append(
+            Conv(
+                name=name,
+                inputs=(source,),
+                kernel=(kernel, kernel),
+                stride=(stride, stride),
+                padding=(kernel // 2,) * 4,
+                **sizes,
+            )
+        )
         return len(self.steps) - 1
 
     def cell(self, source: int, cell: Cell, name: str) -> int:
@@ -285,7 +349,9 @@ class _VanillaSteps:
         for node in range(1, NODES):
             into = [edge for edge, (_, target) in enumerate(EDGES) if target == node and cell.live[edge]]
             if into:
-                terms = tuple(self.edge(nodes[EDGES[edge][0]], cell.ops[edge], f"{name} edge {edge}") for edge in into)
+                terms = tuple(
+                    self.edge(nodes[EDGES[edge][0]], cell.ops[edge], f"{name} edge {edge}") for edge in into
+                )
                 nodes[node] = self.add(terms, f"{name} node {node}")
         return nodes[NODES - 1]
 
@@ -294,7 +360,16 @@ class _VanillaSteps:
         if op != "avg_pool_3x3":
             return self.conv(source, name, self.sizes(source)["in_channels"], int(op[-1]))
         self.steps.append(
-            Pool(name=name, inputs=(source,), kind="avg", kernel=(3, 3), stride=(1, 1), padding=(1, 1), count_include_pad=False, **self.sizes(source))
+            Pool(
+                name=name,
+                inputs=(source,),
+                kind="avg",
+                kernel=(3, 3),
+                stride=(1, 1),
+                padding=(1, 1),
+                count_include_pad=False,
+                **self.sizes(source),
+            )
         )
         return len(self.steps) - 1
 
@@ -312,4 +387,9 @@ class _VanillaSteps:
     def sizes(self, source: int) -> dict[str, Any]:
         """The sizes of a step that keeps those of the step it reads."""
         channels, side = 3 if source == IMAGE else self.steps[source].out_channels, self.side(source)
-        return {"in_channels": channels, "out_channels": channels, "in_resolution": (side, side), "out_resolution": (side, side)}
+        return {
+            "in_channels": channels,
+            "out_channels": channels,
+            "in_resolution": (side, side),
+            "out_resolution": (side, side),
+        }

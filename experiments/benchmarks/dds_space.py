@@ -37,7 +37,10 @@ REGNETS: dict[str, tuple[int, int, float, float, int]] = {
     "RegNetY-16GF": (18, 200, 106.23, 2.48, 112),
     "RegNetY-32GF": (20, 232, 115.89, 2.53, 232),
 }
-"""Depth, initial width, slope, width multiplier and group width; RegNetY adds squeeze-and-excitation gates."""
+"""Depth, initial width, slope, width multiplier and group width.
+
+RegNetY adds squeeze-and-excitation gates.
+"""
 
 RESNETS: dict[str, tuple[list[int], int, int]] = {
     "ResNet-50": ([3, 4, 6, 3], 1, 64),
@@ -53,16 +56,20 @@ EFFICIENTNETS = tuple(f"EfficientNet-B{size}" for size in range(6))
 MODELS = (*REGNETS, *RESNETS, *EFFICIENTNETS)
 
 
-def regnet_stages(depth: int, initial: int, slope: float, multiplier: float, group: int) -> tuple[list[int], list[int], list[int]]:
+def regnet_stages(
+    depth: int, initial: int, slope: float, multiplier: float, group: int
+) -> tuple[list[int], list[int], list[int]]:
     """Blocks, width and group width of each stage of a RegNet.
 
-    Block j has the width `initial + slope * j`, moved to the nearest `initial * multiplier^n`, then to a multiple of 8 and of
-    its group width; blocks of one width are a stage. Halves are rounded to even, as in pycls; torchvision rounds them up, so
-    that five of its RegNets are a little wider.
+    Block j has the width `initial + slope * j`, moved to the nearest `initial * multiplier^n`, then to a
+    multiple of 8 and of its group width; blocks of one width are a stage. Halves are rounded to even, as in
+    pycls; torchvision rounds them up, so that five of its RegNets are a little wider.
     """
     linear = initial + slope * np.arange(depth)
     steps = np.round(np.log(linear / initial) / np.log(multiplier))
-    widths, depths = np.unique((np.round(initial * multiplier**steps / 8) * 8).astype(int), return_counts=True)
+    widths, depths = np.unique(
+        (np.round(initial * multiplier**steps / 8) * 8).astype(int), return_counts=True
+    )
     groups = np.minimum(group, widths)
     return depths.tolist(), (np.round(widths / groups) * groups).astype(int).tolist(), groups.tolist()
 
@@ -82,7 +89,9 @@ def build(model: str) -> nn.Module:
         depths, widths, groups = regnet_stages(*REGNETS[model])
         gates = 0.25 if model.startswith("RegNetY") else None
         stages = len(depths)
-        return models.RegNet(models.regnet.BlockParams(depths, widths, groups, [1.0] * stages, [2] * stages, gates))
+        return models.RegNet(
+            models.regnet.BlockParams(depths, widths, groups, [1.0] * stages, [2] * stages, gates)
+        )
     if model in EFFICIENTNETS:
         return models.get_model(model.lower().replace("-", "_"), weights=None)
     raise ValueError(f"model: needed one of {', '.join(MODELS)}, got {model!r}")

@@ -27,8 +27,8 @@ Seen = tuple[float, int]
 def module_terms(query: Query) -> CellTerms:
     """The terms of every definition for one draw, in nats.
 
-    Weights, images and noise are N(0, 1). The feature map is what the last `nn.AdaptiveAvgPool2d` reads. All branches are
-    those of the module, run twice; see `CellTerms` for what a BatchNorm that reads nothing adds.
+    Weights, images and noise are N(0, 1). The feature map is what the last `nn.AdaptiveAvgPool2d` reads. All
+    branches are those of the module, run twice; see `CellTerms` for what a BatchNorm that reads nothing adds.
 
     Raises:
         ScoreUndefined: there is no such pooling or no BatchNorm, or the score is not finite.
@@ -38,10 +38,15 @@ def module_terms(query: Query) -> CellTerms:
     runs = [_run(module, images) for images in (query.images, query.images + PERTURBATION * noise)]
     (features, first), (moved, second) = runs
     difference = (features - moved).double()
-    l1, frobenius = (float(torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log()) for order in (1, 2))
+    l1, frobenius = (
+        float(torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log()) for order in (1, 2)
+    )
     minibatch, running = log_sigmas(first, second)
     if not math.isfinite(l1):
-        raise ScoreUndefined(f"Zen-Score of {type(query.network).__name__} as built: log Delta is {l1}, so the output does not depend on the image")
+        raise ScoreUndefined(
+            f"Zen-Score of {type(query.network).__name__} as built: log Delta is {l1}, so the output does "
+            "not depend on the image"
+        )
     return CellTerms(l1, frobenius, minibatch, running, len(first), sum(a == 0 for a, _ in first))
 
 
@@ -57,7 +62,10 @@ def log_sigmas(first: list[Seen], second: list[Seen]) -> tuple[float, float]:
     """The sums of log sigma, mini-batch and running, from what the BatchNorms saw of both branches."""
     keep = 1 - BN_MOMENTUM
     minibatch = sum(math.log(a + BN_EPS) / 2 for a, _ in first)
-    running = sum(math.log(keep**2 + BN_MOMENTUM * n / (n - 1) * (keep * a + b)) / 2 for (a, n), (b, _) in zip(first, second, strict=True))
+    running = sum(
+        math.log(keep**2 + BN_MOMENTUM * n / (n - 1) * (keep * a + b)) / 2
+        for (a, n), (b, _) in zip(first, second, strict=True)
+    )
     return minibatch, running
 
 
@@ -77,13 +85,21 @@ def _run(module: nn.Module, images: Tensor) -> tuple[Tensor, list[Seen]]:
     def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
         pooled[:] = inputs
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in module.modules() if isinstance(layer, _BatchNorm)]
-    hooks += [layer.register_forward_pre_hook(keep) for layer in module.modules() if isinstance(layer, nn.AdaptiveAvgPool2d)]
+    hooks = [
+        layer.register_forward_pre_hook(note) for layer in module.modules() if isinstance(layer, _BatchNorm)
+    ]
+    hooks += [
+        layer.register_forward_pre_hook(keep)
+        for layer in module.modules()
+        if isinstance(layer, nn.AdaptiveAvgPool2d)
+    ]
     try:
         module(images)
     finally:
         for hook in hooks:
             hook.remove()
     if not pooled or not seen:
-        raise ScoreUndefined("Zen-Score as built: needed a network with BatchNorm and nn.AdaptiveAvgPool2d, found none")
+        raise ScoreUndefined(
+            "Zen-Score as built: needed a network with BatchNorm and nn.AdaptiveAvgPool2d, found none"
+        )
     return pooled[0], seen

@@ -30,8 +30,8 @@ def from_api(api: Any) -> pd.DataFrame:
         api: what `nasbench.api.NASBench` gives.
 
     Returns:
-        `hash`, `ops`, `adj_upper`, `params`, and `cifar10_valid_ep108`, the validation accuracy after 108 epochs in percent; of
-        the three runs of a cell, the first.
+        `hash`, `ops`, `adj_upper`, `params`, and `cifar10_valid_ep108`, the validation accuracy after 108
+        epochs in percent; of the three runs of a cell, the first.
     """
     return pd.DataFrame(_row(api, name) for name in sorted(api.hash_iterator()))
 
@@ -50,7 +50,10 @@ def _row(api: Any, name: str) -> dict[str, Any]:
 
 
 def table() -> pd.DataFrame:
-    """One row per cell: `hash`, `ops` and `adj_upper` (texts, see `experiments.benchmarks.nasbench101_space`), `params`, and `cifar10`.
+    """One row per cell.
+
+    `hash`, `ops` and `adj_upper` (texts, see `experiments.benchmarks.nasbench101_space`), `params`, and
+    `cifar10`.
 
     `cifar10` is the *validation* accuracy in percent after 108 epochs of one run, not a test accuracy.
 
@@ -64,5 +67,7 @@ def table() -> pd.DataFrame:
         "cifar10_valid_ep108": "percent",
         "params": "count",
     }
-    rows = read_table(FILE, columns, "the NAS-Bench-101 release nasbench_full.tfrecord, by its package nasbench")
+    rows = read_table(
+        FILE, columns, "the NAS-Bench-101 release nasbench_full.tfrecord, by its package nasbench"
+    )
     return rows.rename(columns={"cifar10_valid_ep108": "cifar10"}).assign(ops=rows["ops"].fillna(""))

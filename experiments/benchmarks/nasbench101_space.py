@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from zenlib.errors import ArchitectureError
 
 OPS = {"3": "conv3x3", "1": "conv1x1", "M": "maxpool3x3"}
-"""Letter of an operation in the benchmark's table -> its name; convolutions are followed by BatchNorm and ReLU."""
+"""Letter of an operation in the benchmark's table -> its name.
+
+Convolutions are followed by BatchNorm and ReLU.
+"""
 STEM = 128
 STACKS = 3
 CELLS_PER_STACK = 3
@@ -44,7 +47,10 @@ class Cell101:
         """
         pairs = [(i, j) for i in range(len(ops) + 2) for j in range(i + 1, len(ops) + 2)]
         if set(ops) - set(OPS) or len(upper) != len(pairs) or set(upper) - {"0", "1"}:
-            raise ArchitectureError(f"cell: needed letters of {', '.join(OPS)} and {len(pairs)} zeros and ones for them, got {ops!r} and {upper!r}")
+            raise ArchitectureError(
+                f"cell: needed letters of {', '.join(OPS)} and {len(pairs)} zeros and ones for them, got "
+                f"{ops!r} and {upper!r}"
+            )
         return cls(ops, frozenset(pair for pair, bit in zip(pairs, upper, strict=True) if bit == "1"))
 
     @property
@@ -59,18 +65,23 @@ class Cell101:
     def widths(self, out_channels: int) -> list[int]:
         """Channels of each vertex between input and output.
 
-        The vertices that the output reads share its channels, the first ones taking one more where they do not divide
-        evenly; every other vertex is as wide as the widest that reads it.
+        The vertices that the output reads share its channels, the first ones taking one more where they do
+        not divide evenly; every other vertex is as wide as the widest that reads it.
         """
         joined = [vertex for vertex in self.inputs(self.output) if vertex != 0]
-        widths = {vertex: out_channels // len(joined) + (place < out_channels % len(joined)) for place, vertex in enumerate(joined)}
+        widths = {
+            vertex: out_channels // len(joined) + (place < out_channels % len(joined))
+            for place, vertex in enumerate(joined)
+        }
         for vertex in range(self.output - 1, 0, -1):
             if vertex not in widths:
                 widths[vertex] = max(widths[target] for source, target in self.edges if source == vertex)
         return [widths[vertex] for vertex in range(1, self.output)]
 
 
-def build(cell: Cell101, num_classes: int = 10, stem: int = STEM, cells_per_stack: int = CELLS_PER_STACK) -> nn.Module:
+def build(
+    cell: Cell101, num_classes: int = 10, stem: int = STEM, cells_per_stack: int = CELLS_PER_STACK
+) -> nn.Module:
     """The trainable network of a cell, as the benchmark builds it; narrower ones for tests."""
     return Network101(cell, num_classes, stem, cells_per_stack)
 
@@ -99,15 +110,26 @@ class Network101(nn.Module):
 
 
 class CellModule101(nn.Module):
-    """A cell: a vertex sums what it reads, cut to its width; the cell's input is projected wherever it is read."""
+    """A cell.
+
+    A vertex sums what it reads, cut to its width; the cell's input is projected wherever it is read.
+    """
 
     def __init__(self, cell: Cell101, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.cell = cell
         self.widths = cell.widths(out_channels) if cell.ops else []
-        self.vertices = nn.ModuleList(_operation(op, width) for op, width in zip(cell.ops, self.widths, strict=True))
-        targets = {target: width for target, width in enumerate((*self.widths, out_channels), start=1) if (0, target) in cell.edges}
-        self.projections = nn.ModuleDict({str(target): _conv_bn_relu(in_channels, width, 1) for target, width in targets.items()})
+        self.vertices = nn.ModuleList(
+            _operation(op, width) for op, width in zip(cell.ops, self.widths, strict=True)
+        )
+        targets = {
+            target: width
+            for target, width in enumerate((*self.widths, out_channels), start=1)
+            if (0, target) in cell.edges
+        }
+        self.projections = nn.ModuleDict(
+            {str(target): _conv_bn_relu(in_channels, width, 1) for target, width in targets.items()}
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C_in, H, W) to (N, C_out, H, W)."""

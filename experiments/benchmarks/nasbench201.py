@@ -32,15 +32,19 @@ def from_api(api: Any) -> pd.DataFrame:
         api: what `nats_bench.create` gives for the topology space ("tss").
 
     Returns:
-        `index`, `arch`, the mean test accuracies after 200 epochs and `cifar10_valid`, that on the validation half of CIFAR-10 of networks
-        trained on the other half, in percent.
+        `index`, `arch`, the mean test accuracies after 200 epochs and `cifar10_valid`, that on the validation
+        half of CIFAR-10 of networks trained on the other half, in percent.
     """
     rows = []
     for index in range(CELLS):
         row = {"index": index, "arch": api.get_net_config(index, "cifar10")["arch_str"]}
         for name, column in ACCURACIES.items():
-            row[column] = api.get_more_info(index, _OFFICIAL[name], hp="200", is_random=False)["test-accuracy"]
-        row["cifar10_valid"] = api.get_more_info(index, "cifar10-valid", hp="200", is_random=False)["valid-accuracy"]
+            row[column] = api.get_more_info(index, _OFFICIAL[name], hp="200", is_random=False)[
+                "test-accuracy"
+            ]
+        row["cifar10_valid"] = api.get_more_info(index, "cifar10-valid", hp="200", is_random=False)[
+            "valid-accuracy"
+        ]
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -49,15 +53,22 @@ def table() -> pd.DataFrame:
     """One row per cell, in the official order.
 
     Returns:
-        Columns: `index` (official), `arch` (text of the cell, see `zenlib.spaces.nasbench201`), and the accuracies by data
-        set in percent; and whatever else the file has, among it `cifar10_test_nb201`, the older release, and `cifar10_valid`.
+        Columns: `index` (official), `arch` (text of the cell, see `zenlib.spaces.nasbench201`), and the
+        accuracies by data set in percent; and whatever else the file has, among it `cifar10_test_nb201`, the
+        older release, and `cifar10_valid`.
 
     Raises:
         BenchmarkMissing: the file is not there; says how to make it.
     """
-    columns = {"index": "official index", "arch": "text of the cell"} | dict.fromkeys(ACCURACIES.values(), "percent")
-    rows = read_table(FILE, columns, "the NATS-Bench topology release (see experiments.benchmarks.nasbench201.from_api)")
-    return rows.rename(columns={column: name for name, column in ACCURACIES.items()}).sort_values("index", kind="stable", ignore_index=True)
+    columns = {"index": "official index", "arch": "text of the cell"} | dict.fromkeys(
+        ACCURACIES.values(), "percent"
+    )
+    rows = read_table(
+        FILE, columns, "the NATS-Bench topology release (see experiments.benchmarks.nasbench201.from_api)"
+    )
+    return rows.rename(columns={column: name for name, column in ACCURACIES.items()}).sort_values(
+        "index", kind="stable", ignore_index=True
+    )
 
 
 def is_there() -> bool:

@@ -41,7 +41,10 @@ def cells() -> pd.DataFrame:
             "class": pd.factorize(np.array([cell.isomorphism_class for cell in found]))[0],
             "function": pd.factorize(np.array(["+".join(cell.function) for cell in found]))[0],
             "convs": [cell.convs for cell in found],
-            "live_convs": [sum(live and op.startswith("nor_conv") for op, live in zip(cell.ops, cell.live, strict=True)) for cell in found],
+            "live_convs": [
+                sum(live and op.startswith("nor_conv") for op, live in zip(cell.ops, cell.live, strict=True))
+                for cell in found
+            ],
             "none": [cell.count("none") for cell in found],
             "skip": [cell.count("skip_connect") for cell in found],
             "pool": [cell.count("avg_pool_3x3") for cell in found],
@@ -49,7 +52,9 @@ def cells() -> pd.DataFrame:
     )
     counted = pd.DataFrame([costs(cell) for cell in found], columns=["params", "flops"])
     wired = (6 - described["none"]).rename("wired")
-    return pd.concat([rows[["index", *DATASETS]], described, wired, counted, SCORES.read().drop(columns="index")], axis=1)
+    return pd.concat(
+        [rows[["index", *DATASETS]], described, wired, counted, SCORES.read().drop(columns="index")], axis=1
+    )
 
 
 def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
@@ -61,7 +66,9 @@ def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
         "one per function": lambda rows, _: rows["connected"] & ~rows["function"].duplicated(),
         "no none": lambda rows, _: rows["none"] == 0,
         "no skip, no pool": lambda rows, _: rows["connected"] & (rows["skip"] + rows["pool"] == 0),
-        "vanilla path": lambda rows, _: pd.Series([cell.without_skips().is_connected for cell in rows["cell"]], rows.index),
+        "vanilla path": lambda rows, _: pd.Series(
+            [cell.without_skips().is_connected for cell in rows["cell"]], rows.index
+        ),
         "top 10 %": lambda rows, dataset: rows[dataset] >= rows[dataset].quantile(1 - TOP_SHARE),
     }
 

@@ -36,21 +36,38 @@ _NAMES = {
 SCORES = ScoreColumns(
     study=STUDY,
     rows=nasbench201.CELLS,
-    units={f"zen_{column}": f"nat: Zen-Score of the network as the benchmark builds it, {name}" for column, name in _NAMES.items()}
+    units={
+        f"zen_{column}": f"nat: Zen-Score of the network as the benchmark builds it, {name}"
+        for column, name in _NAMES.items()
+    }
     | {"log_delta_l1": "nat: log of the L1 difference of the two outputs, the first term of zen_l1_minibatch"}
-    | {f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}" for column, name in _NAMES.items()}
-    | {"gain": "nat: sum over the BatchNorms that read something of log(sigma / sqrt(q)), q the variance of what their convolution reads"},
+    | {
+        f"vanilla_{column}": f"nat: Zen-Score after skip edges and shortcuts are cut, {name}"
+        for column, name in _NAMES.items()
+    }
+    | {
+        "gain": (
+            "nat: sum over the BatchNorms that read something of log(sigma / sqrt(q)), q the variance of "
+            "what their convolution reads"
+        )
+    },
 )
 """One row per cell, by official index; every column ends in _s and its seed."""
 
 
 def sample(count: int) -> list[int]:
-    """Official indices of a random sample of cells, without replacement; a smaller sample is the beginning of a larger one."""
+    """Official indices of a random sample of cells, without replacement.
+
+    A smaller sample is the beginning of a larger one.
+    """
     return np.random.default_rng(0).permutation(nasbench201.CELLS)[:count].tolist()
 
 
 def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
-    """Every definition for cells by index (None: all), as they are and in vanilla form, with one draw of weights and images."""
+    """Every definition for cells by index (None.
+
+    All), as they are and in vanilla form, with one draw of weights and images.
+    """
     cells = _cells()
     for columns, compute in (as_built(seed), vanilla(seed)):
         SCORES.fill(columns, _by_index(cells, compute), indices, progress)
@@ -68,21 +85,33 @@ def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
 
     def compute(cell: Cell) -> Values:
         terms = scorer.terms(cell)
-        scores = {f"zen_{column}_s{seed}": terms.score(*definition) for column, definition in DEFINITIONS.items()}
+        scores = {
+            f"zen_{column}_s{seed}": terms.score(*definition) for column, definition in DEFINITIONS.items()
+        }
         return scores | {f"log_delta_l1_s{seed}": terms.log_delta_l1}
 
     return (*(f"zen_{column}_s{seed}" for column in DEFINITIONS), f"log_delta_l1_s{seed}"), compute
 
 
 def vanilla(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
-    """Columns, and what computes them for the vanilla form of a cell; cells with one vanilla form are computed once."""
+    """Columns, and what computes them for the vanilla form of a cell.
+
+    Cells with one vanilla form are computed once.
+    """
 
     @cache
     def of_vanilla(cut: Cell) -> Values:
-        terms = zen_terms(cell_vcnn(cut, RESOLUTION), batch_size=BATCH_SIZE, repeats=1, seed=seed, device="cpu")
-        return {f"vanilla_{column}_s{seed}": float(terms.score(*definition)[0]) for column, definition in DEFINITIONS.items()}
+        terms = zen_terms(
+            cell_vcnn(cut, RESOLUTION), batch_size=BATCH_SIZE, repeats=1, seed=seed, device="cpu"
+        )
+        return {
+            f"vanilla_{column}_s{seed}": float(terms.score(*definition)[0])
+            for column, definition in DEFINITIONS.items()
+        }
 
-    return tuple(f"vanilla_{column}_s{seed}" for column in DEFINITIONS), lambda cell: of_vanilla(cell.without_skips())
+    return tuple(f"vanilla_{column}_s{seed}" for column in DEFINITIONS), lambda cell: of_vanilla(
+        cell.without_skips()
+    )
 
 
 def gains(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:

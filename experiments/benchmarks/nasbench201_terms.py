@@ -16,12 +16,20 @@ PERTURBATION = 0.01
 
 UNITS = {
     "zen": "nat: L1 Zen-Score of the network without its dead edges, by arithmetic",
-    "cancelled": "nat: sum over its BatchNorms of log sqrt(q), the variance that the next BatchNorm divides out",
+    "cancelled": (
+        "nat: sum over its BatchNorms of log sqrt(q), the variance that the next BatchNorm divides out"
+    ),
     "gain": "nat: sum over its BatchNorms of log(sigma / sqrt(q))",
-    "tap_gain": "nat: the same with the effective number of taps in place of their number, channels independent",
-    "effective_gain": "nat: the same with the effective number of inputs, taps and channels, in place of their number",
+    "tap_gain": (
+        "nat: the same with the effective number of taps in place of their number, channels independent"
+    ),
+    "effective_gain": (
+        "nat: the same with the effective number of inputs, taps and channels, in place of their number"
+    ),
     "last_values": "nat: log of the effective number of independent values of the last map",
-    "cell_values": "nat: half the sum over cells of log of the effective number of independent values of their output",
+    "cell_values": (
+        "nat: half the sum over cells of log of the effective number of independent values of their output"
+    ),
 }
 SCORES = ScoreColumns(study=STUDY, rows=nasbench201.CELLS, units=UNITS)
 """One row per cell, by official index; columns end in _s0, though nothing is drawn."""
@@ -43,7 +51,9 @@ def terms_of(cell: Cell) -> Values:
         "zen": zen(terms),
         "cancelled": cancelled(terms),
         "gain": gain(terms),
-        "tap_gain": sum(conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2) for conv in terms.convs),
+        "tap_gain": sum(
+            conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2) for conv in terms.convs
+        ),
         "effective_gain": repaired(terms),
         "last_values": math.log(terms.last.value_count),
         "cell_values": 0.5 * sum(math.log(mark.value_count) for mark in terms.marks),
@@ -53,8 +63,8 @@ def terms_of(cell: Cell) -> Values:
 def fill(progress: bool = True) -> None:
     """All cells; those without a path are undefined. Cells with the same live edges are computed once.
 
-    Cells that compute one function need not have one score: a map that two of them use twice may come from one convolution, or
-    from two with weights of their own.
+    Cells that compute one function need not have one score: a map that two of them use twice may come from
+    one convolution, or from two with weights of their own.
     """
     cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
     known: dict[Cell, Values] = {}

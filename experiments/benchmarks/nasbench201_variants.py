@@ -45,7 +45,14 @@ def cells() -> pd.DataFrame:
     scores = scores.assign(**{name: rows[f"{name}_s0"] for name in MEASURED})
     order = np.random.default_rng(0).permutation(rows["class"].max() + 1)
     half = pd.Series(np.where(order[rows["class"]] % 2 == 0, "choice", "report"), name="half")
-    return pd.concat([rows[["index", *DATASETS, "cell", "connected", "class", "none", *EDGE_KINDS, *COUNTS]], scores, half], axis=1)
+    return pd.concat(
+        [
+            rows[["index", *DATASETS, "cell", "connected", "class", "none", *EDGE_KINDS, *COUNTS]],
+            scores,
+            half,
+        ],
+        axis=1,
+    )
 
 
 EDGE_KINDS = ("skip", "pool", "convs")

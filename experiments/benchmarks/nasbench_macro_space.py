@@ -41,17 +41,23 @@ def check(code: str) -> str:
         ArchitectureError: it is not one of the space.
     """
     if not isinstance(code, str) or len(code) != LAYERS or set(code) - {IDENTITY, *BLOCKS}:
-        raise ArchitectureError(f"code: needed {LAYERS} digits of 0 (identity), 1 and 2 (bottlenecks), got {code!r}")
+        raise ArchitectureError(
+            f"code: needed {LAYERS} digits of 0 (identity), 1 and 2 (bottlenecks), got {code!r}"
+        )
     return code
 
 
 def canonical(code: str) -> str:
     """The code of the same network with the identities inside each stage at its end."""
-    return "".join(digits[0] + "".join(sorted(digits[1:], key=IDENTITY.__eq__)) for digits in _stages(check(code)))
+    return "".join(
+        digits[0] + "".join(sorted(digits[1:], key=IDENTITY.__eq__)) for digits in _stages(check(code))
+    )
 
 
 class Part(NamedTuple):
-    """A piece of a network that has convolutions; equal pieces of two networks behind equal ones compute the same.
+    """A piece of a network that has convolutions.
+
+    Equal pieces of two networks behind equal ones compute the same.
 
     Attributes:
         kind: "stem", "head", or the digit of a layer.
@@ -71,7 +77,9 @@ class Part(NamedTuple):
             return InvertedBottleneck(self.in_channels, self.out_channels, self.stride, *BLOCKS[self.kind])
         kernel = 3 if self.kind == "stem" else 1
         layers = _convolution(self.in_channels, self.out_channels, kernel, self.stride)
-        return nn.Sequential(*layers) if self.kind == IDENTITY else nn.Sequential(*layers, nn.ReLU(inplace=True))
+        return (
+            nn.Sequential(*layers) if self.kind == IDENTITY else nn.Sequential(*layers, nn.ReLU(inplace=True))
+        )
 
 
 def parts(code: str) -> list[Part]:
@@ -85,8 +93,16 @@ def parts(code: str) -> list[Part]:
 
 
 def build(code: str, num_classes: int = 10) -> nn.Sequential:
-    """The trainable network of a code, as the benchmark describes it: images (N, 3, 32, 32) to logits (N, num_classes)."""
-    return nn.Sequential(*(part.build() for part in parts(code)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier(num_classes))
+    """The trainable network of a code, as the benchmark describes it.
+
+    Images (N, 3, 32, 32) to logits (N, num_classes).
+    """
+    return nn.Sequential(
+        *(part.build() for part in parts(code)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        classifier(num_classes),
+    )
 
 
 def classifier(num_classes: int = 10) -> nn.Linear:
@@ -127,7 +143,9 @@ def _stages(code: str) -> list[str]:
     return [code[end - layers : end] for end, (_, layers) in zip(ends, STAGES, strict=True)]
 
 
-def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _convolution(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     """A convolution without bias, and its BatchNorm."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(out_channels)]
@@ -175,7 +193,8 @@ def costs(code: str, num_classes: int = 10) -> dict[str, int]:
     """Counted without building.
 
     Returns:
-        `params` with BatchNorm and classifier, `flops` (multiply-adds of one image), `depth` (convolutions and classifier).
+        `params` with BatchNorm and classifier, `flops` (multiply-adds of one image), `depth` (convolutions
+        and classifier).
     """
     chain = vanilla(code)
     norms = 2 * sum(conv.out_channels for conv in chain.convs)

@@ -28,11 +28,16 @@ def from_api(api: Any) -> pd.DataFrame:
     """
     configs = (api.get_net_config(index, "cifar10")["channels"] for index in range(SIZES))
     infos = (api.get_more_info(index, "cifar10", hp="90", is_random=False) for index in range(SIZES))
-    return pd.DataFrame({"channels": text, "cifar10_test": info["test-accuracy"]} for text, info in zip(configs, infos, strict=True))
+    return pd.DataFrame(
+        {"channels": text, "cifar10_test": info["test-accuracy"]}
+        for text, info in zip(configs, infos, strict=True)
+    )
 
 
 def table() -> pd.DataFrame:
-    """One row per choice of widths: `channels` (text, see `experiments.benchmarks.nats_sizes_space`) and `cifar10`, test accuracy in percent.
+    """One row per choice of widths.
+
+    `channels` (text, see `experiments.benchmarks.nats_sizes_space`) and `cifar10`, test accuracy in percent.
 
     Raises:
         BenchmarkMissing: the file is not there; says how to make it.

@@ -14,7 +14,9 @@ from zenlib.errors import ArchitectureError
 from zenlib.spaces.cell_layers import CellNetwork
 from zenlib.spaces.nasbench201 import Cell
 
-CELL = Cell.from_string("|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|")
+CELL = Cell.from_string(
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+)
 WIDTHS = tuple(range(8, 65, 8))
 LAYERS = 5
 
@@ -34,7 +36,9 @@ def from_string(text: str) -> Widths:
     """
     parts = text.split(":")
     if len(parts) != LAYERS or any(part not in map(str, WIDTHS) for part in parts):
-        raise ArchitectureError(f"size: needed five of {', '.join(map(str, WIDTHS))} joined by ':', got {text!r}")
+        raise ArchitectureError(
+            f"size: needed five of {', '.join(map(str, WIDTHS))} joined by ':', got {text!r}"
+        )
     return tuple(map(int, parts))
 
 

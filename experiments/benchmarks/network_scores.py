@@ -67,7 +67,8 @@ class Benchmark:
         rows: how many networks the file of scores has room for.
         networks: names of all networks in the order that is drawn from.
         build: an untrained module by the name of a network.
-        accuracies: table with the column `network` and one column of accuracies per data set; raises `BenchmarkMissing`.
+        accuracies: table with the column `network` and one column of accuracies per data set; raises
+            `BenchmarkMissing`.
         datasets: columns of accuracies.
         resolution: side of the images that proxies see, pixels.
         batch_size: images in the mini-batch.
@@ -88,11 +89,22 @@ class Benchmark:
     def scores(self) -> ScoreColumns:
         """The file of scores, one row per drawn network."""
         how = f"{self.batch_size} images of {self.resolution} pixels"
-        units = {column(name): f"1: proxy {name} of the module, {how}" for name in (*FORWARD, *GRADIENTS, *KERNEL, "random")}
-        units |= {column(name): f"nat: proxy {name}, on the vanilla form, {how}" for name in (*VANILLA, "closed-form")}
-        units |= {column(name): f"nat: Zen-Score of the network as it is built, {_AS_BUILT_MEANING[name]}, {how}" for name in AS_BUILT}
+        units = {
+            column(name): f"1: proxy {name} of the module, {how}"
+            for name in (*FORWARD, *GRADIENTS, *KERNEL, "random")
+        }
+        units |= {
+            column(name): f"nat: proxy {name}, on the vanilla form, {how}"
+            for name in (*VANILLA, "closed-form")
+        }
+        units |= {
+            column(name): f"nat: Zen-Score of the network as it is built, {_AS_BUILT_MEANING[name]}, {how}"
+            for name in AS_BUILT
+        }
         units |= {"params": "count: parameters", "flops": f"count: multiply-adds at {self.counted_at} pixels"}
-        return ScoreColumns(STUDY, self.rows, units | {"layers": "count: convolutions and linear layers"}, name=self.name)
+        return ScoreColumns(
+            STUDY, self.rows, units | {"layers": "count: convolutions and linear layers"}, name=self.name
+        )
 
     def sample(self, count: int) -> list[str]:
         """Names of the drawn networks, row by row; a smaller sample is the beginning of a larger one."""
@@ -111,7 +123,9 @@ def column(name: str, seed: int | None = None) -> str:
 
 def measure(benchmark: Benchmark, network: str, names: Sequence[str], seed: int) -> dict[str, float]:
     """Proxies of one network, NaN where undefined; all of them see one module and one batch."""
-    query = Query(benchmark.build(network), benchmark.resolution, benchmark.batch_size, seed, torch.device("cpu"))
+    query = Query(
+        benchmark.build(network), benchmark.resolution, benchmark.batch_size, seed, torch.device("cpu")
+    )
     counted = Query(query.network, benchmark.counted_at, benchmark.batch_size, seed, torch.device("cpu"))
     return {name: _value(counted if name in COUNTS else query, name) for name in names}
 
@@ -119,14 +133,21 @@ def measure(benchmark: Benchmark, network: str, names: Sequence[str], seed: int)
 def _value(query: Query, name: str) -> float:
     try:
         if name in AS_BUILT:
-            return query.once(module_terms).score(*DEFINITIONS[name.removeprefix("zen-as-built-").replace("-", "_")])
+            return query.once(module_terms).score(
+                *DEFINITIONS[name.removeprefix("zen-as-built-").replace("-", "_")]
+            )
         return PROXIES[name].value(query)
     except ScoreUndefined:
         return math.nan
 
 
-def fill(benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True) -> None:
-    """Computes the missing scores of some rows; proxies that do not depend on the seed are kept without it."""
+def fill(
+    benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True
+) -> None:
+    """Computes the missing scores of some rows.
+
+    Proxies that do not depend on the seed are kept without it.
+    """
     networks = benchmark.sample(max(rows, default=-1) + 1)
     columns = {name: column(name, None if name in FIXED else seed) for name in names}
 
@@ -200,7 +221,9 @@ _table101 = cache(_specs101)
 
 def _zoo() -> pd.DataFrame:
     rows = torchvision_zoo.zoo()
-    return rows[rows["chain"] & (rows["weights"] == "IMAGENET1K_V1") & (rows["params"] <= LARGEST)].rename(columns={"model": "network"})
+    return rows[rows["chain"] & (rows["weights"] == "IMAGENET1K_V1") & (rows["params"] <= LARGEST)].rename(
+        columns={"model": "network"}
+    )
 
 
 LARGEST = 60_000_000
@@ -271,7 +294,11 @@ BENCHMARKS: dict[str, Benchmark] = {
 """Every benchmark of the study by name."""
 
 CHECKS = tuple(
-    ScoreCheck(benchmark.scores, partial(recomputed, benchmark), {column(name): PROXY_AGREEMENT[name] for name in (*DRAWN, *FIXED)})
+    ScoreCheck(
+        benchmark.scores,
+        partial(recomputed, benchmark),
+        {column(name): PROXY_AGREEMENT[name] for name in (*DRAWN, *FIXED)},
+    )
     for benchmark in BENCHMARKS.values()
 )
 """How a sample of the stored scores is computed again."""

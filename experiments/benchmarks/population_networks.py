@@ -55,7 +55,9 @@ class Limits:
         return Budget(params=self.params, flops=self.flops)
 
 
-def network(group: str, index: int, *, params: float, flops: float, resolution: int, classes: int, seed: int) -> Architecture:
+def network(
+    group: str, index: int, *, params: float, flops: float, resolution: int, classes: int, seed: int
+) -> Architecture:
     """One network of a group; the first of "evolution" are spread over the search whatever their number.
 
     Args:
@@ -79,7 +81,9 @@ def network(group: str, index: int, *, params: float, flops: float, resolution: 
 
 
 def _random(limits: Limits, rng: random.Random) -> Architecture:
-    return Architecture(sample_within(SPACES[SPACE], Gate(limits.budget, limits.resolution, limits.classes), rng))
+    return Architecture(
+        sample_within(SPACES[SPACE], Gate(limits.budget, limits.resolution, limits.classes), rng)
+    )
 
 
 def _of_equal_size(limits: Limits, rng: random.Random) -> Architecture:
@@ -104,7 +108,13 @@ def _distance(network: Architecture, limits: Limits) -> float:
 @cache
 def _along_search(limits: Limits, seed: int) -> list[Architecture]:
     """Candidates of one evolution at equal distances, the last being its best."""
-    settings = {"evaluations": EVALUATIONS, "population": POPULATION, "seed": seed, "resolution": limits.resolution, "num_classes": limits.classes}
+    settings = {
+        "evaluations": EVALUATIONS,
+        "population": POPULATION,
+        "seed": seed,
+        "resolution": limits.resolution,
+        "num_classes": limits.classes,
+    }
     found = search(SPACE, "closed-form", limits.budget, progress=False, **settings)  # type: ignore[arg-type]  # a dict of keyword arguments
     every = [round(place * (len(found.history) - 1) / (PLACES - 1)) for place in range(PLACES - 1)]
     return [Architecture.from_string(found.history["architecture"][index]) for index in every] + [found.best]
@@ -115,14 +125,22 @@ def _spread(places: int) -> list[int]:
     order = [0, places - 1]
     while len(order) < places:
         taken = sorted(order)
-        gaps = [(after - before, -before, (before + after) // 2) for before, after in pairwise(taken) if after - before > 1]
+        gaps = [
+            (after - before, -before, (before + after) // 2)
+            for before, after in pairwise(taken)
+            if after - before > 1
+        ]
         order.append(max(gaps)[2])
     return order
 
 
-def network_row(*, group: str, index: int, params: float, flops: float, resolution: int, classes: int, seed: int) -> dict[str, Any]:
+def network_row(
+    *, group: str, index: int, params: float, flops: float, resolution: int, classes: int, seed: int
+) -> dict[str, Any]:
     """One network of a group, by its place in it."""
-    found = network(group, index, params=params, flops=flops, resolution=resolution, classes=classes, seed=seed)
+    found = network(
+        group, index, params=params, flops=flops, resolution=resolution, classes=classes, seed=seed
+    )
     return {
         "network": found.to_string(),
         "network_params": found.params(classes),

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from experiments.benchmarks.module_zen import PERTURBATION, Seen, as_standard_normal, log_sigmas, seen_variance
+from experiments.benchmarks.module_zen import (
+    PERTURBATION,
+    Seen,
+    as_standard_normal,
+    log_sigmas,
+    seen_variance,
+)
 from zenlib.proxies.az_nas import entropy, kept_size, random_signs
 from zenlib.proxies.naswot import shared_states
 from zenlib.proxies.patterns import Patterns
@@ -73,7 +79,9 @@ class PrefixProxies:
         in_channels: of the images.
     """
 
-    def __init__(self, seed: int = 0, *, batch_size: int = 16, resolution: int = 32, in_channels: int = 3) -> None:
+    def __init__(
+        self, seed: int = 0, *, batch_size: int = 16, resolution: int = 32, in_channels: int = 3
+    ) -> None:
         query = Query(nn.Conv2d(in_channels, 1, 1), resolution, batch_size, seed, torch.device("cpu"))
         self._weights, self._signs = query.generator(0), query.generator(3)
         moved = query.images + PERTURBATION * torch.randn(query.images.shape, generator=query.generator(4))
@@ -81,7 +89,9 @@ class PrefixProxies:
         kernel = torch.zeros(batch_size, batch_size, dtype=torch.float64)
         flow = ones, torch.zeros_like(ones)
         states = self._weights.get_state(), self._signs.get_state()
-        self._reached = [_Reached(query.images, (query.images, moved), flow, kernel, (), (), 0.0, 0.0, *states)]
+        self._reached = [
+            _Reached(query.images, (query.images, moved), flow, kernel, (), (), 0.0, 0.0, *states)
+        ]
         self._parts: list[Part] = []
 
     def values(self, parts: Sequence[Part], classifier: nn.Linear) -> dict[str, float]:
@@ -105,7 +115,9 @@ class PrefixProxies:
         self._signs.set_state(reached.signs)
         module = prepare(part.build(), self._weights)
         kernel = reached.kernel.clone()
-        before = reached.features.detach().requires_grad_(bool(reached.entropies))  # nothing flows back to the images
+        before = reached.features.detach().requires_grad_(
+            bool(reached.entropies)
+        )  # nothing flows back to the images
         with torch.enable_grad(), Patterns(lambda pattern: kernel.add_(shared_states(pattern))):
             features = module(before)
         kept = reached.kept
@@ -146,9 +158,16 @@ class PrefixProxies:
 
 
 def _flow(module: nn.Module, flow: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Synflow behind a module: the map with weights made positive, and its derivative as all weights grow in proportion."""
+    """Synflow behind a module.
+
+    The map with weights made positive, and its derivative as all weights grow in proportion.
+    """
     weights = {name: weight.detach().abs().double() for name, weight in module.named_parameters()}
-    value, derivative, *_ = jvp(lambda given, images: functional_call(module, given, (images,)), (weights, flow[0]), (weights, flow[1]))
+    value, derivative, *_ = jvp(
+        lambda given, images: functional_call(module, given, (images,)),
+        (weights, flow[0]),
+        (weights, flow[1]),
+    )
     return value.detach(), derivative.detach()
 
 
@@ -162,7 +181,11 @@ def _zen(module: nn.Module, branches: tuple[Tensor, Tensor]) -> tuple[tuple[Tens
         def note(_: nn.Module, inputs: tuple[Tensor], variances: list[Seen] = variances) -> None:
             variances.append(seen_variance(inputs[0]))
 
-        hooks = [layer.register_forward_pre_hook(note) for layer in module.modules() if isinstance(layer, _BatchNorm)]
+        hooks = [
+            layer.register_forward_pre_hook(note)
+            for layer in module.modules()
+            if isinstance(layer, _BatchNorm)
+        ]
         outputs.append(module(images))
         for hook in hooks:
             hook.remove()

@@ -30,7 +30,8 @@ class ChainTerms(NamedTuple):
     Attributes:
         log_delta_l1: log of the batch mean of the sum of absolute differences.
         log_delta_frobenius: the same with the Euclidean norm.
-        log_sigma_minibatch: sum over layers of log sqrt(sigma^2 + eps), sigma^2 the mini-batch variance averaged over channels.
+        log_sigma_minibatch: sum over layers of log sqrt(sigma^2 + eps), sigma^2 the mini-batch variance
+            averaged over channels.
         log_sigma_running: the same sum for the running variance of the released code after both branches.
     """
 
@@ -42,12 +43,17 @@ class ChainTerms(NamedTuple):
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
         """The score under one definition."""
         log_delta = self.log_delta_l1 if norm == "l1" else self.log_delta_frobenius
-        return log_delta + (self.log_sigma_minibatch if bn_variance == "minibatch" else self.log_sigma_running)
+        return log_delta + (
+            self.log_sigma_minibatch if bn_variance == "minibatch" else self.log_sigma_running
+        )
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A finished layer: what it was, both branches after BatchNorm and ReLU, and the sums of log sigma so far."""
+    """A finished layer.
+
+    What it was, both branches after BatchNorm and ReLU, and the sums of log sigma so far.
+    """
 
     conv: Conv
     branches: Tensor
@@ -66,13 +72,23 @@ class PrefixScorer:
         perturbation: alpha.
     """
 
-    def __init__(self, seed: int = 0, *, batch_size: int = 16, resolution: int = 32, in_channels: int = 3, perturbation: float = 0.01) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        batch_size: int = 16,
+        resolution: int = 32,
+        in_channels: int = 3,
+        perturbation: float = 0.01,
+    ) -> None:
         self.seed, self.batch_size, self.resolution = seed, batch_size, resolution
         self._weights: dict[tuple[int, ...], Tensor] = {}
         self._layers: list[_Layer] = []
         shape = (batch_size, in_channels, resolution, resolution)
         images, noise = self._drawn((0, 0), shape), self._drawn((0, 1), shape)
-        self._images = torch.cat([images, images + perturbation * noise]).contiguous(memory_format=torch.channels_last)
+        self._images = torch.cat([images, images + perturbation * noise]).contiguous(
+            memory_format=torch.channels_last
+        )
 
     @torch.no_grad()
     def terms(self, chain: VCNN) -> ChainTerms:
@@ -90,7 +106,9 @@ class PrefixScorer:
             self._layers.append(self._after(convs[place], place))
         last = self._layers[-1]
         difference = (last.branches[: self.batch_size] - last.branches[self.batch_size :]).double()
-        l1, frobenius = (float(torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log()) for order in (1, 2))
+        l1, frobenius = (
+            float(torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log()) for order in (1, 2)
+        )
         return ChainTerms(l1, frobenius, last.log_sigma_minibatch, last.log_sigma_running)
 
     def weights(self, chain: VCNN) -> list[Tensor]:
@@ -101,13 +119,18 @@ class PrefixScorer:
         """The kernel of the layer at a place; kept, since chain after chain asks for it."""
         key = (1 + place, *conv.weight_shape)
         if key not in self._weights:
-            self._weights[key] = self._drawn((1, place), conv.weight_shape).contiguous(memory_format=torch.channels_last)
+            self._weights[key] = self._drawn((1, place), conv.weight_shape).contiguous(
+                memory_format=torch.channels_last
+            )
         return self._weights[key]
 
     def _checked(self, chain: VCNN) -> list[Conv]:
         """The layers without their names and places."""
         if len(chain.convs) != len(chain.steps) or not chain.is_chain:
-            raise ValueError(f"chain: needed a chain of convolutions alone, got {chain.name} with {len(chain.steps) - len(chain.convs)} other steps")
+            raise ValueError(
+                f"chain: needed a chain of convolutions alone, got {chain.name} with "
+                f"{len(chain.steps) - len(chain.convs)} other steps"
+            )
         if (chain.resolution, chain.in_channels) != (self.resolution, self._images.shape[1]):
             raise ValueError(
                 f"chain: needed images of {self._images.shape[1]} x {self.resolution} x {self.resolution}, "

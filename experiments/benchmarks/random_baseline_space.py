@@ -19,11 +19,13 @@ DEPTHS = (1, 10)
 SHRINK = 0.75
 
 
-def random_network(rng: random.Random, *, max_params: int, max_depth: int | None = None, num_classes: int = 100) -> Architecture:
+def random_network(
+    rng: random.Random, *, max_params: int, max_depth: int | None = None, num_classes: int = 100
+) -> Architecture:
     """One random network for 32 x 32 images.
 
-    A 3x3 stem, three stages of residual or bottleneck blocks with stride 2, and a 1x1 head. Each stage draws its
-    kind, kernel, width and depth uniformly; a bottleneck is a quarter of the width.
+    A 3x3 stem, three stages of residual or bottleneck blocks with stride 2, and a 1x1 head. Each stage draws
+    its kind, kernel, width and depth uniformly; a bottleneck is a quarter of the width.
 
     Args:
         rng: the source of randomness.
@@ -38,20 +40,26 @@ def random_network(rng: random.Random, *, max_params: int, max_depth: int | None
     if max_depth is not None and max_depth < least:
         raise ValueError(f"max_depth: needed at least {least} (stem, {STAGES} stages, head), got {max_depth}")
     while True:
-        stages = [(rng.choice(("residual", "bottleneck")), rng.choice(KERNELS), rng.randint(*DEPTHS)) for _ in range(STAGES)]
+        stages = [
+            (rng.choice(("residual", "bottleneck")), rng.choice(KERNELS), rng.randint(*DEPTHS))
+            for _ in range(STAGES)
+        ]
         widths = [float(rng.randint(*WIDTHS)) for _ in range(STAGES + 2)]
         if max_depth is None or 2 + sum(layers for *_, layers in stages) <= max_depth:
             return _narrowed(stages, widths, max_params, num_classes)
 
 
-def _narrowed(stages: list[tuple[str, int, int]], widths: list[float], max_params: int, num_classes: int) -> Architecture:
+def _narrowed(
+    stages: list[tuple[str, int, int]], widths: list[float], max_params: int, num_classes: int
+) -> Architecture:
     while True:
         network = _network(stages, [round_to_8(width) for width in widths])
         if network.params(num_classes) <= max_params:
             return network
         if max(widths) < 4:
             raise ValueError(
-                f"max_params: needed at least {network.params(num_classes):,} for the narrowest network of depth {network.depth}, got {max_params:,}"
+                f"max_params: needed at least {network.params(num_classes):,} for the narrowest network of "
+                f"depth {network.depth}, got {max_params:,}"
             )
         widths = [width * SHRINK for width in widths]
 

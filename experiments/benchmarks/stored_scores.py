@@ -8,14 +8,35 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201_scores
-from experiments.benchmarks.network_scores import AS_BUILT, BENCHMARKS, COUNTS, FIXED, FORWARD, GRADIENTS, KERNEL, VANILLA, column
+from experiments.benchmarks.network_scores import (
+    AS_BUILT,
+    BENCHMARKS,
+    COUNTS,
+    FIXED,
+    FORWARD,
+    GRADIENTS,
+    KERNEL,
+    VANILLA,
+    column,
+)
 from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
 from zenlib.spaces.nasbench201 import CONVS, Cell, costs
 
 PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
 """What AZ-NAS joins by ranks."""
-PREDICTORS = (*COUNTS, "random", *GRADIENTS, *FORWARD, *KERNEL, "az-nas", "phi", "closed-form", *VANILLA[1:], *AS_BUILT)
+PREDICTORS = (
+    *COUNTS,
+    "random",
+    *GRADIENTS,
+    *FORWARD,
+    *KERNEL,
+    "az-nas",
+    "phi",
+    "closed-form",
+    *VANILLA[1:],
+    *AS_BUILT,
+)
 RATIO = 1.05
 """Largest ratio of the costs of two networks of nearly equal cost."""
 FEWEST = 20
@@ -25,13 +46,21 @@ BOOTSTRAP_BELOW = 100
 RESAMPLES = 2000
 WITHOUT_SCORE = -1e30
 """What an undefined score counts as: below all others."""
-_ZEN_201 = {name: f"vanilla_{definition}" for name, definition in zip(VANILLA[1:], nasbench201_scores.DEFINITIONS, strict=True)}
-_ZEN_201 |= {name: f"zen_{definition}" for name, definition in zip(AS_BUILT, nasbench201_scores.DEFINITIONS, strict=True)}
+_ZEN_201 = {
+    name: f"vanilla_{definition}"
+    for name, definition in zip(VANILLA[1:], nasbench201_scores.DEFINITIONS, strict=True)
+}
+_ZEN_201 |= {
+    name: f"zen_{definition}"
+    for name, definition in zip(AS_BUILT, nasbench201_scores.DEFINITIONS, strict=True)
+}
 
 
 @cache
 def networks(benchmark: str) -> pd.DataFrame:
-    """One row per network that has a row of scores: its name, its accuracies in percent, and for cells `family` and `valid`.
+    """One row per network that has a row of scores.
+
+    Its name, its accuracies in percent, and for cells `family` and `valid`.
 
     Raises:
         BenchmarkMissing: the benchmark's file is not there.
@@ -42,10 +71,18 @@ def networks(benchmark: str) -> pd.DataFrame:
         cells = [Cell.from_string(text) for text in table["network"]]
         counted = pd.DataFrame([costs(cell) for cell in cells], columns=["params", "flops"])
         counted["layers"] = [15 * sum(op in CONVS for op in cell.ops) + 8 for cell in cells]
-        described = {"family": [cell.isomorphism_class for cell in cells], "valid": [cell.is_connected for cell in cells]}
+        described = {
+            "family": [cell.isomorphism_class for cell in cells],
+            "valid": [cell.is_connected for cell in cells],
+        }
         return pd.concat([table[["network", *found.datasets]], counted], axis=1).assign(**described)
     names = found.sample(len(found.scores.read()))
-    return table.set_index("network").loc[names, list(found.datasets)].reset_index().assign(family=names, valid=True)
+    return (
+        table.set_index("network")
+        .loc[names, list(found.datasets)]
+        .reset_index()
+        .assign(family=names, valid=True)
+    )
 
 
 def is_there(benchmark: str) -> bool:
@@ -59,7 +96,10 @@ def is_there(benchmark: str) -> bool:
 
 @cache
 def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
-    """The values of the networks that were drawn first, `drawn` of them; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
+    """The values of the networks that were drawn first, `drawn` of them.
+
+    NaN where not computed, and `WITHOUT_SCORE` where undefined.
+    """
     places = BENCHMARKS[benchmark].drawn(drawn)
     if proxy != "az-nas":
         return stored_values(benchmark, proxy, seed).iloc[sorted(places)]

@@ -26,11 +26,18 @@ def read_table(name: str, columns: Mapping[str, str], source: str) -> pd.DataFra
         ResultsError: a column is missing, or has no values.
     """
     wanted = "; ".join(f"{column}: {meaning}" for column, meaning in columns.items())
-    path = data_file(name, f"it is not part of the project: take the numbers from {source} and write them as CSV with the columns {wanted}")
-    rows = pd.read_csv(path, dtype={column: str for column, meaning in columns.items() if meaning.startswith("text")})
+    path = data_file(
+        name,
+        f"it is not part of the project: take the numbers from {source} and write them as CSV with the "
+        f"columns {wanted}",
+    )
+    rows = pd.read_csv(
+        path, dtype={column: str for column, meaning in columns.items() if meaning.startswith("text")}
+    )
     missing = [column for column in columns if column not in rows]
     if missing or rows.empty:
         raise ResultsError(
-            f"{path}: needed rows with the columns {', '.join(columns)}, got {len(rows)} rows without {', '.join(missing) or 'values'}"
+            f"{path}: needed rows with the columns {', '.join(columns)}, got {len(rows)} rows without "
+            f"{', '.join(missing) or 'values'}"
         )
     return rows

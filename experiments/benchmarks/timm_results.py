@@ -18,13 +18,18 @@ def table() -> pd.DataFrame:
     """One row per set of weights and size of the images.
 
     Returns:
-        Columns: `model`, `tag` (recipe), `resolution` in pixels, `top1` in percent, `more_data` (whether images beyond
-        ImageNet-1k were used).
+        Columns: `model`, `tag` (recipe), `resolution` in pixels, `top1` in percent, `more_data` (whether
+        images beyond ImageNet-1k were used).
 
     Raises:
         BenchmarkMissing: the file is not there; says how to make it.
     """
-    columns = {"model": "text such as resnet50", "pretrain_tag": "text of the recipe", "img_size": "pixels", "top1": "percent"}
+    columns = {
+        "model": "text such as resnet50",
+        "pretrain_tag": "text of the recipe",
+        "img_size": "pixels",
+        "top1": "percent",
+    }
     rows = read_table(FILE, columns, "timm's results-imagenet.csv")
     tags = rows["pretrain_tag"].fillna("")
     return pd.DataFrame(

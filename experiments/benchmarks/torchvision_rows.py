@@ -14,12 +14,25 @@ from zenlib.vanilla.convert import to_vcnn
 STUDY = "imagenet_zoo"
 
 
-def score_row(*, model: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int, dtype: str) -> dict[str, float]:
+def score_row(
+    *, model: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int, dtype: str
+) -> dict[str, float]:
     """All definitions of the score from the same forward passes, with standard errors, and what the vanilla network costs."""
     vcnn = to_vcnn(torchvision_zoo.build(model), resolution)
-    terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=perturbation, seed=seed, dtype=getattr(torch, dtype))
-    samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()} | {"log_delta": terms.log_delta_l1}
-    return {"convs": len(vcnn.convs), "vcnn_weights": vcnn.weights, "vcnn_flops": vcnn.flops} | estimates(samples)
+    terms = zen_terms(
+        vcnn,
+        batch_size=batch_size,
+        repeats=repeats,
+        perturbation=perturbation,
+        seed=seed,
+        dtype=getattr(torch, dtype),
+    )
+    samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()} | {
+        "log_delta": terms.log_delta_l1
+    }
+    return {"convs": len(vcnn.convs), "vcnn_weights": vcnn.weights, "vcnn_flops": vcnn.flops} | estimates(
+        samples
+    )
 
 
 _ESTIMATES = (*DEFINITIONS, "log_delta")

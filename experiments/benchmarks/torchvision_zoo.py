@@ -48,7 +48,10 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "shufflenet": ("ShuffleNetV2", "Graphs"),
     "squeezenet": ("SqueezeNet", "Graphs"),
 }
-"""Start of a model's name -> (its family, the line of families it belongs to). "Graphs" join branches by concatenation."""
+"""Start of a model's name -> (its family, the line of families it belongs to).
+
+"Graphs" join branches by concatenation.
+"""
 
 TRANSFORMERS = ("vit", "swin", "maxvit")
 """Starts of the names that have no vanilla convolutional network."""
@@ -58,14 +61,19 @@ def zoo() -> pd.DataFrame:
     """One row per convolutional classifier and set of ImageNet-1k weights, sorted by model and weights.
 
     Returns:
-        Columns: `model` and `weights` (torchvision's names); `family` and `line` (see `FAMILIES`; AlexNet and VGG with and
-        without BatchNorm share a line); `chain` (False where branches are concatenated); `recipe` (see above) and
-        `recipe_url`; `top1` and `top5` in percent, measured on images of `crop` pixels; `params`; `flops`, multiply-adds
-        for one image of that size.
+        Columns: `model` and `weights` (torchvision's names); `family` and `line` (see `FAMILIES`; AlexNet and
+        VGG with and without BatchNorm share a line); `chain` (False where branches are concatenated);
+        `recipe` (see above) and `recipe_url`; `top1` and `top5` in percent, measured on images of `crop`
+        pixels; `params`; `flops`, multiply-adds for one image of that size.
     """
     from torchvision.models import get_model_weights
 
-    rows = [_row(model, weights) for model in models() for weights in get_model_weights(model) if _is_classifier(weights)]
+    rows = [
+        _row(model, weights)
+        for model in models()
+        for weights in get_model_weights(model)
+        if _is_classifier(weights)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -77,7 +85,11 @@ def models(chains_only: bool = False) -> list[str]:
     """
     import torchvision.models
 
-    known = [name for name in torchvision.models.list_models(module=torchvision.models) if not name.startswith(TRANSFORMERS) and _prefix(name)]
+    known = [
+        name
+        for name in torchvision.models.list_models(module=torchvision.models)
+        if not name.startswith(TRANSFORMERS) and _prefix(name)
+    ]
     return sorted(name for name in known if not (chains_only and line(name) == "Graphs"))
 
 
@@ -102,7 +114,8 @@ def line(model: str) -> str:
 def build(model: str) -> torch.nn.Module:
     """An untrained classifier on the CPU.
 
-    The meta device would save the memory of the weights, but torchvision computes the widths of RegNets with tensors.
+    The meta device would save the memory of the weights, but torchvision computes the widths of RegNets with
+    tensors.
 
     Args:
         model: torchvision's name.
@@ -160,5 +173,8 @@ def _prefix(model: str) -> str | None:
 def _lookup(model: str) -> tuple[str, str]:
     start = _prefix(model)
     if start is None:
-        raise ValueError(f"model: needed the name of a torchvision convolutional classifier, got {model!r}; see torchvision_zoo.models()")
+        raise ValueError(
+            f"model: needed the name of a torchvision convolutional classifier, got {model!r}; see "
+            "torchvision_zoo.models()"
+        )
     return FAMILIES[start]

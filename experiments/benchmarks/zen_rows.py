@@ -25,7 +25,13 @@ DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
     "l1_running": ("l1", "running"),
 }
 """Column name of each definition, with the arguments of `zen_score` that ask for it."""
-PAPER_TABLE_5 = {"resnet18": 59.53, "resnet34": 112.32, "resnet50": 140.3, "resnet101": 287.87, "resnet152": 433.57}
+PAPER_TABLE_5 = {
+    "resnet18": 59.53,
+    "resnet34": 112.32,
+    "resnet50": 140.3,
+    "resnet101": 287.87,
+    "resnet152": 433.57,
+}
 """Zen-Scores printed in Lin et al. 2021, Table 5."""
 
 
@@ -41,14 +47,18 @@ def load_network(name: str, resolution: int) -> VCNN:
         return to_vcnn(get_model(name, weights=None), resolution)
 
 
-def score_row(*, network: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int) -> dict[str, float]:
+def score_row(
+    *, network: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int
+) -> dict[str, float]:
     """All definitions of the score from the same forward passes, with standard errors."""
     vcnn = load_network(network, resolution)
     terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=perturbation, seed=seed)
     samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()}
     samples["log_delta"] = terms.log_delta_l1
     samples["log_sigma"] = np.asarray(terms.log_sigma_minibatch).sum(axis=1)
-    return {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops} | estimates(samples)
+    return {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops} | estimates(
+        samples
+    )
 
 
 def estimates(samples: Mapping[str, np.ndarray]) -> dict[str, float]:

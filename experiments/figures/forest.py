@@ -29,7 +29,8 @@ def forest(
 
     Args:
         axes: where to draw.
-        series: text of the legend -> one line per row, indexed by the row's name, with the columns `column`, `column_low`, `column_high`.
+        series: text of the legend -> one line per row, indexed by the row's name, with the columns `column`,
+            `column_low`, `column_high`.
         rows: name of a row -> its label, from top to bottom.
         column: of the estimates.
         step: distance of two series in a row, in rows.
@@ -42,8 +43,24 @@ def forest(
         style = index if styles is None else styles[index]
         found = lines.reindex(list(rows))
         y = np.arange(len(rows))[::-1] + step * ((len(series) - 1) / 2 - index)
-        axes.hlines(y, found[f"{column}_low"], found[f"{column}_high"], color=PALETTE[style], linewidth=width, alpha=0.55)
-        axes.scatter(found[column], y, s=size, marker=MARKERS[style], color=PALETTE[style], edgecolor="white", zorder=3, label=text)
+        axes.hlines(
+            y,
+            found[f"{column}_low"],
+            found[f"{column}_high"],
+            color=PALETTE[style],
+            linewidth=width,
+            alpha=0.55,
+        )
+        axes.scatter(
+            found[column],
+            y,
+            s=size,
+            marker=MARKERS[style],
+            color=PALETTE[style],
+            edgecolor="white",
+            zorder=3,
+            label=text,
+        )
     if zero:
         axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
     axes.set_yticks(range(len(rows)), list(rows.values())[::-1])
@@ -54,4 +71,9 @@ def forest(
 def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
     """One legend below the figure for the marks of some panels."""
     marks = [mark for panel in axes for mark in zip(*panel.get_legend_handles_labels(), strict=True)]
-    figure.legend([handle for handle, _ in marks], [text for _, text in marks], loc="outside lower center", ncols=columns)
+    figure.legend(
+        [handle for handle, _ in marks],
+        [text for _, text in marks],
+        loc="outside lower center",
+        ncols=columns,
+    )

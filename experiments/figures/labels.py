@@ -32,7 +32,10 @@ LABELS = {
     "kendall": "Kendall's tau",
     "spearman": "Spearman's rho",
 }
-"""Column name -> text for an axis, with its unit in brackets where it has one. Add a row here for a new column."""
+"""Column name -> text for an axis, with its unit in brackets where it has one.
+
+Add a row here for a new column.
+"""
 
 
 def label(column: str) -> str:
@@ -42,7 +45,9 @@ def label(column: str) -> str:
         ValueError: the column has no label yet.
     """
     if column not in LABELS:
-        raise ValueError(f"column: needed one that LABELS names, got {column!r}; add its label and unit there")
+        raise ValueError(
+            f"column: needed one that LABELS names, got {column!r}; add its label and unit there"
+        )
     return LABELS[column]
 
 

@@ -85,7 +85,10 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorator of every figure function: it runs in the style and leaves matplotlib's settings as they were."""
+    """Decorator of every figure function.
+
+    It runs in the style and leaves matplotlib's settings as they were.
+    """
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -95,7 +98,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return inside
 
 
-def new_figure(rows: int = 1, columns: int = 1, *, height: float = 4.6, **subplots: Any) -> tuple[Figure, np.ndarray]:
+def new_figure(
+    rows: int = 1, columns: int = 1, *, height: float = 4.6, **subplots: Any
+) -> tuple[Figure, np.ndarray]:
     """An empty figure of the style, outside pyplot (nothing to close).
 
     Call it inside a function decorated with `styled`.
@@ -136,9 +141,10 @@ def note(axes: Axes, text: str, *, at: tuple[float, float] = (0.03, 0.96)) -> No
 def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None) -> None:
     """Save a figure with the numbers behind it, and display it when a notebook runs.
 
-    Writes `<figures>/<study>/<name>.png` and, with `data`, `<name>.csv` beside it. The same figure gives the same bytes:
-    the picture carries no date and no version. So do the same rows on another processor: see `tidy`. Each file is
-    replaced at once or not at all.
+    Writes `<figures>/<study>/<name>.png` and, with `data`, `<name>.csv` beside it. The same figure gives the
+    same bytes:
+    the picture carries no date and no version. So do the same rows on another processor: see `tidy`. Each
+    file is replaced at once or not at all.
 
     Args:
         figure: what a function of this package returned.
@@ -149,18 +155,25 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     picture = _png(figure)
     _write(study, f"{name}.png", picture)
     if data is not None:
-        _write(study, f"{name}.csv", tidy(data).to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n").encode())
+        _write(
+            study,
+            f"{name}.csv",
+            tidy(data).to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n").encode(),
+        )
     _display(picture)
 
 
 def tidy(data: pd.DataFrame) -> pd.DataFrame:
     """The rows behind a figure as they are written.
 
-    Numbers have the digits that carry meaning: the last ones differ between processors, which add in different orders. Whole
-    numbers are whole. Rows are in the order of their key, which is the first columns: by the first column, then the second
-    and so on.
+    Numbers have the digits that carry meaning: the last ones differ between processors, which add in
+        different orders. Whole
+    numbers are whole. Rows are in the order of their key, which is the first columns: by the first column,
+    then the second and so on.
     """
-    rounded = data.infer_objects().apply(lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column)
+    rounded = data.infer_objects().apply(
+        lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column
+    )
     return rounded.sort_values(list(rounded.columns), kind="stable", key=_comparable)
 
 
@@ -172,7 +185,11 @@ def _rounded(column: pd.Series) -> pd.Series:
     """A column of floats with `DIGITS` significant digits, as integers where all are whole."""
     finite = column[np.isfinite(column)]
     least = ROUNDING * min(1.0, finite.abs().max())
-    if len(finite) == column.notna().sum() and finite.abs().lt(2**53).all() and np.isclose(finite, finite.round(), rtol=ROUNDING, atol=least).all():
+    if (
+        len(finite) == column.notna().sum()
+        and finite.abs().lt(2**53).all()
+        and np.isclose(finite, finite.round(), rtol=ROUNDING, atol=least).all()
+    ):
         return column.round().astype("Int64")
     return column.map(lambda value: 0.0 if abs(value) < least else float(f"{value:.{DIGITS}g}"))
 

@@ -17,7 +17,10 @@ import numpy as np
 from experiments.record.results import Row
 
 SPREADS = 4.5
-"""Spreads by which two draws may lie apart. Independent ones lie further apart once in 700 times; rounding moves less than a new draw does."""
+"""Spreads by which two draws may lie apart.
+
+Independent ones lie further apart once in 700 times; rounding moves less than a new draw does.
+"""
 
 NEIGHBOURS = 25
 """Networks on either side whose draws tell what the spread of a network of this size of score is."""
@@ -65,7 +68,8 @@ class StandardError:
 class OneDraw:
     """Agreement of a single draw, judged by the spread of the stored draws of the same network with other seeds.
 
-    Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as well (see `spread`).
+    Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as
+    well (see `spread`).
 
     Attributes:
         rounding: what is allowed at least, and where nothing was drawn twice.
@@ -117,15 +121,21 @@ class Line:
 
     @property
     def share(self) -> float:
-        """The difference as a share of what is allowed; 0 where the values are equal, not numbers or not finite."""
-        if self.stored == self.recomputed or not all(isinstance(value, int | float) for value in (self.stored, self.recomputed)):
+        """The difference as a share of what is allowed.
+
+        0 where the values are equal, not numbers or not finite.
+        """
+        if self.stored == self.recomputed or not all(
+            isinstance(value, int | float) for value in (self.stored, self.recomputed)
+        ):
             return 0.0
         difference = abs(self.recomputed - self.stored)
         return difference / self.allowed if math.isfinite(difference) and self.allowed else 0.0
 
     def __str__(self) -> str:
         return (
-            f"{self.place}: {self.row}: {self.column} stored {self.stored!r}, recomputed {self.recomputed!r}, allowed difference {self.allowed:.3g}"
+            f"{self.place}: {self.row}: {self.column} stored {self.stored!r}, recomputed "
+            f"{self.recomputed!r}, allowed difference {self.allowed:.3g}"
         )
 
 
@@ -135,7 +145,9 @@ TIME = NotCompared("a time or a size of the machine that measured it")
 """Measured seconds, mebibytes and operations per second."""
 FOLLOWS = NotCompared("follows from a time that was measured, so another machine finds another one")
 """What a search under measured latencies ends with."""
-ON_THE_WAY = NotCompared("what the search went through and ended with, judged by the score of its best network")
+ON_THE_WAY = NotCompared(
+    "what the search went through and ended with, judged by the score of its best network"
+)
 """Everything about a search but its best score."""
 AFTER_TRAINING = OneDraw(Within(0.05, 0.5), alike=("data", "recipe", "dtype"))
 """Losses and accuracies after a training: rounding makes of it another training."""
@@ -143,7 +155,10 @@ ERROR = NotCompared("the standard error by which another column is judged")
 
 
 def agrees(stored: Any, recomputed: Any, allowed: float) -> bool:
-    """Whether two values are one: undefined with undefined, infinite with infinite, text with the same text."""
+    """Whether two values are one.
+
+    Undefined with undefined, infinite with infinite, text with the same text.
+    """
     undefined = [value is None or value != value for value in (stored, recomputed)]
     if any(undefined):
         return all(undefined)
@@ -157,8 +172,9 @@ def agrees(stored: Any, recomputed: Any, allowed: float) -> bool:
 def spread(draws: np.ndarray, network: int, seed: int) -> float:
     """The standard deviation of one draw, told without that draw: a wrong one must not excuse itself.
 
-    The root of the mean square of two deviations: that of the network's other draws, weighted by their degrees of freedom, and the
-    median one of the `NEIGHBOURS` networks with the next smaller and the next larger scores, with weight two.
+    The root of the mean square of two deviations: that of the network's other draws, weighted by their
+    degrees of freedom, and the median one of the `NEIGHBOURS` networks with the next smaller and the next
+    larger scores, with weight two.
 
     Args:
         draws: scores of shape (networks, seeds); NaN where undefined.

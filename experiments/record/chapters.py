@@ -33,16 +33,26 @@ def chapters(root: Path) -> dict[str, Path]:
     there = {path.parent.name: path.parent for path in sorted((root / CHAPTERS).glob("*/notebook.ipynb"))}
     told = {name for _, name in pages}
     if missing := sorted(there.keys() - told):
-        raise ValueError(f"book/_toc.yml: needed a line for each chapter, got none for {missing[0]}; add `- file: studies/NN_{missing[0]}`")
+        raise ValueError(
+            f"book/_toc.yml: needed a line for each chapter, got none for {missing[0]}; add `- file: "
+            f"studies/NN_{missing[0]}`"
+        )
     if missing := sorted(told - there.keys()):
-        raise ValueError(f"{CHAPTERS}: needed a folder with a notebook.ipynb for each chapter of book/_toc.yml, got none for {missing[0]}")
+        raise ValueError(
+            f"{CHAPTERS}: needed a folder with a notebook.ipynb for each chapter of book/_toc.yml, got none "
+            f"for {missing[0]}"
+        )
     return {page: there[name] for page, name in pages}
 
 
 def _studies() -> dict[str, str]:
     root = checkout()
     found = chapters(root) if root else {}
-    return {folder.name: f"experiments.chapters.{folder.name}.study" for folder in found.values() if (folder / "study.py").is_file()}
+    return {
+        folder.name: f"experiments.chapters.{folder.name}.study"
+        for folder in found.values()
+        if (folder / "study.py").is_file()
+    }
 
 
 STUDIES = _studies()

@@ -17,7 +17,9 @@ def command_times() -> pd.DataFrame:
     """Minutes that the commands took, one line for each, one column for each machine that they were measured on; empty where they were not."""
     root = checkout()
     assert root is not None  # the studies run from a checkout
-    return pd.read_csv(chapters(root)["90_rerun"] / "times.csv", index_col="command").astype(object).fillna("")
+    return (
+        pd.read_csv(chapters(root)["90_rerun"] / "times.csv", index_col="command").astype(object).fillna("")
+    )
 
 
 def costs(studies: Sequence[str] | None = None) -> pd.DataFrame:
@@ -27,14 +29,24 @@ def costs(studies: Sequence[str] | None = None) -> pd.DataFrame:
         studies: names of studies, as in `experiments.record.chapters.STUDIES`; None means all.
 
     Returns:
-        Indexed by study and table, with columns `rows`, `minutes` of computing (the sum over rows), `computed on` (processor or GPU) and
-        `last run` (date of the newest row, UTC). Tables without stored rows are left out.
+        Indexed by study and table, with columns `rows`, `minutes` of computing (the sum over rows), `computed
+        on` (processor or GPU) and `last run` (date of the newest row, UTC). Tables without stored rows are
+        left out.
     """
-    tables = [table for study in studies or STUDIES for table in load_study(study).TABLES if table.store.sidecar_path.exists()]
+    tables = [
+        table
+        for study in studies or STUDIES
+        for table in load_study(study).TABLES
+        if table.store.sidecar_path.exists()
+    ]
     lines = [_line(table) for table in tables]
     sums = {column: sum(line[column] for line in lines) for column in ("rows", "minutes")}
     total = {"study": "all", "table": "", **sums, "computed on": "", "last run": ""}
-    return pd.DataFrame([*lines, total]).round({"minutes": 1}).set_index(["study", "table"])[["rows", "minutes", "computed on", "last run"]]
+    return (
+        pd.DataFrame([*lines, total])
+        .round({"minutes": 1})
+        .set_index(["study", "table"])[["rows", "minutes", "computed on", "last run"]]
+    )
 
 
 def _line(table: Table) -> dict[str, Any]:
@@ -45,6 +57,8 @@ def _line(table: Table) -> dict[str, Any]:
         "table": table.name,
         "rows": about["rows"],
         "minutes": about["seconds"] / 60,
-        "computed on": ", ".join(sorted({f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}" for run in runs})),
+        "computed on": ", ".join(
+            sorted({f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}" for run in runs})
+        ),
         "last run": max(run["started"] for run in runs)[:10],
     }

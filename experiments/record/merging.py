@@ -48,18 +48,22 @@ class Merged:
 def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
     """Merges another results folder into ours.
 
-    Every table is read and compared before the first is written, and each is written at once or not at all; so a merge that is
-    killed is finished by running it again. Rows carry the provenance entry of their own run.
+    Every table is read and compared before the first is written, and each is written at once or not at all;
+    so a merge that is killed is finished by running it again. Rows carry the provenance entry of their own
+    run.
 
     Args:
         other: a folder with a folder for each study, such as a copy of `experiments/chapters`.
         keep: whose value stays where both have one and they disagree; None refuses.
 
     Raises:
-        ResultsError: values disagree and `keep` is None; or files of either folder are damaged or of a newer version. Nothing is written then.
+        ResultsError: values disagree and `keep` is None; or files of either folder are damaged or of a newer
+            version. Nothing is written then.
     """
     if not other.is_dir() or not studies_in(other):
-        raise ResultsError(f"other: needed a results folder, with a folder for each study and JSON files in it, got {other}")
+        raise ResultsError(
+            f"other: needed a results folder, with a folder for each study and JSON files in it, got {other}"
+        )
     if other.resolve() == results_root():
         raise ResultsError(f"other: needed the results of another machine, got our own folder {other}")
     plans = [plan for study in studies_in(other) for plan in _plans(other, study, keep)]
@@ -67,8 +71,11 @@ def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
     if conflicts and keep is None:
         more = f"\n  and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
         raise ResultsError(
-            f"{other}: needed the same values where both folders have a row, got {len(conflicts)} that disagree; nothing was merged. "
-            "Compute these rows again to see who is right, then say --keep ours or --keep theirs:\n  " + "\n  ".join(conflicts[:SHOWN]) + more
+            f"{other}: needed the same values where both folders have a row, got {len(conflicts)} that "
+            "disagree; nothing was merged. "
+            "Compute these rows again to see who is right, then say --keep ours or --keep theirs:\n  "
+            + "\n  ".join(conflicts[:SHOWN])
+            + more
         )
     for _, write in plans:
         write()
@@ -78,7 +85,10 @@ def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
 def _plans(other: Path, study: str, keep: Keep | None) -> list[tuple[Merged, Callable[[], None]]]:
     """What to do for each table of a study, and how; reads only."""
     known = {table.name: table for table in load_study(study).TABLES} if study in STUDIES else {}
-    plans = [_table_plan(other, known[name], keep) if name in known else (_unknown(study, name), _nothing) for name in tables_in(other, study)]
+    plans = [
+        _table_plan(other, known[name], keep) if name in known else (_unknown(study, name), _nothing)
+        for name in tables_in(other, study)
+    ]
     return plans + [_columns_plan(theirs, keep) for theirs in stored_columns(study, other)]
 
 
@@ -94,7 +104,11 @@ def _table_plan(other: Path, table: Table, keep: Keep | None) -> tuple[Merged, C
     theirs, runs = replace(table.store, root=other).contents()
     ours = table.store.contents()[0]
     new = {key: row for key, row in theirs.items() if key not in ours}
-    differing = {key: lines for key in theirs.keys() & ours.keys() if (lines := table.differences(ours[key], theirs[key]))}
+    differing = {
+        key: lines
+        for key in theirs.keys() & ours.keys()
+        if (lines := table.differences(ours[key], theirs[key]))
+    }
     conflicts = tuple(f"{table.study}/{table.name}: {line}" for lines in differing.values() for line in lines)
     merged = Merged(table.study, table.name, len(new), len(theirs) - len(new) - len(differing), conflicts)
     taken = new | ({key: theirs[key] for key in differing} if keep == "theirs" else {})
@@ -107,9 +121,15 @@ def _table_plan(other: Path, table: Table, keep: Keep | None) -> tuple[Merged, C
 
 
 def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Callable[[], None]]:
-    ours = next((columns for columns in stored_columns(theirs.study) if columns.name == theirs.name), replace(theirs, root=None))
+    ours = next(
+        (columns for columns in stored_columns(theirs.study) if columns.name == theirs.name),
+        replace(theirs, root=None),
+    )
     if ours.rows != theirs.rows:
-        raise ResultsError(f"{theirs.path}: needed the {ours.rows} networks of {ours.path}, got {theirs.rows}; it is of another benchmark")
+        raise ResultsError(
+            f"{theirs.path}: needed the {ours.rows} networks of {ours.path}, got {theirs.rows}; it is of "
+            "another benchmark"
+        )
     here = ours.values()
     there = theirs.values()
     merged = Merged(theirs.study, theirs.path.name)
@@ -118,7 +138,8 @@ def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Call
         own, computed = here.get(column, (np.full_like(values, np.nan), np.zeros_like(done)))
         differs = done & computed & ~np.isclose(own, values, rtol=ROUNDING, atol=0, equal_nan=True)
         lines = tuple(
-            f"{theirs.study}/{theirs.path.name}: {column}[{index}] is {own[index]} here and {values[index]} there"
+            f"{theirs.study}/{theirs.path.name}: {column}[{index}] is {own[index]} here and {values[index]} "
+            "there"
             for index in np.flatnonzero(differs)
         )
         merged = replace(
@@ -132,7 +153,9 @@ def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Call
 
     def write() -> None:
         if any(chosen.any() for _, chosen in taken.values()):
-            replace(ours, units=units).absorb(taken, _contributing(theirs.runs(), taken), replace=keep == "theirs")
+            replace(ours, units=units).absorb(
+                taken, _contributing(theirs.runs(), taken), replace=keep == "theirs"
+            )
 
     return merged, write
 

@@ -19,22 +19,31 @@ def parameters(notebook: NotebookNode) -> dict[str, Any]:
     """Names and defaults in the cell tagged `parameters`.
 
     Raises:
-        ValueError: where there is no such cell, or where it holds more than `name = literal` lines. (papermill only
-            warns about the first and guesses about the second.)
+        ValueError: where there is no such cell, or where it holds more than `name = literal` lines.
+            (papermill only warns about the first and guesses about the second.)
     """
     cells = [cell for cell in notebook.cells if "parameters" in _tags(cell)]
     if len(cells) != 1:
-        raise ValueError(f"notebook: needed one cell tagged `parameters`, got {len(cells)}; tag the cell that assigns the defaults")
+        raise ValueError(
+            f"notebook: needed one cell tagged `parameters`, got {len(cells)}; tag the cell that assigns the "
+            "defaults"
+        )
     return dict(_assignment(statement) for statement in ast.parse(cells[0].source).body)
 
 
 def _assignment(statement: ast.stmt) -> tuple[str, Any]:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+    if (
+        isinstance(statement, ast.Assign)
+        and len(statement.targets) == 1
+        and isinstance(statement.targets[0], ast.Name)
+    ):
         try:
             return statement.targets[0].id, ast.literal_eval(statement.value)
         except ValueError:
             pass
-    raise ValueError(f"parameters cell: needed lines like `repeats = 8` with a literal, got `{ast.unparse(statement)}`")
+    raise ValueError(
+        f"parameters cell: needed lines like `repeats = 8` with a literal, got `{ast.unparse(statement)}`"
+    )
 
 
 def changed_parameters(notebook: NotebookNode, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -50,14 +59,18 @@ def changed_parameters(notebook: NotebookNode, wanted: dict[str, Any]) -> dict[s
     for name, value in wanted.items():
         if not _same_type(value, defaults[name]):
             raise ValueError(
-                f"{name}: needed {type(defaults[name]).__name__} like the default {defaults[name]!r}, got {value!r} "
+                f"{name}: needed {type(defaults[name]).__name__} like the default {defaults[name]!r}, got "
+                f"{value!r} "
                 f"({type(value).__name__}; YAML reads 1e-3 as text, write 1.0e-3)"
             )
     return {name: value for name, value in wanted.items() if _lists(value) != _lists(defaults[name])}
 
 
 def _same_type(value: Any, default: Any) -> bool:
-    """Whether a profile may put this value in the default's place: lists for tuples and integers for floats are fine."""
+    """Whether a profile may put this value in the default's place.
+
+    Lists for tuples and integers for floats are fine.
+    """
     if value is None or default is None:
         return True
     if isinstance(default, list | tuple):
@@ -81,8 +94,8 @@ def _lists(value: Any) -> Any:
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """A copy without what differs between two runs that give the same numbers.
 
-    Dropped: papermill's metadata, timings, the interpreter's version, everything on stderr, and the outputs of cells
-    tagged `remove-output` except glued facts. Cells are numbered, and memory addresses masked.
+    Dropped: papermill's metadata, timings, the interpreter's version, everything on stderr, and the outputs
+    of cells tagged `remove-output` except glued facts. Cells are numbered, and memory addresses masked.
     """
     cells = [_normalised_cell(cell) for cell in notebook.cells]
     for index, cell in enumerate(cells):
@@ -105,11 +118,18 @@ def _normalised_cell(cell: NotebookNode) -> NotebookNode:
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs with what was printed in one go in one piece: where a stream is cut depends on how busy the machine is."""
+    """The outputs with what was printed in one go in one piece.
+
+    Where a stream is cut depends on how busy the machine is.
+    """
     joined: list[NotebookNode] = []
     for output in outputs:
         before = joined[-1] if joined else None
-        if before is not None and output.output_type == before.output_type == "stream" and output.name == before.name:
+        if (
+            before is not None
+            and output.output_type == before.output_type == "stream"
+            and output.name == before.name
+        ):
             before.text += output.text
         else:
             joined.append(output)
@@ -141,5 +161,8 @@ def _masked(output: NotebookNode) -> NotebookNode:
     if "text" in clean:
         clean["text"] = _ADDRESS.sub("0x...", clean["text"])
     if "data" in clean:
-        clean["data"] = {mime: _ADDRESS.sub("0x...", value) if "text/" in mime else value for mime, value in clean["data"].items()}
+        clean["data"] = {
+            mime: _ADDRESS.sub("0x...", value) if "text/" in mime else value
+            for mime, value in clean["data"].items()
+        }
     return nbformat.from_dict(clean)

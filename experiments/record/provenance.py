@@ -22,7 +22,8 @@ def provenance(checkout: Path | None) -> dict[str, Any]:
         checkout: folder of the git repository the code runs from, or None for an installed package.
 
     Returns:
-        `id` (UTC date and a random suffix), `started` (ISO 8601, UTC), `commit`, `versions`, `device` and `threads`.
+        `id` (UTC date and a random suffix), `started` (ISO 8601, UTC), `commit`, `versions`, `device` and
+        `threads`.
     """
     import torch
 
@@ -31,7 +32,8 @@ def provenance(checkout: Path | None) -> dict[str, Any]:
         "id": f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         "started": now.isoformat(timespec="seconds"),
         "commit": _commit(checkout),
-        "versions": {"python": platform.python_version()} | {package: _version(package) for package in _PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {package: _version(package) for package in _PACKAGES},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
         "threads": torch.get_num_threads(),
     }
@@ -49,7 +51,9 @@ def _commit(checkout: Path | None) -> str:
     commit = _git(checkout, "rev-parse", "HEAD")
     if not commit:
         return "unknown"
-    return commit + ("+changes" if _git(checkout, "status", "--porcelain", "--", "zenlib", "experiments/*.py") else "")
+    return commit + (
+        "+changes" if _git(checkout, "status", "--porcelain", "--", "zenlib", "experiments/*.py") else ""
+    )
 
 
 def _git(checkout: Path | None, *arguments: str) -> str:
@@ -57,7 +61,9 @@ def _git(checkout: Path | None, *arguments: str) -> str:
     if checkout is None:
         return ""
     try:
-        done = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

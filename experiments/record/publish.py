@@ -22,7 +22,11 @@ def publish(facts: dict[str, str]) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"facts: needed names of letters, digits and underscores, got {name!r}")
         if type(text) is not str or not text.strip() or "\n" in text:
-            raise ValueError(f"facts[{name!r}]: needed one line of text, got {text!r}; format the number where the fact is stated")
+            raise ValueError(
+                f"facts[{name!r}]: needed one line of text, got {text!r}; format the number where the fact "
+                "is stated"
+            )
     for name, text in facts.items():
-        # Recorded with its quotes: the book reads the record as a literal, and would make (20, 955) of 20,955.
+        # Recorded with its quotes: the book reads the record as a literal, and would make (20, 955) of
+        # 20,955.
         glue(name, text, display=False)

@@ -51,16 +51,22 @@ def checkout() -> Path | None:
 
 
 def results_root() -> Path:
-    """Folder with a folder for each study: $ZENLIB_RESULTS, else the chapters in the checkout, else `results` in the current folder."""
+    """Folder with a folder for each study.
+
+    $ZENLIB_RESULTS, else the chapters in the checkout, else `results` in the current folder.
+    """
     return _root("ZENLIB_RESULTS", CHAPTERS, "results")
 
 
 def study_folder(study: str, root: Path | None = None) -> Path:
-    """Folder of the stored rows of a study: that of its name, or `results` in it where the folder is a chapter's.
+    """Folder of the stored rows of a study.
+
+    That of its name, or `results` in it where the folder is a chapter's.
 
     Args:
         study: its name.
-        root: another results folder, such as a copy of the chapters of another machine; None means `results_root()`.
+        root: another results folder, such as a copy of the chapters of another machine; None means
+            `results_root()`.
     """
     root = root or results_root()
     here = checkout()
@@ -69,7 +75,10 @@ def study_folder(study: str, root: Path | None = None) -> Path:
 
 
 def figures_root() -> Path:
-    """Folder of the figures: $ZENLIB_FIGURES, else `book/figures` in the checkout, else `figures` in the current folder."""
+    """Folder of the figures.
+
+    $ZENLIB_FIGURES, else `book/figures` in the checkout, else `figures` in the current folder.
+    """
     return _root("ZENLIB_FIGURES", "book/figures", "figures")
 
 
@@ -79,7 +88,10 @@ def training_folder(name: str) -> Path:
 
 
 def data_root() -> Path | None:
-    """Folder of published tables that we read: $ZENLIB_DATA, else `shared/data` beside the checkout, else None."""
+    """Folder of published tables that we read.
+
+    $ZENLIB_DATA, else `shared/data` beside the checkout, else None.
+    """
     if os.environ.get("ZENLIB_DATA"):
         return Path(os.environ["ZENLIB_DATA"]).resolve()
     root = checkout()
@@ -88,7 +100,10 @@ def data_root() -> Path | None:
 
 
 def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
-    """The parquet file with one row per network of a benchmark and one column per score; `root` is another results folder."""
+    """The parquet file with one row per network of a benchmark and one column per score.
+
+    `root` is another results folder.
+    """
     return study_folder(study, root) / f"{name}.parquet"
 
 
@@ -99,12 +114,20 @@ def scores_in(root: Path, study: str) -> list[str]:
 
 def studies_in(root: Path) -> list[str]:
     """Names of the studies that have files in a results folder."""
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and any(study_folder(path.name, root).glob("*.json")))
+    return sorted(
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and any(study_folder(path.name, root).glob("*.json"))
+    )
 
 
 def tables_in(root: Path, study: str) -> list[str]:
     """Names of the tables of a study in a results folder, finished or not."""
-    names = {path.name.removesuffix(ending) for ending in (".csv", ".journal.jsonl") for path in study_folder(study, root).glob(f"*{ending}")}
+    names = {
+        path.name.removesuffix(ending)
+        for ending in (".csv", ".journal.jsonl")
+        for path in study_folder(study, root).glob(f"*{ending}")
+    }
     return sorted(names)
 
 
@@ -125,7 +148,9 @@ def data_file(name: str, remedy: str) -> Path:
     """
     root = data_root()
     if root is None or not (root / name).is_file():
-        raise BenchmarkMissing(f"{name}: needed this file in the folder $ZENLIB_DATA ({root or 'not set'}), found none; {remedy}")
+        raise BenchmarkMissing(
+            f"{name}: needed this file in the folder $ZENLIB_DATA ({root or 'not set'}), found none; {remedy}"
+        )
     return root / name
 
 
@@ -144,13 +169,23 @@ def plain(column: str, value: Any) -> Cell:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and value and "\r" not in value):
+    if (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and value and "\r" not in value)
+    ):
         return value
-    raise ValueError(f"{column}: needed a number, a boolean, non-empty text without carriage returns or None, got {value!r} ({type(value).__name__})")
+    raise ValueError(
+        f"{column}: needed a number, a boolean, non-empty text without carriage returns or None, got "
+        f"{value!r} ({type(value).__name__})"
+    )
 
 
 def identity(row: Row, key: Sequence[str]) -> Identity:
-    """What makes two rows the same row: equal key values, whole floats being equal to integers and booleans to neither."""
+    """What makes two rows the same row.
+
+    Equal key values, whole floats being equal to integers and booleans to neither.
+    """
     return tuple((isinstance(row[column], bool), row[column]) for column in key)
 
 
@@ -158,15 +193,16 @@ def identity(row: Row, key: Sequence[str]) -> Identity:
 class Store:
     """The rows of one table on disk.
 
-    Several processes may use one store: every access holds a file lock for a moment only, and of two rows with
-    one key the first stays.
+    Several processes may use one store: every access holds a file lock for a moment only, and of two rows
+    with one key the first stays.
 
     Attributes:
         study: folder of the table.
         name: file name of the table without ending.
         key: columns that tell one row from another.
         units: "unit: meaning" of every key and value column, in the order of the file.
-        version: version of the meaning of the values; rows of a lower one are replaced, a higher one is refused.
+        version: version of the meaning of the values; rows of a lower one are replaced, a higher one is
+            refused.
         root: another results folder, such as that of another machine; None means `results_root()`.
     """
 
@@ -233,7 +269,11 @@ class Store:
             run: the provenance entry that `row["run"]` names.
         """
         line = json.dumps({"version": self.version, "row": row, "run": run}) + "\n"
-        with self._locked(writing=True), disk_errors(self.folder), open(self.journal_path, "a+b", buffering=0) as journal:
+        with (
+            self._locked(writing=True),
+            disk_errors(self.folder),
+            open(self.journal_path, "a+b", buffering=0) as journal,
+        ):
             end = _end_of_last_line(journal)
             journal.truncate(end)
             try:
@@ -295,15 +335,16 @@ class Store:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
             raise ResultsError(
-                f"{self.data_path}: needed a table that {self.sidecar_path.name} describes, got one that cannot be read "
+                f"{self.data_path}: needed a table that {self.sidecar_path.name} describes, got one that "
+                "cannot be read "
                 f"({type(error).__name__}: {error}); {self._way_out()}"
             ) from error
 
     def _sidecar(self) -> dict[str, Any] | None:
         """The sidecar that belongs to the CSV, or None where there is no table yet.
 
-        The CSV is renamed before its sidecar. A kill between the two leaves the sidecar that matches under its
-        temporary name.
+        The CSV is renamed before its sidecar. A kill between the two leaves the sidecar that matches under
+        its temporary name.
         """
         if not self.data_path.exists() and not self.sidecar_path.exists():
             return None
@@ -312,36 +353,59 @@ class Store:
         if digest is not None and unrenamed is not None and unrenamed.get("sha256") == digest:
             return unrenamed
         if digest is None:
-            raise ResultsError(f"{self.data_path}: needed the rows that {self.sidecar_path.name} describes, found no file; {self._way_out()}")
+            raise ResultsError(
+                f"{self.data_path}: needed the rows that {self.sidecar_path.name} describes, found no file; "
+                f"{self._way_out()}"
+            )
         if not self.sidecar_path.exists():
-            raise ResultsError(f"{self.data_path}: needed {self.sidecar_path.name} beside it, found no such file; {self._way_out()}")
+            raise ResultsError(
+                f"{self.data_path}: needed {self.sidecar_path.name} beside it, found no such file; "
+                f"{self._way_out()}"
+            )
         sidecar = read_json(self.sidecar_path)
         if sidecar is None or type(sidecar.get("format")) is not int:
-            raise ResultsError(f"{self.sidecar_path}: needed a JSON object with a format, found something else; {self._way_out()}")
+            raise ResultsError(
+                f"{self.sidecar_path}: needed a JSON object with a format, found something else; "
+                f"{self._way_out()}"
+            )
         if sidecar["format"] > FORMAT:
-            raise ResultsError(f"{self.sidecar_path}: needed format {FORMAT} or lower, got {sidecar['format']}; update zenlib to read it")
+            raise ResultsError(
+                f"{self.sidecar_path}: needed format {FORMAT} or lower, got {sidecar['format']}; update "
+                "zenlib to read it"
+            )
         if sidecar.get("sha256") != digest:
             size = self.data_path.stat().st_size
             raise ResultsError(
-                f"{self.data_path}: needed the file with sha256 {str(sidecar.get('sha256'))[:12]} and {sidecar.get('rows')} rows, got {digest[:12]} "
+                f"{self.data_path}: needed the file with sha256 {str(sidecar.get('sha256'))[:12]} and "
+                f"{sidecar.get('rows')} rows, got {digest[:12]} "
                 f"({size} bytes), so it was edited or cut short; {self._way_out()}"
             )
         return sidecar
 
     def _way_out(self) -> str:
-        return f"restore both files with `git checkout -- {self.data_path} {self.sidecar_path}`, or delete both to compute the rows again"
+        return (
+            f"restore both files with `git checkout -- {self.data_path} {self.sidecar_path}`, or delete both "
+            "to compute the rows again"
+        )
 
     def _current(self, version: int, path: Path) -> bool:
-        """Whether rows of this version count: those of a lower one are outdated, those of a higher one an error."""
+        """Whether rows of this version count.
+
+        Those of a lower one are outdated, those of a higher one an error.
+        """
         if version > self.version:
-            raise ResultsError(f"{path}: needed version {self.version} of table {self.study}/{self.name}, got {version}; update zenlib to read it")
+            raise ResultsError(
+                f"{path}: needed version {self.version} of table {self.study}/{self.name}, got {version}; "
+                "update zenlib to read it"
+            )
         return version == self.version
 
     def _csv_rows(self, sidecar: dict[str, Any]) -> Iterator[Row]:
         if list(sidecar["columns"]) != list(self.columns):
             changed = sorted(set(sidecar["columns"]) ^ set(self.columns)) or "their order"
             raise ResultsError(
-                f"{self.data_path}: needed the columns {', '.join(self.columns)}, got a table that differs in {changed}; "
+                f"{self.data_path}: needed the columns {', '.join(self.columns)}, got a table that differs "
+                f"in {changed}; "
                 "raise the version of the table, or delete both files to compute the rows again"
             )
         kinds = {column: entry["type"] for column, entry in sidecar["columns"].items()}
@@ -351,7 +415,9 @@ class Store:
         for cells in reader:
             if len(cells) != len(kinds):
                 raise ValueError(f"line {reader.line_num}: needed {len(kinds)} cells, got {len(cells)}")
-            yield {column: _decode(cell, kind) for (column, kind), cell in zip(kinds.items(), cells, strict=True)}
+            yield {
+                column: _decode(cell, kind) for (column, kind), cell in zip(kinds.items(), cells, strict=True)
+            }
 
     def _journal_rows(self) -> Iterator[tuple[Row, dict[str, Any]]]:
         """The journal's rows; a last line that was cut short is not one."""
@@ -370,7 +436,8 @@ class Store:
                 continue
             if not _is_entry(row, run, set(self.columns)):
                 raise ResultsError(
-                    f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as JSON, got {line[:60]!r}; "
+                    f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as "
+                    f"JSON, got {line[:60]!r}; "
                     "delete the line to compute its row again, or the file to compute all of its rows again"
                 )
             yield row, run
@@ -403,7 +470,9 @@ class Store:
             "seconds": round(sum(_seconds(row) for row in rows), 3),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "key": list(self.key),
-            "columns": {column: {"type": kinds[column], "unit": unit} for column, unit in self.columns.items()},
+            "columns": {
+                column: {"type": kinds[column], "unit": unit} for column, unit in self.columns.items()
+            },
             "parameters": {column: _range([row[column] for row in rows]) for column in self.key},
             "seeds": sorted({row["seed"] for row in rows}, key=_order) if "seed" in self.key else [],
             "runs": {name: _of_run(run, rows) for name, run in sorted(runs.items()) if name in used},
@@ -414,7 +483,11 @@ def _is_entry(row: Any, run: Any, columns: set[str]) -> bool:
     """Whether a line of a journal holds a row with these columns, and the provenance entry that it names."""
     if not (isinstance(row, dict) and set(row) == columns and isinstance(run, dict)):
         return False
-    return all(value is None or isinstance(value, Cell) for value in row.values()) and isinstance(row["run"], str) and run.get("id") == row["run"]
+    return (
+        all(value is None or isinstance(value, Cell) for value in row.values())
+        and isinstance(row["run"], str)
+        and run.get("id") == row["run"]
+    )
 
 
 def pending(path: Path) -> Path:
@@ -423,7 +496,10 @@ def pending(path: Path) -> Path:
 
 
 def replace_together(contents: dict[Path, bytes]) -> None:
-    """Writes files of one folder under temporary names, then renames them in this order; where one cannot be written, none is renamed."""
+    """Writes files of one folder under temporary names, then renames them in this order.
+
+    Where one cannot be written, none is renamed.
+    """
     try:
         for path, content in contents.items():
             _write_durably(pending(path), content)
@@ -484,7 +560,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultsError(
-            f"{folder}: needed to write results here, got {error.strerror or error}; nothing was half-written; "
+            f"{folder}: needed to write results here, got {error.strerror or error}; nothing was "
+            "half-written; "
             "free space, make the folder writable, or set ZENLIB_RESULTS to another folder"
         ) from error
 
@@ -513,7 +590,10 @@ def _kind(values: Sequence[Cell]) -> str:
 
 
 def _encode(value: Cell, kind: str) -> str:
-    """A cell as text that gives the same value back; an undefined value is "nan" among numbers and empty elsewhere."""
+    """A cell as text that gives the same value back.
+
+    An undefined value is "nan" among numbers and empty elsewhere.
+    """
     if value is None or (_missing(value) and kind in ("integer", "boolean", "text")):
         return ""
     if kind == "json":
@@ -524,7 +604,13 @@ def _encode(value: Cell, kind: str) -> str:
 def _decode(text: str, kind: str) -> Cell:
     if text == "":
         return None
-    readers: dict[str, Any] = {"integer": int, "number": float, "boolean": "True".__eq__, "text": str, "json": json.loads}
+    readers: dict[str, Any] = {
+        "integer": int,
+        "number": float,
+        "boolean": "True".__eq__,
+        "text": str,
+        "json": json.loads,
+    }
     return readers[kind](text)
 
 

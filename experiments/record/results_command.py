@@ -15,7 +15,10 @@ from zenlib.cli.answer import Json, answer
 from zenlib.cli.options import completion
 from zenlib.errors import extra
 
-Study = Annotated[list[str] | None, typer.Option("--study", help="A study; may be given several times. Else all.", show_default=False)]
+Study = Annotated[
+    list[str] | None,
+    typer.Option("--study", help="A study; may be given several times. Else all.", show_default=False),
+]
 
 
 def status(study: Study = None, as_json: Json = False) -> None:
@@ -27,26 +30,39 @@ def status(study: Study = None, as_json: Json = False) -> None:
 
         lines = read(study, today()).reset_index()
     records = [
-        {name: None if value is None or value != value else value for name, value in record.items()} for record in lines.to_dict(orient="records")
+        {name: None if value is None or value != value else value for name, value in record.items()}
+        for record in lines.to_dict(orient="records")
     ]
     table = Table(*lines.columns, title=str(results_root()))
     for record in records:
-        table.add_row(*("" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in record.values()))
+        table.add_row(
+            *(
+                "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+                for value in record.values()
+            )
+        )
     answer({"folder": results_root(), "tables": records}, table, as_json)
 
 
 def merge(
-    other: Annotated[Path, typer.Argument(help="A copy of the results folder of another machine.", show_default=False)],
+    other: Annotated[
+        Path, typer.Argument(help="A copy of the results folder of another machine.", show_default=False)
+    ],
     keep: Annotated[
         str | None,
-        typer.Option(help="ours or theirs: whose value stays where they disagree.", autocompletion=completion("ours", "theirs"), show_default=False),
+        typer.Option(
+            help="ours or theirs: whose value stays where they disagree.",
+            autocompletion=completion("ours", "theirs"),
+            show_default=False,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Take rows of another machine into the results, with where they came from.
 
-    A row that both have is kept once. Where both have it and its values disagree by more than the table allows, nothing is merged,
-    unless --keep says whose value stays. Afterwards `experiments/run.py status` shows what there is.
+    A row that both have is kept once. Where both have it and its values disagree by more than the table
+    allows, nothing is merged, unless --keep says whose value stays. Afterwards `experiments/run.py status`
+    shows what there is.
     """
     with extra("book"):
         from experiments.record.merging import merge_results
@@ -54,12 +70,20 @@ def merge(
         if keep not in (None, "ours", "theirs"):
             raise ValueError(f"keep: needed ours or theirs, got {keep!r}")
         found = merge_results(other, keep)  # type: ignore[arg-type]  # checked above
-    table = Table("study", "table", "added", "had already", "disagreed", "left out because", title=f"{other} merged")
+    table = Table(
+        "study", "table", "added", "had already", "disagreed", "left out because", title=f"{other} merged"
+    )
     for one in found:
-        table.add_row(one.study, one.table, f"{one.added:,}", f"{one.same:,}", f"{len(one.conflicts):,}", one.skipped)
-    answer({"other": other, "keep": keep, "tables": [dataclasses.asdict(one) for one in found]}, table, as_json)
+        table.add_row(
+            one.study, one.table, f"{one.added:,}", f"{one.same:,}", f"{len(one.conflicts):,}", one.skipped
+        )
+    answer(
+        {"other": other, "keep": keep, "tables": [dataclasses.asdict(one) for one in found]}, table, as_json
+    )
     if any(one.skipped for one in found):
-        Console(stderr=True).print("Some tables were left out: update the checkout to merge them.", soft_wrap=True)
+        Console(stderr=True).print(
+            "Some tables were left out: update the checkout to merge them.", soft_wrap=True
+        )
 
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {

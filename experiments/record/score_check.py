@@ -54,7 +54,11 @@ class ScoreCheck:
         Returns:
             The values, and 0.
         """
-        filled = {name: np.flatnonzero(done) for name, (_, done) in sorted(self.columns.values().items()) if done.any()}
+        filled = {
+            name: np.flatnonzero(done)
+            for name, (_, done) in sorted(self.columns.values().items())
+            if done.any()
+        }
         random = np.random.default_rng(seed)
         chosen: list[Stored] = []
         while filled and len(chosen) < count:
@@ -70,7 +74,17 @@ class ScoreCheck:
         except ScoreUndefined:
             recomputed = math.nan
         allowed = self.allowed(at.column, at.row, stored)
-        return [Line(self.place, f"row {at.row}", at.column, stored, recomputed, allowed, agrees(stored, recomputed, allowed))]
+        return [
+            Line(
+                self.place,
+                f"row {at.row}",
+                at.column,
+                stored,
+                recomputed,
+                allowed,
+                agrees(stored, recomputed, allowed),
+            )
+        ]
 
     def within_of(self, column: str) -> Within | OneDraw:
         """How far a recomputed value of a column may lie.
@@ -80,14 +94,19 @@ class ScoreCheck:
         """
         name = without_seed(column)
         if name not in self.within:
-            raise ResultsError(f"{self.columns.path}: needed columns with an agreement ({', '.join(self.within)}), got {column}; name one or drop it")
+            raise ResultsError(
+                f"{self.columns.path}: needed columns with an agreement ({', '.join(self.within)}), got "
+                f"{column}; name one or drop it"
+            )
         return self.within[name]
 
     def spread(self, column: str, row: int) -> float:
         """The spread of one draw of a score, from the other draws in its file."""
         table = self.columns.values()
         alike = [other for other in sorted(table) if without_seed(other) == without_seed(column)]
-        return spread(np.stack([table[other][0].astype(float) for other in alike], axis=1), row, alike.index(column))
+        return spread(
+            np.stack([table[other][0].astype(float) for other in alike], axis=1), row, alike.index(column)
+        )
 
     def allowed(self, column: str, row: int, stored: float) -> float:
         """The largest difference from a stored value that counts as agreement."""
@@ -95,7 +114,9 @@ class ScoreCheck:
         if not math.isfinite(stored):
             return 0.0
         rounding = STORED_ROUNDING * abs(stored)
-        return rounding + (how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, self.spread(column, row)))
+        return rounding + (
+            how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, self.spread(column, row))
+        )
 
 
 def without_seed(column: str) -> str:

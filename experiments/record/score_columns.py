@@ -27,7 +27,16 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from experiments.record.provenance import provenance
-from experiments.record.results import checkout, disk_errors, pending, read_json, replace_together, results_root, scores_in, scores_path
+from experiments.record.results import (
+    checkout,
+    disk_errors,
+    pending,
+    read_json,
+    replace_together,
+    results_root,
+    scores_in,
+    scores_path,
+)
 from zenlib.errors import ResultsError, ScoreUndefined
 
 FORMAT = 1
@@ -49,8 +58,10 @@ class ScoreColumns:
     Attributes:
         study: folder of the file.
         rows: number of networks, indexed from 0.
-        units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the unit of "zen".
-        root: another results folder, such as that of another machine; None means `experiments.record.results.results_root()`.
+        units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the
+            unit of "zen".
+        root: another results folder, such as that of another machine; None means
+            `experiments.record.results.results_root()`.
         name: of the file, without its ending.
     """
 
@@ -74,7 +85,13 @@ class ScoreColumns:
         """For each row, whether its value was computed, be it undefined."""
         return self._load().get(column, self._empty())[1]
 
-    def fill(self, columns: Sequence[str], compute: Callable[[int], Values], indices: Sequence[int] | None = None, progress: bool = True) -> None:
+    def fill(
+        self,
+        columns: Sequence[str],
+        compute: Callable[[int], Values],
+        indices: Sequence[int] | None = None,
+        progress: bool = True,
+    ) -> None:
         """Computes the missing values of some columns.
 
         Args:
@@ -85,7 +102,10 @@ class ScoreColumns:
         """
         unknown = [column for column in columns if self._unit(column) is None]
         if unknown:
-            raise ValueError(f"columns: needed names of {', '.join(self.units)}, with _s and a seed, got {', '.join(unknown)}")
+            raise ValueError(
+                f"columns: needed names of {', '.join(self.units)}, with _s and a seed, got "
+                f"{', '.join(unknown)}"
+            )
         done = np.all([self.done(column) for column in columns], axis=0)
         missing = [index for index in (range(self.rows) if indices is None else indices) if not done[index]]
         if not missing:
@@ -95,7 +115,12 @@ class ScoreColumns:
         saved = time.monotonic()
         try:
             for index in tqdm(
-                missing, desc=f"{self.study}: {', '.join(columns)}", unit="network", delay=PROGRESS_AFTER, mininterval=5.0, disable=not progress
+                missing,
+                desc=f"{self.study}: {', '.join(columns)}",
+                unit="network",
+                delay=PROGRESS_AFTER,
+                mininterval=5.0,
+                disable=not progress,
             ):
                 finished[index] = _values(columns, compute, index)
                 if time.monotonic() - saved > SAVE_AFTER:
@@ -117,7 +142,10 @@ class ScoreColumns:
     def _write(self, table: dict[str, tuple[np.ndarray, np.ndarray]], runs: dict[str, Any]) -> None:
         """Writes both files, or none."""
         # Without nan_is_null an undefined value stays a NaN and only what was not computed is null.
-        arrays = {name: pa.array(values, mask=~done, from_pandas=False) for name, (values, done) in sorted(table.items())}
+        arrays = {
+            name: pa.array(values, mask=~done, from_pandas=False)
+            for name, (values, done) in sorted(table.items())
+        }
         index = {"index": pa.array(np.arange(self.rows, dtype=np.int32))}
         data = io.BytesIO()
         pq.write_table(pa.table(index | arrays), data, compression="zstd")
@@ -143,11 +171,18 @@ class ScoreColumns:
         """Where the values came from: the provenance entries by id, with columns and rows."""
         return self._sidecar()["runs"] if self.path.exists() else {}
 
-    def absorb(self, columns: dict[str, tuple[np.ndarray, np.ndarray]], runs: dict[str, Any], *, replace: bool = False) -> None:
+    def absorb(
+        self,
+        columns: dict[str, tuple[np.ndarray, np.ndarray]],
+        runs: dict[str, Any],
+        *,
+        replace: bool = False,
+    ) -> None:
         """Take in values of another file, with where they came from, all or none.
 
         Args:
-            columns: values and whether they were computed, by column; where both have a value the one here stays.
+            columns: values and whether they were computed, by column; where both have a value the one here
+                stays.
             runs: the provenance entries of the other file.
             replace: the one from there stays instead.
         """
@@ -176,16 +211,24 @@ class ScoreColumns:
                 return self._of_this_format(sidecar)
         described = "none" if found[0] is None else str(found[0].get("sha256"))[:12]
         raise ResultsError(
-            f"{self.path}: needed the file that {self.sidecar_path.name} describes, sha256 {described}, got {digest[:12]}, so it was edited or cut; "
-            f"restore both files with `git checkout -- {self.path} {self.sidecar_path}`, or delete both to compute the scores again"
+            f"{self.path}: needed the file that {self.sidecar_path.name} describes, sha256 {described}, got "
+            f"{digest[:12]}, so it was edited or cut; "
+            f"restore both files with `git checkout -- {self.path} {self.sidecar_path}`, or delete both to "
+            "compute the scores again"
         )
 
     def _of_this_format(self, sidecar: dict[str, Any]) -> dict[str, Any]:
         version = sidecar.get("format", 1)  # the first files do not say it
         if type(version) is not int or not isinstance(sidecar.get("runs"), dict):
-            raise ResultsError(f"{self.sidecar_path}: needed a format and runs, found something else; restore it or delete it with {self.path.name}")
+            raise ResultsError(
+                f"{self.sidecar_path}: needed a format and runs, found something else; restore it or delete "
+                f"it with {self.path.name}"
+            )
         if version > FORMAT:
-            raise ResultsError(f"{self.sidecar_path}: needed format {FORMAT} or lower, got {version}; update zenlib to read it")
+            raise ResultsError(
+                f"{self.sidecar_path}: needed format {FORMAT} or lower, got {version}; update zenlib to read "
+                "it"
+            )
         return sidecar
 
     def _load(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -196,11 +239,20 @@ class ScoreColumns:
         try:
             table = pq.read_table(self.path)
         except (pa.ArrowException, OSError) as error:
-            raise ResultsError(f"{self.path}: needed a parquet file of scores, got another one ({error}); restore it or delete it") from error
+            raise ResultsError(
+                f"{self.path}: needed a parquet file of scores, got another one ({error}); restore it or "
+                "delete it"
+            ) from error
         if table.num_rows != self.rows:
-            raise ResultsError(f"{self.path}: needed {self.rows} rows, got {table.num_rows}; restore the file or delete it to compute it again")
+            raise ResultsError(
+                f"{self.path}: needed {self.rows} rows, got {table.num_rows}; restore the file or delete it "
+                "to compute it again"
+            )
         columns = {name: table[name].combine_chunks() for name in table.column_names if name != "index"}
-        return {name: (array.to_numpy(zero_copy_only=False).copy(), np.asarray(array.is_valid())) for name, array in columns.items()}
+        return {
+            name: (array.to_numpy(zero_copy_only=False).copy(), np.asarray(array.is_valid()))
+            for name, array in columns.items()
+        }
 
     def _empty(self) -> tuple[np.ndarray, np.ndarray]:
         return np.full(self.rows, np.nan, dtype=np.float32), np.zeros(self.rows, dtype=bool)
@@ -209,7 +261,11 @@ class ScoreColumns:
         return self.units.get(column.rpartition("_s")[0] or column, self.units.get(column))
 
     def _describe(self, name: str, array: pa.Array) -> dict[str, Any]:
-        return {"unit": self._unit(name), "computed": len(array) - array.null_count, "undefined": int(np.isnan(array.drop_null().to_numpy()).sum())}
+        return {
+            "unit": self._unit(name),
+            "computed": len(array) - array.null_count,
+            "undefined": int(np.isnan(array.drop_null().to_numpy()).sum()),
+        }
 
     @property
     def sidecar_path(self) -> Path:
@@ -243,9 +299,14 @@ def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
 def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
     path = scores_path(study, name, root)
     sidecar = read_json(path.with_suffix(".json"))
-    if sidecar is None or type(sidecar.get("rows")) is not int or not _describes_columns(sidecar.get("columns")):
+    if (
+        sidecar is None
+        or type(sidecar.get("rows")) is not int
+        or not _describes_columns(sidecar.get("columns"))
+    ):
         raise ResultsError(
-            f"{path}: needed {path.with_suffix('.json').name} with rows and columns beside it, found none; restore or delete both files"
+            f"{path}: needed {path.with_suffix('.json').name} with rows and columns beside it, found none; "
+            "restore or delete both files"
         )
     units = {column: entry.get("unit") or "1: a score" for column, entry in sidecar["columns"].items()}
     return ScoreColumns(study, sidecar["rows"], units, root, name)

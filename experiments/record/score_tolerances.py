@@ -14,7 +14,15 @@ LAYERS = Within(1e-4)
 NATS = OneDraw(Within(1e-4, absolute=0.02))
 """Zen-Scores in nats; two branches are subtracted in float32."""
 
-_ZENS = ("zen", "zen-frobenius", "zen-running", "zen-as-built-l1-minibatch", "zen-as-built-frobenius-minibatch", "zen-as-built-l1-running", "phi")
+_ZENS = (
+    "zen",
+    "zen-frobenius",
+    "zen-running",
+    "zen-as-built-l1-minibatch",
+    "zen-as-built-frobenius-minibatch",
+    "zen-as-built-l1-running",
+    "phi",
+)
 
 PROXY_AGREEMENT: dict[str, Within | OneDraw] = {
     **dict.fromkeys(("params", "flops", "layers", "random"), EXACT),
@@ -30,7 +38,9 @@ PROXY_AGREEMENT: dict[str, Within | OneDraw] = {
     "grad-norm": OneDraw(Within(5e-2, absolute=1e-3)),
     "snip": OneDraw(Within(5e-2, absolute=1e-3)),
     "fisher": OneDraw(Within(5e-2, absolute=1e-3)),
-    "zico": OneDraw(Within(5e-2, absolute=0.1)),  # gradients over their spread between batches: 1 % between one thread and two
+    "zico": OneDraw(
+        Within(5e-2, absolute=0.1)
+    ),  # gradients over their spread between batches: 1 % between one thread and two
     "grasp": OneDraw(Within(0.1, absolute=1.0)),  # differentiated twice, and terms of both signs
     "ntk": OneDraw(Within(0.1, absolute=0.1)),  # over the smallest eigenvalue
     "te-nas": OneDraw(Within(1e-2, absolute=10.0)),

@@ -19,16 +19,19 @@ COLUMNS = ("rows", "last run", "age, days", "code", "machine", "state")
 def status(studies: Sequence[str] | None = None, today: date | None = None) -> pd.DataFrame:
     """One line per table of these studies, stored or not.
 
-    A table is "current" where its rows are of the version that this code computes, "stale" where they are of an earlier one, "unfinished" where
-    a run was stopped and left rows in the journal, "missing" where nothing is stored, and "damaged" where the files cannot be read.
+    A table is "current" where its rows are of the version that this code computes, "stale" where they are of
+    an earlier one, "unfinished" where a run was stopped and left rows in the journal, "missing" where nothing
+    is stored, and "damaged" where the files cannot be read.
 
     Args:
         studies: names of studies; None means all.
-        today: the day from which the age counts, UTC; None leaves the age out, so that the table stays the same from day to day.
+        today: the day from which the age counts, UTC; None leaves the age out, so that the table stays the
+            same from day to day.
 
     Returns:
-        Indexed by study and table, with columns `rows`, `last run` (date of the newest run, UTC), `age, days`, `code` (version of zenlib and the
-        commits of the runs), `machine` (processor or GPU, threads) and `state`.
+        Indexed by study and table, with columns `rows`, `last run` (date of the newest run, UTC), `age,
+        days`, `code` (version of zenlib and the commits of the runs), `machine` (processor or GPU, threads)
+        and `state`.
     """
     lines = [line for study in studies or STUDIES for line in _lines(study, today)]
     wanted = [column for column in COLUMNS if today is not None or column != "age, days"]
@@ -66,19 +69,39 @@ def _of_table(store: Store) -> tuple[int, dict[str, Any], str]:
     rows, runs = store.contents()
     sidecar = read_json(store.sidecar_path) or {}
     if sidecar.get("version", store.version) < store.version:
-        return sidecar["rows"], sidecar["runs"], f"stale: rows of version {sidecar['version']}, the code has {store.version}"
+        return (
+            sidecar["rows"],
+            sidecar["runs"],
+            f"stale: rows of version {sidecar['version']}, the code has {store.version}",
+        )
     if not rows:
         return 0, {}, "missing"
     pending = len(rows) - sidecar.get("rows", 0)
-    return len(rows), runs, f"unfinished: {pending} rows in the journal" if store.journal_path.exists() else "current"
+    return (
+        len(rows),
+        runs,
+        f"unfinished: {pending} rows in the journal" if store.journal_path.exists() else "current",
+    )
 
 
-def _line(study: str, table: str, day: date | None, rows: int, runs: dict[str, Any], state: str) -> dict[str, Any]:
+def _line(
+    study: str, table: str, day: date | None, rows: int, runs: dict[str, Any], state: str
+) -> dict[str, Any]:
     entries = runs.values()
     last = max((run["started"] for run in entries), default="")[:10]
     versions = sorted({run["versions"]["zenlib"] for run in entries if "versions" in run})
-    commits = list(dict.fromkeys(run.get("commit", "unknown")[:7] for run in sorted(entries, key=lambda run: run["started"])))
-    machines = sorted({f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}" for run in entries if "device" in run})
+    commits = list(
+        dict.fromkeys(
+            run.get("commit", "unknown")[:7] for run in sorted(entries, key=lambda run: run["started"])
+        )
+    )
+    machines = sorted(
+        {
+            f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}"
+            for run in entries
+            if "device" in run
+        }
+    )
     return {
         "study": study,
         "table": table,

@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from experiments.record.agreement import ERROR, Agreement, Line, NotCompared, OneDraw, StandardError, Within, agrees, spread_of_row
+from experiments.record.agreement import (
+    ERROR,
+    Agreement,
+    Line,
+    NotCompared,
+    OneDraw,
+    StandardError,
+    Within,
+    agrees,
+    spread_of_row,
+)
 from experiments.record.provenance import provenance
 from experiments.record.results import RESERVED, Row, Store, checkout, identity, plain
 from zenlib.errors import ScoreUndefined
@@ -34,11 +44,12 @@ class Table:
         name: file name of the table.
         key: columns that determine the values of a row, seeds and settings included.
         compute: called with the key columns as keyword arguments; returns the value columns. It may raise
-            `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where the work was
-            done before and is only read now.
+            `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where
+            the work was done before and is only read now.
         units: "unit: meaning" of every key and value column.
         version: raised when the meaning of the values changes, which makes the stored rows outdated.
-        agreement: for each value column, how far a faithful recomputation may lie; standard errors that are named here need none.
+        agreement: for each value column, how far a faithful recomputation may lie; standard errors that are
+            named here need none.
         otherwise: the agreement of the value columns that `agreement` does not name.
     """
 
@@ -53,14 +64,43 @@ class Table:
 
     def __post_init__(self) -> None:
         _require(bool(self.key), "key", "at least one column", self.key)
-        _require(set(self.key) <= set(self.units), "units", "a unit for every key column", sorted(set(self.key) - set(self.units)))
-        _require(not set(self.units) & set(RESERVED), "units", f"no column named {', '.join(RESERVED)}", sorted(self.units))
-        unclear = [column for column, unit in self.units.items() if not all(part.strip() for part in unit.partition(": "))]
+        _require(
+            set(self.key) <= set(self.units),
+            "units",
+            "a unit for every key column",
+            sorted(set(self.key) - set(self.units)),
+        )
+        _require(
+            not set(self.units) & set(RESERVED),
+            "units",
+            f"no column named {', '.join(RESERVED)}",
+            sorted(self.units),
+        )
+        unclear = [
+            column
+            for column, unit in self.units.items()
+            if not all(part.strip() for part in unit.partition(": "))
+        ]
         _require(not unclear, "units", '"unit: meaning" for every column', unclear)
         named = set(self.agreement) | self._errors()
-        _require(named <= set(self.values), "agreement", f"value columns ({', '.join(self.values)})", sorted(named - set(self.values)))
-        alike = {name for how in self.agreement.values() if isinstance(how, OneDraw) for name in (*how.alike, how.over)}
-        _require(alike <= set(self.key), "agreement", f"key columns ({', '.join(self.key)}) for what is alike", sorted(alike - set(self.key)))
+        _require(
+            named <= set(self.values),
+            "agreement",
+            f"value columns ({', '.join(self.values)})",
+            sorted(named - set(self.values)),
+        )
+        alike = {
+            name
+            for how in self.agreement.values()
+            if isinstance(how, OneDraw)
+            for name in (*how.alike, how.over)
+        }
+        _require(
+            alike <= set(self.key),
+            "agreement",
+            f"key columns ({', '.join(self.key)}) for what is alike",
+            sorted(alike - set(self.key)),
+        )
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -111,7 +151,9 @@ class Table:
         """
         found = self.agreement.get(column, ERROR if column in self._errors() else self.otherwise)
         if found is None:
-            raise ValueError(f"agreement: needed one for every value column of {self.place}, got none for {column}")
+            raise ValueError(
+                f"agreement: needed one for every value column of {self.place}, got none for {column}"
+            )
         return found
 
     def sample(self, count: int, seconds: float, seed: int) -> tuple[list[Row], int]:
@@ -119,8 +161,8 @@ class Table:
 
         Args:
             count: how many rows at most.
-            seconds: a row that took longer when it was stored is too dear; where all are, the cheapest one is taken if it took
-                less than `CHEAPEST`.
+            seconds: a row that took longer when it was stored is too dear; where all are, the cheapest one is
+                taken if it took less than `CHEAPEST`.
             seed: draws the sample.
 
         Returns:
@@ -129,7 +171,9 @@ class Table:
         if all(isinstance(self.agreement_of(column), NotCompared) for column in self.values):
             return [], 0
         stored = self.store.read()
-        cheap = [row for row in stored if _cost(row) <= seconds] or [row for row in sorted(stored, key=_cost)[:1] if _cost(row) <= CHEAPEST]
+        cheap = [row for row in stored if _cost(row) <= seconds] or [
+            row for row in sorted(stored, key=_cost)[:1] if _cost(row) <= CHEAPEST
+        ]
         chosen = np.random.default_rng(seed).permutation(len(cheap))[:count]
         return [cheap[index] for index in chosen], len(stored) - len(cheap)
 
@@ -160,7 +204,10 @@ class Table:
     def _checked_key(self, index: int, key: dict[str, Any]) -> Row:
         if set(key) != set(self.key):
             missing, unknown = sorted(set(self.key) - set(key)), sorted(set(key) - set(self.key))
-            raise ValueError(f"keys[{index}]: needed exactly the columns {', '.join(self.key)}, got missing {missing} and unknown {unknown}")
+            raise ValueError(
+                f"keys[{index}]: needed exactly the columns {', '.join(self.key)}, got missing {missing} and "
+                f"unknown {unknown}"
+            )
         checked = {column: plain(f"keys[{index}][{column!r}]", key[column]) for column in self.key}
         undefined = [column for column, value in checked.items() if value != value]
         _require(not undefined, f"keys[{index}]", "no NaN in a key", undefined)
@@ -173,22 +220,36 @@ class Table:
         if not keys:
             return
         store, run = self.store, provenance(checkout())
-        for key in tqdm(keys, desc=f"{self.study}/{self.name}", unit="row", delay=PROGRESS_AFTER, disable=not progress):
+        for key in tqdm(
+            keys, desc=f"{self.study}/{self.name}", unit="row", delay=PROGRESS_AFTER, disable=not progress
+        ):
             start = time.perf_counter()
             values = self._values_of(key)
-            store.append(key | {"seconds": round(time.perf_counter() - start, 4)} | values | {"run": run["id"]}, run)
+            store.append(
+                key | {"seconds": round(time.perf_counter() - start, 4)} | values | {"run": run["id"]}, run
+            )
 
     def _values_of(self, key: Row) -> Row:
         """Value columns and reason of one row, and its seconds where the computation states them."""
         try:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
-            return dict.fromkeys(self.values, math.nan) | {"reason": " ".join(undefined.reason.split()) or "undefined"}
+            return dict.fromkeys(self.values, math.nan) | {
+                "reason": " ".join(undefined.reason.split()) or "undefined"
+            }
         stated = {"seconds"} & set(values)
         if set(values) - stated != set(self.values):
-            missing, unknown = sorted(set(self.values) - set(values)), sorted(set(values) - set(self.values) - stated)
-            raise ValueError(f"compute: needed exactly the columns {', '.join(self.values)}, got missing {missing} and unknown {unknown}")
-        return {column: plain(column, values[column]) for column in (*self.values, *stated)} | {"reason": None}
+            missing, unknown = (
+                sorted(set(self.values) - set(values)),
+                sorted(set(values) - set(self.values) - stated),
+            )
+            raise ValueError(
+                f"compute: needed exactly the columns {', '.join(self.values)}, got missing {missing} and "
+                f"unknown {unknown}"
+            )
+        return {column: plain(column, values[column]) for column in (*self.values, *stated)} | {
+            "reason": None
+        }
 
     def _frame(self, rows: list[Row]) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=list(self.store.columns))

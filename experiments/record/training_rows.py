@@ -32,14 +32,32 @@ def shortened(recipe: str, epochs: int) -> Recipe:
     return dataclasses.replace(RECIPES[recipe], epochs=epochs, warmup_epochs=warmup)
 
 
-def train_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, Any]:
+def train_row(
+    *, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int
+) -> dict[str, Any]:
     """Trains a network, or goes on with its training in the cache folder, and says how it ended."""
     from zenlib.train import train
     from zenlib.train.datasets import load_data
 
-    settings = {"network": network, "data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed}
+    settings = {
+        "network": network,
+        "data": data,
+        "recipe": recipe,
+        "epochs": epochs,
+        "dtype": dtype,
+        "device": device,
+        "seed": seed,
+    }
     folder = training_folder(hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16])
-    log = train(Architecture.from_string(network), data, shortened(recipe, epochs), folder, seed=seed, device=device, dtype=dtype)
+    log = train(
+        Architecture.from_string(network),
+        data,
+        shortened(recipe, epochs),
+        folder,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
     return {
         "top1": log[-1]["test_top1"],
         "test_loss": log[-1]["test_loss"],
@@ -71,7 +89,8 @@ def training_table(study: str) -> Table:
             "images": "count: training images of an epoch",
             "cpu_seconds": "s: processor time of all epochs, tests included",
         },
-        agreement=dict.fromkeys(("top1", "test_loss", "loss"), AFTER_TRAINING) | {"images": EXACT, "cpu_seconds": TIME},
+        agreement=dict.fromkeys(("top1", "test_loss", "loss"), AFTER_TRAINING)
+        | {"images": EXACT, "cpu_seconds": TIME},
     )
 
 
@@ -106,7 +125,10 @@ def peak_table(study: str) -> Table:
         units={
             "dtype": "name: floating type of the matrices",
             "device": "name: cpu, or cuda",
-            "gflops": f"1e9 operations per second: product of two matrices of side {MATRIX}, fastest of {PRODUCTS}; of one core on a CPU",
+            "gflops": (
+                f"1e9 operations per second: product of two matrices of side {MATRIX}, fastest of "
+                f"{PRODUCTS}; of one core on a CPU"
+            ),
         },
         otherwise=TIME,
     )

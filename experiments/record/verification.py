@@ -89,16 +89,28 @@ def verify(
         kernels: names of settings in `KERNELS`.
     """
     checks = places(tuple(studies or STUDIES))
-    samples = {name: check.sample(rows if isinstance(check, Table) else SCORES * rows, dear, seed) for name, check in checks.items()}
+    samples = {
+        name: check.sample(rows if isinstance(check, Table) else SCORES * rows, dear, seed)
+        for name, check in checks.items()
+    }
     total = sum(len(chosen) for chosen, _ in samples.values()) * len(kernels)
     found: list[Verified] = []
     start = time.time()
     terminal = sys.stderr.isatty()
-    with tqdm(total=total, desc="verifying", unit="row", delay=5.0, mininterval=0.5 if terminal else 60.0, file=sys.stderr) as bar:
+    with tqdm(
+        total=total,
+        desc="verifying",
+        unit="row",
+        delay=5.0,
+        mininterval=0.5 if terminal else 60.0,
+        file=sys.stderr,
+    ) as bar:
         for position, kernel in enumerate(kernels):
             end = time.time() + (seconds - (time.time() - start)) / (len(kernels) - position)
             with _workers(kernel) as pool:
-                futures = [pool.submit(recompute, kernel, name, chosen, end) for name, (chosen, _) in samples.items()]
+                futures = [
+                    pool.submit(recompute, kernel, name, chosen, end) for name, (chosen, _) in samples.items()
+                ]
                 for one in _in_order(futures, bar, samples):
                     one.dear = samples[one.place][1]
                     found.append(one)
@@ -145,7 +157,9 @@ def recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified
         verified.failed += wrong
         verified.reproduced += bool(lines) and not wrong
         for line in lines:
-            verified.shares[line.column] = max(verified.shares.get(line.column, 0.0), float(f"{line.share:.2g}"))
+            verified.shares[line.column] = max(
+                verified.shares.get(line.column, 0.0), float(f"{line.share:.2g}")
+            )
     return verified
 
 
@@ -168,7 +182,10 @@ def report(found: Sequence[Verified], *, seed: int, dear: float, seconds: float)
         "seed": seed,
         "dear": dear,
         "seconds": round(seconds),
-        "places": [asdict(one) | {"shares": {name: share for name, share in one.shares.items() if share}} for one in found],
+        "places": [
+            asdict(one) | {"shares": {name: share for name, share in one.shares.items() if share}}
+            for one in found
+        ],
     }
 
 
@@ -177,7 +194,8 @@ def summary(told: dict[str, Any]) -> str:
     kernels = list(dict.fromkeys(place["kernel"] for place in told["places"]))
     worst = max((share for place in told["places"] for share in place["shares"].values()), default=0.0)
     return (
-        f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch {told['torch']}, in {told['seconds']:,} s; "
+        f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch "
+        f"{told['torch']}, in {told['seconds']:,} s; "
         f"seed {told['seed']}, settings {', '.join(kernels)}, rows of up to {told['dear']:g} s. "
         f"No reproduced value lay further from the stored one than {worst:.0%} of what is allowed."
     )
@@ -190,19 +208,40 @@ def table_of(places: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The short table of a report: a line for each study and a last one for all.
 
     Returns:
-        The head, then lines of text: study, settings, values reproduced and not, stored rows that are too dear, drawn ones that no time was left
-        for, and tables for which a published file is missing.
+        The head, then lines of text: study, settings, values reproduced and not, stored rows that are too
+        dear, drawn ones that no time was left for, and tables for which a published file is missing.
     """
     entries = list(places)
     studies = list(dict.fromkeys(entry["place"].partition("/")[0] for entry in entries))
-    lines = [_line(study, [entry for entry in entries if entry["place"].startswith(f"{study}/")]) for study in studies]
+    lines = [
+        _line(study, [entry for entry in entries if entry["place"].startswith(f"{study}/")])
+        for study in studies
+    ]
     return [HEAD, *lines, _line("all", entries)]
 
 
 def _line(name: str, entries: list[dict[str, Any]]) -> tuple[str, ...]:
     sums = Counter[str]()
     for entry in entries:
-        sums.update(reproduced=entry["reproduced"], failed=len(entry["failed"]), late=entry["late"], missing=bool(entry["missing"]))
+        sums.update(
+            reproduced=entry["reproduced"],
+            failed=len(entry["failed"]),
+            late=entry["late"],
+            missing=bool(entry["missing"]),
+        )
     dear = {entry["place"]: entry["dear"] for entry in entries}
     kernels = len({entry["kernel"] for entry in entries})
-    return (name, str(kernels), *(f"{value:,}" for value in (sums["reproduced"], sums["failed"], sum(dear.values()), sums["late"], sums["missing"])))
+    return (
+        name,
+        str(kernels),
+        *(
+            f"{value:,}"
+            for value in (
+                sums["reproduced"],
+                sums["failed"],
+                sum(dear.values()),
+                sums["late"],
+                sums["missing"],
+            )
+        ),
+    )

@@ -12,12 +12,17 @@ def number(value: float, digits: int = 2, unknown: str = UNKNOWN) -> str:
     """A number with so many digits after the point; `unknown` where it is not finite."""
     if not math.isfinite(value):
         return unknown
-    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")  # adding zero turns -0.00 into 0.00
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace(
+        "-", "\N{MINUS SIGN}"
+    )  # adding zero turns -0.00 into 0.00
 
 
 def interval(row: Any, column: str, digits: int = 2, unknown: str = UNKNOWN) -> str:
     """`bracketed` of a row, a series, a dict or a named tuple, from its columns `column`, `column_low` and `column_high`."""
-    estimate, low, high = (getattr(row, name) if isinstance(row, tuple) else row[name] for name in (column, f"{column}_low", f"{column}_high"))
+    estimate, low, high = (
+        getattr(row, name) if isinstance(row, tuple) else row[name]
+        for name in (column, f"{column}_low", f"{column}_high")
+    )
     return bracketed(estimate, low, high, digits, unknown)
 
 

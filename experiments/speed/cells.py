@@ -32,7 +32,9 @@ def plain(cell: Cell, seed: int) -> tuple[float, float, float]:
     variances: list[Tensor] = []
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in norms:
-        layer.register_forward_pre_hook(lambda _, inputs: variances.append(inputs[0].var((0, 2, 3), correction=0).mean()))
+        layer.register_forward_pre_hook(
+            lambda _, inputs: variances.append(inputs[0].var((0, 2, 3), correction=0).mean())
+        )
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight)
@@ -63,14 +65,26 @@ def main() -> None:
         slow.append(seconds(plain, cell, 1))
         fast.append(seconds(scorer.terms, cell))
         if cell.without_skips().is_connected:
-            vanilla.append(seconds(lambda cell: zen_terms(cell_vcnn(cell), batch_size=BATCH, repeats=1, device="cpu"), cell))
+            vanilla.append(
+                seconds(
+                    lambda cell: zen_terms(cell_vcnn(cell), batch_size=BATCH, repeats=1, device="cpu"), cell
+                )
+            )
     forms = {cell.without_skips() for cell in cells() if cell.without_skips().is_connected}
     total = CELLS * np.mean(fast) + len(forms) * np.mean(vanilla)
     print(f"plain loop, three definitions as built        {np.mean(slow):7.3f} s a cell ({NETWORKS} cells)")
     print(f"this package, the same                        {np.mean(fast):7.3f} s a cell")
-    print(f"ratio                                         {np.sum(slow) / np.sum(fast):7.1f}  (median {np.median(np.divide(slow, fast)):.1f})")
-    print(f"vanilla form                                  {np.mean(vanilla):7.3f} s each, {len(forms):,} different ones")
-    print(f"all {CELLS:,} cells, as built and vanilla        {total / 60:7.1f} minutes on one thread, one seed")
+    print(
+        f"ratio                                         {np.sum(slow) / np.sum(fast):7.1f}  (median "
+        f"{np.median(np.divide(slow, fast)):.1f})"
+    )
+    print(
+        f"vanilla form                                  {np.mean(vanilla):7.3f} s each, {len(forms):,} "
+        "different ones"
+    )
+    print(
+        f"all {CELLS:,} cells, as built and vanilla        {total / 60:7.1f} minutes on one thread, one seed"
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,10 @@ def report(name: str, networks: Sequence[Architecture]) -> float:
     batches = [networks[start : start + BATCH] for start in range(0, len(networks), BATCH)]
     times = np.array([seconds(batch) / convolutions(batch) for batch in batches])
     low, middle = 5e7 * np.percentile(times, [0, 50])
-    print(f"{name:<48} {middle:7.1f} microseconds for 50 convolutions (median of {len(batches)} batches; fastest {low:.1f})")
+    print(
+        f"{name:<48} {middle:7.1f} microseconds for 50 convolutions (median of {len(batches)} batches; "
+        f"fastest {low:.1f})"
+    )
     return float(np.median(times))
 
 
@@ -63,7 +66,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rng = random.Random(0)
     drawn = [random_network(rng, max_params=1_000_000, max_depth=18) for _ in range(FIRST + NEW)]
-    print(f"{'first ' + str(FIRST) + ', border tables included':<48} {1e6 * seconds(drawn[:FIRST]) / FIRST:7.0f} microseconds each")
+    print(
+        f"{'first ' + str(FIRST) + ', border tables included':<48} "
+        f"{1e6 * seconds(drawn[:FIRST]) / FIRST:7.0f} microseconds each"
+    )
     report("new, drawn at random", drawn[FIRST:])
     walked = mutants(rng, FIRST + NEW)
     seconds(walked[:FIRST])
@@ -73,7 +79,10 @@ def main() -> None:
     for network in sample:
         zen_score(network, RESOLUTION, repeats=1, device="cpu")
     repeat = (time.perf_counter() - start) / convolutions(sample)
-    print(f"{'one Monte-Carlo repeat, 16 images of 32 pixels':<48} {50 * repeat:7.3f} seconds for 50 convolutions, one thread")
+    print(
+        f"{'one Monte-Carlo repeat, 16 images of 32 pixels':<48} {50 * repeat:7.3f} seconds for 50 "
+        "convolutions, one thread"
+    )
     print(f"{'ratio to the mutated':<48} {repeat / per_convolution:7.0f}")
 
 

@@ -34,7 +34,10 @@ def main() -> None:
     arithmetic = [min(milliseconds(repaired_score, cell) for _ in range(PASSES)) for cell in sample]
     drawn = [min(milliseconds(scorer.terms, cell) for _ in range(2)) for cell in sample[: CELLS // 10]]
     low, median, high = np.quantile(arithmetic, [0.1, 0.5, 0.9])
-    print(f"repaired score, mean of {CELLS} cells   {np.mean(arithmetic):7.2f} ms a cell (10, 50, 90 %: {low:.2f}, {median:.2f}, {high:.2f})")
+    print(
+        f"repaired score, mean of {CELLS} cells   {np.mean(arithmetic):7.2f} ms a cell (10, 50, 90 %: "
+        f"{low:.2f}, {median:.2f}, {high:.2f})"
+    )
     print(f"one draw of the Zen-Score, mean    {np.mean(drawn):7.1f} ms a cell")
     print(f"ratio                              {np.mean(drawn) / np.mean(arithmetic[: len(drawn)]):7.0f}")
 

@@ -45,7 +45,18 @@ def measure(model: str, name: str, resolution: int, trials: int) -> dict[str, fl
 
 
 def in_its_own_process(model: str, name: str, resolution: int, trials: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--models", model, "--one", name, "--resolution", str(resolution), "--trials", str(trials)]
+    command = [
+        sys.executable,
+        __file__,
+        "--models",
+        model,
+        "--one",
+        name,
+        "--resolution",
+        str(resolution),
+        "--trials",
+        str(trials),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{name} on {model}: {done.stderr.strip().splitlines()[-1]}")
@@ -65,11 +76,19 @@ def main() -> None:
     from zenlib import PROXIES
 
     for model in options.models:
-        found = {name: in_its_own_process(model, name, options.resolution, options.trials) for name in PROXIES}
+        found = {
+            name: in_its_own_process(model, name, options.resolution, options.trials) for name in PROXIES
+        }
         zen = found["zen"]
-        print(f"{model}, {BATCH} images of {options.resolution} pixels, one thread; Zen: {zen['seconds']:.2f} s, {zen['mebibytes']:.0f} MiB")
+        print(
+            f"{model}, {BATCH} images of {options.resolution} pixels, one thread; Zen: {zen['seconds']:.2f} "
+            f"s, {zen['mebibytes']:.0f} MiB"
+        )
         for name, row in sorted(found.items(), key=lambda item: item[1]["seconds"]):
-            print(f"  {name:<18} {row['seconds'] / zen['seconds']:8.4g} times the time {row['mebibytes'] / zen['mebibytes']:8.3g} times the memory")
+            print(
+                f"  {name:<18} {row['seconds'] / zen['seconds']:8.4g} times the time "
+                f"{row['mebibytes'] / zen['mebibytes']:8.3g} times the memory"
+            )
 
 
 if __name__ == "__main__":

@@ -15,15 +15,30 @@ from zenlib.vanilla.vcnn import VCNN, Conv, Pool
 
 
 def build(vcnn: VCNN, bn_variance: str = "running") -> nn.Sequential:
-    """The vanilla network as a module in training mode; only chains of convolutions and max pooling are needed here."""
+    """The vanilla network as a module in training mode.
+
+    Only chains of convolutions and max pooling are needed here.
+    """
     layers: list[nn.Module] = []
     for step in vcnn.layers:
         if isinstance(step, Pool):
             layers.append(nn.MaxPool2d(step.kernel, step.stride, step.padding))
         elif isinstance(step, Conv):
             padding = step.padding[0], step.padding[2]
-            layers.append(nn.Conv2d(step.in_channels, step.out_channels, step.kernel, step.stride, padding, groups=step.groups, bias=False))
-            layers.append(nn.BatchNorm2d(step.out_channels, momentum=0.1 if bn_variance == "running" else 1.0))
+            layers.append(
+                nn.Conv2d(
+                    step.in_channels,
+                    step.out_channels,
+                    step.kernel,
+                    step.stride,
+                    padding,
+                    groups=step.groups,
+                    bias=False,
+                )
+            )
+            layers.append(
+                nn.BatchNorm2d(step.out_channels, momentum=0.1 if bn_variance == "running" else 1.0)
+            )
             layers.append(nn.ReLU())
     return nn.Sequential(*layers).train()
 

@@ -41,7 +41,10 @@ CONTENDERS = {
     "compiled-bfloat16": "ours, bfloat16, compiled",
     "floor-bfloat16": "convolutions alone, bfloat16",
 }
-SPEED_TARGETS = {"float32": {"resnet50": 1.5, "zennet-1.0M": 1.5}, "bfloat16": {"resnet50": 2.5, "zennet-1.0M": 2.0}}
+SPEED_TARGETS = {
+    "float32": {"resnet50": 1.5, "zennet-1.0M": 1.5},
+    "bfloat16": {"resnet50": 2.5, "zennet-1.0M": 2.0},
+}
 MEMORY_TARGET = 0.7
 
 
@@ -80,7 +83,9 @@ def repeat_of(contender: str, vcnn: VCNN, batch: int):
         return lambda number: convolutions_alone(vcnn, batch, dtype)
 
     def ours(number: int) -> float:
-        terms = zen_terms(vcnn, batch_size=batch, repeats=1, seed=number, dtype=dtype, compiled=kind == "compiled")
+        terms = zen_terms(
+            vcnn, batch_size=batch, repeats=1, seed=number, dtype=dtype, compiled=kind == "compiled"
+        )
         return float(terms.score("l1", "running")[0])
 
     return ours
@@ -106,7 +111,9 @@ def _constant(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def work(contender: str, case: str, threads: int) -> None:
     torch.set_num_threads(threads)
     start = time.perf_counter()
-    repeat_of(contender, to_vcnn(zennet_architecture("zennet-1.0M"), 16), 2)(0)  # what the first call ever costs: compilation
+    repeat_of(contender, to_vcnn(zennet_architecture("zennet-1.0M"), 16), 2)(
+        0
+    )  # what the first call ever costs: compilation
     first_call = time.perf_counter() - start
     vcnn, batch = vcnn_of(case), CASES[case][1]
     baseline = forget_peak()
@@ -117,7 +124,11 @@ def work(contender: str, case: str, threads: int) -> None:
         start, cpu_start = time.perf_counter(), time.process_time()
         result = repeat(int(line))
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
-        timed = {"seconds": result, "score": None} if contender.startswith("floor") else {"seconds": wall, "score": result}
+        timed = (
+            {"seconds": result, "score": None}
+            if contender.startswith("floor")
+            else {"seconds": wall, "score": result}
+        )
         print(json.dumps({**timed, "cpu": cpu, "peak": memory("VmHWM") - baseline}), flush=True)
 
 
@@ -143,7 +154,9 @@ def race(case: str, contenders: list[str], rounds: int, threads: int) -> list[di
         command = [sys.executable, __file__, "--threads", str(threads), "--case", case, "--work"]
         workers, first_calls, answers = {}, {}, {name: [] for name in contenders}
         for name in contenders:
-            workers[name] = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            workers[name] = subprocess.Popen(
+                [*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
             first_calls[name] = json.loads(workers[name].stdout.readline())["first_call"]
         for number in range(1, rounds + 1):
             for name, worker in workers.items():
@@ -178,9 +191,17 @@ def table(rows: list[dict]) -> str:
         if not mine:
             continue
         reference = mine[0]
-        lines += ["", title, f"{'':<32}{'s/repeat':>9}{'speed':>7}{'fastest':>9}{'CPU s':>8}{'first call':>12}{'peak MB':>9}{'memory':>8}  score"]
+        lines += [
+            "",
+            title,
+            f"{'':<32}{'s/repeat':>9}{'speed':>7}{'fastest':>9}{'CPU s':>8}{'first call':>12}{'peak MB':>9}{'memory':>8}  score",
+        ]
         for row in mine:
-            score = "" if row["score"] is None else f"{row['score']:.2f}" + ("" if row["stderr"] is None else f" +- {row['stderr']:.2f}")
+            score = (
+                ""
+                if row["score"] is None
+                else f"{row['score']:.2f}" + ("" if row["stderr"] is None else f" +- {row['stderr']:.2f}")
+            )
             lines.append(
                 f"{CONTENDERS[row['contender']]:<32}{row['seconds']:>9.3f}{reference['seconds'] / row['seconds']:>7.2f}"
                 f"{row['fastest_seconds']:>9.3f}{row['cpu_seconds']:>8.3f}{row['first_call_seconds']:>12.2f}"
@@ -198,9 +219,13 @@ def verdicts(rows: list[dict]) -> list[str]:
         ours, floor = by_name.get(f"compiled-{dtype}"), by_name.get(f"floor-{dtype}")
         if not ours or not floor:
             continue
-        speed, memory_ratio = reference["seconds"] / ours["seconds"], ours["peak_bytes"] / reference["peak_bytes"]
+        speed, memory_ratio = (
+            reference["seconds"] / ours["seconds"],
+            ours["peak_bytes"] / reference["peak_bytes"],
+        )
         lines.append(
-            f"{dtype}, compiled: speed {speed:.2f} (needed {targets[case]}), memory {memory_ratio:.2f} (needed at most {MEMORY_TARGET}), "
+            f"{dtype}, compiled: speed {speed:.2f} (needed {targets[case]}), memory {memory_ratio:.2f} "
+            f"(needed at most {MEMORY_TARGET}), "
             f"{ours['seconds'] / floor['seconds']:.2f} times the convolutions alone"
         )
     return lines
@@ -211,7 +236,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="repeats of each contender")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--case", choices=CASES, help="only this network")
-    parser.add_argument("--bfloat16", action="store_true", help="also where the CPU has no bfloat16 units (slow)")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="also where the CPU has no bfloat16 units (slow)"
+    )
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--work", choices=CONTENDERS, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -223,11 +250,17 @@ def main() -> None:
     cases = [given.case] if given.case else list(CASES)
     rows = [row for case in cases for row in race(case, contenders, given.rounds, given.threads)]
     print(
-        f"{given.threads} threads, torch {torch.__version__}, {'with' if has_bfloat16_units() else 'without'} bfloat16 units, {given.rounds} rounds"
+        f"{given.threads} threads, torch {torch.__version__}, "
+        f"{'with' if has_bfloat16_units() else 'without'} bfloat16 units, {given.rounds} rounds"
     )
     print(table(rows))
     if given.out:
-        setting = {"threads": given.threads, "rounds": given.rounds, "torch": torch.__version__, "bfloat16_units": has_bfloat16_units()}
+        setting = {
+            "threads": given.threads,
+            "rounds": given.rounds,
+            "torch": torch.__version__,
+            "bfloat16_units": has_bfloat16_units(),
+        }
         given.out.write_text(json.dumps({"setting": setting, "rows": rows}, indent=2) + "\n")
 
 

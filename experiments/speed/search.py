@@ -45,9 +45,18 @@ def main() -> None:
     each = processor / evaluations
     print(f"{evaluations:,} scored candidates ({BUDGET}), best {found.best_score:.2f}")
     print(f"processor time   {processor:8.1f} s    wall time {wall:.1f} s")
-    print(f"proposals        {found.proposed:,}, {found.proposed / evaluations:.1f} per scored candidate: {found.rejected}")
-    print(f"per candidate    {1e6 * each:8.0f} us, of which the closed form of ZenNet-1.0M takes {1e6 * form:.0f} us")
-    print(f"Monte Carlo      {1e3 * repeat:8.1f} ms for one repeat of 16 images: {repeat / each:.0f} candidates of this search")
+    print(
+        f"proposals        {found.proposed:,}, {found.proposed / evaluations:.1f} per scored candidate: "
+        f"{found.rejected}"
+    )
+    print(
+        f"per candidate    {1e6 * each:8.0f} us, of which the closed form of ZenNet-1.0M takes "
+        f"{1e6 * form:.0f} us"
+    )
+    print(
+        f"Monte Carlo      {1e3 * repeat:8.1f} ms for one repeat of 16 images: {repeat / each:.0f} "
+        "candidates of this search"
+    )
     print(f"memory, at most  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.0f} MiB")
 
 

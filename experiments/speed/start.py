@@ -13,7 +13,12 @@ import sys
 
 REPEATS = 7
 HELP = "from zenlib.cli import main; main(['--help'])"
-STATEMENTS = {"python alone": "pass", "import zenlib": "import zenlib", "zenlib --help": HELP, "import torch": "import torch"}
+STATEMENTS = {
+    "python alone": "pass",
+    "import zenlib": "import zenlib",
+    "zenlib --help": HELP,
+    "import torch": "import torch",
+}
 
 
 def seconds(statement: str) -> float:
@@ -23,7 +28,9 @@ def seconds(statement: str) -> float:
         before = os.times()
         subprocess.run([sys.executable, "-c", statement], stdout=subprocess.DEVNULL, check=True)
         after = os.times()
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        times.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
     return min(times)
 
 

@@ -19,8 +19,16 @@ from zenlib.vanilla.vcnn import Add, Pool
 SMALL = {"widths": (4, 8, 16), "cells_per_stage": 2}
 CONNECTED = [cell for cell in cells() if cell.is_connected]
 DEAD_END = Cell.from_string("|nor_conv_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|")
-READS_NOTHING = Cell.from_string("|none~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|")
-SAMPLE = [DEAD_END, READS_NOTHING, Cell(("nor_conv_3x3",) * 6), Cell(("skip_connect",) * 6), *random.Random(0).sample(CONNECTED, 12)]
+READS_NOTHING = Cell.from_string(
+    "|none~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
+)
+SAMPLE = [
+    DEAD_END,
+    READS_NOTHING,
+    Cell(("nor_conv_3x3",) * 6),
+    Cell(("skip_connect",) * 6),
+    *random.Random(0).sample(CONNECTED, 12),
+]
 
 
 @torch.no_grad()
@@ -33,7 +41,9 @@ def two_runs(scorer: CellScorer, cell: Cell) -> list[float]:
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     seen: list[torch.Tensor] = []
     for layer in norms:
-        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].var((0, 2, 3), correction=0).mean()))
+        layer.register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0].var((0, 2, 3), correction=0).mean())
+        )
     first, second = (module.features(images) for images in scorer.branches.split(scorer.batch_size))
     minibatch = (torch.stack(seen[: len(norms)]) + 1e-5).log().sum() / 2
     running = torch.stack([layer.running_var.mean() for layer in norms]).log().sum() / 2
@@ -50,7 +60,10 @@ def test_every_term_is_that_of_the_module_run_twice(cell):
 
 @pytest.mark.parametrize("cell", SAMPLE[::3], ids=str)
 def test_float32_costs_a_thousandth_of_a_nat(cell):
-    single, double = (CellScorer(1, batch_size=8, resolution=16, dtype=dtype, **SMALL) for dtype in (torch.float32, torch.float64))
+    single, double = (
+        CellScorer(1, batch_size=8, resolution=16, dtype=dtype, **SMALL)
+        for dtype in (torch.float32, torch.float64)
+    )
     exact = double.terms(cell)
     single._weights = {key: weight.float() for key, weight in double._weights.items()}
     single.branches = double.branches.float()
@@ -86,7 +99,11 @@ def test_the_scale_of_what_convolutions_read_is_that_of_their_inputs():
     def note(_, inputs):
         seen.append(math.log(inputs[0].var((0, 2, 3), correction=0).mean()) / 2)
 
-    for layer in (module.stem[0], module.norm[0], *(unit for unit in module.cells.modules() if relu_conv_bn(unit))):
+    for layer in (
+        module.stem[0],
+        module.norm[0],
+        *(unit for unit in module.cells.modules() if relu_conv_bn(unit)),
+    ):
         layer.register_forward_pre_hook(note)
     with torch.no_grad():
         for name, weight in module.named_parameters():
@@ -104,10 +121,18 @@ def relu_conv_bn(unit):
 
 def test_a_sum_of_copies_is_scale_and_not_gain():
     scorer = CellScorer(0, batch_size=4, resolution=8, **SMALL)
-    one = scorer.terms(Cell(("skip_connect", "none", "skip_connect", "skip_connect", "none", "nor_conv_3x3")), scales=True)
-    doubled = scorer.terms(Cell(("skip_connect", "skip_connect", "skip_connect", "skip_connect", "none", "nor_conv_3x3")), scales=True)
-    # Node 2 is twice the input in place of once: every convolution gains log 2 in sigma, and as much in scale.
-    assert doubled.log_sigma_minibatch - doubled.log_scale == pytest.approx(one.log_sigma_minibatch - one.log_scale, abs=0.02)
+    one = scorer.terms(
+        Cell(("skip_connect", "none", "skip_connect", "skip_connect", "none", "nor_conv_3x3")), scales=True
+    )
+    doubled = scorer.terms(
+        Cell(("skip_connect", "skip_connect", "skip_connect", "skip_connect", "none", "nor_conv_3x3")),
+        scales=True,
+    )
+    # Node 2 is twice the input in place of once: every convolution gains log 2 in sigma, and as much in
+    # scale.
+    assert doubled.log_sigma_minibatch - doubled.log_scale == pytest.approx(
+        one.log_sigma_minibatch - one.log_scale, abs=0.02
+    )
     assert doubled.log_sigma_minibatch - one.log_sigma_minibatch == pytest.approx(6 * math.log(2), abs=0.05)
 
 
@@ -116,7 +141,11 @@ def test_a_score_does_not_depend_on_the_cells_before_it():
     first = scorer.terms(SAMPLE[4])
     for cell in SAMPLE[5:9]:
         scorer.terms(cell)
-    assert scorer.terms(SAMPLE[4]) == first == CellScorer(5, batch_size=4, resolution=8, **SMALL).terms(SAMPLE[4])
+    assert (
+        scorer.terms(SAMPLE[4])
+        == first
+        == CellScorer(5, batch_size=4, resolution=8, **SMALL).terms(SAMPLE[4])
+    )
     assert CellScorer(6, batch_size=4, resolution=8, **SMALL).terms(SAMPLE[4]) != first
 
 
@@ -128,7 +157,9 @@ def test_definitions_are_sums_of_their_terms():
 
 
 def test_the_vanilla_form_cuts_skips_and_dead_edges_and_keeps_pools():
-    cell = Cell.from_string("|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|none~2|")
+    cell = Cell.from_string(
+        "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|none~2|"
+    )
     vcnn = cell_vcnn(cell)
     # Edge 1 is a skip; the pool of edge 2 ends at node 2, which nothing reads.
     assert len(vcnn.convs) == 1 + 4 + 15 * 3
@@ -140,7 +171,9 @@ def test_the_vanilla_form_cuts_skips_and_dead_edges_and_keeps_pools():
 
 
 def test_a_chain_of_convolutions_is_a_chain():
-    vcnn = cell_vcnn(Cell.from_string("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"))
+    vcnn = cell_vcnn(
+        Cell.from_string("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
+    )
     assert vcnn.is_chain and sum(isinstance(step, Pool) for step in vcnn.steps) == 15
 
 

@@ -34,8 +34,17 @@ def parameters(make, *arguments):
 def test_every_cell_has_one_text():
     texts = {cell.to_string(): cell for cell in ALL}
     assert len(texts) == len(ALL) == 5**6
-    assert all(Cell.from_string(text) == cell for text, cell in random.Random(0).sample(sorted(texts.items()), 200))
-    assert Cell.from_string(TEXT).ops == ("nor_conv_3x3", "none", "avg_pool_3x3", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
+    assert all(
+        Cell.from_string(text) == cell for text, cell in random.Random(0).sample(sorted(texts.items()), 200)
+    )
+    assert Cell.from_string(TEXT).ops == (
+        "nor_conv_3x3",
+        "none",
+        "avg_pool_3x3",
+        "skip_connect",
+        "nor_conv_1x1",
+        "nor_conv_3x3",
+    )
 
 
 def test_the_benchmark_counts_6466_classes_and_341_cells_without_a_path():
@@ -61,12 +70,19 @@ def test_cutting_skips_keeps_pooling():
     assert cut.count("skip_connect") == 0 and cut.count("avg_pool_3x3") == 1 and cut.count("none") == 2
 
 
-@pytest.mark.parametrize("ops", [("none",) * 6, ("nor_conv_1x1",) * 6, ("nor_conv_3x3",) * 6, Cell.from_string(TEXT).ops])
+@pytest.mark.parametrize(
+    "ops", [("none",) * 6, ("nor_conv_1x1",) * 6, ("nor_conv_3x3",) * 6, Cell.from_string(TEXT).ops]
+)
 def test_parameters_are_those_of_the_benchmark(ops):
     def conv(width_in, width_out, kernel):
         return width_in * width_out * kernel**2 + 2 * width_out
 
-    shell = conv(3, 16, 3) + 2 * 64 + 650 + sum(conv(c, 2 * c, 3) + conv(2 * c, 2 * c, 3) + 2 * c * c for c in (16, 32))
+    shell = (
+        conv(3, 16, 3)
+        + 2 * 64
+        + 650
+        + sum(conv(c, 2 * c, 3) + conv(2 * c, 2 * c, 3) + 2 * c * c for c in (16, 32))
+    )
     edges = sum(5 * conv(c, c, int(op[9])) for c in (16, 32, 64) for op in ops if op.startswith("nor_conv"))
     assert parameters(build, Cell(ops)) == shell + edges == costs(Cell(ops))[0]
     assert PROXIES["flops"](build(Cell(ops)), 32) == costs(Cell(ops))[1]
@@ -118,7 +134,9 @@ def test_a_101_cell_may_be_a_projection_alone():
     assert network(torch.randn(2, 3, 16, 16)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("text", ["", "|none~0|", TEXT.replace("~2", "~1"), TEXT.replace("none", "conv"), TEXT + "|none~0|"])
+@pytest.mark.parametrize(
+    "text", ["", "|none~0|", TEXT.replace("~2", "~1"), TEXT.replace("none", "conv"), TEXT + "|none~0|"]
+)
 def test_a_wrong_text_of_a_cell_is_refused(text):
     with pytest.raises(ArchitectureError, match="needed"):
         Cell.from_string(text)
@@ -129,7 +147,10 @@ def test_a_wrong_text_of_a_cell_is_refused(text):
     [
         (lambda: nats_sizes.from_string("8:8:8:8"), "size: needed five of 8, 16"),
         (lambda: nats_sizes.from_string("8:8:8:8:9"), "size: needed five of 8, 16"),
-        (lambda: nasbench101.Cell101.from_strings("3X", "110011"), "cell: needed letters of 3, 1, M and 6 zeros and ones"),
+        (
+            lambda: nasbench101.Cell101.from_strings("3X", "110011"),
+            "cell: needed letters of 3, 1, M and 6 zeros and ones",
+        ),
         (lambda: dds.build("ResNet-18"), "model: needed one of RegNetX-200MF"),
         (lambda: Cell(("none",)), "ops: needed 6 of none, skip_connect"),
     ],
@@ -142,7 +163,13 @@ def test_bad_input_is_one_clear_error(read, message):
 @pytest.mark.parametrize("reader", [table201, table101, sizes_table, dds_table])
 def test_without_its_file_a_reader_says_how_to_get_it(reader, tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    with pytest.raises(BenchmarkMissing, match=f"{reader.FILE}: needed this file in the folder .ZENLIB_DATA .*take the numbers from the .*columns"):
+    with pytest.raises(
+        BenchmarkMissing,
+        match=(
+            f"{reader.FILE}: needed this file in the folder .ZENLIB_DATA .*take the numbers from the "
+            ".*columns"
+        ),
+    ):
         reader.table()
     (tmp_path / reader.FILE).write_text("arch,index\nx,0\n")
     with pytest.raises(ResultsError, match="needed rows with the columns"):
@@ -156,8 +183,16 @@ class Official:
         return {"arch_str": ALL[index].to_string()} if index < len(ALL) else {}
 
     def get_more_info(self, index, dataset, hp, is_random):
-        assert dataset in ("cifar10", "cifar100", "ImageNet16-120", "cifar10-valid") and hp == "200" and is_random is False
-        return {"valid-accuracy": index / 2000} if dataset == "cifar10-valid" else {"test-accuracy": index / 1000, "test-loss": 0.0}
+        assert (
+            dataset in ("cifar10", "cifar100", "ImageNet16-120", "cifar10-valid")
+            and hp == "200"
+            and is_random is False
+        )
+        return (
+            {"valid-accuracy": index / 2000}
+            if dataset == "cifar10-valid"
+            else {"test-accuracy": index / 1000, "test-loss": 0.0}
+        )
 
 
 def test_the_official_package_gives_the_table_that_the_reader_reads(tmp_path, monkeypatch):
@@ -175,7 +210,10 @@ def test_the_table_of_201_is_that_of_our_cells():
     assert rows["index"].tolist() == list(range(15625))
     assert set(rows["arch"]) == {cell.to_string() for cell in ALL}
     classes = {text: Cell.from_string(text).isomorphism_class for text in rows["arch"]}
-    assert len({(classes[text], number) for text, number in zip(rows["arch"], rows["isomorph"], strict=True)}) == 6466
+    assert (
+        len({(classes[text], number) for text, number in zip(rows["arch"], rows["isomorph"], strict=True)})
+        == 6466
+    )
     disconnected = rows[[not Cell.from_string(text).is_connected for text in rows["arch"]]]
     assert disconnected["cifar10"].max() == 10
     for row in rows.sample(20, random_state=1).itertuples():
@@ -188,7 +226,10 @@ def test_the_table_of_201_is_that_of_our_cells():
 @needs_tables
 def test_the_table_of_101_is_that_of_our_networks():
     for row in table101.table().sample(20, random_state=1).itertuples():
-        assert parameters(nasbench101.build, nasbench101.Cell101.from_strings(row.ops, row.adj_upper)) == row.params
+        assert (
+            parameters(nasbench101.build, nasbench101.Cell101.from_strings(row.ops, row.adj_upper))
+            == row.params
+        )
 
 
 @needs_tables

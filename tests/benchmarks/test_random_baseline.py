@@ -17,12 +17,18 @@ def test_random_networks_keep_the_budget_and_differ():
 
 
 def test_the_same_seed_gives_the_same_network():
-    assert random_network(random.Random(3), max_params=500_000) == random_network(random.Random(3), max_params=500_000)
+    assert random_network(random.Random(3), max_params=500_000) == random_network(
+        random.Random(3), max_params=500_000
+    )
 
 
 @pytest.mark.parametrize(
     ("budget", "name"),
-    [({"max_params": 1000}, "max_params"), ({"max_params": -1}, "max_params"), ({"max_params": 10**6, "max_depth": 3}, "max_depth")],
+    [
+        ({"max_params": 1000}, "max_params"),
+        ({"max_params": -1}, "max_params"),
+        ({"max_params": 10**6, "max_depth": 3}, "max_depth"),
+    ],
 )
 def test_a_budget_that_no_network_meets_is_refused(budget, name):
     with pytest.raises(ValueError, match=name):

@@ -42,7 +42,11 @@ def test_rows_are_unique_and_complete(zoo: pd.DataFrame) -> None:
 def test_published_counts_are_those_of_the_built_network(zoo: pd.DataFrame) -> None:
     params = zoo.drop_duplicates("model").set_index("model")["params"]
     for model in ("alexnet", "mobilenet_v3_small", "regnet_x_400mf", "squeezenet1_1", "googlenet"):
-        built = sum(weight.numel() for name, weight in torchvision_zoo.build(model).named_parameters() if not name.startswith("aux"))
+        built = sum(
+            weight.numel()
+            for name, weight in torchvision_zoo.build(model).named_parameters()
+            if not name.startswith("aux")
+        )
         assert built == params[model], model
 
 
@@ -72,7 +76,9 @@ def test_weights_called_v2_are_all_of_the_new_recipe(zoo: pd.DataFrame) -> None:
         ("regnet_y_128gf", "pretrained"),
     ],
 )
-def test_the_first_weights_of_a_network_have_the_recipe_their_text_says(zoo: pd.DataFrame, model: str, recipe: str) -> None:
+def test_the_first_weights_of_a_network_have_the_recipe_their_text_says(
+    zoo: pd.DataFrame, model: str, recipe: str
+) -> None:
     assert zoo[zoo["model"] == model].iloc[0]["recipe"] == recipe
 
 
@@ -82,5 +88,7 @@ def test_weights_without_a_classifier_have_no_row(zoo: pd.DataFrame) -> None:
 
 def test_an_unknown_name_is_refused() -> None:
     for call in (torchvision_zoo.family, torchvision_zoo.line, torchvision_zoo.build):
-        with pytest.raises(ValueError, match=r"needed the name of a torchvision convolutional classifier, got 'vit_b_16'"):
+        with pytest.raises(
+            ValueError, match=r"needed the name of a torchvision convolutional classifier, got 'vit_b_16'"
+        ):
             call("vit_b_16")

@@ -30,7 +30,11 @@ SETTINGS = {"0.01"}
 
 def cells(path: Path, kind: str) -> list[str]:
     """The text of a notebook's cells of one kind."""
-    return ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+    return [
+        "".join(cell["source"])
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def prose(path: Path) -> str:
@@ -39,7 +43,11 @@ def prose(path: Path) -> str:
 
 def facts(notebook: Path) -> dict[str, str]:
     """The facts that an executed notebook records, by name."""
-    outputs = [output for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] for output in cell.get("outputs", [])]
+    outputs = [
+        output
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+    ]
     recorded = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
     return {output["metadata"]["scrapbook"]["name"]: "".join(*output["data"].values()) for output in recorded}
 
@@ -63,17 +71,28 @@ def test_every_number_taken_from_results_is_recorded_in_an_executed_notebook(pag
 
 @pytest.mark.parametrize("notebook", STUDIES, ids=names(STUDIES))
 def test_every_fact_is_shown_as_it_was_written(notebook):
-    """The book reads the record of a fact as a Python literal; without quotes 20,955 would become (20, 955)."""
+    """The book reads the record of a fact as a Python literal.
+
+    Without quotes 20,955 would become (20, 955).
+    """
     assert [name for name, record in facts(notebook).items() if record[0] not in "'\""] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_figure_and_data_file_exists_and_every_figure_is_described(page):
-    wrong = [f"{link}: no such file" for link in FILE_LINK.findall(prose(page)) if not (page.parent / link).is_file()]
+    wrong = [
+        f"{link}: no such file"
+        for link in FILE_LINK.findall(prose(page))
+        if not (page.parent / link).is_file()
+    ]
     for image, options in FIGURE.findall(prose(page)):
         wrong += [] if (page.parent / image).is_file() else [f"{image}: no such file"]
         described = re.search(r"^:alt: (.+)$", options, flags=re.MULTILINE)
-        wrong += [] if described and len(described[1]) >= 20 else [f"{image}: needs an :alt: that says what the picture shows"]
+        wrong += (
+            []
+            if described and len(described[1]) >= 20
+            else [f"{image}: needs an :alt: that says what the picture shows"]
+        )
     assert not wrong
 
 
@@ -81,14 +100,26 @@ def test_every_figure_and_data_file_exists_and_every_figure_is_described(page):
 def test_every_caption_stands_alone_and_gives_the_data_of_its_figure(page):
     wrong = []
     for image, caption in CAPTIONED.findall(prose(page)):
-        wrong += [] if f"({Path(image).with_suffix('.csv').as_posix()})" in caption else [f"{image}: needs a link to its data, the .csv beside it"]
-        wrong += [] if len(caption.split()) >= 15 else [f"{image}: needs a caption that says what is drawn, of how many, with which spread"]
+        wrong += (
+            []
+            if f"({Path(image).with_suffix('.csv').as_posix()})" in caption
+            else [f"{image}: needs a link to its data, the .csv beside it"]
+        )
+        wrong += (
+            []
+            if len(caption.split()) >= 15
+            else [f"{image}: needs a caption that says what is drawn, of how many, with which spread"]
+        )
     assert not wrong
 
 
 def test_every_citation_has_an_entry_and_every_entry_is_cited():
-    entries = re.findall(r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    cited = {key.strip() for page in PAGES for keys in CITATION.findall(prose(page)) for key in keys.split(",")}
+    entries = re.findall(
+        r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    cited = {
+        key.strip() for page in PAGES for keys in CITATION.findall(prose(page)) for key in keys.split(",")
+    }
     assert len(entries) == len(set(entries))
     assert set(entries) == cited
 
@@ -97,12 +128,22 @@ def test_every_citation_has_an_entry_and_every_entry_is_cited():
 def test_no_measured_number_is_typed_into_the_prose(page):
     """Decimals may stand in a quotation of the paper: its column of a table, or a sentence that names it."""
     typed = []
-    text = re.sub(r"```(?!\{figure\}).*?```|\$\$.*?\$\$|\$[^$]+\$|`[^`]+`|\]\([^)]+\)", " ", prose(page), flags=re.DOTALL)
+    text = re.sub(
+        r"```(?!\{figure\}).*?```|\$\$.*?\$\$|\$[^$]+\$|`[^`]+`|\]\([^)]+\)",
+        " ",
+        prose(page),
+        flags=re.DOTALL,
+    )
     for paragraph in re.split(r"\n\s*\n", re.sub(r"^:.*$", "", text, flags=re.MULTILINE)):
         if paragraph.lstrip().startswith("|"):
             header, *lines = paragraph.strip().splitlines()
             quoted = ["paper" in title.lower() for title in header.split("|")]
-            parts = [cell for line in lines for cell, is_quoted in zip(line.split("|"), quoted, strict=True) if not is_quoted]
+            parts = [
+                cell
+                for line in lines
+                for cell, is_quoted in zip(line.split("|"), quoted, strict=True)
+                if not is_quoted
+            ]
         else:
             parts = re.split(r"(?<=[.:;?!])\s", paragraph)
         for part in parts:
@@ -122,7 +163,10 @@ def test_the_book_shows_the_notebooks_as_they_are_now(name, source):
 
 def test_every_page_stands_in_the_table_of_contents():
     contents = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
-    listed = {contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"])}
+    listed = {
+        contents["root"],
+        *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"]),
+    }
     assert listed == {page.relative_to(BOOK).with_suffix("").as_posix() for page in PAGES}
 
 
@@ -130,18 +174,27 @@ def test_the_readme_shows_a_figure_of_the_study_and_commands_that_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     images = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", readme)
     assert images and all(description and (ROOT / path).is_file() for description, path in images)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
     assert set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`[^`]*`", readme)))) <= targets
     assert "TIME_" not in readme, "state how long the commands take"
 
 
 def test_every_figure_function_draws_in_the_style():
     plain = []
-    for module in [*(ROOT / "experiments" / "figures").glob("*.py"), *(ROOT / "experiments" / "chapters").glob("*/figures.py")]:
+    for module in [
+        *(ROOT / "experiments" / "figures").glob("*.py"),
+        *(ROOT / "experiments" / "chapters").glob("*/figures.py"),
+    ]:
         if module.name in ("style.py", "__init__.py"):
             continue
         for node in ast.parse(module.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == "Figure":
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.returns is not None
+                and ast.unparse(node.returns) == "Figure"
+            ):
                 decorated = any(ast.unparse(decorator) == "styled" for decorator in node.decorator_list)
                 plain += [] if decorated or node.name.startswith("_") else [f"{module}: {node.name}"]
     assert not plain

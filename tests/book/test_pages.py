@@ -18,7 +18,9 @@ from tests.site import PAGES, ROOT, SITE, open_page
 
 pytestmark = pytest.mark.browser
 
-RAW_MARKUP = re.compile(r"\\[(\[]|\$\$|\\(?:frac|sum|log|sigma|mathbb|left|text)\b|\{(?:glue|cite|numref|ref|eq|figure|doc)\b|:::|\*\*WARNING")
+RAW_MARKUP = re.compile(
+    r"\\[(\[]|\$\$|\\(?:frac|sum|log|sigma|mathbb|left|text)\b|\{(?:glue|cite|numref|ref|eq|figure|doc)\b|:::|\*\*WARNING"
+)
 
 PROBLEMS = """(width) => {
   const found = [];
@@ -107,15 +109,27 @@ PROSE = """() => {
 
 def _too_heavy(loaded: list[str]) -> list[str]:
     """What a page weighs beyond 1 MB of its own HTML, images and data, and 4 MB with styles, scripts and fonts."""
-    sizes = {name: (SITE / unquote(name)).stat().st_size for name in {urlsplit(url).path.lstrip("/") or "index.html" for url in loaded}}
+    sizes = {
+        name: (SITE / unquote(name)).stat().st_size
+        for name in {urlsplit(url).path.lstrip("/") or "index.html" for url in loaded}
+    }
     own = sum(size for name, size in sizes.items() if not name.startswith(("_static/", "mathjax/")))
     whole = sum(sizes.values())
-    return [f"{what}: {size:,} bytes" for what, size, most in (("its own", own, 1e6), ("with scripts", whole, 4e6)) if size > most]
+    return [
+        f"{what}: {size:,} bytes"
+        for what, size, most in (("its own", own, 1e6), ("with scripts", whole, 4e6))
+        if size > most
+    ]
 
 
 def _keep_picture(page, page_name: str, width: int, scheme: str) -> None:
     if os.environ.get("ZENLIB_SCREENSHOTS") == "1":
-        target = ROOT / "build" / "screens" / f"{page_name.removesuffix('.html').replace('/', '-')}-{width}-{scheme}.png"
+        target = (
+            ROOT
+            / "build"
+            / "screens"
+            / f"{page_name.removesuffix('.html').replace('/', '-')}-{width}-{scheme}.png"
+        )
         target.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=target, full_page=True)
 
@@ -128,7 +142,9 @@ def test_a_page_loads_offline_and_reads_well_in_light_and_dark(browser, address,
     wrong += [f"raw markup: {match.group()}" for match in RAW_MARKUP.finditer(page.evaluate(PROSE))]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme, timeout=10_000)
+        page.wait_for_function(
+            "scheme => document.documentElement.dataset.theme === scheme", arg=scheme, timeout=10_000
+        )
         wrong += [f"{scheme}: {problem}" for problem in page.evaluate(PROBLEMS, width)]
         _keep_picture(page, page_name, width, scheme)
     page.context.close()
@@ -152,7 +168,10 @@ def test_the_search_works_from_a_folder_too(browser):
 
 def test_every_page_leads_to_the_next_and_the_one_before(address):
     order = [page_name for page_name in PAGES if "chapter-tools" in _source(page_name)]
-    linked = {direction: {page for page in order if f'class="{direction}-' in _source(page)} for direction in ("left", "right")}
+    linked = {
+        direction: {page for page in order if f'class="{direction}-' in _source(page)}
+        for direction in ("left", "right")
+    }
     assert len(order) - len(linked["left"]) == 1, "only the first page has none before"
     assert len(order) - len(linked["right"]) == 1, "only the last page has none after"
 
@@ -161,11 +180,19 @@ def test_every_page_says_how_to_cite_it_in_bibtex_that_parses(address):
     database = pytest.importorskip("pybtex.database")
     keys = []
     for page_name in PAGES:
-        for entry in re.findall(r"<summary>Cite this page</summary>.*?<pre>(.*?)</pre>", _source(page_name), flags=re.DOTALL):
+        for entry in re.findall(
+            r"<summary>Cite this page</summary>.*?<pre>(.*?)</pre>", _source(page_name), flags=re.DOTALL
+        ):
             (key, parsed), *more = database.parse_string(unescape(entry), "bibtex").entries.items()
-            assert not more and {"title", "note", "year"} <= set(parsed.fields) and parsed.persons["author"], page_name
+            assert (
+                not more and {"title", "note", "year"} <= set(parsed.fields) and parsed.persons["author"]
+            ), page_name
             keys.append(key)
-    assert len(keys) == len(set(keys)) == len([page_name for page_name in PAGES if page_name not in ("genindex.html", "search.html")])
+    assert (
+        len(keys)
+        == len(set(keys))
+        == len([page_name for page_name in PAGES if page_name not in ("genindex.html", "search.html")])
+    )
 
 
 def test_every_notebook_can_be_downloaded_as_it_is_run(address):
@@ -173,7 +200,9 @@ def test_every_notebook_can_be_downloaded_as_it_is_run(address):
         page = SITE / "studies" / f"{stem}.html"
         if page.is_file():
             assert f'href="../notebooks/{stem}.ipynb" download' in page.read_text(encoding="utf-8")
-            assert (SITE / "notebooks" / f"{stem}.ipynb").read_bytes() == (folder / "notebook.ipynb").read_bytes()
+            assert (SITE / "notebooks" / f"{stem}.ipynb").read_bytes() == (
+                folder / "notebook.ipynb"
+            ).read_bytes()
 
 
 def test_a_long_table_is_sorted_and_filtered(browser, address):
@@ -222,11 +251,18 @@ def test_every_link_and_anchor_leads_somewhere(address):
             if urlsplit(link).scheme:
                 found = urlsplit(link).scheme in ("https", "mailto")
             else:
-                found = (SITE / unquote(target)).is_file() and (not anchor or unquote(anchor) in pages[target].anchors)
+                found = (SITE / unquote(target)).is_file() and (
+                    not anchor or unquote(anchor) in pages[target].anchors
+                )
             dead += [] if found else [f"{page_name}: {link}"]
     assert not dead, "\n".join(dead)
 
 
 def test_no_two_anchors_of_a_page_share_a_name(address):
     pages = {page_name: Names(page_name).anchors for page_name in PAGES}
-    assert [f"{page_name}: {name}" for page_name, anchors in pages.items() for name in set(anchors) if anchors.count(name) > 1] == []
+    assert [
+        f"{page_name}: {name}"
+        for page_name, anchors in pages.items()
+        for name in set(anchors)
+        if anchors.count(name) > 1
+    ] == []

@@ -59,18 +59,30 @@ def networks(count: int) -> list[tuple[Architecture, int, int]]:
     drawn = []
     for _ in range(count):
         resolution = rng.choice([32, 32, 40, 64, 96, 160])
-        drawn.append((SPACES[rng.choice(sorted(SPACES))].sample(rng, resolution), resolution, rng.choice([10, 100, 1000])))
+        drawn.append(
+            (
+                SPACES[rng.choice(sorted(SPACES))].sample(rng, resolution),
+                resolution,
+                rng.choice([10, 100, 1000]),
+            )
+        )
     return drawn
 
 
 def test_fifty_random_networks_have_the_numbers_of_python(page):
-    """The tolerance is for the patterns of 3x3 and 4x4 maps: where two of their modes weigh the same, LAPACK chooses which one it keeps."""
+    """The tolerance is for the patterns of 3x3 and 4x4 maps.
+
+    Where two of their modes weigh the same, LAPACK chooses which one it keeps.
+    """
     for architecture, resolution, classes in networks(50):
         text = architecture.to_string()
         terms = closed_form_terms(architecture, resolution)
         found = page.evaluate(COMPUTE, [text, resolution, classes])
         assert (found["text"], found["depth"]) == (text, architecture.depth)
-        assert (found["params"], found["flops"]) == (architecture.params(classes), architecture.flops(resolution, classes))
+        assert (found["params"], found["flops"]) == (
+            architecture.params(classes),
+            architecture.flops(resolution, classes),
+        )
         assert found["score"] == pytest.approx(terms.score, rel=1e-6), text
         assert found["logDelta"] == pytest.approx(terms.log_delta, abs=1e-3)
         assert found["logSigma"] == pytest.approx(list(terms.log_sigma), abs=1e-3)
@@ -81,7 +93,9 @@ def test_a_pasted_network_shows_its_numbers(page):
         page.select_option("#play-resolution", str(resolution))
         page.select_option("#play-classes", "100")
         page.fill("#play-string", architecture.to_string())
-        score, *counts = page.wait_for_function(SHOWN, arg=[architecture.to_string(), resolution], timeout=60_000).json_value()
+        score, *counts = page.wait_for_function(
+            SHOWN, arg=[architecture.to_string(), resolution], timeout=60_000
+        ).json_value()
         assert counts == [architecture.params(100), architecture.flops(resolution, 100), architecture.depth]
         assert score == pytest.approx(closed_form_terms(architecture, resolution).score, rel=1e-6)
 
@@ -127,7 +141,10 @@ def test_images_too_small_for_the_strides_are_refused_in_words(page):
 def test_published_networks_to_begin_with_are_those_of_python(page):
     presets = {preset["name"]: preset for preset in page.evaluate("zenlib.PRESETS")}
     for name in ZENNETS:
-        assert (presets[name]["text"], presets[name]["resolution"]) == (zennet_architecture(name).to_string(), zennet_resolution(name))
+        assert (presets[name]["text"], presets[name]["resolution"]) == (
+            zennet_architecture(name).to_string(),
+            zennet_resolution(name),
+        )
 
 
 def test_the_address_holds_the_network(page, browser, address):

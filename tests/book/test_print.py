@@ -33,7 +33,10 @@ def test_chapters_are_joined_with_bookmarks_and_links_between_them(print_book, b
         assert title in printed.pages[start].extract_text()
     assert all(len(sheet.extract_text()) > 20 for sheet in printed.pages), "an empty sheet"
     links = [annotation.get_object() for sheet in printed.pages for annotation in sheet.get("/Annots", ())]
-    assert any("/Dest" in link and link["/Dest"][0].get_object() == printed.pages[starts["Glossary"]] for link in links)
+    assert any(
+        "/Dest" in link and link["/Dest"][0].get_object() == printed.pages[starts["Glossary"]]
+        for link in links
+    )
     assert not [link for link in links if str(link.get("/A", {}).get("/URI", "")).startswith("file:")]
 
 

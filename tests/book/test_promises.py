@@ -22,7 +22,11 @@ def as_function(sentence):
 def test_a_named_test_exists_in_the_file_that_is_linked(sentence, shown, file):
     path = ROOT / file
     assert path.name == shown
-    functions = {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+    functions = {
+        node.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    }
     assert as_function(sentence) in functions
 
 

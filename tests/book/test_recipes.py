@@ -30,7 +30,9 @@ def status(arguments: list[str]) -> int | None:
 @pytest.mark.parametrize("section", SECTIONS, ids=map(title, SECTIONS))
 def test_the_snippets_of_a_recipe_run(section, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(latency, "PIECE_SECONDS", 0.0)  # measured roughly: whether it runs is the question, not how fast
+    monkeypatch.setattr(
+        latency, "PIECE_SECONDS", 0.0
+    )  # measured roughly: whether it runs is the question, not how fast
     monkeypatch.setattr(latency, "SLOW_PIECE_REPEATS", 1)
     if "distributed" in section:
         pytest.importorskip("distributed")
@@ -57,4 +59,6 @@ def test_the_recipes_are_those_that_users_ask_for():
         "Use a cluster",
         "from a notebook",
     ]
-    assert [found for wanted, found in zip(asked, map(title, SECTIONS), strict=True) if wanted not in found] == []
+    assert [
+        found for wanted, found in zip(asked, map(title, SECTIONS), strict=True) if wanted not in found
+    ] == []

@@ -28,7 +28,9 @@ from zenlib.proxies.query import Query
 from zenlib.spaces.nasbench201 import Cell, build
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "chapters" / "benchmarks" / "results"
-needs_tables = pytest.mark.skipif(not all(map(study.is_there, scoring.BENCHMARKS)), reason="needs the benchmarks' files in $ZENLIB_DATA")
+needs_tables = pytest.mark.skipif(
+    not all(map(study.is_there, scoring.BENCHMARKS)), reason="needs the benchmarks' files in $ZENLIB_DATA"
+)
 SMALL = {"widths": (4, 8, 16), "cells_per_stage": 1}
 CPU = torch.device("cpu")
 
@@ -41,7 +43,9 @@ def empty_store(tmp_path, monkeypatch):
     study.forget()
 
 
-@pytest.mark.parametrize("ops", [("nor_conv_3x3",) * 6, ("nor_conv_1x1", "none", "none", "skip_connect", "none", "avg_pool_3x3")])
+@pytest.mark.parametrize(
+    "ops", [("nor_conv_3x3",) * 6, ("nor_conv_1x1", "none", "none", "skip_connect", "none", "avg_pool_3x3")]
+)
 def test_the_zen_score_of_a_module_as_it_is_agrees_with_the_fast_one_of_cells(ops):
     cell = Cell(ops)
     query = Query(build(cell, **SMALL), 8, 6, 0, CPU)
@@ -59,7 +63,9 @@ def test_the_zen_score_of_a_module_as_it_is_agrees_with_the_fast_one_of_cells(op
 
 
 def test_a_network_without_batch_norm_has_no_zen_score_as_it_is():
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
     with pytest.raises(ScoreUndefined, match="needed a network with BatchNorm"):
         module_terms(Query(module, 8, 4, 0, CPU))
     cut = build(Cell(("none",) * 6), **SMALL)
@@ -68,16 +74,23 @@ def test_a_network_without_batch_norm_has_no_zen_score_as_it_is():
 
 
 def test_proxies_that_share_a_module_give_what_they_give_alone():
-    cell = build(Cell(("nor_conv_3x3", "skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "skip_connect")), **SMALL)
+    cell = build(
+        Cell(("nor_conv_3x3", "skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "skip_connect")),
+        **SMALL,
+    )
     query = Query(cell, 8, 4, 2, CPU)
     shared = {name: proxy.value(query) for name, proxy in PROXIES.items()}
-    assert shared == {name: proxy(cell, 8, batch_size=4, seed=2, device="cpu") for name, proxy in PROXIES.items()}
+    assert shared == {
+        name: proxy(cell, 8, batch_size=4, seed=2, device="cpu") for name, proxy in PROXIES.items()
+    }
     assert {name: PROXIES[name].value(query) for name in reversed(PROXIES)} == shared
 
 
 def test_what_is_undefined_is_kept_as_such_and_the_rest_is_measured():
     nothing = Cell(("none",) * 6).to_string()
-    found = scoring.measure(scoring.BENCHMARKS["nasbench201"], nothing, ["params", "naswot", "zen-as-built-l1-running"], 0)
+    found = scoring.measure(
+        scoring.BENCHMARKS["nasbench201"], nothing, ["params", "naswot", "zen-as-built-l1-running"], 0
+    )
     assert found["params"] > 0 and np.isnan([found["naswot"], found["zen-as-built-l1-running"]]).all()
 
 
@@ -109,19 +122,34 @@ def made_up(empty_store, monkeypatch):
             accuracies[benchmark.name] = benchmark.accuracies().set_index("network")
         row = accuracies[benchmark.name].loc[network]
         rng = np.random.default_rng([seed, *network.encode()])
-        size = float(sum(map(int, network.split(":")))) if benchmark.name == "nats_sizes" else float(rng.integers(10))
-        made = {"params": size, "flops": size + rng.random(), "layers": 25.0, "naswot": row[benchmark.datasets[0]]}
+        size = (
+            float(sum(map(int, network.split(":"))))
+            if benchmark.name == "nats_sizes"
+            else float(rng.integers(10))
+        )
+        made = {
+            "params": size,
+            "flops": size + rng.random(),
+            "layers": 25.0,
+            "naswot": row[benchmark.datasets[0]],
+        }
         return {name: made.get(name, rng.random()) for name in names}
 
     monkeypatch.setattr(scoring, "measure", measure)
     monkeypatch.setattr(study, "RESAMPLES", 100)
-    few = {"forward": ("naswot", "az-expressivity", "az-progressivity"), "gradients": ("snip", "az-trainability")}
+    few = {
+        "forward": ("naswot", "az-expressivity", "az-progressivity"),
+        "gradients": ("snip", "az-trainability"),
+    }
     monkeypatch.setattr(study, "GROUPS", study.GROUPS | few)
 
 
 @needs_tables
 def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
-    samples = {"nats_sizes": {"counts": 150, "forward": 150, "gradients": 120}, "nasbench201": {"counts": 400, "forward": 300, "gradients": 200}}
+    samples = {
+        "nats_sizes": {"counts": 150, "forward": 150, "gradients": 120},
+        "nasbench201": {"counts": 400, "forward": 300, "gradients": 200},
+    }
     settings = {"samples": samples, "seed": 0, "repeated": [{"nats_sizes": {"forward": 120}}], "pairs": 30}
     rows = study.run(**settings)
     found = rows.correlations.set_index(["benchmark", "dataset", "population", "proxy", "seed"])
@@ -129,8 +157,12 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
     assert found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "n"] == 150
     assert set(rows.correlations["seed"]) == {0}
     again = rows.redrawn.set_index(["proxy", "seed"])
-    assert sorted(again.index) == [(name, seed) for name in ("az-expressivity", "az-progressivity", "naswot") for seed in (0, 1)]
-    assert (again["n"] == 120).all() and tables.seed_ranges(rows).set_index("proxy")["range"]["naswot"] == pytest.approx(0)
+    assert sorted(again.index) == [
+        (name, seed) for name in ("az-expressivity", "az-progressivity", "naswot") for seed in (0, 1)
+    ]
+    assert (again["n"] == 120).all() and tables.seed_ranges(rows).set_index("proxy")["range"][
+        "naswot"
+    ] == pytest.approx(0)
     assert found.loc[("nats_sizes", "cifar10", "all", "params", 0), "kendall"] > 0.3
     assert found.loc[("nats_sizes", "cifar10", "all", "naswot", 0), "over_params_kendall_low"] > 0
     assert abs(found.loc[("nats_sizes", "cifar10", "all", "snip", 0), "kendall"]) < 0.2
@@ -140,7 +172,9 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
     assert facts["best_nats_sizes_cifar10"] == "naswot" and facts["who_nats_sizes_cifar10_params"] == "naswot"
     assert facts["tau_pycls_imagenet_zico"] == tables.NOT_MEASURED
     shown = tables.overview(rows)
-    assert shown.loc["naswot", "NATS sizes"].startswith("1.00 [") and shown.loc["naswot", "NATS sizes"].endswith("(1)")
+    assert shown.loc["naswot", "NATS sizes"].startswith("1.00 [") and shown.loc[
+        "naswot", "NATS sizes"
+    ].endswith("(1)")
     pd.testing.assert_frame_equal(study.run(**settings).equal_cost, rows.equal_cost)
     assert "snip" in tables.measured_names(rows) and "phi" not in tables.measured_names(rows)
     for figure in figures(rows):
@@ -159,8 +193,18 @@ def figures(rows):
 
 
 def test_networks_that_were_not_scored_before_are_not_scored_again():
-    with pytest.raises(ValueError, match="repeated: needed at most the 60 networks of nats_sizes that `samples` has for 'forward', got 70"):
-        study.run(samples={"nats_sizes": {"forward": 60}}, seed=0, repeated=[{"nats_sizes": {"forward": 70}}], pairs=0)
+    with pytest.raises(
+        ValueError,
+        match=(
+            "repeated: needed at most the 60 networks of nats_sizes that `samples` has for 'forward', got 70"
+        ),
+    ):
+        study.run(
+            samples={"nats_sizes": {"forward": 60}},
+            seed=0,
+            repeated=[{"nats_sizes": {"forward": 70}}],
+            pairs=0,
+        )
 
 
 @needs_tables
@@ -198,7 +242,9 @@ def test_isomorphic_pairs_are_isomorphic_and_different_cells():
     rows = study.networks("nasbench201")
     pairs = study.isomorphic_pairs(100)
     assert len(set(pairs)) == 100
-    assert all(rows["family"][a] == rows["family"][b] and rows["network"][a] != rows["network"][b] for a, b in pairs)
+    assert all(
+        rows["family"][a] == rows["family"][b] and rows["network"][a] != rows["network"][b] for a, b in pairs
+    )
 
 
 def test_every_predictor_is_in_one_group_and_has_a_name():
@@ -219,7 +265,10 @@ def test_stored_files_hold_scores_and_no_accuracies():
 def test_a_chapter_has_a_bibtex_entry(capsys):
     citation("08_benchmarks", "Every proxy, every benchmark")
     printed = capsys.readouterr().out
-    assert printed.startswith("@incollection{zenlib_benchmarks,") and "{{Every proxy, every benchmark}}" in printed
+    assert (
+        printed.startswith("@incollection{zenlib_benchmarks,")
+        and "{{Every proxy, every benchmark}}" in printed
+    )
     with pytest.raises(ValueError, match="title: needed text, got ' '"):
         citation("08_benchmarks", " ")
 
@@ -228,7 +277,11 @@ class Official101:
     """Answers like the package `nasbench` for two cells."""
 
     CELLS: ClassVar = {
-        "b2": ([[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", "conv3x3-bn-relu", "maxpool3x3", "output"], 0.91),
+        "b2": (
+            [[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]],
+            ["input", "conv3x3-bn-relu", "maxpool3x3", "output"],
+            0.91,
+        ),
         "a1": ([[0, 1], [0, 0]], ["input", "output"], 0.5),
     }
 
@@ -238,7 +291,13 @@ class Official101:
     def get_metrics_from_hash(self, name):
         matrix, ops, accuracy = self.CELLS[name]
         fixed = {"module_adjacency": np.array(matrix), "module_operations": ops, "trainable_parameters": 12}
-        return fixed, {108: [{"final_validation_accuracy": accuracy}, {"final_validation_accuracy": 0.1}, {"final_validation_accuracy": 0.2}]}
+        return fixed, {
+            108: [
+                {"final_validation_accuracy": accuracy},
+                {"final_validation_accuracy": 0.1},
+                {"final_validation_accuracy": 0.2},
+            ]
+        }
 
 
 def test_the_official_release_of_nasbench101_becomes_the_table_that_is_read(tmp_path, monkeypatch):

@@ -39,11 +39,16 @@ def predictions() -> pd.DataFrame:
     return pd.read_csv(export_path(study.STUDY, study.FILE), dtype={"arch": str})
 
 
-needs_file = pytest.mark.skipif(not export_path(study.STUDY, study.FILE).exists(), reason="the predictions are not written yet")
+needs_file = pytest.mark.skipif(
+    not export_path(study.STUDY, study.FILE).exists(), reason="the predictions are not written yet"
+)
 
 
 def shapes(network):
-    return [(conv.weight_shape, conv.stride, conv.padding, conv.groups, conv.in_resolution, conv.out_resolution) for conv in network.convs]
+    return [
+        (conv.weight_shape, conv.stride, conv.padding, conv.groups, conv.in_resolution, conv.out_resolution)
+        for conv in network.convs
+    ]
 
 
 def test_the_codes_are_those_of_the_published_list():
@@ -58,7 +63,10 @@ def test_the_codes_are_those_of_the_published_list():
 @pytest.mark.parametrize("code", [*CODES, *EXTREMES])
 def test_costs_are_counted_as_the_built_module_has_them(code):
     module = space.build(code)
-    counted = {name: PROXIES[proxy](module, 32, device="cpu") for name, proxy in (("params", "params"), ("flops", "flops"), ("depth", "layers"))}
+    counted = {
+        name: PROXIES[proxy](module, 32, device="cpu")
+        for name, proxy in (("params", "params"), ("flops", "flops"), ("depth", "layers"))
+    }
     assert space.costs(code) == counted
     assert module.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
@@ -93,14 +101,28 @@ def test_the_fast_score_is_that_of_two_plain_forward_passes_with_its_weights(cod
     found = scorer.terms(chain)
     outputs, variances = [], []
     for images in scorer._images.split(scorer.batch_size):
-        outputs.append(forward(chain, scorer.weights(chain), images, batch_norm=True, on_conv=lambda _, raw: variances.append(biased_variance(raw))))
+        outputs.append(
+            forward(
+                chain,
+                scorer.weights(chain),
+                images,
+                batch_norm=True,
+                on_conv=lambda _, raw: variances.append(biased_variance(raw)),
+            )
+        )
     first, second = np.split(np.array(variances), 2)
     difference = (outputs[0] - outputs[1]).double().flatten(1)
     positions = np.array([scorer.batch_size * conv.out_resolution[0] ** 2 for conv in chain.convs])
     running = 0.81 + 0.1 * positions / (positions - 1) * (0.9 * first + second)
-    assert found.score() == pytest.approx(float(difference.abs().sum(1).mean().log()) + np.log(first).sum() / 2, abs=2e-3)
-    assert found.score("frobenius") == pytest.approx(float(difference.norm(dim=1).mean().log()) + np.log(first).sum() / 2, abs=2e-3)
-    assert found.score("l1", "running") == pytest.approx(float(difference.abs().sum(1).mean().log()) + np.log(running).sum() / 2, abs=2e-3)
+    assert found.score() == pytest.approx(
+        float(difference.abs().sum(1).mean().log()) + np.log(first).sum() / 2, abs=2e-3
+    )
+    assert found.score("frobenius") == pytest.approx(
+        float(difference.norm(dim=1).mean().log()) + np.log(first).sum() / 2, abs=2e-3
+    )
+    assert found.score("l1", "running") == pytest.approx(
+        float(difference.abs().sum(1).mean().log()) + np.log(running).sum() / 2, abs=2e-3
+    )
 
 
 def biased_variance(raw):
@@ -142,7 +164,9 @@ def test_a_column_holds_the_proxy_of_its_network(tmp_path, monkeypatch):
     scores.fill_measured(2, [index], progress=False)
     row = scores.SCORES.read().loc[index]
     for name in ("zico", "synflow"):
-        assert row[f"{name}_s2"] == pytest.approx(PROXIES[name](space.build("10000000"), 32, seed=2, device="cpu"), rel=1e-6)
+        assert row[f"{name}_s2"] == pytest.approx(
+            PROXIES[name](space.build("10000000"), 32, seed=2, device="cpu"), rel=1e-6
+        )
 
 
 @needs_file
@@ -150,7 +174,9 @@ def test_the_file_has_every_code_once_and_no_gaps():
     found = predictions()
     assert found["arch"].tolist() == list(space.codes())
     assert list(found.columns[:4]) == ["arch", "params", "flops", "depth"]
-    assert {"zen", "zen_frobenius", "zen_running", "closed_form", "built_running", *PRIMARY} <= set(found.columns)
+    assert {"zen", "zen_frobenius", "zen_running", "closed_form", "built_running", *PRIMARY} <= set(
+        found.columns
+    )
     assert np.isfinite(found.drop(columns="arch").to_numpy(float)).all()
 
 
@@ -185,10 +211,17 @@ def test_rows_of_the_file_are_what_is_computed_again():
 def test_proxies_of_the_file_are_what_is_computed_again():
     found = predictions().set_index("arch")
     code = random.Random(8).choice(list(space.codes()))
-    for name in (name for name in (*scores.SHARED, *scores.MEASURED) if name in PROXIES and name.replace("-", "_") in found):
+    for name in (
+        name
+        for name in (*scores.SHARED, *scores.MEASURED)
+        if name in PROXIES and name.replace("-", "_") in found
+    ):
         again = PROXIES[name](space.build(code), 32, batch_size=16, seed=0, device="cpu")
-        # ZiCo divides by the spread of two half batches, which may be tiny: the order of a sum, and so the number of threads, moves it by percents.
-        assert found.loc[code, name.replace("-", "_")] == pytest.approx(again, rel=0.05 if name == "zico" else 1e-3)
+        # ZiCo divides by the spread of two half batches, which may be tiny: the order of a sum, and so the
+        # number of threads, moves it by percents.
+        assert found.loc[code, name.replace("-", "_")] == pytest.approx(
+            again, rel=0.05 if name == "zico" else 1e-3
+        )
 
 
 @needs_file
@@ -197,8 +230,14 @@ def test_the_page_states_the_digest_of_the_file():
     if not page.exists():
         pytest.skip("the page is not built yet")
     outputs = [output for cell in json.loads(page.read_text())["cells"] for output in cell.get("outputs", [])]
-    stated = ["".join(*output["data"].values()) for output in outputs if output.get("metadata", {}).get("scrapbook", {}).get("name") == "sha256"]
-    assert [text.strip("'\"") for text in stated] == [hashlib.sha256(export_path(study.STUDY, study.FILE).read_bytes()).hexdigest()]
+    stated = [
+        "".join(*output["data"].values())
+        for output in outputs
+        if output.get("metadata", {}).get("scrapbook", {}).get("name") == "sha256"
+    ]
+    assert [text.strip("'\"") for text in stated] == [
+        hashlib.sha256(export_path(study.STUDY, study.FILE).read_bytes()).hexdigest()
+    ]
 
 
 @pytest.fixture
@@ -206,10 +245,14 @@ def made_up():
     """Predictions of some scores, and no accuracies."""
     rows = pd.DataFrame({"arch": list(space.codes())[::3]})
     networks = rows["arch"].map(space.canonical)
-    drawn = dict(zip(sorted(set(networks)), np.random.default_rng(0).normal(size=networks.nunique()), strict=True))
+    drawn = dict(
+        zip(sorted(set(networks)), np.random.default_rng(0).normal(size=networks.nunique()), strict=True)
+    )
     costs = pd.DataFrame([space.costs(code) for code in rows["arch"]])
     noise = networks.map(drawn)
-    return pd.concat([rows, costs], axis=1).assign(repaired=costs["depth"] + 0.5 * noise, built_running=noise, zen=noise)
+    return pd.concat([rows, costs], axis=1).assign(
+        repaired=costs["depth"] + 0.5 * noise, built_running=noise, zen=noise
+    )
 
 
 NAMES = ("params", "flops", "depth", "repaired", "built_running", "zen")
@@ -228,7 +271,11 @@ def test_the_verdict_follows_the_accuracies(made_up, truth, expected):
 
 def test_accuracies_that_know_nothing_decide_nothing(made_up):
     accuracies = pd.Series(np.random.default_rng(5).normal(size=len(made_up)), index=made_up["arch"])
-    assert verdict(endpoints(made_up, accuracies, NAMES)) == verdict(endpoints(made_up, accuracies, NAMES), SECOND) == "undecided"
+    assert (
+        verdict(endpoints(made_up, accuracies, NAMES))
+        == verdict(endpoints(made_up, accuracies, NAMES), SECOND)
+        == "undecided"
+    )
 
 
 def test_an_accuracy_of_an_unknown_code_is_refused(made_up):

@@ -35,8 +35,12 @@ def test_a_dead_convolution_changes_no_term():
 
 
 def test_cells_that_compute_one_function_have_the_same_terms():
-    first = Cell.from_string("|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|+|none~0|nor_conv_1x1~1|skip_connect~2|")
-    second = Cell.from_string("|avg_pool_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|nor_conv_1x1~2|")
+    first = Cell.from_string(
+        "|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|+|none~0|nor_conv_1x1~1|skip_connect~2|"
+    )
+    second = Cell.from_string(
+        "|avg_pool_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|nor_conv_1x1~2|"
+    )
     assert first.function == second.function and first != second
     assert terms_of(first) == pytest.approx(terms_of(second))
 
@@ -53,8 +57,13 @@ def test_copies_of_a_map_add_as_amplitudes_and_convolutions_as_variances():
     skips, convolutions = (study.example_row(arch=arch) for arch in study.EXAMPLES.values())
     assert [skips[name] for name in study.NODE_NAMES] == pytest.approx([1, 1, 4, 1 + 9])
     assert [convolutions[name] for name in study.NODE_NAMES] == pytest.approx([1, 1, 2, 3])
-    assert skips["fifth"] == pytest.approx(sum(9**power for power in range(6)))  # q -> 9 q + 1, five times from 1
-    assert skips["cancelled"] > convolutions["cancelled"] and skips["effective_gain"] < convolutions["effective_gain"]
+    assert skips["fifth"] == pytest.approx(
+        sum(9**power for power in range(6))
+    )  # q -> 9 q + 1, five times from 1
+    assert (
+        skips["cancelled"] > convolutions["cancelled"]
+        and skips["effective_gain"] < convolutions["effective_gain"]
+    )
 
 
 def test_a_cell_with_an_unread_node_has_no_picture():
@@ -74,7 +83,9 @@ def test_halves_split_classes_and_the_choice_has_only_its_variants():
     rows = study.cells()
     assert rows.groupby("class")["half"].nunique().max() == 1
     assert 0.4 < (rows["half"] == "choice").mean() < 0.6
-    chosen_on = {tuple(key.values()) for key in study.correlation_keys(study.DATASETS) if key["half"] == "choice"}
+    chosen_on = {
+        tuple(key.values()) for key in study.correlation_keys(study.DATASETS) if key["half"] == "choice"
+    }
     assert chosen_on == {("cifar10", "all", "choice", score) for score in study.VARIANTS}
 
 
@@ -82,7 +93,9 @@ def test_halves_split_classes_and_the_choice_has_only_its_variants():
 def test_equal_parameters_leave_nothing_for_a_count_to_order():
     with pytest.raises(ScoreUndefined, match="equal"):
         study.correlation_row(dataset="cifar10", population="equal params", half="report", score="params")
-    told = study.correlation_row(dataset="cifar10", population="equal params", half="report", score=study.CHOSEN)
+    told = study.correlation_row(
+        dataset="cifar10", population="equal params", half="report", score=study.CHOSEN
+    )
     assert told["kendall_low"] < told["kendall"] < told["kendall_high"] and math.isnan(told["over_convs"])
 
 
@@ -94,13 +107,24 @@ def test_monte_carlo_agrees_with_the_arithmetic_of_the_whole_score_where_no_edge
     assert alive["difference_spread"] < dead["difference_spread"]
 
 
-def test_without_the_benchmark_the_arithmetic_is_shown_and_aggregates_that_are_missing_are_named(empty_store, monkeypatch, tmp_path):
+def test_without_the_benchmark_the_arithmetic_is_shown_and_aggregates_that_are_missing_are_named(
+    empty_store, monkeypatch, tmp_path
+):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
     rows = study.run(agreement_cells=3, batch_size=2, larger_cells=1, larger_batch=4)
-    assert rows.correlations.empty and rows.whole.empty and len(rows.agreement) == 3 and len(rows.examples) == len(study.EXAMPLES)
+    assert (
+        rows.correlations.empty
+        and rows.whole.empty
+        and len(rows.agreement) == 3
+        and len(rows.examples) == len(study.EXAMPLES)
+    )
     told = study.facts(rows)
     assert told["tau_effective_gain_all_report_cifar10"] == study.MISSING and told["skips_output"] == "10"
-    for figure in (draw.examples(rows.examples), draw.strata(rows.correlations), draw.agreement(rows.agreement)):
+    for figure in (
+        draw.examples(rows.examples),
+        draw.strata(rows.correlations),
+        draw.agreement(rows.agreement),
+    ):
         assert isinstance(figure, Figure)
 
 

@@ -27,13 +27,22 @@ ROWS = pd.DataFrame(
 @pytest.fixture(params=[400, 1200])
 def page(request, empty_browser):
     """A page that holds the figure alone; whatever it asks of a network or complains about fails the test."""
-    opened, wrong = empty_browser.new_context(viewport={"width": request.param, "height": 800}, has_touch=True).new_page(), []
+    opened, wrong = (
+        empty_browser.new_context(
+            viewport={"width": request.param, "height": 800}, has_touch=True
+        ).new_page(),
+        [],
+    )
     opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("request", lambda asked: wrong.append(asked.url))
-    figure = explorer(ROWS, {"v100": "V100 (ms per image)", "flops": "FLOPs (multiply-adds)"}, "Accuracy against a cost")
+    figure = explorer(
+        ROWS, {"v100": "V100 (ms per image)", "flops": "FLOPs (multiply-adds)"}, "Accuracy against a cost"
+    )
     viewport = "<meta name='viewport' content='width=device-width'>"
-    opened.set_content(f"<!doctype html><html lang='en' data-theme='light'>{viewport}<body>{figure}</body></html>")
+    opened.set_content(
+        f"<!doctype html><html lang='en' data-theme='light'>{viewport}<body>{figure}</body></html>"
+    )
     yield opened
     opened.context.close()
     assert not wrong, "\n".join(wrong)
@@ -81,5 +90,8 @@ def test_another_cost_and_other_weights_can_be_chosen(page):
 def test_the_figure_fits_the_page_and_its_letters_are_legible(page):
     page.mouse.move(*place(page, 1))
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    sizes = page.evaluate("[...document.querySelectorAll('.explorer > svg text')].map(text => text.getBoundingClientRect().height)")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('.explorer > svg text')].map(text => "
+        "text.getBoundingClientRect().height)"
+    )
     assert sizes and min(sizes) >= 11

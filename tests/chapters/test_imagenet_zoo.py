@@ -15,7 +15,15 @@ from zenlib.scores.zen import zen_score
 from zenlib.stats import correlate
 from zenlib.vanilla.convert import to_vcnn
 
-SMALL = ["mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet34", "squeezenet1_1"]
+SMALL = [
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnet34",
+    "squeezenet1_1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +31,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> study.ZooRows:
     """A real run over a few networks at 64 pixels."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZENLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
-        return study.run(models=SMALL, resolution=64, batch_size=4, fewest_repeats=2, most_repeats=2, native=False)
+        return study.run(
+            models=SMALL, resolution=64, batch_size=4, fewest_repeats=2, most_repeats=2, native=False
+        )
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +41,13 @@ def simulated() -> study.ZooRows:
     """The whole zoo with scores that order networks by their published FLOPs, so that correlations are known."""
     rows = torchvision_zoo.zoo()
     rows = rows.assign(published_flops=rows["flops"], flops=rows["flops"] * (224 / rows["crop"]) ** 2)
-    rows = rows.assign(resolution=224, batch_size=16, repeats=2, seconds=1.0, convs=np.random.default_rng(0).integers(5, 200, len(rows)))
+    rows = rows.assign(
+        resolution=224,
+        batch_size=16,
+        repeats=2,
+        seconds=1.0,
+        convs=np.random.default_rng(0).integers(5, 200, len(rows)),
+    )
     for column in study.DEFINITIONS:
         rows = rows.assign(**{column: np.log(rows["published_flops"]), f"{column}_stderr": 0.01})
     # Half of the networks have the same FLOPs at 224 pixels; noise keeps the two orders apart.
@@ -105,23 +121,38 @@ def test_more_repeats_are_drawn_where_they_are_cheap(tmp_path: Path, monkeypatch
 
 def test_populations_are_what_their_names_say(simulated: study.ZooRows) -> None:
     sizes = {name: len(study.population(simulated.common, name)) for name in study.POPULATIONS}
-    assert sizes == {"V1": 55, "V1, no VGG or AlexNet": 46, "V1, plain recipe": 37, "V1 of V2's networks": 24, "V2": 24, "new recipe": 33}
+    assert sizes == {
+        "V1": 55,
+        "V1, no VGG or AlexNet": 46,
+        "V1, plain recipe": 37,
+        "V1 of V2's networks": 24,
+        "V2": 24,
+        "new recipe": 33,
+    }
     twice, v2 = (study.population(simulated.common, name)["model"] for name in ("V1 of V2's networks", "V2"))
     assert list(twice) == list(v2)
 
 
 def test_a_score_that_orders_like_a_baseline_gains_nothing_over_it(simulated: study.ZooRows) -> None:
     gains = simulated.differences.set_index(["population", "baseline"])
-    assert gains.loc[("V1", "published_flops"), ["kendall", "kendall_low", "kendall_high"]].tolist() == [0, 0, 0]
+    assert gains.loc[("V1", "published_flops"), ["kendall", "kendall_low", "kendall_high"]].tolist() == [
+        0,
+        0,
+        0,
+    ]
     assert gains.loc[("V2", "convs"), "kendall_low"] > 0
     members = study.population(simulated.common, "V2")
     expected = correlate(members["published_flops"], members["top1"]).kendall
-    assert simulated.correlations.set_index(["population", "predictor"]).loc[("V2", "l1_minibatch"), "kendall"] == pytest.approx(expected)
+    assert simulated.correlations.set_index(["population", "predictor"]).loc[
+        ("V2", "l1_minibatch"), "kendall"
+    ] == pytest.approx(expected)
 
 
 def test_intervals_over_families_are_wider_where_families_move_together(simulated: study.ZooRows) -> None:
     line = simulated.correlations.set_index(["population", "predictor"]).loc[("V1", "params")]
-    assert line["kendall_family_high"] - line["kendall_family_low"] > line["kendall_high"] - line["kendall_low"]
+    assert (
+        line["kendall_family_high"] - line["kendall_family_low"] > line["kendall_high"] - line["kendall_low"]
+    )
 
 
 def test_a_reversal_is_a_pair_that_the_score_orders_wrongly() -> None:
@@ -136,12 +167,16 @@ def test_a_reversal_is_a_pair_that_the_score_orders_wrongly() -> None:
         }
     )
     found = study.reversals(rows)
-    assert found[["model_preferred", "model_better"]].values.tolist() == [["regnet_x_400mf", "regnet_y_800mf"]]
+    assert found[["model_preferred", "model_better"]].values.tolist() == [
+        ["regnet_x_400mf", "regnet_y_800mf"]
+    ]
     assert found["loss"].tolist() == pytest.approx([3.6])
 
 
 def test_bad_settings_are_named_before_anything_is_computed() -> None:
-    with pytest.raises(ValueError, match=r"models: needed names of torchvision's convolutional classifiers, got vit_b_16"):
+    with pytest.raises(
+        ValueError, match=r"models: needed names of torchvision's convolutional classifiers, got vit_b_16"
+    ):
         study.run(models=["resnet18", "vit_b_16"])
     with pytest.raises(ValueError, match=r"fewest_repeats: needed 2 to most_repeats \(8\), got 1"):
         study.run(fewest_repeats=1)

@@ -30,7 +30,10 @@ def quick(tmp_path, monkeypatch):
 
 
 def simulated(true, score_noise, accuracy_noise, n=4000):
-    """Rows as of a run, from normal variables of a known correlation seen twice through noise; and the tau of what is seen."""
+    """Rows as of a run, from normal variables of a known correlation seen twice through noise.
+
+    And the tau of what is seen.
+    """
     rng = np.random.default_rng(0)
     quality = rng.normal(size=n)
     opinion = true * quality + np.sqrt(1 - true**2) * rng.normal(size=n)
@@ -41,7 +44,9 @@ def simulated(true, score_noise, accuracy_noise, n=4000):
         found = rows_of._correlated(x, y, list(range(n)))
         return AT | key | found
 
-    correlations = [line(score, accuracies[0], score="zen", seeds=str(seed)) for seed, score in enumerate(scores)]
+    correlations = [
+        line(score, accuracies[0], score="zen", seeds=str(seed)) for seed, score in enumerate(scores)
+    ]
     correlations.append(line(sum(scores), accuracies[0], score="zen", seeds="0+1"))
     draws = [line(*scores, score="zen", seed=0, other=1)]
     again = [line(*accuracies, repeated="isomorphic")]
@@ -63,7 +68,10 @@ def test_tau_and_correlation_are_two_words_for_one_thing():
 def test_the_parts_give_back_the_order_before_noise_was_added(score_noise, accuracy_noise):
     rows, truth = simulated(0.7, score_noise, accuracy_noise)
     found = parts(rows).iloc[0]
-    assert found["truth"] == pytest.approx(truth, abs=0.03) and found["truth_low"] < truth < found["truth_high"] + 0.01
+    assert (
+        found["truth"] == pytest.approx(truth, abs=0.03)
+        and found["truth_low"] < truth < found["truth_high"] + 0.01
+    )
     assert found[["measured", "draw", "training", "ranking"]].sum() == pytest.approx(1)
     assert (found["draw"] > 0.02) == (score_noise > 0) and (found["training"] > 0.02) == (accuracy_noise > 0)
 
@@ -84,9 +92,15 @@ def test_a_run_states_every_fact_and_is_read_again_as_it_was(quick):
     found = parts(rows, "validation").set_index(["population", "score"])
     assert found.loc[("valid", "params"), "draw"] == 0 < found.loc[("valid", "zen_l1_running"), "draw"]
     facts = study.facts(rows)
-    assert facts["draws"] == "2" and facts["tau_isomorphic_valid_c100"] == study.UNKNOWN and "[" in facts["tau_validation_valid"]
+    assert (
+        facts["draws"] == "2"
+        and facts["tau_isomorphic_valid_c100"] == study.UNKNOWN
+        and "[" in facts["tau_validation_valid"]
+    )
     pd.testing.assert_frame_equal(study.run(**SMALL).correlations, rows.correlations)
-    assert isinstance(draw.gaps(found.reset_index()), Figure) and isinstance(draw.repetitions(rows.accuracies), Figure)
+    assert isinstance(draw.gaps(found.reset_index()), Figure) and isinstance(
+        draw.repetitions(rows.accuracies), Figure
+    )
 
 
 @needs_table
@@ -103,4 +117,6 @@ def test_without_the_benchmark_the_stored_aggregates_are_shown(quick, monkeypatc
     rows = study.run()
     assert rows.correlations.empty and rows.accuracies.empty
     assert study.facts(rows)["foretold_worst"] == study.UNKNOWN
-    assert isinstance(draw.gaps(parts(rows)), Figure) and isinstance(draw.repetitions(rows.accuracies), Figure)
+    assert isinstance(draw.gaps(parts(rows)), Figure) and isinstance(
+        draw.repetitions(rows.accuracies), Figure
+    )

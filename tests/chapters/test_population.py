@@ -63,7 +63,11 @@ def sizes(group, index):
 def test_every_network_meets_the_budget_and_is_drawn_alike_again(group):
     params, flops = sizes(group, 1)
     assert params <= BUDGET["params"] and flops <= BUDGET["flops"]
-    assert drawn.network(group, 1, **BUDGET) == drawn.network(group, 1, **BUDGET) != drawn.network(group, 0, **BUDGET)
+    assert (
+        drawn.network(group, 1, **BUDGET)
+        == drawn.network(group, 1, **BUDGET)
+        != drawn.network(group, 0, **BUDGET)
+    )
 
 
 def test_networks_of_equal_size_are_within_five_percent_of_each_other():
@@ -80,7 +84,11 @@ def test_every_beginning_of_the_places_along_a_search_is_spread_out():
 
 
 @pytest.mark.parametrize(
-    ("group", "index", "message"), [("uniforms", 0, "group: needed one of uniform, evolution, equal"), ("evolution", 16, "index: needed 0 to 15")]
+    ("group", "index", "message"),
+    [
+        ("uniforms", 0, "group: needed one of uniform, evolution, equal"),
+        ("evolution", 16, "index: needed 0 to 15"),
+    ],
 )
 def test_a_network_that_does_not_exist_is_one_clear_error(group, index, message):
     with pytest.raises(ValueError, match=message):
@@ -109,19 +117,30 @@ def test_a_population_is_trained_scored_and_told(rows):
     told = study.facts(rows)
     assert told["networks"] == "6" and told["trainings"] == "9" and told["seeds"].startswith("Too few")
     assert told["tau_uniform_closed"] == "too few" and told["longer"].startswith("Too few")
-    assert (rows.members["params"] == rows.members["network_params"]).all() and (rows.members["flops"] == rows.members["network_flops"]).all()
-    assert isinstance(draw.accuracies(rows.members, math.nan), Figure) and isinstance(draw.correlations(rows.correlations), Figure)
+    assert (rows.members["params"] == rows.members["network_params"]).all() and (
+        rows.members["flops"] == rows.members["network_flops"]
+    ).all()
+    assert isinstance(draw.accuracies(rows.members, math.nan), Figure) and isinstance(
+        draw.correlations(rows.correlations), Figure
+    )
 
 
 def test_what_longer_trainings_gain_is_told_with_the_depth_of_the_networks(rows):
     members = rows.members.drop_duplicates("network").assign(depth=range(6))
-    longer = pd.DataFrame({"network": members["network"], "top1": np.arange(6.0), "other": 2.0 * np.arange(6)})
+    longer = pd.DataFrame(
+        {"network": members["network"], "top1": np.arange(6.0), "other": 2.0 * np.arange(6)}
+    )
     told = study.facts(dataclasses.replace(rows, members=members, longer=longer))["longer"]
     assert told.count("1.00 [1.00, 1.00]") == 2 and "They gain 0.00 to 5.00 points" in told
 
 
 def members(scores, accuracies):
-    lines = {"group": "uniform", "network": [f"n{index}" for index in range(len(scores))], "closed-form": scores, "top1": accuracies}
+    lines = {
+        "group": "uniform",
+        "network": [f"n{index}" for index in range(len(scores))],
+        "closed-form": scores,
+        "top1": accuracies,
+    }
     return pd.DataFrame(lines | {"params": scores[::-1]})
 
 
@@ -131,7 +150,9 @@ def test_a_perfect_order_has_a_tau_of_one_in_every_sample_and_every_range():
     assert found.loc[("all", "closed-form"), "kendall"] == 1 and found.loc[("all", "params"), "kendall"] == -1
     assert found.loc[("all", "params"), "behind_zen"] == 2
     assert (statistics.small_samples(perfect)["reached"] == 1).all()
-    assert (statistics.restricted(perfect)["kendall"] == 1).all() and statistics.restricted(perfect)["n"].tolist() == [20, 15, 10, 5]
+    assert (statistics.restricted(perfect)["kendall"] == 1).all() and statistics.restricted(perfect)[
+        "n"
+    ].tolist() == [20, 15, 10, 5]
 
 
 def test_a_restricted_range_hides_an_order_that_the_whole_range_shows():
@@ -145,10 +166,19 @@ def test_noise_is_the_spread_between_seeds_beside_that_between_networks():
     rng = np.random.default_rng(0)
     truth = rng.normal(90, 1, 400)
     trained = pd.concat(
-        pd.DataFrame({"network": [f"n{index}" for index in range(400)], "seed": seed, "top1": truth + rng.normal(0, 0.5, 400)}) for seed in (0, 1)
+        pd.DataFrame(
+            {
+                "network": [f"n{index}" for index in range(400)],
+                "seed": seed,
+                "top1": truth + rng.normal(0, 0.5, 400),
+            }
+        )
+        for seed in (0, 1)
     )
     found = statistics.noise(trained)
-    assert found["seed_sd"] == pytest.approx(0.5, rel=0.1) and found["network_sd"] == pytest.approx(math.hypot(1, 0.5), rel=0.1)
+    assert found["seed_sd"] == pytest.approx(0.5, rel=0.1) and found["network_sd"] == pytest.approx(
+        math.hypot(1, 0.5), rel=0.1
+    )
     assert found["networks"] == 400 and 0.5 < found["kendall"] < 0.8
     assert math.isnan(statistics.noise(trained[trained["seed"] == 0])["kendall"])
 
@@ -163,6 +193,11 @@ def test_the_verdict_names_the_groups_in_which_an_interval_excludes_zero():
         return verdict(ends.assign(proxy="closed-form", group=list(GROUPS)))
 
     assert told((-0.1, 0.5), (-0.5, 0.1), (-0.1, 0.1)) == "not seen in any of the 3 groups"
-    reverse = "holds among random networks; the reverse holds among networks of equal size; not seen elsewhere"
+    reverse = (
+        "holds among random networks; the reverse holds among networks of equal size; not seen elsewhere"
+    )
     assert told((0.1, 0.5), (-0.5, 0.1), (-0.5, -0.1)) == reverse
-    assert told((0.1, 0.5), (0.5, 0.7), (0.1, 0.2)) == "holds among random networks, along a search, among networks of equal size"
+    assert (
+        told((0.1, 0.5), (0.5, 0.7), (0.1, 0.2))
+        == "holds among random networks, along a search, among networks of equal size"
+    )

@@ -35,7 +35,13 @@ def test_layers_are_shared_out_by_the_size_of_their_map():
 
 
 def test_a_curve_is_the_mean_over_seeds_with_students_interval():
-    rows = pd.DataFrame({"kind": ["a"] * 3, "seed": [0, 1, 2], "curve": [json.dumps([[1, value], [10, value + 1]]) for value in (1.0, 2.0, 3.0)]})
+    rows = pd.DataFrame(
+        {
+            "kind": ["a"] * 3,
+            "seed": [0, 1, 2],
+            "curve": [json.dumps([[1, value], [10, value + 1]]) for value in (1.0, 2.0, 3.0)],
+        }
+    )
     curve = study.curves(rows, "kind")
     assert curve["mean"].tolist() == [2.0, 3.0]
     assert curve["half_width"].tolist() == pytest.approx([4.302653 / np.sqrt(3)] * 2)

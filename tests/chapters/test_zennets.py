@@ -31,7 +31,8 @@ SMALL = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,1)SuperConvK1BNRELU(16
 def measured(milliseconds=10.0, spread=0.1, names=(*IMAGENET_ZENNETS, *REFERENCES)):
     """Rows of latencies in which every network takes its FLOPs' share of a given time."""
     rows = [
-        key | {"milliseconds": milliseconds, "undisturbed": milliseconds, "spread": spread} for key in latency_keys(names, ["float32"], [1], "cpu")
+        key | {"milliseconds": milliseconds, "undisturbed": milliseconds, "spread": spread}
+        for key in latency_keys(names, ["float32"], [1], "cpu")
     ]
     return pd.DataFrame(rows).assign(repeats=5, threads=1, seconds=1.0)
 
@@ -51,7 +52,9 @@ def test_a_cost_at_an_accuracy_lies_on_the_line_between_two_networks():
     family = pd.DataFrame({"top1": [80.0, 84.0, 82.0], "ms": [1.0, 9.0, 3.0]})
     assert zennets_speed.interpolated(family, "ms", 81.5) == pytest.approx(2.5)
     assert zennets_speed.interpolated(family, "ms", 82.0) == 3.0
-    assert pd.isna(zennets_speed.interpolated(family, "ms", 84.5)) and pd.isna(zennets_speed.interpolated(family, "other", 81.0))
+    assert pd.isna(zennets_speed.interpolated(family, "ms", 84.5)) and pd.isna(
+        zennets_speed.interpolated(family, "other", 81.0)
+    )
 
 
 def test_no_network_beats_one_on_the_front_and_every_other_is_beaten(published):
@@ -59,7 +62,9 @@ def test_no_network_beats_one_on_the_front_and_every_other_is_beaten(published):
     chosen = zennets_speed.front(published, "v100", ("paper",))
     for row in members.itertuples():
         better = members[
-            (members["top1"] >= row.top1) & (members["v100"] <= row.v100) & ((members["top1"] > row.top1) | (members["v100"] < row.v100))
+            (members["top1"] >= row.top1)
+            & (members["v100"] <= row.v100)
+            & ((members["top1"] > row.top1) | (members["v100"] < row.v100))
         ]
         assert (row.name in set(chosen["name"])) == better.empty
 
@@ -89,14 +94,26 @@ def test_second_weights_are_for_images_of_the_size_that_was_measured():
 
 def test_printed_sizes_and_names_of_table_7_make_sense():
     assert len({row.name for row in TABLE7}) == len(TABLE7)
-    assert {trained.network for trained in TRAINED_ELSEWHERE} <= {row.torchvision for row in TABLE7} | set(IMAGENET_ZENNETS)
-    assert all(1e6 < as_number(row.params) < 1e8 and 4e7 < as_number(row.flops) < 4e10 and row.v100 < row.pixel2 for row in TABLE7)
+    assert {trained.network for trained in TRAINED_ELSEWHERE} <= {row.torchvision for row in TABLE7} | set(
+        IMAGENET_ZENNETS
+    )
+    assert all(
+        1e6 < as_number(row.params) < 1e8 and 4e7 < as_number(row.flops) < 4e10 and row.v100 < row.pixel2
+        for row in TABLE7
+    )
 
 
 def test_ranks_of_columns_that_agree_are_one():
     rows = measured()
     rows["undisturbed"] = rows["milliseconds"] = [1.0 + index for index in range(len(rows))]
-    twice = pd.concat([rows, rows.assign(dtype="bfloat16", undisturbed=3 * rows["undisturbed"], milliseconds=3 * rows["milliseconds"])])
+    twice = pd.concat(
+        [
+            rows,
+            rows.assign(
+                dtype="bfloat16", undisturbed=3 * rows["undisturbed"], milliseconds=3 * rows["milliseconds"]
+            ),
+        ]
+    )
     found = zennets_speed.rank_agreement(zennets_speed.compared(twice)).set_index(["first", "second"])
     assert found.loc[("cpu_float32_1", "cpu_bfloat16_1"), "kendall"] == pytest.approx(1)
     assert 0.4 < found.loc[("v100", "t4"), "kendall"] < 0.9
@@ -109,27 +126,51 @@ def small_run(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path / "cache"))
     few_digits(monkeypatch)
     monkeypatch.setattr(study, "ZENNETS", ("zennet-0.1ms", "zennet-900M-SE", "zennet-0.5M"))
-    settings = {"latency_networks": ["resnet18", "mobilenet_v2"], "latency_dtypes": ["float32"], "latency_batches": [1], "latency_device": "cpu"}
-    settings |= {"training_architecture": SMALL, "training_data": "digits", "training_recipe": "digits", "training_epochs": 2}
+    settings = {
+        "latency_networks": ["resnet18", "mobilenet_v2"],
+        "latency_dtypes": ["float32"],
+        "latency_batches": [1],
+        "latency_device": "cpu",
+    }
+    settings |= {
+        "training_architecture": SMALL,
+        "training_data": "digits",
+        "training_recipe": "digits",
+        "training_epochs": 2,
+    }
     return study.run(**settings, training_dtype="float32", training_device="cpu", seed=0)
 
 
 def test_a_run_counts_times_trains_and_tells(small_run, tmp_path):
     assert set(small_run.sizes["params_agree"]) == {"rounded", "nothing printed"}
-    assert (small_run.latency["undisturbed"] > 0).all() and set(small_run.latency["network"]) == {"resnet18", "mobilenet_v2"}
+    assert (small_run.latency["undisturbed"] > 0).all() and set(small_run.latency["network"]) == {
+        "resnet18",
+        "mobilenet_v2",
+    }
     told = zennets_facts.facts(small_run)
     assert told["digits"] == "4 of 4" and told["faster_v100"] == "4.9"
     assert told["faster_cpu_float32_1"] == zennets_facts.NOT_MEASURED
     assert all(text.strip() and "nan" not in text for text in told.values())
-    figures = [draw.training(small_run.training, 93.0), draw.recipes(zennets_facts.evidence(small_run.networks))]
-    figures += [draw.accuracy_cost(**panels(small_run.networks)) for panels in (zennets_speed.printed_panels, zennets_speed.measured_panels)]
+    figures = [
+        draw.training(small_run.training, 93.0),
+        draw.recipes(zennets_facts.evidence(small_run.networks)),
+    ]
+    figures += [
+        draw.accuracy_cost(**panels(small_run.networks))
+        for panels in (zennets_speed.printed_panels, zennets_speed.measured_panels)
+    ]
     names = zennets_speed.latency_names(small_run.networks)
-    figures += [draw.speed_ups(small_run.speed_ups, names), draw.ranks(small_run.ranks, zennets_speed.PRINTED, names)]
+    figures += [
+        draw.speed_ups(small_run.speed_ups, names),
+        draw.ranks(small_run.ranks, zennets_speed.PRINTED, names),
+    ]
     for figure in figures:
         assert isinstance(figure, Figure)
         figure.canvas.draw()
     assert study.factor_table(small_run).index.tolist() == ["V100", "T4", "Pixel 2", "CPU fp32, batch 1"]
-    assert len(study.size_table(small_run)) == 3 and len(study.speed_table(small_run)) == len(IMAGENET_ZENNETS)
+    assert len(study.size_table(small_run)) == 3 and len(study.speed_table(small_run)) == len(
+        IMAGENET_ZENNETS
+    )
 
 
 def test_rows_of_a_training_are_its_log_and_are_not_trained_twice(small_run, tmp_path):
@@ -168,7 +209,9 @@ def printed_commands():
                 yield shlex.split(found[1])
 
 
-@pytest.mark.parametrize("arguments", list(printed_commands()), ids=lambda arguments: " ".join(arguments)[:60])
+@pytest.mark.parametrize(
+    "arguments", list(printed_commands()), ids=lambda arguments: " ".join(arguments)[:60]
+)
 def test_every_printed_command_is_understood(arguments):
     from zenlib.train.datasets import DATASETS
     from zenlib.train.recipes import RECIPES, changed

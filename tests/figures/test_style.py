@@ -27,21 +27,41 @@ def draw(rows: pd.DataFrame) -> Figure:
 def test_a_shown_figure_is_saved_with_the_numbers_behind_it(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_FIGURES", str(tmp_path))
     show(draw(ROWS), "some_study", "some_figure", data=ROWS)
-    assert sorted(path.name for path in (tmp_path / "some_study").iterdir()) == ["some_figure.csv", "some_figure.png"]
+    assert sorted(path.name for path in (tmp_path / "some_study").iterdir()) == [
+        "some_figure.csv",
+        "some_figure.png",
+    ]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "some_study" / "some_figure.csv"), ROWS)
 
 
 def test_numbers_behind_a_figure_have_the_digits_that_carry_meaning():
-    written = tidy(pd.DataFrame({"place": list("abcd"), "score": [0.12345678, -1e-17, np.inf, np.nan], "flops": [7.14e8, 1.0, 2.0, np.nan]}))
+    written = tidy(
+        pd.DataFrame(
+            {
+                "place": list("abcd"),
+                "score": [0.12345678, -1e-17, np.inf, np.nan],
+                "flops": [7.14e8, 1.0, 2.0, np.nan],
+            }
+        )
+    )
     assert written["score"].tolist()[:3] == [0.123457, 0.0, np.inf]
-    assert written.to_csv(index=False).splitlines()[1:] == ["a,0.123457,714000000", "b,0.0,1", "c,inf,2", "d,,"]
+    assert written.to_csv(index=False).splitlines()[1:] == [
+        "a,0.123457,714000000",
+        "b,0.0,1",
+        "c,inf,2",
+        "d,,",
+    ]
     assert tidy(pd.DataFrame({"value": [1e30, 0.00259, 1e-15]}))["value"].tolist() == [0.0, 0.00259, 1e30]
     assert tidy(pd.DataFrame({"value": [2e-14, 3.1e-15]}))["value"].tolist() == [3.1e-15, 2e-14]
 
 
 def test_rows_behind_a_figure_are_in_the_order_of_their_key():
-    rows = pd.DataFrame({"network": ["b", "a", "b", "a"], "depth": [10, 9, 9, 10], "score": [1.5, 2.5, 3.5, 4.5]})
-    expected = pd.DataFrame({"network": ["a", "a", "b", "b"], "depth": [9, 10, 9, 10], "score": [2.5, 4.5, 3.5, 1.5]})
+    rows = pd.DataFrame(
+        {"network": ["b", "a", "b", "a"], "depth": [10, 9, 9, 10], "score": [1.5, 2.5, 3.5, 4.5]}
+    )
+    expected = pd.DataFrame(
+        {"network": ["a", "a", "b", "b"], "depth": [9, 10, 9, 10], "score": [2.5, 4.5, 3.5, 1.5]}
+    )
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         pd.testing.assert_frame_equal(tidy(rows.iloc[order]).reset_index(drop=True), expected)
         pd.testing.assert_frame_equal(tidy(rows.astype(object).iloc[order]).reset_index(drop=True), expected)

@@ -47,7 +47,23 @@ PIECES = [
     "1e9",
     "0x8",
 ]
-TEXTS = [b"", b"nan", b"-1", b"1e999", b"null", b"true", b"{}", b"[]", b'"', b",", b"\n", b"\r", b"\xff", b"\x00", b"9" * 5000]
+TEXTS = [
+    b"",
+    b"nan",
+    b"-1",
+    b"1e999",
+    b"null",
+    b"true",
+    b"{}",
+    b"[]",
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"\xff",
+    b"\x00",
+    b"9" * 5000,
+]
 TEXTS += [b"[" * 3000, b'"version": 7', b"-"]
 
 
@@ -56,7 +72,9 @@ def damaged(rng, original, pieces):
     for _ in range(rng.randint(1, 4)):
         start, end = sorted(rng.randrange(len(original) + 1) for _ in range(2))
         end = min(end, start + rng.choice([1, 1, 3, 40]))
-        middle = rng.choice([rng.choice(pieces), original[start:end] * 2, original[:0], original[start:end][::-1]])
+        middle = rng.choice(
+            [rng.choice(pieces), original[start:end] * 2, original[:0], original[start:end][::-1]]
+        )
         original = original[:start] + middle + original[end:]
         if rng.random() < 0.05:
             original = original[: rng.randrange(len(original) + 1)]
@@ -65,7 +83,9 @@ def damaged(rng, original, pieces):
 
 def test_ten_thousand_damaged_structure_strings_are_read_or_refused_at_a_character():
     rng = random.Random(0)
-    sources = [zennet_architecture(name).to_string() for name in ZENNETS] + [SPACES[name].sample(rng).to_string() for name in SPACES]
+    sources = [zennet_architecture(name).to_string() for name in ZENNETS] + [
+        SPACES[name].sample(rng).to_string() for name in SPACES
+    ]
     read_ones = 0
     for _ in range(STRINGS):
         text = damaged(rng, rng.choice(sources), PIECES)
@@ -73,7 +93,9 @@ def test_ten_thousand_damaged_structure_strings_are_read_or_refused_at_a_charact
             architecture = Architecture.from_string(text)
         except ArchitectureError as error:
             assert error.position is not None and 0 <= error.position <= len(text), text
-            assert str(error).startswith("structure string") and ("character" in str(error) or "empty" in str(error)), text
+            assert str(error).startswith("structure string") and (
+                "character" in str(error) or "empty" in str(error)
+            ), text
         else:
             read_ones += 1
             assert Architecture.from_string(architecture.to_string()) == architecture
@@ -82,7 +104,11 @@ def test_ten_thousand_damaged_structure_strings_are_read_or_refused_at_a_charact
 
 
 def test_a_number_beyond_any_network_is_refused_at_its_place():
-    for text in (f"SuperConvK{'9' * 5000}BNRELU(3,8,1,1)", f"SuperConvK3BNRELU(3,8,1,{'9' * 5000})", "SuperConvK3BNRELU(3,8,1,999999999)"):
+    for text in (
+        f"SuperConvK{'9' * 5000}BNRELU(3,8,1,1)",
+        f"SuperConvK3BNRELU(3,8,1,{'9' * 5000})",
+        "SuperConvK3BNRELU(3,8,1,999999999)",
+    ):
         with pytest.raises(ArchitectureError, match="structure string, character"):
             Architecture.from_string(text)
 
@@ -95,11 +121,21 @@ def stored(tmp_path, monkeypatch):
     store = Store("demo", "table", ("seed", "name"), units)
     run = {"id": "run-1", "started": "2026-01-01T00:00:00+00:00", "commit": "unknown"}
     for seed in range(4):
-        row = {"seed": seed, "name": "a,b" if seed else None, "score": seed / 3, "flag": seed > 1, "reason": None, "seconds": 0.1, "run": "run-1"}
+        row = {
+            "seed": seed,
+            "name": "a,b" if seed else None,
+            "score": seed / 3,
+            "flag": seed > 1,
+            "reason": None,
+            "seconds": 0.1,
+            "run": "run-1",
+        }
         store.append(row, run)
         if seed == 2:
             store.merge()
-    return store, {path: path.read_bytes() for path in (store.data_path, store.sidecar_path, store.journal_path)}
+    return store, {
+        path: path.read_bytes() for path in (store.data_path, store.sidecar_path, store.journal_path)
+    }
 
 
 def test_damaged_results_files_are_read_or_refused_by_name(stored):
@@ -113,7 +149,9 @@ def test_damaged_results_files_are_read_or_refused_by_name(stored):
         path.write_bytes(content)
         if path == store.data_path and rng.random() < 0.5:
             digest = hashlib.sha256(content).hexdigest().encode()
-            store.sidecar_path.write_bytes(re.sub(rb'"sha256": "\w+"', b'"sha256": "' + digest + b'"', originals[store.sidecar_path]))
+            store.sidecar_path.write_bytes(
+                re.sub(rb'"sha256": "\w+"', b'"sha256": "' + digest + b'"', originals[store.sidecar_path])
+            )
         try:
             store.read()
         except ResultsError as error:
@@ -131,7 +169,16 @@ def test_damaged_score_columns_and_histories_are_refused_by_name(tmp_path, monke
     columns = ScoreColumns("demo", 50, {"half": "1: half"})
     columns.fill(("half_s0",), lambda index: {"half_s0": index / 2}, progress=False)
     history = tmp_path / "history.parquet"
-    search("resnet-like", "closed-form", Budget(), evaluations=8, population=4, round_size=4, checkpoint=history, progress=False)
+    search(
+        "resnet-like",
+        "closed-form",
+        Budget(),
+        evaluations=8,
+        population=4,
+        round_size=4,
+        checkpoint=history,
+        progress=False,
+    )
     rng = random.Random(2)
     originals = {path: path.read_bytes() for path in (columns.path, columns.sidecar_path, history)}
     for _ in range(BINARY_FILES):

@@ -12,7 +12,12 @@ from zenlib._moved import MOVED
 
 
 @pytest.mark.parametrize(
-    ("old", "name"), [("zenlib.architecture", "Block"), ("zenlib.closed_form", "closed_form_terms"), ("zenlib.zennets", "zennet_architecture")]
+    ("old", "name"),
+    [
+        ("zenlib.architecture", "Block"),
+        ("zenlib.closed_form", "closed_form_terms"),
+        ("zenlib.zennets", "zennet_architecture"),
+    ],
 )
 def test_a_module_can_be_imported_by_its_old_name_with_a_warning(old, name):
     with pytest.warns(DeprecationWarning, match=f"{old} is now {MOVED[old]}"):
@@ -22,11 +27,17 @@ def test_a_module_can_be_imported_by_its_old_name_with_a_warning(old, name):
 
 def test_an_old_name_is_imported_like_any_other_and_warns_at_the_import():
     check = "from zenlib.closed_form import closed_form_terms\nimport zenlib.zennets as old\nold.PUBLISHED\n"
-    done = subprocess.run([sys.executable, "-W", "always", "-c", check], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", check], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and done.stderr.count("DeprecationWarning") == 2, done.stderr
-    assert "<string>:1: DeprecationWarning: zenlib.closed_form is now zenlib.scores.closed_form" in done.stderr
+    assert (
+        "<string>:1: DeprecationWarning: zenlib.closed_form is now zenlib.scores.closed_form" in done.stderr
+    )
 
 
 def test_the_command_line_starts_as_a_module_as_before():
-    done = subprocess.run([sys.executable, "-m", "zenlib.cli", "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "zenlib.cli", "--version"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and done.stdout.strip()

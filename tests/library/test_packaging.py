@@ -65,7 +65,12 @@ def modules_of(requirements):
 
 BASE = modules_of(PROJECT["dependencies"])
 EXTRAS = {name: modules_of(requirements) for name, requirements in PROJECT["optional-dependencies"].items()}
-AREAS = {"experiments": "book", "zenlib.train": "train", "zenlib.search": "search", "zenlib.cli.figure": "search"}
+AREAS = {
+    "experiments": "book",
+    "zenlib.train": "train",
+    "zenlib.search": "search",
+    "zenlib.cli.figure": "search",
+}
 """Parts of the house that are there for an extra, and may need it as soon as they are imported."""
 
 
@@ -73,7 +78,9 @@ def third_party(nodes):
     """Packages, other than the standard library and our own, that these statements import."""
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"zenlib", "experiments"}
+    packages = (
+        {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"zenlib", "experiments"}
+    )
     return {COMES_WITH.get(package, package) for package in packages}
 
 
@@ -81,7 +88,9 @@ def third_party(nodes):
 def test_a_module_needs_the_base_dependencies_and_its_own_extra_alone(module):
     allowed = BASE.union(*(EXTRAS[extra] for area, extra in AREAS.items() if inside(module, area)))
     assert third_party(tree_of(module).body) <= allowed
-    assert third_party(ast.walk(tree_of(module))) <= BASE.union(*EXTRAS.values()), "inside functions an extra may be needed too"
+    assert third_party(ast.walk(tree_of(module))) <= BASE.union(*EXTRAS.values()), (
+        "inside functions an extra may be needed too"
+    )
 
 
 def test_importing_the_package_and_asking_for_help_load_no_torch():
@@ -120,7 +129,9 @@ def built(tmp_path_factory):
 
 def build(source, kind, out):
     command = f"import setuptools.build_meta as backend; backend.build_{kind}({str(out)!r})"
-    done = subprocess.run([sys.executable, "-c", command], cwd=source, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd=source, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -141,14 +152,27 @@ def installed(built, tmp_path_factory):
     home = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     python = home / "bin" / "python"
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(built[1])]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        str(built[1]),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (packages,) = home.glob("lib/python3*/site-packages")
     # The dependencies are those of this environment; its own editable zenlib is not seen through a .pth file.
     (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     hidden = sorted(set.union(*EXTRAS.values()) - BASE - {"setuptools"})
-    (packages / "sitecustomize.py").write_text(f"import sys\nfor name in {hidden}:\n    sys.modules[name] = None\n")
+    (packages / "sitecustomize.py").write_text(
+        f"import sys\nfor name in {hidden}:\n    sys.modules[name] = None\n"
+    )
     return home
 
 
@@ -159,13 +183,22 @@ def clean_environment():
 
 def run_python(home, folder, code):
     """Python of that environment, in a folder."""
-    return subprocess.run([home / "bin" / "python", "-c", code], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=True)
+    return subprocess.run(
+        [home / "bin" / "python", "-c", code],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
 
 def run_installed(home, folder, *arguments):
     """The installed command, in a folder."""
     command = [home / "bin" / "zenlib", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False
+    )
 
 
 def test_the_installed_command_scores_a_network_in_another_folder_without_any_extra(installed, tmp_path):
@@ -176,7 +209,11 @@ def test_the_installed_command_scores_a_network_in_another_folder_without_any_ex
     found = json.loads(scored.stdout)["scores"]
     assert abs(found["zen"]["value"] - found["closed-form"]["value"]) < 1
     refused = start("score", "resnet18")
-    assert refused.returncode == 1 and "pip install torchvision" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 1
+        and "pip install torchvision" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
     where = run_python(installed, tmp_path, "import zenlib; print(zenlib.__file__)")
     assert where.stdout.startswith(str(installed))
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
@@ -185,25 +222,58 @@ def test_the_installed_command_scores_a_network_in_another_folder_without_any_ex
 def test_an_editable_installation_finds_the_studies_from_any_folder_and_the_wheel_has_none(built, tmp_path):
     source, home = tmp_path / "checkout", tmp_path / "environment"
     for package in ("zenlib", "experiments"):
-        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "results", "*.ipynb"))
+        shutil.copytree(
+            ROOT / package,
+            source / package,
+            ignore=shutil.ignore_patterns("__pycache__", "results", "*.ipynb"),
+        )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     (packages,) = home.glob("lib/python3*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    command = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(home / "bin" / "python"),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run([*command, "--editable", str(source)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--editable", str(source)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     asked = "import zenlib, experiments.figures; print(zenlib.__file__, experiments.__file__)"
-    told = subprocess.run([home / "bin" / "python", "-c", asked], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert told.stdout.split() == [str(source / "zenlib" / "__init__.py"), str(source / "experiments" / "__init__.py")], told.stderr
+    told = subprocess.run(
+        [home / "bin" / "python", "-c", asked],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.split() == [
+        str(source / "zenlib" / "__init__.py"),
+        str(source / "experiments" / "__init__.py"),
+    ], told.stderr
     assert not [name for name in zipfile.ZipFile(built[1]).namelist() if name.startswith("experiments")]
 
 
-WITHOUT_EXTRA = {"score": ("zennet-1.0M", "--resolution", "32", "--batch-size", "2"), "proxies": (), "convert": ("zennet-0.1ms",)}
+WITHOUT_EXTRA = {
+    "score": ("zennet-1.0M", "--resolution", "32", "--batch-size", "2"),
+    "proxies": (),
+    "convert": ("zennet-0.1ms",),
+}
 WITH_EXTRA = {
-    "search": ("search", ("--space", "resnet-like", "--params", "1e6", "--evaluations", "10", "--out", "found")),
+    "search": (
+        "search",
+        ("--space", "resnet-like", "--params", "1e6", "--evaluations", "10", "--out", "found"),
+    ),
     "latency": ("search", ("zennet-0.1ms",)),
     "correlate": ("search", ("rows.csv", "--score", "zen", "--accuracy", "top1")),
     "train": ("train", ("--arch", "zennet-0.5M", "--data", "digits", "--out", "trained")),
@@ -213,7 +283,9 @@ WITH_EXTRA = {
 
 
 def test_each_command_needs_an_extra_or_none():
-    assert {*WITHOUT_EXTRA, *WITH_EXTRA} == {command.name or command.callback.__name__ for command in app.registered_commands if not command.hidden}
+    assert {*WITHOUT_EXTRA, *WITH_EXTRA} == {
+        command.name or command.callback.__name__ for command in app.registered_commands if not command.hidden
+    }
 
 
 @pytest.mark.parametrize("command", WITHOUT_EXTRA)
@@ -226,10 +298,16 @@ def test_a_command_that_needs_no_extra_works_without_any(installed, tmp_path, co
 def test_a_command_that_needs_an_extra_names_it(installed, tmp_path, command):
     extra, arguments = WITH_EXTRA[command]
     done = run_installed(installed, tmp_path, command, *arguments)
-    assert done.returncode == 1 and f"pip install 'zenlib[{extra}]'" in " ".join(done.stderr.split()), done.stderr
+    assert done.returncode == 1 and f"pip install 'zenlib[{extra}]'" in " ".join(done.stderr.split()), (
+        done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
 def test_a_library_without_the_extra_of_the_search_says_so(installed, tmp_path):
-    done = run_python(installed, tmp_path, "import zenlib\ntry:\n    zenlib.search\nexcept ImportError as error:\n    print(error)")
+    done = run_python(
+        installed,
+        tmp_path,
+        "import zenlib\ntry:\n    zenlib.search\nexcept ImportError as error:\n    print(error)",
+    )
     assert done.stdout == "pandas: needed the extra [search] of this package; pip install 'zenlib[search]'\n"

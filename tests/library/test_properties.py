@@ -26,7 +26,9 @@ def test_costs_of_the_search_are_those_of_the_architecture_without_gates(archite
     assert count_depth(plain.blocks) == plain.depth
 
 
-@given(SEEDS, st.sampled_from(sorted(SPACES)), st.sampled_from(["paper", "released"]), st.sampled_from([32, 224]))
+@given(
+    SEEDS, st.sampled_from(sorted(SPACES)), st.sampled_from(["paper", "released"]), st.sampled_from([32, 224])
+)
 def test_a_line_of_mutants_stays_in_its_space_reads_back_and_fits_the_images(seed, name, rule, resolution):
     rng, space = random.Random(seed), SPACES[name]
     network = space.sample(rng, resolution)
@@ -40,14 +42,24 @@ def test_a_line_of_mutants_stays_in_its_space_reads_back_and_fits_the_images(see
 
 @given(SEEDS, st.sampled_from(sorted(SPACES)), st.floats(0.2, 5), st.floats(0.2, 5), st.floats(0.2, 5))
 @settings(max_examples=50)
-def test_a_budget_lets_in_what_keeps_every_limit_once_and_says_what_was_wrong_with_the_rest(seed, name, params, flops, depth):
+def test_a_budget_lets_in_what_keeps_every_limit_once_and_says_what_was_wrong_with_the_rest(
+    seed, name, params, flops, depth
+):
     rng, space = random.Random(seed), SPACES[name]
     networks = [space.sample(rng, 32) for _ in range(12)]
     middle = networks[0]
-    budget = Budget(params=params * middle.params(10), flops=flops * middle.flops(32, 10), depth=max(1, round(depth * middle.depth)))
+    budget = Budget(
+        params=params * middle.params(10),
+        flops=flops * middle.flops(32, 10),
+        depth=max(1, round(depth * middle.depth)),
+    )
     gate = Gate(budget, 32, 10)
     for network in networks:
-        keeps = network.params(10) <= budget.params and network.flops(32, 10) <= budget.flops and network.depth <= budget.depth
+        keeps = (
+            network.params(10) <= budget.params
+            and network.flops(32, 10) <= budget.flops
+            and network.depth <= budget.depth
+        )
         assert gate.admits(network.blocks) == keeps
         assert not gate.admits(network.blocks), "a second time it is a duplicate, or as dear as before"
         assert (gate.over(network.blocks) is None) == keeps

@@ -32,7 +32,9 @@ def threads():
 
 
 def run(program):
-    done = subprocess.run([sys.executable, "-c", program], env=os.environ | TOO_MANY, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | TOO_MANY, capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -41,12 +43,18 @@ def test_the_command_line_never_has_more_threads_than_cores():
 
 
 def test_a_search_from_python_never_has_more_threads_than_cores():
-    search = "import torch, zenlib; zenlib.search('resnet-like', 'zen', zenlib.Budget(params=1e6), resolution=16, evaluations=2, progress=False)"
+    search = (
+        "import torch, zenlib; zenlib.search('resnet-like', 'zen', zenlib.Budget(params=1e6), resolution=16, "
+        "evaluations=2, progress=False)"
+    )
     assert run(f"{search}; print(torch.get_num_threads())") <= cores()
 
 
 def test_a_study_asks_for_no_more_threads_than_cores_before_it_loads_torch():
-    found, loaded = run("import json, os, sys, experiments.record.chapters; print(json.dumps([dict(os.environ), 'torch' in sys.modules]))")
+    found, loaded = run(
+        "import json, os, sys, experiments.record.chapters; print(json.dumps([dict(os.environ), 'torch' in "
+        "sys.modules]))"
+    )
     assert {int(found[name]) for name in TOO_MANY} == {cores()} and not loaded
 
 
@@ -63,12 +71,18 @@ def test_a_torch_that_is_loaded_is_told():
 def test_a_search_has_at_most_a_process_for_each_core_with_one_thread_each(monkeypatch):
     for name, wanted in TOO_MANY.items():
         monkeypatch.setenv(name, wanted)
-    with pytest.warns(UserWarning, match=rf"one for each core \({cores()}\), got 64.*the result is the same"), open_executor(64) as pool:
+    with (
+        pytest.warns(UserWarning, match=rf"one for each core \({cores()}\), got 64.*the result is the same"),
+        open_executor(64) as pool,
+    ):
         assert pool._max_workers == cores()
         assert max(pool.submit(threads).result()) == 1
 
 
-@pytest.mark.parametrize(("wanted", "given"), [("64", "2"), ("2", "2"), ("1", "1"), ("8,4", "2"), ("2,1", "2,1"), ("many", "2"), ("0", "2")])
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [("64", "2"), ("2", "2"), ("1", "1"), ("8,4", "2"), ("2,1", "2,1"), ("many", "2"), ("0", "2")],
+)
 def test_a_variable_that_asks_for_too_much_is_lowered_and_others_are_left(monkeypatch, wanted, given):
     for name in ONE_THREAD:
         monkeypatch.setenv(name, wanted)

@@ -79,8 +79,14 @@ def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(rea
     def check():
         assert store.read() == [ROW]
         assert columns.done("half_s0").all()
-        for write in (lambda: store.append(ROW | {"seed": 1}, RUN), lambda: columns.fill(("half_s1",), lambda i: {"half_s1": 1.0}, progress=False)):
-            with pytest.raises(ResultsError, match="needed to write results here, got Permission denied; nothing was half-written"):
+        for write in (
+            lambda: store.append(ROW | {"seed": 1}, RUN),
+            lambda: columns.fill(("half_s1",), lambda i: {"half_s1": 1.0}, progress=False),
+        ):
+            with pytest.raises(
+                ResultsError,
+                match="needed to write results here, got Permission denied; nothing was half-written",
+            ):
                 write()
 
     assert as_nobody(check) == 0

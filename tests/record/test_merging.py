@@ -40,7 +40,11 @@ def run(capsys, *words):
 
 
 def provenance(machine):
-    about = {"versions": {"zenlib": "0.1.0", "torch": "2.14.1"}, "device": f"{machine} processor", "threads": 1}
+    about = {
+        "versions": {"zenlib": "0.1.0", "torch": "2.14.1"},
+        "device": f"{machine} processor",
+        "threads": 1,
+    }
     started = {"ours": "2026-01-02", "theirs": "2026-02-03"}[machine]
     return {"id": machine, "started": f"{started}T00:00:00+00:00", "commit": machine * 3} | about
 
@@ -49,7 +53,10 @@ def put(houses, machine, scores, error=0.01):
     """Rows by seed into one of the folders."""
     store = replace(houses.table.store, root=getattr(houses, machine))
     for seed, score in scores.items():
-        store.append({"seed": seed, "score": score, "error": error, "reason": None, "seconds": 1.0, "run": machine}, provenance(machine))
+        store.append(
+            {"seed": seed, "score": score, "error": error, "reason": None, "seconds": 1.0, "run": machine},
+            provenance(machine),
+        )
     store.merge()
     return store
 
@@ -88,7 +95,12 @@ def test_estimates_that_agree_within_their_errors_are_one_row_and_ours_stays(hou
 def test_rows_that_disagree_are_named_and_nothing_is_written(houses):
     put(houses, "ours", {1: 0.1, 2: 0.2})
     put(houses, "theirs", {2: 9.0, 3: 0.3})
-    with pytest.raises(ResultsError, match=r"got 1 that disagree; nothing was merged.*\n.*demo/slow: seed=2: score is 0.2 here and 9.0 there"):
+    with pytest.raises(
+        ResultsError,
+        match=(
+            r"got 1 that disagree; nothing was merged.*\n.*demo/slow: seed=2: score is 0.2 here and 9.0 there"
+        ),
+    ):
         merge_results(houses.theirs)
     assert stored(houses) == {1: (0.1, "ours"), 2: (0.2, "ours")}
     assert merge_results(houses.theirs, keep="ours")[0].added == 1
@@ -110,7 +122,10 @@ def test_a_disagreement_in_one_table_keeps_the_others_from_being_written(houses,
 def test_rows_that_a_killed_run_left_in_the_other_journal_come_along(houses):
     store = replace(houses.table.store, root=houses.theirs)
     put(houses, "theirs", {1: 0.1})
-    store.append({"seed": 2, "score": 0.2, "error": 0.1, "reason": None, "seconds": 1.0, "run": "theirs"}, provenance("theirs"))
+    store.append(
+        {"seed": 2, "score": 0.2, "error": 0.1, "reason": None, "seconds": 1.0, "run": "theirs"},
+        provenance("theirs"),
+    )
     assert merge_results(houses.theirs)[0].added == 2
     assert store.journal_path.exists(), "the other folder is only read"
 
@@ -182,7 +197,9 @@ def test_a_folder_without_results_is_one_message(houses, capsys):
 def test_every_example_of_the_help_is_shown(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for command, examples in results_command.COMMANDS.items():
-        assert all(example in " ".join(run(capsys, command.__name__, "--help")[1].split()) for example in examples)
+        assert all(
+            example in " ".join(run(capsys, command.__name__, "--help")[1].split()) for example in examples
+        )
 
 
 def state(houses):
@@ -193,7 +210,10 @@ def test_the_status_tells_missing_unfinished_stale_and_damaged_tables(houses, mo
     assert (state(houses)["state"], state(houses)["rows"]) == ("missing", 0)
     store = put(houses, "ours", {1: 0.1})
     assert state(houses)["state"] == "current" and state(houses)["age, days"] == 58
-    store.append({"seed": 2, "score": 0.2, "error": 0.1, "reason": None, "seconds": 1.0, "run": "ours"}, provenance("ours"))
+    store.append(
+        {"seed": 2, "score": 0.2, "error": 0.1, "reason": None, "seconds": 1.0, "run": "ours"},
+        provenance("ours"),
+    )
     assert state(houses)["state"] == "unfinished: 1 rows in the journal" and state(houses)["rows"] == 2
     store.merge()
     newer = replace(houses.table, version=2)

@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-SHOWN = {name: text for name, text in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)}
+SHOWN = {
+    name: text
+    for name, text in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+}
 LINE = re.search(r"`(- file: studies/\d+_toy)`", README)[1]
 
 
@@ -30,11 +33,17 @@ def cells(text):
 @pytest.fixture
 def copy(tmp_path):
     """A checkout with one more chapter."""
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments", ignore=shutil.ignore_patterns("__pycache__", "results", "speed"))
+    shutil.copytree(
+        ROOT / "experiments",
+        tmp_path / "experiments",
+        ignore=shutil.ignore_patterns("__pycache__", "results", "speed"),
+    )
     (tmp_path / "book").mkdir()
     contents = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
     last = re.findall(r"^ *- file: studies/1\d_\w+\n", contents, flags=re.MULTILINE)[-1]
-    (tmp_path / "book" / "_toc.yml").write_text(contents.replace(last, f"{last}      {LINE}\n"), encoding="utf-8")
+    (tmp_path / "book" / "_toc.yml").write_text(
+        contents.replace(last, f"{last}      {LINE}\n"), encoding="utf-8"
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     folder = tmp_path / "experiments" / "chapters" / "toy"
     folder.mkdir()
@@ -42,7 +51,9 @@ def copy(tmp_path):
     for name, text in SHOWN.items():
         if name == "notebook.ipynb":
             kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-            nbformat.write(nbformat.v4.new_notebook(cells=[*cells(text)], metadata={"kernelspec": kernel}), folder / name)
+            nbformat.write(
+                nbformat.v4.new_notebook(cells=[*cells(text)], metadata={"kernelspec": kernel}), folder / name
+            )
         else:
             (folder / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -53,7 +64,9 @@ def run(copy, *words, script="run.py"):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZENLIB_")}
     environment |= {"PYTHONPATH": os.pathsep.join([str(copy), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(copy / "experiments" / script), *words]
-    done = subprocess.run(command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -62,11 +75,22 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
     run(copy, "--profile", "cpu", "--only", "toy")
     page = nbformat.read(copy / "book" / "studies" / "17_toy.ipynb", as_version=4)
     facts = {
-        output.metadata.scrapbook.name: output.data for cell in page.cells for output in cell.get("outputs", []) if "scrapbook" in output.metadata
+        output.metadata.scrapbook.name: output.data
+        for cell in page.cells
+        for output in cell.get("outputs", [])
+        if "scrapbook" in output.metadata
     }
-    assert set(facts) == {"deepest", "zen_deepest"} and facts["deepest"] == {"application/papermill.record/text/plain": "'20'"}
-    assert {path.name for path in (copy / "book" / "figures" / "toy").iterdir()} == {"growth.png", "growth.csv"}
-    assert {path.name for path in (copy / "experiments" / "chapters" / "toy" / "results").glob("[!.]*")} == {"scores.csv", "scores.json"}
+    assert set(facts) == {"deepest", "zen_deepest"} and facts["deepest"] == {
+        "application/papermill.record/text/plain": "'20'"
+    }
+    assert {path.name for path in (copy / "book" / "figures" / "toy").iterdir()} == {
+        "growth.png",
+        "growth.csv",
+    }
+    assert {path.name for path in (copy / "experiments" / "chapters" / "toy" / "results").glob("[!.]*")} == {
+        "scores.csv",
+        "scores.json",
+    }
     assert '"rows": 4' in run(copy, "status", "--study", "toy", "--json")
     assert "toy" in run(copy, "--only", "toy", "--rows", "2", script="verify.py")
 
@@ -74,4 +98,7 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
 def test_the_chapter_runs_small_and_leaves_nothing_that_is_committed(copy):
     run(copy, "--profile", "smoke", "--only", "17_toy")
     assert (copy / "build" / "smoke" / "results" / "toy" / "scores.csv").is_file()
-    assert not (copy / "experiments" / "chapters" / "toy" / "results").exists() and not (copy / "book" / "studies").exists()
+    assert (
+        not (copy / "experiments" / "chapters" / "toy" / "results").exists()
+        and not (copy / "book" / "studies").exists()
+    )

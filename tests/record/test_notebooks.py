@@ -70,7 +70,12 @@ def test_a_source_notebook_carries_no_outputs(stem):
 
 
 def forbidden_in(notebook, *kinds):
-    return [ast.unparse(node) for cell in code_of(notebook) for node in ast.walk(ast.parse(cell.source)) if isinstance(node, kinds)]
+    return [
+        ast.unparse(node)
+        for cell in code_of(notebook)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, kinds)
+    ]
 
 
 @every_notebook
@@ -78,12 +83,26 @@ def test_cells_are_short_and_neither_loop_nor_draw(stem):
     cells = code_of(read(stem))
     assert max(len(cell.source.splitlines()) for cell in cells) <= LONGEST_CELL
     assert forbidden_in(read(stem), ast.For, ast.While) == []
-    assert not any(word in cell.source for cell in cells for word in ("rcParams", "pyplot", "to_csv", "savefig"))
+    assert not any(
+        word in cell.source for cell in cells for word in ("rcParams", "pyplot", "to_csv", "savefig")
+    )
 
 
 @every_study_notebook
 def test_a_study_is_only_called_in_its_notebook(stem):
-    assert forbidden_in(read(stem), ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.Try) == []
+    assert (
+        forbidden_in(
+            read(stem),
+            ast.FunctionDef,
+            ast.ClassDef,
+            ast.Lambda,
+            ast.ListComp,
+            ast.DictComp,
+            ast.GeneratorExp,
+            ast.Try,
+        )
+        == []
+    )
 
 
 @every_notebook
@@ -100,7 +119,9 @@ def test_a_study_says_what_would_change_our_mind(stem):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_table_of_a_study_can_be_verified(name):
     study = load_study(name)
-    assert study.TABLES or not nasbench201.is_there()  # what needs the benchmark's file is not verified without it
+    assert (
+        study.TABLES or not nasbench201.is_there()
+    )  # what needs the benchmark's file is not verified without it
     assert all(table.agreement_of(column) for table in study.TABLES for column in table.values)
     assert {table.study for table in study.TABLES} <= {name}
     assert len({table.name for table in study.TABLES}) == len(study.TABLES)

@@ -71,7 +71,12 @@ def test_every_kind_of_cell_comes_back_as_it_was():
 
 def test_an_undefined_value_is_written_as_nan_and_a_missing_one_is_empty():
     table = stored(row(0), row(1, math.nan), row(2, None))
-    assert [line.split(",")[1] for line in table.data_path.read_text().splitlines()] == ["score", "0.5", "nan", ""]
+    assert [line.split(",")[1] for line in table.data_path.read_text().splitlines()] == [
+        "score",
+        "0.5",
+        "nan",
+        "",
+    ]
     first, second, third = (cell["score"] for cell in table.read())
     assert first == 0.5 and math.isnan(second) and third is None
 
@@ -96,7 +101,11 @@ def test_a_file_can_be_read_with_pandas_alone():
 
 
 def test_roots_follow_the_environment(monkeypatch, tmp_path):
-    for variable, root in {"ZENLIB_RESULTS": results_root, "ZENLIB_FIGURES": figures_root, "ZENLIB_DATA": data_root}.items():
+    for variable, root in {
+        "ZENLIB_RESULTS": results_root,
+        "ZENLIB_FIGURES": figures_root,
+        "ZENLIB_DATA": data_root,
+    }.items():
         monkeypatch.setenv(variable, str(tmp_path / variable))
         assert root() == tmp_path / variable
     monkeypatch.delenv("ZENLIB_RESULTS")
@@ -127,7 +136,9 @@ def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_p
 
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "uninterrupted"))
     straight = slow_table(tmp_path / "other log").fill(keys(0, 12), progress=False)
-    pd.testing.assert_frame_equal(resumed.drop(columns=["seconds", "run"]), straight.drop(columns=["seconds", "run"]))
+    pd.testing.assert_frame_equal(
+        resumed.drop(columns=["seconds", "run"]), straight.drop(columns=["seconds", "run"])
+    )
 
 
 def test_two_processes_that_fill_one_table_lose_no_row(tmp_path):
@@ -189,7 +200,10 @@ def damage_journal(table, content):
     table.journal_path.write_bytes(content + table.journal_path.read_bytes())
 
 
-@pytest.mark.parametrize("content", [b"nonsense\n", b"[1]\n", b'{"version": 1, "row": {"seed": 1}, "run": {}}\n', b"\xff\xfe\n", b"\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"nonsense\n", b"[1]\n", b'{"version": 1, "row": {"seed": 1}, "run": {}}\n', b"\xff\xfe\n", b"\n"],
+)
 def test_any_other_damage_to_a_journal_names_the_line(content):
     table = stored(row(0))
     damage_journal(table, content)
@@ -205,22 +219,36 @@ def cut(text):
     return text[:-9]
 
 
-@pytest.mark.parametrize("change", [edit, cut, lambda text: "", lambda text: text + "\n"], ids=["edited", "cut short", "empty", "longer"])
+@pytest.mark.parametrize(
+    "change",
+    [edit, cut, lambda text: "", lambda text: text + "\n"],
+    ids=["edited", "cut short", "empty", "longer"],
+)
 def test_a_changed_csv_is_refused_with_the_way_out(change):
     table = stored(row(0), row(1))
     table.data_path.write_text(change(table.data_path.read_text()))
-    with pytest.raises(ResultsError, match=r"table\.csv: needed the file with sha256 .*edited or cut short; .*git checkout -- .* or delete both"):
+    with pytest.raises(
+        ResultsError,
+        match=(
+            r"table\.csv: needed the file with sha256 .*edited or cut short; .*git checkout -- .* or delete "
+            r"both"
+        ),
+    ):
         table.read()
 
 
 def test_a_csv_without_its_sidecar_and_a_sidecar_without_its_csv_are_refused(tmp_path):
     table = stored(row(0))
     sidecar = table.sidecar_path.rename(tmp_path / "kept.json")
-    with pytest.raises(ResultsError, match=r"needed table\.json beside it, found no such file; .*delete both"):
+    with pytest.raises(
+        ResultsError, match=r"needed table\.json beside it, found no such file; .*delete both"
+    ):
         table.read()
     sidecar.rename(table.sidecar_path)
     table.data_path.unlink()
-    with pytest.raises(ResultsError, match=r"table\.csv: needed the rows that table\.json describes, found no file"):
+    with pytest.raises(
+        ResultsError, match=r"table\.csv: needed the rows that table\.json describes, found no file"
+    ):
         table.read()
 
 
@@ -266,7 +294,10 @@ def test_a_full_disk_is_named_and_leaves_whole_rows_only():
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
     try:
-        with pytest.raises(ResultsError, match=r"demo: needed to write results here, got File too large; nothing was half-written"):
+        with pytest.raises(
+            ResultsError,
+            match=r"demo: needed to write results here, got File too large; nothing was half-written",
+        ):
             table.append(row(1), RUN)
         with pytest.raises(ResultsError, match="needed to write results here"):
             table.merge()
@@ -280,7 +311,9 @@ def test_a_full_disk_is_named_and_leaves_whole_rows_only():
 def test_a_folder_that_cannot_be_made_is_named(results):
     results.mkdir()
     (results / "demo").write_text("in the way")
-    with pytest.raises(ResultsError, match=r"results/demo: needed to write results here, got File exists; .*ZENLIB_RESULTS"):
+    with pytest.raises(
+        ResultsError, match=r"results/demo: needed to write results here, got File exists; .*ZENLIB_RESULTS"
+    ):
         store().append(row(0), RUN)
 
 

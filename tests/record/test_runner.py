@@ -30,7 +30,9 @@ def notebook(*sources, tags=(("parameters",),)):
     for cell, names in zip(cells, tags, strict=False):
         cell.metadata.tags = list(names)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title"), *cells], metadata={"kernelspec": kernel})
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# Title"), *cells], metadata={"kernelspec": kernel}
+    )
 
 
 @pytest.fixture
@@ -99,7 +101,9 @@ def test_an_executed_notebook_keeps_facts_and_results_and_nothing_that_varies(ho
     assert fact.data == {"application/papermill.record/text/plain": "'3'"}
     assert printed.text == "<object object at 0x...>\n"
     assert shown.data["text/plain"] == "<object at 0x...>"
-    assert "papermill" not in executed.metadata and all("papermill" not in cell.metadata for cell in executed.cells)
+    assert "papermill" not in executed.metadata and all(
+        "papermill" not in cell.metadata for cell in executed.cells
+    )
     assert "version" not in executed.metadata.language_info
 
 
@@ -120,7 +124,9 @@ def test_an_unknown_profile_lists_those_that_exist(house, capsys):
     assert "profile: needed one of cpu, smoke, got 'tpu'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{repeats: 3", "- repeats\n", "3\n", "\n", "3: repeats\n", "a\tb: :\n\t- c"])
+@pytest.mark.parametrize(
+    "text", ["{repeats: 3", "- repeats\n", "3\n", "\n", "3: repeats\n", "a\tb: :\n\t- c"]
+)
 def test_a_malformed_profile_is_named(house, capsys, text):
     profile(house, "broken", text)
     assert run(house, "--profile", "broken") == 2
@@ -131,7 +137,10 @@ def test_a_notebook_that_does_not_exist_is_refused(house, capsys):
     assert run(house, "--profile", "cpu", "--only", "07_nothing") == 2
     add(house, "02_quiet", notebook("repeats = 2"))
     assert run(house, "--profile", "cpu", "--only", "quiet") == 2
-    assert capsys.readouterr().err.count("notebook: needed one that has a file of the profile (01_speaking)") == 2
+    assert (
+        capsys.readouterr().err.count("notebook: needed one that has a file of the profile (01_speaking)")
+        == 2
+    )
 
 
 def test_a_chapter_without_a_line_in_the_contents_and_a_line_without_a_chapter_are_refused(house, capsys):
@@ -145,7 +154,11 @@ def test_a_chapter_without_a_line_in_the_contents_and_a_line_without_a_chapter_a
 
 
 def test_a_chapter_is_named_with_or_without_its_number(house):
-    assert [*load(house).select({"01_speaking": {}}, ["speaking"])] == [*load(house).select({"01_speaking": {}}, ["01_speaking"])] == ["01_speaking"]
+    assert (
+        [*load(house).select({"01_speaking": {}}, ["speaking"])]
+        == [*load(house).select({"01_speaking": {}}, ["01_speaking"])]
+        == ["01_speaking"]
+    )
 
 
 def test_starting_afresh_is_for_the_smoke_profile_only(house, capsys):
@@ -183,7 +196,11 @@ def test_a_notebook_that_raises_leaves_the_old_one_and_stops_the_run(house, caps
     profile(house, "smoke", "{}\n", stem="02_quiet")
     assert run(house, "--profile", "smoke") == 1
     error = capsys.readouterr().err
-    assert "01_speaking: FAILED" in error and "ZeroDivisionError" in error and "1 of 2 notebooks failed: 01_speaking" in error
+    assert (
+        "01_speaking: FAILED" in error
+        and "ZeroDivisionError" in error
+        and "1 of 2 notebooks failed: 01_speaking" in error
+    )
     assert smoke_output(house).read_bytes() == before
     assert not smoke_output(house, "02_quiet").exists()
 
@@ -226,7 +243,11 @@ def test_a_negative_number_of_jobs_is_refused(house, capsys):
 
 def test_outputs_of_a_cell_tagged_remove_output_are_dropped_except_facts():
     cell = nbformat.v4.new_code_cell("run()", metadata={"tags": ["remove-output"]})
-    fact = nbformat.v4.new_output("display_data", {"application/papermill.record/text/plain": "3"}, metadata={"scrapbook": {"name": "n"}})
+    fact = nbformat.v4.new_output(
+        "display_data",
+        {"application/papermill.record/text/plain": "3"},
+        metadata={"scrapbook": {"name": "n"}},
+    )
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text="noise"),
         fact,
@@ -249,8 +270,17 @@ def test_a_stream_that_arrived_in_pieces_is_one_output():
 
 def test_parameters_are_literals_and_changes_are_found_among_lists_and_tables():
     source = notebook("sizes = (8, 16)\nalpha = 0.5\nlimit = None\nsets = {'a': [1, 2]}\nname = 'x'")
-    assert parameters(source) == {"sizes": (8, 16), "alpha": 0.5, "limit": None, "sets": {"a": [1, 2]}, "name": "x"}
-    assert changed_parameters(source, {"sizes": [8, 16], "alpha": 1, "limit": 5, "sets": {"a": [1, 2]}}) == {"alpha": 1, "limit": 5}
+    assert parameters(source) == {
+        "sizes": (8, 16),
+        "alpha": 0.5,
+        "limit": None,
+        "sets": {"a": [1, 2]},
+        "name": "x",
+    }
+    assert changed_parameters(source, {"sizes": [8, 16], "alpha": 1, "limit": 5, "sets": {"a": [1, 2]}}) == {
+        "alpha": 1,
+        "limit": 5,
+    }
     for wrong in ({"sizes": 8}, {"sizes": ["8"]}, {"alpha": "1e-3"}, {"sets": [1]}, {"name": 3}):
         with pytest.raises(ValueError, match=r"needed .* like the default"):
             changed_parameters(source, wrong)
@@ -264,7 +294,17 @@ def test_a_parameters_cell_with_more_than_literals_is_refused(source):
 
 def test_plain_papermill_runs_a_notebook_from_any_folder_with_the_parameters_of_a_profile(house, tmp_path):
     folder = chapter(house, "01_speaking")
-    command = [sys.executable, "-m", "papermill", str(folder / "notebook.ipynb"), "out.ipynb", "-k", "python3"]
-    subprocess.run([*command, "-f", str(folder / "smoke.yaml")], cwd=tmp_path, check=True, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(folder / "notebook.ipynb"),
+        "out.ipynb",
+        "-k",
+        "python3",
+    ]
+    subprocess.run(
+        [*command, "-f", str(folder / "smoke.yaml")], cwd=tmp_path, check=True, capture_output=True
+    )
     outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
     assert outputs[0].data["application/papermill.record/text/plain"] == "'3'"

@@ -33,7 +33,12 @@ def test_every_file_that_differs_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, "BOOK", tmp_path / "book")
     again = tmp_path / "again"
     for root, numbers in ((tmp_path / "book", b"1"), (again, b"2")):
-        for name in ("studies/05_search.ipynb", "figures/search/same.csv", "figures/search/other.csv", f"figures/search/{root.name}.csv"):
+        for name in (
+            "studies/05_search.ipynb",
+            "figures/search/same.csv",
+            "figures/search/other.csv",
+            f"figures/search/{root.name}.csv",
+        ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(numbers if name.endswith("other.csv") else b"0")
     expected = [f"figures/search/{name}.csv" for name in ("again", "book", "other")]
@@ -49,12 +54,25 @@ def test_every_file_that_differs_is_named(tmp_path, monkeypatch, capsys):
 
 def unstable(path):
     """Lines that sort a table or give its order without saying what happens to equals."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    sorts = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in ("sort_values", "argsort")]
-    return [f"{path.name}:{call.lineno}" for call in sorts if not any(word.arg == "kind" for word in call.keywords)]
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    ]
+    sorts = [
+        call
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("sort_values", "argsort")
+    ]
+    return [
+        f"{path.name}:{call.lineno}"
+        for call in sorts
+        if not any(word.arg == "kind" for word in call.keywords)
+    ]
 
 
 def test_equals_keep_their_order_wherever_a_study_or_a_figure_sorts():
     assert [
-        line for folder in ("studies", "plots", "benchmarks") for path in sorted((ROOT / "zenlib" / folder).glob("*.py")) for line in unstable(path)
+        line
+        for folder in ("studies", "plots", "benchmarks")
+        for path in sorted((ROOT / "zenlib" / folder).glob("*.py"))
+        for line in unstable(path)
     ] == []

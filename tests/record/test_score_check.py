@@ -34,7 +34,9 @@ def empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def filled(empty_folder):
     COLUMNS.fill(("half_s0",), lambda index: {"half_s0": value("half_s0", index)}, progress=False)
-    COLUMNS.fill(("cube_s1",), lambda index: {"cube_s1": value("cube_s1", index)}, indices=range(5), progress=False)
+    COLUMNS.fill(
+        ("cube_s1",), lambda index: {"cube_s1": value("cube_s1", index)}, indices=range(5), progress=False
+    )
 
 
 def value(column, index):
@@ -65,23 +67,30 @@ def tampered(column, index, new):
     array = pa.array(values, mask=~np.asarray(table[column].combine_chunks().is_valid()), from_pandas=False)
     pq.write_table(table.set_column(table.column_names.index(column), column, array), path)
     sidecar = json.loads(COLUMNS.sidecar_path.read_text())
-    COLUMNS.sidecar_path.write_text(json.dumps(sidecar | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
+    COLUMNS.sidecar_path.write_text(
+        json.dumps(sidecar | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    )
 
 
 def test_a_sample_covers_every_column_before_one_comes_again_and_depends_on_the_seed_alone(filled):
     compared = lines(check(), 6, seed=3)
-    assert all(line.agrees for line in compared) and Counter(line.column for line in compared) == {"half_s0": 3, "cube_s1": 3}
+    assert all(line.agrees for line in compared) and Counter(line.column for line in compared) == {
+        "half_s0": 3,
+        "cube_s1": 3,
+    }
     assert compared == lines(check(), 6, seed=3)
     assert compared != lines(check(), 6, seed=4)
-    assert {line.row for line in compared if line.column == "cube_s1"} <= {f"row {row}" for row in range(5)}, (
-        "what was never computed is not compared"
-    )
+    assert {line.row for line in compared if line.column == "cube_s1"} <= {
+        f"row {row}" for row in range(5)
+    }, "what was never computed is not compared"
 
 
 def test_a_tampered_value_is_named_with_file_row_column_and_both_values(filled):
     tampered("cube_s1", 3, 30.0)
     assert COLUMNS.read()["cube_s1"][3] == 30.0, "the checksum alone does not see it"
-    assert {line.partition(", allowed")[0] for line in wrong(check())} == {"some_study/scores.parquet: row 3: cube_s1 stored 30.0, recomputed 27.1"}
+    assert {line.partition(", allowed")[0] for line in wrong(check())} == {
+        "some_study/scores.parquet: row 3: cube_s1 stored 30.0, recomputed 27.1"
+    }
 
 
 def test_a_difference_within_the_tolerance_agrees_and_one_beyond_it_does_not(filled):
@@ -97,20 +106,32 @@ def test_a_single_draw_is_judged_by_the_spread_of_the_draws_beside_it(empty_fold
     random = np.random.default_rng(0)
     for seed in range(3):
         draws = random.normal(np.arange(40), 0.5).tolist()
-        COLUMNS.fill((f"half_s{seed}",), lambda index, of=f"half_s{seed}", draws=draws: {of: draws[index]}, progress=False)
+        COLUMNS.fill(
+            (f"half_s{seed}",),
+            lambda index, of=f"half_s{seed}", draws=draws: {of: draws[index]},
+            progress=False,
+        )
     stored = COLUMNS.values()
-    checked = ScoreCheck(COLUMNS, lambda column, index: float(stored[column][0][index]), {"half": OneDraw(Within(1e-4))})
+    checked = ScoreCheck(
+        COLUMNS, lambda column, index: float(stored[column][0][index]), {"half": OneDraw(Within(1e-4))}
+    )
     spread = np.array([line.allowed for line in lines(checked)]) / SPREADS
     assert 0.3 < np.median(spread) < 0.7 and spread.min() > 0.15
     for spreads, found in ((5.0, True), (1.0, False)):
-        tampered("half_s1", 7, float(stored["half_s1"][0][7]) + spreads * checked.allowed("half_s1", 7, 1.0) / SPREADS)
+        tampered(
+            "half_s1",
+            7,
+            float(stored["half_s1"][0][7]) + spreads * checked.allowed("half_s1", 7, 1.0) / SPREADS,
+        )
         assert any("row 7: half_s1" in line for line in wrong(checked)) == found
         tampered("half_s1", 7, float(stored["half_s1"][0][7]))
 
 
 @pytest.mark.parametrize("new", [0.0, math.nan, math.inf])
 def test_undefined_agrees_with_undefined_alone(filled, new):
-    assert not wrong(check(lambda column, index: math.nan if column == "half_s0" and index == 7 else value(column, index)))
+    assert not wrong(
+        check(lambda column, index: math.nan if column == "half_s0" and index == 7 else value(column, index))
+    )
     tampered("half_s0", 7 if not math.isnan(new) else 8, new)
     assert any("half_s0" in line for line in wrong(check(half=Within(0.1, absolute=0.1))))
 

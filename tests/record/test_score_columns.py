@@ -35,7 +35,9 @@ def test_values_come_back_and_undefined_ones_are_not_computed_again():
     assert rows["index"].tolist() == list(range(6))
     np.testing.assert_array_equal(rows["square_s0"], [0, 1, 4, math.nan, 16, 25])
     assert COLUMNS.done("half_s0").all() and not COLUMNS.done("half_s1").any()
-    COLUMNS.fill(("half_s0", "square_s0"), lambda index: pytest.fail(f"computed {index} again"), progress=False)
+    COLUMNS.fill(
+        ("half_s0", "square_s0"), lambda index: pytest.fail(f"computed {index} again"), progress=False
+    )
 
 
 def test_a_run_that_stops_keeps_what_it_finished():
@@ -101,7 +103,10 @@ def test_a_compute_function_returns_what_was_asked():
 def test_a_damaged_file_is_refused_and_left_alone(content):
     COLUMNS.fill(("half_s0", "square_s0"), both, progress=False)
     COLUMNS.path.write_bytes(content)
-    with pytest.raises(ResultsError, match=r"needed the file that scores.json describes, sha256 .* edited or cut; .* or delete both"):
+    with pytest.raises(
+        ResultsError,
+        match=r"needed the file that scores.json describes, sha256 .* edited or cut; .* or delete both",
+    ):
         COLUMNS.read()
     with pytest.raises(ResultsError, match="edited or cut"):
         COLUMNS.fill(("half_s1",), lambda index: {"half_s1": 1.0}, progress=False)
@@ -130,7 +135,9 @@ def test_a_full_disk_is_named_and_leaves_the_file_as_it_was():
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(ResultsError, match="some_study: needed to write results here, got File too large"):
+        with pytest.raises(
+            ResultsError, match="some_study: needed to write results here, got File too large"
+        ):
             COLUMNS.fill(("half_s1",), lambda index: {"half_s1": 1.0}, progress=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

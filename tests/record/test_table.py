@@ -37,9 +37,17 @@ def table(shift=0.0, undefined="overflow net", calls=None, **changed):
             calls.append((network, resolution, alpha))
         if network == undefined:
             raise ScoreUndefined("layer 3 overflows float32")
-        return {"score": np.float64(len(network) + alpha + shift), "error": 0.25, "layer": None if alpha else 3}
+        return {
+            "score": np.float64(len(network) + alpha + shift),
+            "error": 0.25,
+            "layer": None if alpha else 3,
+        }
 
-    parts = {"key": ("network", "resolution", "alpha"), "units": UNITS, "agreement": {"score": StandardError("error"), "layer": EXACT}} | changed
+    parts = {
+        "key": ("network", "resolution", "alpha"),
+        "units": UNITS,
+        "agreement": {"score": StandardError("error"), "layer": EXACT},
+    } | changed
     return Table("demo", "small", compute=compute, **parts)
 
 
@@ -84,7 +92,9 @@ def test_truth_values_and_text_are_not_the_numbers_they_look_like():
     calls = []
     values = [1, True, "1", 1.5]
     for _ in range(2):
-        table(calls=calls).fill([{"network": "deep net", "resolution": value, "alpha": 0.5} for value in values])
+        table(calls=calls).fill(
+            [{"network": "deep net", "resolution": value, "alpha": 0.5} for value in values]
+        )
     assert [call[1] for call in calls] == values
 
 
@@ -120,7 +130,10 @@ def test_an_error_in_the_middle_keeps_the_rows_before_it():
         ({"network": "a", "resolution": 32, "alpha": math.nan}, r"keys\[0\]: needed no NaN in a key"),
         ({"network": "a", "resolution": [32], "alpha": 1}, r"keys\[0\]\['resolution'\]: needed a number"),
         ({"network": "a\rb", "resolution": 32, "alpha": 1}, "without carriage returns"),
-        ({"network": "", "resolution": 32, "alpha": 1}, r"keys\[0\]\['network'\]: needed a number, a boolean, non-empty text"),
+        (
+            {"network": "", "resolution": 32, "alpha": 1},
+            r"keys\[0\]\['network'\]: needed a number, a boolean, non-empty text",
+        ),
     ],
 )
 def test_a_wrong_key_is_refused_before_anything_is_computed(key, message, results):
@@ -139,7 +152,13 @@ def test_a_wrong_key_is_refused_before_anything_is_computed(key, message, result
     ],
 )
 def test_wrong_values_are_refused_and_not_stored(values, message):
-    wrong = Table("demo", "wrong", ("seed",), lambda seed: values, {"seed": "1: s", "score": "nat: s", "error": "nat: e", "layer": "1: l"})
+    wrong = Table(
+        "demo",
+        "wrong",
+        ("seed",),
+        lambda seed: values,
+        {"seed": "1: s", "score": "nat: s", "error": "nat: e", "layer": "1: l"},
+    )
     with pytest.raises(ValueError, match=message):
         wrong.fill([{"seed": 0}])
     assert wrong.stored().empty
@@ -150,10 +169,16 @@ def test_wrong_values_are_refused_and_not_stored(values, message):
     [
         ({"key": ()}, "key: needed at least one column"),
         ({"key": ("network", "width")}, r"units: needed a unit for every key column, got \['width'\]"),
-        ({"units": UNITS | {"score": "a score"}}, r"units: needed \"unit: meaning\" for every column, got \['score'\]"),
+        (
+            {"units": UNITS | {"score": "a score"}},
+            r"units: needed \"unit: meaning\" for every column, got \['score'\]",
+        ),
         ({"units": UNITS | {"seconds": "s: time"}}, "units: needed no column named"),
         ({"agreement": {"skore": EXACT}}, r"agreement: needed value columns .*got \['skore'\]"),
-        ({"agreement": {"score": StandardError("stderr")}}, r"agreement: needed value columns .*got \['stderr'\]"),
+        (
+            {"agreement": {"score": StandardError("stderr")}},
+            r"agreement: needed value columns .*got \['stderr'\]",
+        ),
         ({"agreement": {"score": OneDraw(EXACT)}}, r"agreement: needed key columns .*got \['seed'\]"),
     ],
 )
@@ -202,15 +227,17 @@ def drawn(shift=0.0):
         return {"score": network * (10 + [-0.1, 0.0, 0.1][seed]) + (shift if seed == 0 else 0.0)}
 
     units = {"network": "1: size", "seed": "1: seed", "score": "nat: a score"}
-    return Table("demo", "drawn", ("network", "seed"), compute, units, agreement={"score": OneDraw(Within(1e-3))})
+    return Table(
+        "demo", "drawn", ("network", "seed"), compute, units, agreement={"score": OneDraw(Within(1e-3))}
+    )
 
 
 def test_a_single_draw_is_judged_by_the_spread_of_the_draws_of_like_networks():
     drawn().fill([{"network": network, "seed": seed} for network in range(90, 111) for seed in range(3)])
     allowed = {line.row: line.allowed for line in lines(drawn(), count=99)}
-    assert allowed["network=100, seed=1"] == pytest.approx(4.5 * 100 * math.sqrt((2 * 0.1**2 + 0.2**2 / 2) / 3), rel=0.01), (
-        "its like, and the others of its own"
-    )
+    assert allowed["network=100, seed=1"] == pytest.approx(
+        4.5 * 100 * math.sqrt((2 * 0.1**2 + 0.2**2 / 2) / 3), rel=0.01
+    ), "its like, and the others of its own"
     assert not [line for line in lines(drawn(shift=1.0), count=99) if not line.agrees]
     beyond = [line.row for line in lines(drawn(shift=5 * 10.0), count=99) if not line.agrees]
     assert sorted(beyond) == sorted(f"network={network}, seed=0" for network in range(90, 111))
@@ -225,12 +252,21 @@ def test_a_wrong_draw_does_not_widen_the_spread_by_which_it_is_judged():
 def test_what_is_drawn_once_is_judged_by_rounding_alone():
     once = drawn()
     once.fill([{"network": network, "seed": 0} for network in (3, 7)])
-    assert [line.allowed for line in lines(once)] == pytest.approx([1e-3 * line.stored for line in lines(once)])
+    assert [line.allowed for line in lines(once)] == pytest.approx(
+        [1e-3 * line.stored for line in lines(once)]
+    )
 
 
 def test_numbers_that_are_zero_up_to_rounding_agree_whatever_their_ratio():
     def tiny(value):
-        return Table("demo", "tiny", ("seed",), lambda seed: {"error": value}, {"seed": "1: s", "error": "1: e"}, agreement={"error": ARITHMETIC})
+        return Table(
+            "demo",
+            "tiny",
+            ("seed",),
+            lambda seed: {"error": value},
+            {"seed": "1: s", "error": "1: e"},
+            agreement={"error": ARITHMETIC},
+        )
 
     tiny(3.1e-28).fill([{"seed": 0}])
     assert not wrong(tiny(2.0e-28))
@@ -239,14 +275,22 @@ def test_numbers_that_are_zero_up_to_rounding_agree_whatever_their_ratio():
 
 def test_an_undefined_row_is_reproduced_only_by_an_undefined_one():
     table().fill(KEYS)
-    assert any("network='overflow net'" in line and "score stored nan, recomputed" in line for line in wrong(table(undefined=None)))
-    assert any("network='deep net'" in line and "recomputed nan" in line for line in wrong(table(undefined="deep net")))
+    assert any(
+        "network='overflow net'" in line and "score stored nan, recomputed" in line
+        for line in wrong(table(undefined=None))
+    )
+    assert any(
+        "network='deep net'" in line and "recomputed nan" in line
+        for line in wrong(table(undefined="deep net"))
+    )
 
 
 def test_an_infinite_value_is_reproduced_only_by_an_infinite_one():
     def infinite(value):
         units = {"seed": "1: s", "score": "nat: s"}
-        return Table("demo", "inf", ("seed",), lambda seed: {"score": value}, units, agreement={"score": Within(0.1)})
+        return Table(
+            "demo", "inf", ("seed",), lambda seed: {"score": value}, units, agreement={"score": Within(0.1)}
+        )
 
     infinite(math.inf).fill([{"seed": 0}])
     assert not wrong(infinite(math.inf))
@@ -257,7 +301,14 @@ def test_an_infinite_value_is_reproduced_only_by_an_infinite_one():
 def test_rows_that_took_longer_than_wanted_are_too_dear():
     small = table()
     for index, key in enumerate(KEYS):
-        values = {"score": math.nan, "error": math.nan, "layer": None, "reason": "costly", "seconds": 5.0 if index < 6 else 50.0, "run": "r"}
+        values = {
+            "score": math.nan,
+            "error": math.nan,
+            "layer": None,
+            "reason": "costly",
+            "seconds": 5.0 if index < 6 else 50.0,
+            "run": "r",
+        }
         small.store.append(key | values, {"id": "r"})
     small.store.merge()
     chosen, dear = small.sample(12, 1.0, 0)
@@ -272,9 +323,13 @@ def test_a_column_that_is_not_compared_gives_no_line_and_one_without_agreement_i
     assert table(agreement=times).sample(12, 60.0, 0) == ([], 0)
     said = times | {"layer": EXACT, "error": EXACT}
     assert {line.column for line in lines(table(agreement=said))} == {"layer", "error"}
-    with pytest.raises(ValueError, match="agreement: needed one for every value column of demo/small, got none for layer"):
+    with pytest.raises(
+        ValueError, match="agreement: needed one for every value column of demo/small, got none for layer"
+    ):
         lines(table(agreement={"score": StandardError("error")}))
-    assert {line.column for line in lines(table(agreement={"score": StandardError("error")}, otherwise=EXACT))} == {"score", "layer"}
+    assert {
+        line.column for line in lines(table(agreement={"score": StandardError("error")}, otherwise=EXACT))
+    } == {"score", "layer"}
 
 
 def test_a_computation_may_state_the_seconds_that_its_work_took_before():

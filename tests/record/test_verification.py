@@ -54,9 +54,17 @@ def test_one_percent_in_an_exact_value_and_five_errors_in_a_mean_are_beyond_the_
     for column in table.values:
         how = table.agreement_of(column)
         if isinstance(how, Within) and how.relative < 0.01:
-            assert all(allowed < 0.01 * abs(value) for value, allowed, _ in limits(table, column) if abs(value) > 1e-6), column
+            assert all(
+                allowed < 0.01 * abs(value)
+                for value, allowed, _ in limits(table, column)
+                if abs(value) > 1e-6
+            ), column
         if isinstance(how, StandardError):
-            assert all(allowed < 5 * spread for value, allowed, spread in limits(table, column) if spread and spread > 1e-5 * abs(value)), column
+            assert all(
+                allowed < 5 * spread
+                for value, allowed, spread in limits(table, column)
+                if spread and spread > 1e-5 * abs(value)
+            ), column
 
 
 def test_what_is_held_to_more_than_one_percent_is_listed_here():
@@ -102,7 +110,9 @@ def cheap_row(table):
 def plant(table, row, **changed):
     """Puts other values into the store, with a digest that fits, as an editor who knows about it would."""
     rows, runs = table.store.contents()
-    table.store.absorb({identity(row, table.key): rows[identity(row, table.key)] | changed}, runs, replace=True)
+    table.store.absorb(
+        {identity(row, table.key): rows[identity(row, table.key)] | changed}, runs, replace=True
+    )
 
 
 def test_a_stored_row_is_reproduced_and_planted_faults_are_each_found(copied):
@@ -123,7 +133,11 @@ def test_a_wrong_definition_is_found(copied):
         values = copied.compute(**key)
         return values | {"l1_minibatch": values["frobenius_minibatch"]}
 
-    wrong = [line.column for line in replace(copied, compute=frobenius).recompute(cheap_row(copied)) if not line.agrees]
+    wrong = [
+        line.column
+        for line in replace(copied, compute=frobenius).recompute(cheap_row(copied))
+        if not line.agrees
+    ]
     assert wrong == ["l1_minibatch"]
 
 
@@ -135,7 +149,9 @@ def test_the_spread_of_stored_draws_is_that_of_draws_of_one_network():
     assert 0.5 < np.median(spreads) / np.median(own) < 2
 
 
-def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is_wrong(copied, tmp_path, capsys, monkeypatch):
+def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is_wrong(
+    copied, tmp_path, capsys, monkeypatch
+):
     report = tmp_path / "report.json"
     asked = ("--only", "zen_score", "--rows", "2", "--dear", "0.3", "--report", str(report))
     assert verify(*asked) == 0
@@ -143,20 +159,38 @@ def test_the_command_tells_what_it_recomputed_and_ends_with_one_where_a_value_is
     assert "not reproduced" in printed and "zen_score" in printed and "seed 20261128" in printed
     told = json.loads(report.read_text())
     (place,) = told["places"]
-    assert place["reproduced"] == 2 and place["failed"] == [] and place["dear"] > 100 and max(place["shares"].values(), default=0) < 1
+    assert (
+        place["reproduced"] == 2
+        and place["failed"] == []
+        and place["dear"] > 100
+        and max(place["shares"].values(), default=0) < 1
+    )
 
     chosen, _ = copied.sample(2, 0.3, 20261128)
     plant(copied, chosen[0], weights=chosen[0]["weights"] + 1)
-    monkeypatch.setattr(verification, "_workers", lambda kernel: ThreadPoolExecutor(1))  # once in processes is enough
+    monkeypatch.setattr(
+        verification, "_workers", lambda kernel: ThreadPoolExecutor(1)
+    )  # once in processes is enough
     assert verify(*asked) == 1
     captured = capsys.readouterr()
     assert "1 stored values are not reproduced; undo the change of the code" in captured.err
-    assert f"weights stored {chosen[0]['weights'] + 1}, recomputed {chosen[0]['weights']}, allowed difference 0" in captured.err
+    assert (
+        f"weights stored {chosen[0]['weights'] + 1}, recomputed {chosen[0]['weights']}, allowed difference 0"
+        in captured.err
+    )
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--rows", "-1"), ("--dear", "-1"), ("--seconds", "0"), ("--seconds", "nan"), ("--seed", "x"), ("--kernels", "mmx"), ("--only", "nothing")],
+    [
+        ("--rows", "-1"),
+        ("--dear", "-1"),
+        ("--seconds", "0"),
+        ("--seconds", "nan"),
+        ("--seed", "x"),
+        ("--kernels", "mmx"),
+        ("--only", "nothing"),
+    ],
 )
 def test_a_wrong_call_is_refused(wrong, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -166,7 +200,9 @@ def test_a_wrong_call_is_refused(wrong, capsys):
 
 def test_a_place_that_needs_an_absent_file_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    told = verification.recompute("own", "nasbench201/scores.parquet", [Stored("zen_l1_minibatch_s0", 0)], math.inf)
+    told = verification.recompute(
+        "own", "nasbench201/scores.parquet", [Stored("zen_l1_minibatch_s0", 0)], math.inf
+    )
     assert "ZENLIB_DATA" in told.missing and not told.failed and not told.reproduced
 
 

@@ -10,7 +10,10 @@ import pytest
 from experiments.record.wording import bracketed, interval, number
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.126, "0.13"), (-0.126, "−0.13"), (-0.001, "0.00"), (math.nan, "?"), (math.inf, "?"), (12, "12.00")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.126, "0.13"), (-0.126, "−0.13"), (-0.001, "0.00"), (math.nan, "?"), (math.inf, "?"), (12, "12.00")],
+)
 def test_a_number_has_a_real_minus_sign_and_is_never_a_negative_zero(value, text):
     assert number(value) == text
 

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, RenderableType
 
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object; what has no finite value is null.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Answer with one JSON object; what has no finite value is null.")
+]
 
 
 def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:

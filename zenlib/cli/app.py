@@ -42,8 +42,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and where it arose.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error, and where it arose.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Training-free architecture search with the Zen-Score."""
 
@@ -66,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, ValueError):
             _tell("error: ", str(error))
             sys.exit(1)
-        _tell("error: ", f"{type(error).__name__}: {error}\nThis was not foreseen; `zenlib --debug {' '.join(words)}` shows where it arose.")
+        _tell(
+            "error: ",
+            f"{type(error).__name__}: {error}\nThis was not foreseen; `zenlib --debug {' '.join(words)}` "
+            "shows where it arose.",
+        )
         sys.exit(70)
 
 

@@ -25,17 +25,22 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ),
     proxies: ("zenlib proxies", "zenlib proxies --json"),
     convert: ("zenlib convert resnet50", "zenlib convert my_module.py:Net --resolution 64 --json"),
-    latency: ("zenlib latency zennet-0.1ms --device cuda --batch-size 64 --dtype float16", "zenlib latency resnet50 --json"),
+    latency: (
+        "zenlib latency zennet-0.1ms --device cuda --batch-size 64 --dtype float16",
+        "zenlib latency resnet50 --json",
+    ),
     search: (
         "zenlib search --space resnet-like --params 1e6 --depth 18 --out found",
         "zenlib search --space mobilenet-like --flops 400e6 --resolution 224 --num-classes 1000 --out found",
-        "zenlib search --space resnet-like --latency-ms 0.2 --initial zennet-0.1ms --score zen --workers 8 --out found",
+        "zenlib search --space resnet-like --latency-ms 0.2 --initial zennet-0.1ms --score zen --workers 8 "
+        "--out found",
     ),
     correlate: ("zenlib correlate mine.csv --score zen --score params --accuracy top1",),
     train: (
         "zenlib train zennet-1.0M --data cifar10 --root data/cifar10 --out trained",
         "zenlib train found/best.txt --data digits --set epochs=5 --out trained",
-        "torchrun --nproc-per-node=8 -m zenlib.cli train zennet-0.1ms --data imagenet --root data/imagenet --recipe imagenet-plain --out trained",
+        "torchrun --nproc-per-node=8 -m zenlib.cli train zennet-0.1ms --data imagenet --root data/imagenet "
+        "--recipe imagenet-plain --out trained",
     ),
     evaluate: ("zenlib evaluate zennet-1.2ms --checkpoint zennet.pth --data imagenet --root data/imagenet",),
     export: (
@@ -50,11 +55,14 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     for command, examples in COMMANDS.items():
         app.command(epilog="\n".join(["Examples:", *(f"  {example}" for example in examples)]))(command)
-    app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(results)
+    app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        results
+    )
 
 
 def results() -> None:
     """Moved to `experiments/run.py` of a checkout: `status` and `merge`."""
     raise ValueError(
-        "results: needed a checkout of the studies; `python experiments/run.py status` and `python experiments/run.py merge FOLDER` took its place"
+        "results: needed a checkout of the studies; `python experiments/run.py status` and `python "
+        "experiments/run.py merge FOLDER` took its place"
     )

@@ -21,7 +21,9 @@ def convert(network: Network, resolution: Resolution = None, as_json: Json = Fal
         "is_chain": vcnn.is_chain,
         "weights": vcnn.weights,
         "flops": vcnn.flops,
-        "steps": [{"operation": type(step).__name__.lower()} | dataclasses.asdict(step) for step in vcnn.steps],
+        "steps": [
+            {"operation": type(step).__name__.lower()} | dataclasses.asdict(step) for step in vcnn.steps
+        ],
         "removed": dict(Counter(vcnn.removed)),
     }
     answer(found, str(vcnn), as_json)

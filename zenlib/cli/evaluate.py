@@ -9,7 +9,21 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.options import Arch, Averaged, Data, Device, Dtype, Gates, Positional, Root, Side, Weights, Workers, load_trained, the_network
+from zenlib.cli.options import (
+    Arch,
+    Averaged,
+    Data,
+    Device,
+    Dtype,
+    Gates,
+    Positional,
+    Root,
+    Side,
+    Weights,
+    Workers,
+    load_trained,
+    the_network,
+)
 from zenlib.errors import extra
 
 
@@ -22,7 +36,10 @@ def evaluate(
     gates: Gates = False,
     averaged: Averaged = None,
     resolution: Side = None,
-    crop: Annotated[float | None, typer.Option(help="Share of the shorter side; 0.875 for ImageNet, else 1.", show_default=False)] = None,
+    crop: Annotated[
+        float | None,
+        typer.Option(help="Share of the shorter side; 0.875 for ImageNet, else 1.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 100,
     workers: Workers = 0,
     device: Device = None,
@@ -35,8 +52,23 @@ def evaluate(
 
     name = the_network(network, arch)
     module = load_trained(name, checkpoint, gates, averaged)
-    found = run(module, data, root=root, resolution=resolution, crop=crop, batch_size=batch_size, workers=workers, device=device, dtype=dtype)
+    found = run(
+        module,
+        data,
+        root=root,
+        resolution=resolution,
+        crop=crop,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        dtype=dtype,
+    )
     table = Table("what", "value", title=f"{checkpoint} on {data}")
     for what, value in dataclasses.asdict(found).items():
-        table.add_row({"top1": "top-1, %", "top5": "top-5, %"}.get(what, what), f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
-    answer({"network": name, "checkpoint": checkpoint, "data": data} | dataclasses.asdict(found), table, as_json)
+        table.add_row(
+            {"top1": "top-1, %", "top5": "top-5, %"}.get(what, what),
+            f"{value:,}" if isinstance(value, int) else f"{value:.3f}",
+        )
+    answer(
+        {"network": name, "checkpoint": checkpoint, "data": data} | dataclasses.asdict(found), table, as_json
+    )

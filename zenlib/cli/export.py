@@ -18,10 +18,14 @@ def export(
     out: Annotated[Path, typer.Option(help="The ONNX file.")],
     network: Positional = None,
     arch: Arch = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="File of weights; random ones without.", show_default=False)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File of weights; random ones without.", show_default=False)
+    ] = None,
     gates: Gates = False,
     averaged: Averaged = None,
-    num_classes: Annotated[int, typer.Option(help="Classes of a ZenNet or structure without a checkpoint.")] = 1000,
+    num_classes: Annotated[
+        int, typer.Option(help="Classes of a ZenNet or structure without a checkpoint.")
+    ] = 1000,
     resolution: Side = None,
     as_json: Json = False,
 ) -> None:
@@ -40,5 +44,15 @@ def export(
         module = named.network
     with extra("train"):
         difference = export_onnx(module, out, side)
-    found = {"network": name, "file": out, "bytes": out.stat().st_size, "resolution": side, "largest_difference": difference}
-    answer(found, f"{out}: {found['bytes']:,} bytes; logits differ by at most {difference:.1e} of the largest", as_json)
+    found = {
+        "network": name,
+        "file": out,
+        "bytes": out.stat().st_size,
+        "resolution": side,
+        "largest_difference": difference,
+    }
+    answer(
+        found,
+        f"{out}: {found['bytes']:,} bytes; logits differ by at most {difference:.1e} of the largest",
+        as_json,
+    )

@@ -23,7 +23,12 @@ def convergence(history: pd.DataFrame) -> Figure:
     best = np.maximum.accumulate(np.where(np.isnan(scores), -np.inf, scores))
     chosen = np.unique(np.linspace(0, len(scores) - 1, POINTS).astype(int))
     axes.scatter(chosen + 1, scores[chosen], s=10, color="#56B4E9", label="a candidate")
-    axes.plot(chosen + 1, np.where(np.isfinite(best[chosen]), best[chosen], np.nan), color="#0072B2", label="best so far")
+    axes.plot(
+        chosen + 1,
+        np.where(np.isfinite(best[chosen]), best[chosen], np.nan),
+        color="#0072B2",
+        label="best so far",
+    )
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("scored candidates")
     axes.set_ylabel("score (nats)")

@@ -22,12 +22,20 @@ def latency(
     network: Network,
     resolution: Resolution = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.", autocompletion=completion(*DTYPES))] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, float16 or bfloat16.", autocompletion=completion(*DTYPES))
+    ] = "float32",
     device: Device = None,
-    table: Annotated[Path | None, typer.Option(help="File of measured pieces; one per device in the cache folder.", show_default=False)] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="File of measured pieces; one per device in the cache folder.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Latency of a network: measured and, for networks of the search spaces, predicted from measured pieces."""
+    """Latency of a network.
+
+    Measured and, for networks of the search spaces, predicted from measured pieces.
+    """
     import torch
 
     from zenlib.search.latency import LatencyPredictor, measure_latency
@@ -37,12 +45,29 @@ def latency(
     if dtype not in DTYPES:
         raise ValueError(f"dtype: needed float32, float16 or bfloat16, got {dtype!r}")
     predictor = LatencyPredictor(batch_size=batch_size, device=device, dtype=dtype, table=table)
-    module = loaded.network if isinstance(loaded.network, Architecture) else loaded.network.to(device or _device(), getattr(torch, dtype))
-    measured = measure_latency(module, side, batch_size=batch_size, device=device, dtype=getattr(torch, dtype))
-    found: dict[str, Any] = {"network": network, "resolution": side, "dtype": dtype, "device": predictor.describe()["device"]}
+    module = (
+        loaded.network
+        if isinstance(loaded.network, Architecture)
+        else loaded.network.to(device or _device(), getattr(torch, dtype))
+    )
+    measured = measure_latency(
+        module, side, batch_size=batch_size, device=device, dtype=getattr(torch, dtype)
+    )
+    found: dict[str, Any] = {
+        "network": network,
+        "resolution": side,
+        "dtype": dtype,
+        "device": predictor.describe()["device"],
+    }
     found |= {"measured": dataclasses.asdict(measured)}
-    shown = Table("latency", "ms per image", title=f"{network} at {side} x {side}, batch {batch_size}, {dtype}, {found['device']}")
-    shown.add_row(f"measured, median of {measured.repeats}", f"{measured.milliseconds:.4f} +- {measured.spread:.4f}")
+    shown = Table(
+        "latency",
+        "ms per image",
+        title=f"{network} at {side} x {side}, batch {batch_size}, {dtype}, {found['device']}",
+    )
+    shown.add_row(
+        f"measured, median of {measured.repeats}", f"{measured.milliseconds:.4f} +- {measured.spread:.4f}"
+    )
     shown.add_row("measured, lower quartile", f"{measured.undisturbed:.4f}")
     if isinstance(loaded.network, Architecture):
         found |= {"predicted_milliseconds": predictor.predict(loaded.network, side), "pieces": predictor.path}

@@ -37,13 +37,25 @@ FORMS = """needed one of
 
 def complete(incomplete: str) -> list[str]:
     """What the shell offers: ZenNets, files and folders."""
-    files = [f"{path}/" if path.is_dir() else str(path) for path in sorted(Path().glob(f"{incomplete}*"))] if incomplete[:1] != "/" else []
+    files = (
+        [f"{path}/" if path.is_dir() else str(path) for path in sorted(Path().glob(f"{incomplete}*"))]
+        if incomplete[:1] != "/"
+        else []
+    )
     return [name for name in ZENNETS if name.startswith(incomplete)] + files
 
 
-NETWORK_HELP = "zennet-1.0M, resnet50, timm:resnet18d, my_module.py:Net, a structure string, a file with one, or the folder of a search."
+NETWORK_HELP = (
+    "zennet-1.0M, resnet50, timm:resnet18d, my_module.py:Net, a structure string, a file with one, or the "
+    "folder of a search."
+)
 Network = Annotated[str, typer.Argument(help=NETWORK_HELP, autocompletion=complete, show_default=False)]
-Resolution = Annotated[int | None, typer.Option(help="Side of the images in pixels; what the network is meant for, else 224.", show_default=False)]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of the images in pixels; what the network is meant for, else 224.", show_default=False
+    ),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +102,27 @@ def load_architecture(text: str, gates: bool = False) -> Architecture:
     """
     network = load_network(text).network
     if not isinstance(network, Architecture):
-        raise ValueError(f"network: needed a ZenNet ({', '.join(ZENNETS)}), a structure string (Super...) or a file with one here; got {text!r}")
+        raise ValueError(
+            f"network: needed a ZenNet ({', '.join(ZENNETS)}), a structure string (Super...) or a file with "
+            f"one here; got {text!r}"
+        )
     return dataclasses.replace(network, use_se=network.use_se or gates)
 
 
 def _from_path(path: Path) -> Named:
     if path.is_dir():
         if not (path / "history.parquet").is_file():
-            raise ValueError(f"network: needed the folder of a search, with history.parquet in it; got {path}")
+            raise ValueError(
+                f"network: needed the folder of a search, with history.parquet in it; got {path}"
+            )
         return _from_search(path / "history.parquet")
     if path.suffix == ".parquet":
         return _from_search(path)
     if path.suffix == ".py":
-        raise ValueError(f"network: needed the name of a class or function in the file, such as {path}:Net; got {path}{_offers(_import_file(path))}")
+        raise ValueError(
+            f"network: needed the name of a class or function in the file, such as {path}:Net; got "
+            f"{path}{_offers(_import_file(path))}"
+        )
     return Named(_from_text(path))
 
 
@@ -110,9 +130,14 @@ def _from_text(path: Path) -> Architecture:
     try:
         text = path.read_bytes().decode().strip()
     except UnicodeDecodeError as error:
-        raise ValueError(f"network: needed a text file with a structure string, got the binary file {path}; weights go to --checkpoint") from error
+        raise ValueError(
+            f"network: needed a text file with a structure string, got the binary file {path}; weights go to "
+            "--checkpoint"
+        ) from error
     if not text:
-        raise ValueError(f"network: needed a file with a structure string (Super...), got the empty file {path}")
+        raise ValueError(
+            f"network: needed a file with a structure string (Super...), got the empty file {path}"
+        )
     try:
         return Architecture.from_string(text)
     except ArchitectureError as error:
@@ -126,7 +151,10 @@ def _from_search(path: Path) -> Named:
     stored = read(path)
     assert stored is not None  # the file exists
     table, state = stored
-    best = max(zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True), key=lambda pair: (pair[0] == pair[0], pair[0]))
+    best = max(
+        zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True),
+        key=lambda pair: (pair[0] == pair[0], pair[0]),
+    )
     return Named(Architecture.from_string(best[1]), state["settings"]["resolution"])
 
 
@@ -134,7 +162,9 @@ def _from_torchvision(name: str) -> nn.Module:
     try:
         import torchvision
     except ModuleNotFoundError as error:
-        raise ValueError(f"network: {FORMS}got {name!r}; names of torchvision need `pip install torchvision`") from error
+        raise ValueError(
+            f"network: {FORMS}got {name!r}; names of torchvision need `pip install torchvision`"
+        ) from error
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise ValueError(f"network: {FORMS}got {name!r}{_meant(name, [*ZENNETS, *known])}")
@@ -148,24 +178,35 @@ def _from_timm(name: str) -> Named:
         raise ValueError(f"network: timm:{name} needs timm; pip install timm") from error
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        raise ValueError(f"network: needed a name that timm {timm.__version__} knows, got {name!r}{_meant(name, known)}")
+        raise ValueError(
+            f"network: needed a name that timm {timm.__version__} knows, got {name!r}{_meant(name, known)}"
+        )
     network: Any = timm.create_model(name, pretrained=False)  # timm adds what its networks are meant for
     return Named(network, network.pretrained_cfg.get("input_size", (3, SIDE, SIDE))[-1])
 
 
 def _from_code(text: str) -> Architecture | nn.Module:
-    """A network of the user's own: an attribute of a file or of a module, called without arguments where it is not one yet."""
+    """A network of the user's own.
+
+    An attribute of a file or of a module, called without arguments where it is not one yet.
+    """
     from torch import nn
 
     place, _, name = text.rpartition(":")
     module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     if not hasattr(module, name):
-        raise ValueError(f"network: needed a class or function of {place}, got {name!r}, which it does not have{_offers(module)}")
+        raise ValueError(
+            f"network: needed a class or function of {place}, got {name!r}, which it does not "
+            f"have{_offers(module)}"
+        )
     found = getattr(module, name)
     if callable(found) and not isinstance(found, nn.Module):
         found = _called(text, found)
     if not isinstance(found, nn.Module | Architecture):
-        raise ValueError(f"network: needed {text} to be or to return a torch.nn.Module or a zenlib.Architecture, got {type(found).__name__}")
+        raise ValueError(
+            f"network: needed {text} to be or to return a torch.nn.Module or a zenlib.Architecture, got "
+            f"{type(found).__name__}"
+        )
     return found
 
 
@@ -174,8 +215,10 @@ def _called(text: str, make: Any) -> Any:
     if needed:
         place, _, name = text.rpartition(":")
         raise ValueError(
-            f"network: needed something that is called without arguments, but {name} of {place} needs {', '.join(needed)}; "
-            f"add a function to the file, such as\n  def make():\n      return {name}({', '.join(f'{argument}=...' for argument in needed)})\n"
+            f"network: needed something that is called without arguments, but {name} of {place} needs "
+            f"{', '.join(needed)}; "
+            "add a function to the file, such as\n  def make():\n      return "
+            f"{name}({', '.join(f'{argument}=...' for argument in needed)})\n"
             f"and name {place}:make"
         )
     return _guarded(text, make)
@@ -187,7 +230,11 @@ def _needed(make: Any) -> list[str]:
         arguments = inspect.signature(make).parameters.values()
     except ValueError:  # some builtins do not tell
         return []
-    return [one.name for one in arguments if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return [
+        one.name
+        for one in arguments
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -196,7 +243,9 @@ def _import_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # so that it finds the files beside it, as when Python runs it
+    sys.path.insert(
+        0, str(path.resolve().parent)
+    )  # so that it finds the files beside it, as when Python runs it
     sys.modules.setdefault(path.stem, module)
     _guarded(str(path), spec.loader.exec_module, module)
     return module
@@ -207,7 +256,9 @@ def _import_module(name: str) -> ModuleType:
     try:
         return _guarded(name, importlib.import_module, name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"network: {FORMS}got {name}:..., but there is no module {error.name!r} here; a file ends in .py") from error
+        raise ValueError(
+            f"network: {FORMS}got {name}:..., but there is no module {error.name!r} here; a file ends in .py"
+        ) from error
 
 
 def _guarded(text: str, function: Any, *arguments: Any) -> Any:
@@ -217,9 +268,13 @@ def _guarded(text: str, function: Any, *arguments: Any) -> Any:
     except ModuleNotFoundError as error:
         if error.name == text.partition(".")[0]:
             raise
-        raise ValueError(f"network: {text} needs the module {error.name!r}, which is not installed here") from error
+        raise ValueError(
+            f"network: {text} needs the module {error.name!r}, which is not installed here"
+        ) from error
     except Exception as error:  # whatever a user's code raises
-        raise ValueError(f"network: {text} raised {type(error).__name__}: {error}; `zenlib --debug ...` shows where") from error
+        raise ValueError(
+            f"network: {text} raised {type(error).__name__}: {error}; `zenlib --debug ...` shows where"
+        ) from error
 
 
 def _offers(module: ModuleType) -> str:

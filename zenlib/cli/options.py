@@ -32,12 +32,26 @@ def _usable(device: str | None) -> str | None:
     except RuntimeError as error:
         raise typer.BadParameter(f"needed cpu, cuda or cuda:1, got {device!r}") from error
     if kind == "cuda" and not torch.cuda.is_available():
-        raise typer.BadParameter(f"needed a device of this machine, got {device!r}, but PyTorch sees no GPU; leave the option out, or give cpu")
+        raise typer.BadParameter(
+            f"needed a device of this machine, got {device!r}, but PyTorch sees no GPU; leave the option "
+            "out, or give cpu"
+        )
     return device
 
 
-Positional = Annotated[str | None, typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False)]
-Arch = Annotated[str | None, typer.Option("--arch", help="The network, if it is not given as NETWORK.", autocompletion=complete, show_default=False)]
+Positional = Annotated[
+    str | None,
+    typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        help="The network, if it is not given as NETWORK.",
+        autocompletion=complete,
+        show_default=False,
+    ),
+]
 Data = Annotated[
     str,
     typer.Option(
@@ -47,15 +61,35 @@ Data = Annotated[
     ),
 ]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder of the data set.", show_default=False)]
-Gates = Annotated[bool, typer.Option("--gates", help="With squeeze-and-excitation; ZenNets named -SE have it anyway.")]
+Gates = Annotated[
+    bool, typer.Option("--gates", help="With squeeze-and-excitation; ZenNets named -SE have it anyway.")
+]
 Workers = Annotated[int, typer.Option(help="Processes that load images, for each device; 0 for none.")]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1; CUDA where there is one.", callback=_usable, autocompletion=completion("cpu", "cuda"), show_default=False),
+    typer.Option(
+        help="cpu, cuda, cuda:1; CUDA where there is one.",
+        callback=_usable,
+        autocompletion=completion("cpu", "cuda"),
+        show_default=False,
+    ),
 ]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16 (autocast).", autocompletion=completion("float32", "bfloat16", "float16"))]
-Weights = Annotated[Path, typer.Option("--checkpoint", help="File of weights: published, or last.pth of a training.")]
-Averaged = Annotated[bool | None, typer.Option("--averaged/--plain", help="Moving average of the weights; where there is one.", show_default=False)]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float32, bfloat16 or float16 (autocast).",
+        autocompletion=completion("float32", "bfloat16", "float16"),
+    ),
+]
+Weights = Annotated[
+    Path, typer.Option("--checkpoint", help="File of weights: published, or last.pth of a training.")
+]
+Averaged = Annotated[
+    bool | None,
+    typer.Option(
+        "--averaged/--plain", help="Moving average of the weights; where there is one.", show_default=False
+    ),
+]
 Side = Annotated[int | None, typer.Option(help="Side of the images in pixels.", show_default=False)]
 
 
@@ -67,12 +101,17 @@ def the_network(positional: str | None, arch: str | None) -> str:
     """
     if (positional is None) == (arch is None):
         got = "neither" if arch is None else "both"
-        raise typer.BadParameter(f"needed a network, as NETWORK or as --arch NETWORK, got {got}", param_hint="NETWORK")
+        raise typer.BadParameter(
+            f"needed a network, as NETWORK or as --arch NETWORK, got {got}", param_hint="NETWORK"
+        )
     return positional or arch or ""
 
 
 def load_trained(text: str, checkpoint: Path, gates: bool, averaged: bool | None) -> nn.Module:
-    """A network with the weights of a file; the classifier of an `Architecture` is as wide as the file says."""
+    """A network with the weights of a file.
+
+    The classifier of an `Architecture` is as wide as the file says.
+    """
     from zenlib.networks.module import build_network
     from zenlib.networks.weights import classes_in, load_weights, read_weights
 

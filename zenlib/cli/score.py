@@ -70,23 +70,34 @@ def score(
     table = Table("score", "value", title=f"{network} at {side} x {side}")
     for name, entry in found.items():
         table.add_row(_LABELS.get(name, name), _shown(entry))
-    answer({"network": network, "resolution": side, "batch_size": batch_size, "seed": seed, "scores": found}, table, as_json)
+    answer(
+        {"network": network, "resolution": side, "batch_size": batch_size, "seed": seed, "scores": found},
+        table,
+        as_json,
+    )
 
 
 def proxies(as_json: Json = False) -> None:
-    """The training-free scores that `zenlib score --proxy` and `zenlib search --score` know; higher is better."""
+    """The training-free scores that `zenlib score --proxy` and `zenlib search --score` know.
+
+    Higher is better.
+    """
     from zenlib.proxies import PROXIES
 
     table = Table("name", "needs", title="scores by name")
     for name, entry in PROXIES.items():
         table.add_row(name, COST[entry.needs])
-    answer({"proxies": [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]}, table, as_json)
+    answer(
+        {"proxies": [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]}, table, as_json
+    )
 
 
 _LABELS = {"zen": "Zen-Score, nats, by Monte Carlo", "closed-form": "Zen-Score, nats, in closed form"}
 
 
-def _zen_scores(loaded: Named, side: int, *, batch_size: int, repeats: int, seed: int, device: str | None) -> dict[str, dict[str, Any]]:
+def _zen_scores(
+    loaded: Named, side: int, *, batch_size: int, repeats: int, seed: int, device: str | None
+) -> dict[str, dict[str, Any]]:
     """The expected score with its error, and by arithmetic where the network is a chain."""
     from zenlib.scores.closed_form import closed_form_zen_score
     from zenlib.scores.zen import zen_score
@@ -108,7 +119,9 @@ def _known(names: list[str]) -> dict[str, Proxy]:
     return {name: PROXIES[name] for name in names}
 
 
-def _by_proxies(loaded: Named, side: int, wanted: dict[str, Proxy], **settings: Any) -> dict[str, dict[str, Any]]:
+def _by_proxies(
+    loaded: Named, side: int, wanted: dict[str, Proxy], **settings: Any
+) -> dict[str, dict[str, Any]]:
     """One value each, or null and the reason."""
     from zenlib.errors import ScoreUndefined
 

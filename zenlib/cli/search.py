@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 def search(
     space: Annotated[str, typer.Option(help=f"{' or '.join(SPACES)}.", autocompletion=completion(*SPACES))],
     out: Annotated[Path, typer.Option(help="Folder of the results; a search that is there goes on.")],
-    evaluations: Annotated[int, typer.Option(help="Networks to score; proposals that are turned away do not count.")] = 96_000,
-    params: Annotated[float | None, typer.Option(help="At most this many parameters, such as 1e6.", show_default=False)] = None,
-    flops: Annotated[float | None, typer.Option(help="At most this many multiply-adds.", show_default=False)] = None,
+    evaluations: Annotated[
+        int, typer.Option(help="Networks to score; proposals that are turned away do not count.")
+    ] = 96_000,
+    params: Annotated[
+        float | None, typer.Option(help="At most this many parameters, such as 1e6.", show_default=False)
+    ] = None,
+    flops: Annotated[
+        float | None, typer.Option(help="At most this many multiply-adds.", show_default=False)
+    ] = None,
     depth: Annotated[int | None, typer.Option(help="At most this many layers.", show_default=False)] = None,
-    latency_ms: Annotated[float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)
+    ] = None,
     latency_batch: Annotated[int, typer.Option(help="Batch of the predicted latency.")] = 1,
     score: Annotated[
         str,
@@ -38,29 +46,44 @@ def search(
         ),
     ] = "closed-form",
     strategy: Annotated[
-        str, typer.Option(help="evolution, random or reinforce.", autocompletion=completion("evolution", "random", "reinforce"))
+        str,
+        typer.Option(
+            help="evolution, random or reinforce.",
+            autocompletion=completion("evolution", "random", "reinforce"),
+        ),
     ] = "evolution",
-    mutation: Annotated[str, typer.Option(help="paper or released.", autocompletion=completion("paper", "released"))] = "paper",
+    mutation: Annotated[
+        str, typer.Option(help="paper or released.", autocompletion=completion("paper", "released"))
+    ] = "paper",
     population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
     resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
     num_classes: Annotated[int, typer.Option(help="Classes, which count in the parameters.")] = 100,
     initial: Annotated[
         str | None,
         typer.Option(
-            help="First network: a ZenNet, a structure, or the folder of a search; else random.", autocompletion=complete, show_default=False
+            help="First network: a ZenNet, a structure, or the folder of a search; else random.",
+            autocompletion=complete,
+            show_default=False,
         ),
     ] = None,
     round_size: Annotated[int, typer.Option(help="Networks between two updates of the population.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that score; 0 for this one. The closed form is quicker without.")] = 0,
-    scheduler_file: Annotated[Path | None, typer.Option(help="Scheduler file of a Dask cluster that scores.", show_default=False)] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the search in the folder, if there is one.")] = True,
+    workers: Annotated[
+        int, typer.Option(help="Processes that score; 0 for this one. The closed form is quicker without.")
+    ] = 0,
+    scheduler_file: Annotated[
+        Path | None, typer.Option(help="Scheduler file of a Dask cluster that scores.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the search in the folder, if there is one.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Look for the network with the highest score within a budget.
 
-    Writes best.txt (the structure), history.parquet (every scored network, also the checkpoint), report.md and convergence.png.
-    A search that was killed goes on when the same command is given again, and ends as if it had not been killed.
+    Writes best.txt (the structure), history.parquet (every scored network, also the checkpoint), report.md
+    and convergence.png. A search that was killed goes on when the same command is given again, and ends as if
+    it had not been killed.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run
@@ -68,10 +91,15 @@ def search(
     from zenlib.search.latency import LatencyPredictor
 
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder")
+        raise ValueError(
+            f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder"
+        )
     checkpoint = out / "history.parquet"
     if checkpoint.exists() and not resume:
-        raise ValueError(f"out: needed a folder without a search, since --no-resume was given; got {out}; name another folder or delete {checkpoint}")
+        raise ValueError(
+            f"out: needed a folder without a search, since --no-resume was given; got {out}; name another "
+            f"folder or delete {checkpoint}"
+        )
     predictor = LatencyPredictor(batch_size=latency_batch) if latency_ms is not None else None
     with open_executor(workers, scheduler_file) as executor:
         found = run(
@@ -104,14 +132,23 @@ def facts(found: SearchResult) -> dict[str, Any]:
     best = found.history.loc[found.history["score"].idxmax()]
     costs = {name: best[name] for name in ("params", "flops", "depth", "latency_ms", "generation")}
     counts = {"scored": len(found.history), "proposed": found.proposed, "rejected": dict(found.rejected)}
-    return {"best": str(found.best), "score": found.best_score, **costs, **counts, "seconds": found.seconds, "settings": found.settings}
+    return {
+        "best": str(found.best),
+        "score": found.best_score,
+        **costs,
+        **counts,
+        "seconds": found.seconds,
+        "settings": found.settings,
+    }
 
 
 def summary(found: SearchResult) -> dict[str, str]:
     """The result in a few lines, as text."""
     best = found.history.loc[found.history["score"].idxmax()]
     rejected = sum(found.rejected.values())
-    reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(found.rejected.items(), key=lambda item: -item[1]))
+    reasons = ", ".join(
+        f"{name} {count:,}" for name, count in sorted(found.rejected.items(), key=lambda item: -item[1])
+    )
     lines = {
         "score": f"{found.best_score:.3f} ({found.settings['score']})",
         "parameters": f"{int(best['params']):,}",
@@ -120,7 +157,10 @@ def summary(found: SearchResult) -> dict[str, str]:
         "found as": f"number {int(best['id']):,}, generation {int(best['generation'])}",
         "proposals": f"{found.proposed:,}, of which {rejected:,} were turned away ({reasons or 'none'})",
         "without a score": f"{int((found.history['fate'] == 'failed').sum()):,}",
-        "time": f"{found.seconds:.1f} s, {len(found.history) / max(found.seconds, 1e-9):,.0f} scored networks a second",
+        "time": (
+            f"{found.seconds:.1f} s, {len(found.history) / max(found.seconds, 1e-9):,.0f} scored networks a "
+            "second"
+        ),
     }
     if best["latency_ms"] == best["latency_ms"]:
         lines["predicted latency"] = f"{best['latency_ms']:.4f} ms per image"
@@ -132,10 +172,16 @@ def write_report(found: SearchResult, out: Path) -> None:
     try:
         from zenlib.cli.figure import convergence
     except ModuleNotFoundError:
-        picture = "Without a figure of the scores: `pip install matplotlib`, then give the same command again."
+        picture = (
+            "Without a figure of the scores: `pip install matplotlib`, then give the same command again."
+        )
     else:
         picture = "![Best score against the number of scored networks](convergence.png)"
-        replace_file(out / "convergence.png", lambda file: convergence(found.history).savefig(file, format="png"), ResultsError)
+        replace_file(
+            out / "convergence.png",
+            lambda file: convergence(found.history).savefig(file, format="png"),
+            ResultsError,
+        )
     replace_file(out / "best.txt", lambda file: file.write(f"{found.best}\n".encode()), ResultsError)
     lines = [
         f"# Search in {found.settings['space']}",
@@ -166,5 +212,13 @@ def write_report(found: SearchResult, out: Path) -> None:
 
 def _table_row(block: Block) -> str:
     kind = f"{block.kind} x{block.expansion}" if block.expansion else block.kind
-    values = (kind, block.kernel, block.in_channels, block.out_channels, block.stride, block.bottleneck or "", block.layers)
+    values = (
+        kind,
+        block.kernel,
+        block.in_channels,
+        block.out_channels,
+        block.stride,
+        block.bottleneck or "",
+        block.layers,
+    )
     return f"| {' | '.join(map(str, values))} |"

@@ -18,24 +18,34 @@ _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 
 def train(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of last.pth and log.csv; a training that is there goes on.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of last.pth and log.csv; a training that is there goes on.")
+    ],
     network: Positional = None,
     arch: Arch = None,
-    recipe: Annotated[str | None, typer.Option(help="Name of a recipe; that of the data set.", show_default=False)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Name of a recipe; that of the data set.", show_default=False)
+    ] = None,
     root: Root = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="An attribute of the recipe, such as epochs=100.", show_default=False)] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An attribute of the recipe, such as epochs=100.", show_default=False),
+    ] = None,
     gates: Gates = False,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     workers: Workers = 0,
     accumulate: Annotated[int, typer.Option(help="Passes that make up one step, for memory.")] = 1,
     device: Device = None,
     dtype: Dtype = "float32",
-    teacher_checkpoint: Annotated[Path | None, typer.Option(help="Weights of the teacher; timm fetches them.", show_default=False)] = None,
+    teacher_checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights of the teacher; timm fetches them.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a network, on one device or under `torchrun`.
 
-    A training that was killed goes on when the same command is given again, and ends as if it had not been killed.
+    A training that was killed goes on when the same command is given again, and ends as if it had not been
+    killed.
     """
     with extra("train"):
         from zenlib.train.datasets import DATASETS
@@ -63,5 +73,8 @@ def train(
     if os.environ.get("RANK", "0") != "0":
         return  # of the processes that torchrun started, the first one answers
     last = log[-1]
-    shown = f"{out / 'last.pth'}: epoch {last['epoch']}, top-1 {last['test_top1']:.3f} %, top-5 {last['test_top5']:.3f} %"
+    shown = (
+        f"{out / 'last.pth'}: epoch {last['epoch']}, top-1 {last['test_top1']:.3f} %, top-5 "
+        f"{last['test_top5']:.3f} %"
+    )
     answer({"checkpoint": out / "last.pth", **last}, shown, as_json)

@@ -19,14 +19,20 @@ from typing import NamedTuple
 from zenlib.errors import ArchitectureError
 
 LAYERS = 10_000
-"""Most layers of a block: a number that is beyond any network, and within the patience of whoever counts them."""
+"""Most layers of a block.
+
+A number that is beyond any network, and within the patience of whoever counts them.
+"""
 
 KINDS = ("conv", "residual", "bottleneck", "inverted")
 SE_RATIO = 0.25
 
 
 def round_to_8(width: float) -> int:
-    """Nearest multiple of 8 (halves to the even multiple), at least 8: the widths a published network can have."""
+    """Nearest multiple of 8 (halves to the even multiple), at least 8.
+
+    The widths a published network can have.
+    """
     return max(8, 8 * round(width / 8))
 
 
@@ -52,9 +58,11 @@ class Unit:
 
     Attributes:
         convs: the main path in order.
-        projection: the 1x1 convolution of the shortcut, or None where the shortcut is the identity (or absent).
+        projection: the 1x1 convolution of the shortcut, or None where the shortcut is the identity (or
+            absent).
         residual: whether a shortcut is added before the last ReLU.
-        gated: index into `convs` after which a squeeze-and-excitation gate sits in a network that uses it, or None.
+        gated: index into `convs` after which a squeeze-and-excitation gate sits in a network that uses it, or
+            None.
     """
 
     convs: tuple[ConvSpec, ...]
@@ -82,8 +90,8 @@ class Block:
     """One row of a structure table.
 
     Attributes:
-        kind: "conv" (convolution, BatchNorm, ReLU), "residual" (two k x k convolutions), "bottleneck" (1x1, k x k, 1x1,
-            twice per layer) or "inverted" (1x1 expansion, depthwise k x k, 1x1, twice per layer).
+        kind: "conv" (convolution, BatchNorm, ReLU), "residual" (two k x k convolutions), "bottleneck" (1x1, k
+            x k, 1x1, twice per layer) or "inverted" (1x1 expansion, depthwise k x k, 1x1, twice per layer).
         kernel: side k of the kernel, odd.
         in_channels: channels coming in.
         out_channels: channels going out.
@@ -113,10 +121,14 @@ class Block:
             raise ArchitectureError(f"kernel: needed an odd side, got {self.kernel}")
         if (self.kind == "conv") != (self.bottleneck == 0):
             raise ArchitectureError(
-                f"bottleneck: {self.kind} blocks need {'0' if self.kind == 'conv' else 'a positive width'}, got {self.bottleneck}"
+                f"bottleneck: {self.kind} blocks need {'0' if self.kind == 'conv' else 'a positive width'}, "
+                f"got {self.bottleneck}"
             )
         if (self.kind == "inverted") != (self.expansion != 0):
-            raise ArchitectureError(f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got {self.expansion}")
+            raise ArchitectureError(
+                f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got "
+                f"{self.expansion}"
+            )
         if self.bottleneck:
             _require_positive("bottleneck", self.bottleneck)
         if self.expansion:
@@ -125,7 +137,8 @@ class Block:
     def units(self) -> tuple[Unit, ...]:
         """The units of this block in order, with widths and strides resolved.
 
-        The first unit of a residual block always projects its shortcut; later ones only where the shape changes.
+        The first unit of a residual block always projects its shortcut; later ones only where the shape
+        changes.
         """
         units: list[Unit] = []
         width_in, stride = self.in_channels, self.stride
@@ -136,7 +149,10 @@ class Block:
 
     @cached_property
     def cost(self) -> BlockCost:
-        """Costs of all units, from the few that differ; tests hold them equal to `Architecture.params` and `flops`."""
+        """Costs of all units, from the few that differ.
+
+        Tests hold them equal to `Architecture.params` and `flops`.
+        """
         params = before = after = 0
         for number, (width_in, inner, width_out, times) in enumerate(self._distinct_units()):
             first, rest, normed = self._weights(width_in, inner, width_out)
@@ -148,11 +164,18 @@ class Block:
         return BlockCost(params, before, after)
 
     def _distinct_units(self) -> tuple[tuple[int, int, int, int], ...]:
-        """(input width, inner width, output width, how many) of the units; the first stands alone, as its input differs."""
+        """(input width, inner width, output width, how many) of the units.
+
+        The first stands alone, as its input differs.
+        """
         inner, width_in, width_out, layers = self.bottleneck, self.in_channels, self.out_channels, self.layers
         if self.kind == "inverted":
             middle, wide = round_to_8(inner * self.expansion), round_to_8(width_out * self.expansion)
-            return (width_in, middle, inner, 1), (inner, wide, width_out, layers), (width_out, middle, inner, layers - 1)
+            return (
+                (width_in, middle, inner, 1),
+                (inner, wide, width_out, layers),
+                (width_out, middle, inner, layers - 1),
+            )
         units = 2 * layers if self.kind == "bottleneck" else layers
         return (width_in, inner, width_out, 1), (width_out, inner, width_out, units - 1)
 
@@ -182,10 +205,17 @@ class Block:
         if self.kind == "conv":
             return Unit((ConvSpec(width_in, width_out, k, stride),))
         if self.kind == "residual":
-            convs: tuple[ConvSpec, ...] = (ConvSpec(width_in, inner, k, stride), ConvSpec(inner, width_out, k))
+            convs: tuple[ConvSpec, ...] = (
+                ConvSpec(width_in, inner, k, stride),
+                ConvSpec(inner, width_out, k),
+            )
         else:
             groups = inner if self.kind == "inverted" else 1
-            convs = (ConvSpec(width_in, inner, 1), ConvSpec(inner, inner, k, stride, groups), ConvSpec(inner, width_out, 1))
+            convs = (
+                ConvSpec(width_in, inner, 1),
+                ConvSpec(inner, inner, k, stride, groups),
+                ConvSpec(inner, width_out, 1),
+            )
         projects = first or stride > 1 or width_in != width_out
         return Unit(
             convs,
@@ -197,7 +227,13 @@ class Block:
     @cached_property
     def text(self) -> str:
         """The row as part of a structure string, such as `SuperResK3K3(8,16,1,8,1)`."""
-        widths = [self.in_channels, self.out_channels, self.stride, *([self.bottleneck] if self.bottleneck else []), self.layers]
+        widths = [
+            self.in_channels,
+            self.out_channels,
+            self.stride,
+            *([self.bottleneck] if self.bottleneck else []),
+            self.layers,
+        ]
         return f"{_block_name(self)}({','.join(map(str, widths))})"
 
     def __str__(self) -> str:
@@ -210,8 +246,8 @@ class Architecture:
 
     Attributes:
         blocks: the rows from stem to head; each takes what the one before gives.
-        use_se: whether the trainable network carries squeeze-and-excitation gates. Structure strings do not say it, and
-            scores and conversions ignore it, as in the paper.
+        use_se: whether the trainable network carries squeeze-and-excitation gates. Structure strings do not
+            say it, and scores and conversions ignore it, as in the paper.
     """
 
     blocks: tuple[Block, ...]
@@ -267,7 +303,10 @@ class Architecture:
         return tuple(unit for block in self.blocks for unit in block.units())
 
     def params(self, num_classes: int = 1000) -> int:
-        """Trainable parameters of `build_network(self, num_classes)`: kernels, BatchNorm, projections, gates, classifier."""
+        """Trainable parameters of `build_network(self, num_classes)`.
+
+        Kernels, BatchNorm, projections, gates, classifier.
+        """
         _require_positive("num_classes", num_classes)
         total = (self.out_channels + 1) * num_classes
         for unit in self.units:
@@ -280,8 +319,8 @@ class Architecture:
     def flops(self, resolution: int = 224, num_classes: int = 1000) -> int:
         """Multiply-adds of one image through `build_network(self, num_classes)`.
 
-        Convolutions (projections and gates included) and the classifier are counted; BatchNorm, activations, biases and
-        pooling are not.
+        Convolutions (projections and gates included) and the classifier are counted; BatchNorm, activations,
+        biases and pooling are not.
 
         Raises:
             ArchitectureError: the resolution is too small for the strides.
@@ -310,7 +349,8 @@ class Architecture:
             for conv in unit.convs:
                 if side < conv.stride:
                     raise ArchitectureError(
-                        f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this network, got {resolution}"
+                        f"resolution: needed at least {self.minimum_resolution} pixels for the strides of "
+                        f"this network, got {resolution}"
                     )
                 side = -(-side // conv.stride)
 
@@ -390,7 +430,11 @@ def _parse_blocks(text: str) -> Iterator[Block]:
         kind, values, places, position = _parse_name(text, position)
         position = _parse_numbers(text, position, kind, values, places)
         if width is not None and values["in_channels"] != width:
-            raise _at(text, places["in_channels"], f"needed {width} input channels, which is what the block before gives")
+            raise _at(
+                text,
+                places["in_channels"],
+                f"needed {width} input channels, which is what the block before gives",
+            )
         try:
             yield Block(kind=kind, **values)
         except ArchitectureError as error:  # its message begins with the name of the field
@@ -405,17 +449,32 @@ def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str
         match = pattern.match(text, position)
         if match:
             names = match.groupdict()
-            return kind, {name: int(number) for name, number in names.items()}, {name: match.start(name) for name in names}, match.end()
+            return (
+                kind,
+                {name: int(number) for name, number in names.items()},
+                {name: match.start(name) for name in names},
+                match.end(),
+            )
     unequal = _UNEQUAL_KERNELS.match(text, position)
     if unequal:
-        raise _at(text, unequal.start(2), f"needed the kernel of the first convolution, {unequal[1]}, again in the second of a residual block")
+        raise _at(
+            text,
+            unequal.start(2),
+            f"needed the kernel of the first convolution, {unequal[1]}, again in the second of a residual "
+            "block",
+        )
     known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
     wrong = max(begun.end() for pattern in _BEGUN_NAMES if (begun := pattern.match(text, position)))
     raise _at(text, wrong, f"needed a block name ({known})")
 
 
-def _parse_numbers(text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]) -> int:
-    """Reads the numbers in brackets into `values`, their places into `places`; returns where the block ends."""
+def _parse_numbers(
+    text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]
+) -> int:
+    """Reads the numbers in brackets into `values`, their places into `places`.
+
+    Returns where the block ends.
+    """
     names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
     for index, name in enumerate(names):
         opening = "(" if index == 0 else ","
@@ -443,4 +502,6 @@ def _at(text: str, position: int, message: str) -> ArchitectureError:
     found = repr(text[position]) if position < len(text) else "the end of the text"
     line = re.sub(r"\s", " ", text[begin:end])
     mark = " " * (position - begin) + "^"
-    return ArchitectureError(f"structure string, character {position}: {message}; found {found}\n  {line}\n  {mark}", position)
+    return ArchitectureError(
+        f"structure string, character {position}: {message}; found {found}\n  {line}\n  {mark}", position
+    )

@@ -16,7 +16,9 @@ from zenlib.networks.architecture import Architecture, ConvSpec, Unit, squeezed_
 BN_EPS = 1e-3
 
 
-def build_network(architecture: Architecture, num_classes: int = 1000, use_se: bool | None = None) -> nn.Module:
+def build_network(
+    architecture: Architecture, num_classes: int = 1000, use_se: bool | None = None
+) -> nn.Module:
     """Builds the trainable network of an architecture.
 
     Args:
@@ -64,7 +66,11 @@ class Gate(nn.Module):
         super().__init__()
         squeezed = squeezed_width(width)
         self.scale = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), *_conv_bn(ConvSpec(width, squeezed, 1)), nn.ReLU(), *_conv_bn(ConvSpec(squeezed, width, 1)), nn.Sigmoid()
+            nn.AdaptiveAvgPool2d(1),
+            *_conv_bn(ConvSpec(width, squeezed, 1)),
+            nn.ReLU(),
+            *_conv_bn(ConvSpec(squeezed, width, 1)),
+            nn.Sigmoid(),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -87,6 +93,12 @@ def _unit(unit: Unit, use_se: bool) -> nn.Module:
 
 def _conv_bn(conv: ConvSpec, bias: bool = False) -> tuple[nn.Module, nn.Module]:
     convolution = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel, conv.stride, padding=(conv.kernel - 1) // 2, groups=conv.groups, bias=bias
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel,
+        conv.stride,
+        padding=(conv.kernel - 1) // 2,
+        groups=conv.groups,
+        bias=bias,
     )
     return convolution, nn.BatchNorm2d(conv.out_channels, eps=BN_EPS)

@@ -46,7 +46,10 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool 
     difference = _difference(network, pending, images) if check else float("nan")
     if difference > LARGEST_DIFFERENCE:
         pending.unlink()
-        raise ValueError(f"{path}: needed the logits of the module, got others by {difference:.1e} of the largest; update onnxruntime or torch")
+        raise ValueError(
+            f"{path}: needed the logits of the module, got others by {difference:.1e} of the largest; update "
+            "onnxruntime or torch"
+        )
     pending.replace(path)
     return difference
 

@@ -33,7 +33,8 @@ PLAIN = ("state_dict", "model", "model_state_dict")
 """Entries under which they keep the weights themselves."""
 _SHOWN = 3
 _BATCHES = "num_batches_tracked"
-# Accuracies are often saved as numpy scalars; these build numbers and nothing else. Old files name numpy's old modules.
+# Accuracies are often saved as numpy scalars; these build numbers and nothing else. Old files name numpy's
+# old modules.
 _scalar = np.float64(0).__reduce__()[0]
 _SCALARS = [
     (_scalar, "numpy.core.multiarray.scalar"),
@@ -46,25 +47,31 @@ _SCALARS = [
 def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str, Tensor]:
     """The weights in a file, on the CPU, without the prefixes of wrappers.
 
-    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. Code in it is refused, not run.
+    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. Code in it is
+    refused, not run.
 
     Args:
         path: the file.
         averaged: whether to take the moving average of the weights; None means where the file has one.
 
     Raises:
-        CheckpointError: the file is missing, truncated or no file of weights, or has no moving average although one is asked for.
+        CheckpointError: the file is missing, truncated or no file of weights, or has no moving average
+            although one is asked for.
     """
     content = load_file(Path(path))
     return {_unwrapped(name): tensor for name, tensor in _choose(Path(path), content, averaged).items()}
 
 
-def load_weights(network: nn.Module, architecture: Architecture | None, weights: Mapping[str, Tensor]) -> None:
+def load_weights(
+    network: nn.Module, architecture: Architecture | None, weights: Mapping[str, Tensor]
+) -> None:
     """Copies weights into a network; nothing may be missing, left over or of another shape.
 
     Args:
-        network: `build_network(architecture, ...)` or any other module, changed in place, or left as it was where an error is raised.
-        architecture: says which published name belongs to which parameter; None for a module that is not of an architecture.
+        network: `build_network(architecture, ...)` or any other module, changed in place, or left as it was
+            where an error is raised.
+        architecture: says which published name belongs to which parameter; None for a module that is not of
+            an architecture.
         weights: names of the published layout or of the module itself.
 
     Raises:
@@ -88,7 +95,8 @@ def classes_in(weights: Mapping[str, Tensor]) -> int:
         if name in weights:
             return weights[name].numel()
     raise CheckpointError(
-        f"checkpoint: needed the weights of a classifier named fc_linear or classifier, got {_some(weights)}; this file is of another kind of network"
+        "checkpoint: needed the weights of a classifier named fc_linear or classifier, got "
+        f"{_some(weights)}; this file is of another kind of network"
     )
 
 
@@ -98,14 +106,25 @@ def released_names(architecture: Architecture) -> dict[str, str]:
 
     with torch.device("meta"):
         network = build_network(architecture)
-    places = [place for index, block in enumerate(architecture.blocks) for place in _places(index, block.kind, len(block.units()))]
+    places = [
+        place
+        for index, block in enumerate(architecture.blocks)
+        for place in _places(index, block.kind, len(block.units()))
+    ]
     return {name: _released(name, places) for name in network.state_dict()}
 
 
 def _places(block: int, kind: str, units: int) -> Iterator[str]:
-    """Where the units of a super-block stand: a plain unit takes three places, a residual unit and the ReLU after it two."""
+    """Where the units of a super-block stand.
+
+    A plain unit takes three places, a residual unit and the ReLU after it two.
+    """
     for unit in range(units):
-        yield f"module_list.{block}.module_list." if kind == "conv" else f"module_list.{block}.module_list.{2 * unit}."
+        yield (
+            f"module_list.{block}.module_list."
+            if kind == "conv"
+            else f"module_list.{block}.module_list.{2 * unit}."
+        )
 
 
 def _released(name: str, places: list[str]) -> str:
@@ -130,7 +149,10 @@ def load_file(path: Path) -> Any:
         CheckpointError: the file is missing, truncated, damaged or holds objects.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint: needed a file of weights, got {path}, which {'is a folder' if path.is_dir() else 'does not exist'}")
+        raise CheckpointError(
+            f"checkpoint: needed a file of weights, got {path}, which "
+            f"{'is a folder' if path.is_dir() else 'does not exist'}"
+        )
     try:
         _require_undamaged(path)
         with torch.serialization.safe_globals(_SCALARS):
@@ -138,7 +160,8 @@ def load_file(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "global" in str(error).lower():
             raise CheckpointError(
-                f"{path}: needed tensors and plain data, got a file with objects in it that would have to be run ({_first_line(error)}); "
+                f"{path}: needed tensors and plain data, got a file with objects in it that would have to be "
+                f"run ({_first_line(error)}); "
                 "save its state_dict alone, on a machine where you trust it"
             ) from None
         raise _unreadable(path, error) from error
@@ -157,7 +180,8 @@ def _require_undamaged(path: Path) -> None:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} bytes that cannot be read "
+        f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} bytes "
+        "that cannot be read "
         f"({_first_line(error)}); it is truncated, damaged or another kind of file: fetch it again"
     )
 
@@ -169,10 +193,16 @@ def _first_line(error: Exception) -> str:
 def _choose(path: Path, content: Any, averaged: bool | None) -> Mapping[str, Tensor]:
     found = {} if averaged is False else _entry(content, AVERAGED)
     if averaged and not found:
-        raise CheckpointError(f"{path}: needed a moving average of the weights, got none ({_some(content)}); ask for the weights themselves")
+        raise CheckpointError(
+            f"{path}: needed a moving average of the weights, got none ({_some(content)}); ask for the "
+            "weights themselves"
+        )
     found = found or _entry(content, PLAIN) or (content if _is_weights(content) else {})
     if not found:
-        raise CheckpointError(f"{path}: needed a dictionary of weights, bare or as one of {', '.join(PLAIN)}; got {_some(content)}")
+        raise CheckpointError(
+            f"{path}: needed a dictionary of weights, bare or as one of {', '.join(PLAIN)}; got "
+            f"{_some(content)}"
+        )
     return found
 
 
@@ -190,7 +220,11 @@ def _entry(content: Any, names: tuple[str, ...]) -> Mapping[str, Tensor]:
 
 
 def _is_weights(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items())
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items())
+    )
 
 
 def _unwrapped(name: str) -> str:
@@ -204,8 +238,10 @@ def _require_same(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> No
     unknown = [name for name in got if name not in wanted]
     if missing or unknown:
         raise CheckpointError(
-            f"checkpoint: needed exactly the weights of this network; {len(missing)} are missing ({_some(missing)}) and "
-            f"{len(unknown)} do not belong to it ({_some(unknown)}); is it the file of another network, or one with or without gates?"
+            f"checkpoint: needed exactly the weights of this network; {len(missing)} are missing "
+            f"({_some(missing)}) and "
+            f"{len(unknown)} do not belong to it ({_some(unknown)}); is it the file of another network, or "
+            "one with or without gates?"
         )
     for name, tensor in wanted.items():
         if name in got and got[name].shape != tensor.shape:
@@ -214,7 +250,10 @@ def _require_same(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> No
                 "is it the file of another network, or trained with another number of classes?"
             )
         if name in got and got[name].is_floating_point() and not torch.isfinite(got[name]).all():
-            raise CheckpointError(f"checkpoint: needed finite weights, got NaN or infinity in {name}; the training diverged or the file is damaged")
+            raise CheckpointError(
+                f"checkpoint: needed finite weights, got NaN or infinity in {name}; the training diverged or "
+                "the file is damaged"
+            )
 
 
 def _some(names: Any) -> str:

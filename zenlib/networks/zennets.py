@@ -81,7 +81,9 @@ ZENNETS = tuple(_STRUCTURES)
 
 
 def zennet_architecture(name: str) -> Architecture:
-    """The structure of a published network; the three FLOPs networks carry squeeze-and-excitation gates when trained.
+    """The structure of a published network.
+
+    The three FLOPs networks carry squeeze-and-excitation gates when trained.
 
     Args:
         name: one of `ZENNETS`.
@@ -109,7 +111,8 @@ class Published:
         t4: T4 milliseconds per image, int8, batch 64.
         pixel2: Pixel 2 milliseconds per image, fp32, batch 1.
         source: where in the paper it stands.
-        readme: the same names with what the README of the released code prints instead, where the two disagree.
+        readme: the same names with what the README of the released code prints instead, where the two
+            disagree.
     """
 
     params: str
@@ -122,14 +125,18 @@ class Published:
     readme: dict[str, float | str] = field(default_factory=dict)
 
 
-def _imagenet(params: str, flops: str, top1: float, v100: float, t4: float, pixel2: float, /, **readme: float | str) -> Published:
+def _imagenet(
+    params: str, flops: str, top1: float, v100: float, t4: float, pixel2: float, /, **readme: float | str
+) -> Published:
     return Published(params, flops, {"imagenet": top1}, v100, t4, pixel2, readme=readme)
 
 
 PUBLISHED = {
     "zennet-0.5M": Published("", "", {}, source="released code only; no number of it is in the paper"),
     # Table 1 of the same paper prints 96.2 for CIFAR-10.
-    "zennet-1.0M": Published("1.0M", "162M", {"cifar10": 96.5, "cifar100": 80.1}, source="Table 4", readme={"cifar10": 96.2}),
+    "zennet-1.0M": Published(
+        "1.0M", "162M", {"cifar10": 96.5, "cifar100": 80.1}, source="Table 4", readme={"cifar10": 96.2}
+    ),
     "zennet-2.0M": Published("2.0M", "487M", {"cifar10": 97.5, "cifar100": 84.4}, source="Table 4"),
     "zennet-0.1ms": _imagenet("30.1M", "1.7G", 77.8, 0.10, 0.08, 181.7),
     "zennet-0.2ms": _imagenet("49.7M", "3.4G", 80.8, 0.20, 0.16, 357.4, t4=0.15),
@@ -144,16 +151,22 @@ PUBLISHED = {
 """Published numbers by name."""
 
 
-def zennet(name: str, num_classes: int | None = None, checkpoint: str | Path | None = None, *, averaged: bool | None = None) -> nn.Module:
+def zennet(
+    name: str,
+    num_classes: int | None = None,
+    checkpoint: str | Path | None = None,
+    *,
+    averaged: bool | None = None,
+) -> nn.Module:
     """A published network, untrained or with the weights of a checkpoint file.
 
-    Reads files of the released code and of `zenlib train`, from any number of devices, with or without a moving average of
-    the weights or the state of an optimiser. All weights must be there and nothing else.
+    Reads files of the released code and of `zenlib train`, from any number of devices, with or without a
+    moving average of the weights or the state of an optimiser. All weights must be there and nothing else.
 
     Args:
         name: one of `ZENNETS`.
-        num_classes: width of the classifier; None means that of the checkpoint, without one 1000 for ImageNet networks and
-            100 for CIFAR networks.
+        num_classes: width of the classifier; None means that of the checkpoint, without one 1000 for ImageNet
+            networks and 100 for CIFAR networks.
         checkpoint: file of weights.
         averaged: whether to take the moving average of the weights; None means where the file has one.
 

@@ -39,7 +39,12 @@ PROXIES: dict[str, Proxy] = {
         Proxy("snip", snip, "gradients"),
         Proxy("grasp", grasp, "gradients"),
         Proxy("fisher", fisher, "gradients"),
-        Proxy("synflow", synflow, "gradients", "no path leads from the image to the output, or the network is too deep for float64"),
+        Proxy(
+            "synflow",
+            synflow,
+            "gradients",
+            "no path leads from the image to the output, or the network is too deep for float64",
+        ),
         Proxy("jacob-cov", jacob_cov, "gradients", "the output does not depend on some image"),
         Proxy("naswot", naswot, "forward", "two images have one activation pattern, so the determinant is 0"),
         Proxy("ntk", ntk, "gradients", _SINGULAR_NTK),
@@ -50,7 +55,12 @@ PROXIES: dict[str, Proxy] = {
         Proxy("az-progressivity", az_nas.progressivity, "forward"),
         Proxy("az-trainability", az_nas.trainability, "gradients"),
         Proxy("az-complexity", az_nas.complexity, "counting"),
-        Proxy("phi", zen.phi, "forward", "without BatchNorm the features of so deep a network leave the range of float64"),
+        Proxy(
+            "phi",
+            zen.phi,
+            "forward",
+            "without BatchNorm the features of so deep a network leave the range of float64",
+        ),
         Proxy("zen", zen.zen, "forward"),
         Proxy("zen-frobenius", partial(zen.zen, norm="frobenius"), "forward"),
         Proxy("zen-running", partial(zen.zen, bn_variance="running"), "forward"),
@@ -58,4 +68,7 @@ PROXIES: dict[str, Proxy] = {
         Proxy("repaired", zen.repaired, "counting"),
     )
 }
-"""Every proxy by name. "zen" is (l1, mini-batch), "zen-frobenius" the paper's Algorithm 1, "zen-running" the released code."""
+"""Every proxy by name.
+
+"zen" is (l1, mini-batch), "zen-frobenius" the paper's Algorithm 1, "zen-running" the released code.
+"""

@@ -37,10 +37,13 @@ def progressivity(query: Query) -> Tensor:
 
 
 def trainability(query: Query) -> Tensor:
-    """Mean over blocks of -s - 1 / s + 2, s the largest singular value of the block's Jacobian. Larger is better.
+    """Mean over blocks of -s - 1 / s + 2, s the largest singular value of the block's Jacobian.
 
-    The Jacobian, averaged over images and positions, is estimated by sending random signs backwards. It is 0, the best, for a
-    block that keeps the size of gradients. Where a block lowers the resolution, its input is cut into as many channels more.
+    Larger is better.
+
+    The Jacobian, averaged over images and positions, is estimated by sending random signs backwards. It is 0,
+    the best, for a block that keeps the size of gradients. Where a block lowers the resolution, its input is
+    cut into as many channels more.
     """
     outputs = _block_outputs(query)
     generator = query.generator(3)
@@ -53,7 +56,9 @@ def trainability(query: Query) -> Tensor:
         if back is not None:
             terms.append(kept_size(back, signs))
     if not terms:
-        raise ScoreUndefined("az-trainability: no block reads another one, so there is nothing between which a gradient flows")
+        raise ScoreUndefined(
+            "az-trainability: no block reads another one, so there is nothing between which a gradient flows"
+        )
     return torch.stack(terms).mean()
 
 
@@ -63,7 +68,9 @@ def complexity(query: Query) -> float:
 
 
 def az_nas(parts: ArrayLike) -> np.ndarray:
-    """Joins the four proxies within a set of networks: the sum over proxies of log(rank / number of networks).
+    """Joins the four proxies within a set of networks.
+
+    The sum over proxies of log(rank / number of networks).
 
     Args:
         parts: (networks, proxies), higher is better, NaN where undefined.
@@ -79,7 +86,10 @@ def az_nas(parts: ArrayLike) -> np.ndarray:
 
 
 def entropy(features: Tensor) -> Tensor:
-    """Entropy in nats of the shares of the principal components of (N, C, H, W), positions being samples; at most log C."""
+    """Entropy in nats of the shares of the principal components of (N, C, H, W), positions being samples.
+
+    At most log C.
+    """
     samples = features.transpose(0, 1).flatten(1).double()
     centred = samples - samples.mean(1, keepdim=True)
     # Both products have the same eigenvalues, zeros apart, which have no entropy.
@@ -110,7 +120,8 @@ def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
     height, width = signs.shape[2:]
     stride = round(back.shape[2] / height)
     if stride > 1:
-        # An odd side that is halved upwards lacks a row and a column: zeros, of which nothing came back. A negative number cuts off.
+        # An odd side that is halved upwards lacks a row and a column: zeros, of which nothing came back. A
+        # negative number cuts off.
         back = F.pad(back, (0, stride * width - back.shape[3], 0, stride * height - back.shape[2]))
         back = F.pixel_unshuffle(back, stride)
     rows = [features.transpose(0, 1).flatten(1) for features in (back, signs)]
@@ -142,5 +153,8 @@ def _block_outputs(query: Query) -> list[Tensor]:
         for hook in hooks:
             hook.remove()
     if len(outputs) < 2:
-        raise ScoreUndefined(f"AZ-NAS: needed at least two blocks with a feature map, got {len(outputs)} in {type(query.network).__name__}")
+        raise ScoreUndefined(
+            f"AZ-NAS: needed at least two blocks with a feature map, got {len(outputs)} in "
+            f"{type(query.network).__name__}"
+        )
     return outputs

@@ -24,7 +24,8 @@ def params(query: Query) -> float:
 def flops(query: Query) -> float:
     """Multiply-adds of one image through convolutions and matrix products. More is taken for better.
 
-    Counted by PyTorch's counter on shapes alone; it counts two operations for a multiply-add, which are one here.
+    Counted by PyTorch's counter on shapes alone; it counts two operations for a multiply-add, which are one
+    here.
     """
     if isinstance(query.network, Architecture):
         return query.network.flops(query.resolution, CLASSES)
@@ -36,6 +37,9 @@ def flops(query: Query) -> float:
 
 
 def layers(query: Query) -> float:
-    """Number of convolutions and linear layers, projections of shortcuts included. More is taken for better."""
+    """Number of convolutions and linear layers, projections of shortcuts included.
+
+    More is taken for better.
+    """
     with torch.device("meta"):
         return sum(1 for _ in weighted_layers(as_module(query.network)))

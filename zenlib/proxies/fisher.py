@@ -13,8 +13,9 @@ def fisher(query: Query) -> Tensor:
 
     Here a is the raw output of the convolution and L the cross entropy of one mini-batch. Larger is better.
 
-    Source: Turner et al. 2020 (arXiv 1906.04113), eq. 2, summed over the network as in Abdelfattah et al. 2021. Differs:
-    Turner et al. measure behind the activation of a block, Abdelfattah et al. include linear layers.
+    Source: Turner et al. 2020 (arXiv 1906.04113), eq. 2, summed over the network as in Abdelfattah et al.
+    2021. Differs: Turner et al. measure behind the activation of a block, Abdelfattah et al. include linear
+    layers.
     """
     activations: list[Tensor] = []
     hooks = [
@@ -28,5 +29,9 @@ def fisher(query: Query) -> Tensor:
         for hook in hooks:
             hook.remove()
     gradients = torch.autograd.grad(loss, activations, allow_unused=True)
-    terms = [(a * g).sum((2, 3)).square().mean(0).sum() / 2 for a, g in zip(activations, gradients, strict=True) if g is not None]
+    terms = [
+        (a * g).sum((2, 3)).square().mean(0).sum() / 2
+        for a, g in zip(activations, gradients, strict=True)
+        if g is not None
+    ]
     return torch.stack(terms).sum() if terms else loss.detach() * 0

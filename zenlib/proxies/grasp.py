@@ -10,13 +10,15 @@ from zenlib.proxies.query import Query
 
 
 def grasp(query: Query) -> Tensor:
-    """Sum over the weights of -w * (H g), g the gradient and H the Hessian of the cross entropy. Larger is better.
+    """Sum over the weights of -w * (H g), g the gradient and H the Hessian of the cross entropy.
 
-    The sum is minus half the change of ||g||^2 when all weights grow in proportion; where BatchNorm makes the loss blind
-    to the scale of a layer, that layer gives ||g||^2 of itself.
+    Larger is better.
 
-    Source: Wang et al. 2020 (arXiv 2002.07376), eq. 8, summed over the network as in Abdelfattah et al. 2021. Differs: one
-    mini-batch and temperature 1, where the original averages over batches with temperature 200.
+    The sum is minus half the change of ||g||^2 when all weights grow in proportion; where BatchNorm makes the
+    loss blind to the scale of a layer, that layer gives ||g||^2 of itself.
+
+    Source: Wang et al. 2020 (arXiv 2002.07376), eq. 8, summed over the network as in Abdelfattah et al. 2021.
+    Differs: one mini-batch and temperature 1, where the original averages over batches with temperature 200.
     """
     gradients = query.weight_gradients(query.loss(), create_graph=True)
     squared = torch.stack([(gradient.detach() * gradient).sum() for gradient in gradients]).sum()
@@ -26,4 +28,6 @@ def grasp(query: Query) -> Tensor:
         if "is not implemented" not in str(error):
             raise
         raise ScoreUndefined(f"grasp: needs second derivatives, and {error}") from error
-    return -torch.stack([(weight * product).sum() for weight, product in zip(query.weights, products, strict=True)]).sum()
+    return -torch.stack(
+        [(weight * product).sum() for weight, product in zip(query.weights, products, strict=True)]
+    ).sum()

@@ -16,14 +16,17 @@ K = 1e-5
 def jacob_cov(query: Query) -> Tensor:
     """-sum over the eigenvalues v of the correlation matrix of the images' Jacobians of log(v + k) + 1 / (v + k).
 
-    The Jacobian of an image is the gradient of its summed outputs with respect to its pixels. Uncorrelated Jacobians give
-    -N (to order k), the largest value; two images with one Jacobian cost 1 / k. Larger is better.
+    The Jacobian of an image is the gradient of its summed outputs with respect to its pixels. Uncorrelated
+    Jacobians give -N (to order k), the largest value; two images with one Jacobian cost 1 / k. Larger is
+    better.
 
     Source: Mellor et al. 2020 (arXiv 2006.04647, version 1), section 3. Differs: eigenvalues in float64.
     """
     images = query.images.clone().requires_grad_()
     outputs = query.outputs(images)
-    (gradient,) = torch.autograd.grad(outputs.sum(), images, allow_unused=True) if outputs.requires_grad else (None,)
+    (gradient,) = (
+        torch.autograd.grad(outputs.sum(), images, allow_unused=True) if outputs.requires_grad else (None,)
+    )
     if gradient is None:
         raise ScoreUndefined("jacob-cov: the output does not depend on the images, so there is no Jacobian")
     rows = gradient.flatten(1).double()

@@ -10,7 +10,21 @@ from torch.overrides import TorchFunctionMode
 
 from zenlib.vanilla.capture.trace import plain_name
 
-RECTIFIERS = ("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "softplus")
+RECTIFIERS = (
+    "relu",
+    "relu6",
+    "hardtanh",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "celu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "hardswish",
+    "softplus",
+)
 """Activations that pass positive inputs and hold back negative ones."""
 
 

@@ -49,19 +49,23 @@ class Proxy:
         The network is left as found: a copy is measured. Global random states are put back.
 
         Args:
-            network: an `Architecture`, built as a classifier of 10 classes, or a module that gives (N, classes).
+            network: an `Architecture`, built as a classifier of 10 classes, or a module that gives (N,
+                classes).
             resolution: side of the square images in pixels; None means 224, or that of `batch`.
             batch_size: images in the mini-batch; not used with `batch`.
             seed: of weights, images and labels, 0 or more.
             device: where to compute; None means CUDA if there is one, else the CPU.
-            batch: real (images, labels), (N, C, H, W) and (N,), for the proxies whose papers take them; the others ignore it.
+            batch: real (images, labels), (N, C, H, W) and (N,), for the proxies whose papers take them; the
+                others ignore it.
 
         Raises:
             ScoreUndefined: the score has no finite value; the reason says why.
             ValueError: an argument is out of range, or the network does not fit.
         """
         if not isinstance(network, (Architecture, nn.Module)):
-            raise ValueError(f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}")
+            raise ValueError(
+                f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}"
+            )
         side, images = (224, batch_size) if batch is None else _check_batch(batch, resolution)
         side = side if resolution is None else resolution
         for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
@@ -76,7 +80,10 @@ class Proxy:
         Raises:
             ScoreUndefined: the score has no finite value; the reason says why.
         """
-        with torch.random.fork_rng(devices=[query.device] if query.device.type == "cuda" else []), torch.enable_grad():
+        with (
+            torch.random.fork_rng(devices=[query.device] if query.device.type == "cuda" else []),
+            torch.enable_grad(),
+        ):
             torch.manual_seed(query.seed)  # for modules that draw in their forward pass
             try:
                 found = query.once(self.compute)
@@ -84,7 +91,9 @@ class Proxy:
                 raise ScoreUndefined(f"{self.name}: {error}") from error
             value = found.item() if isinstance(found, Tensor) else float(found)
         if not math.isfinite(value):
-            raise ScoreUndefined(f"{self.name} of {type(query.network).__name__}: the value is {value}; {self.undefined}")
+            raise ScoreUndefined(
+                f"{self.name} of {type(query.network).__name__}: the value is {value}; {self.undefined}"
+            )
         return value
 
 
@@ -92,7 +101,13 @@ def _check_batch(batch: Batch, resolution: int | None) -> tuple[int, int]:
     """Side and number of the images of a real batch."""
     images, labels = batch
     if images.dim() != 4 or images.shape[2] != images.shape[3] or labels.shape != images.shape[:1]:
-        raise ValueError(f"batch: needed images (N, C, side, side) and labels (N,), got {tuple(images.shape)} and {tuple(labels.shape)}")
+        raise ValueError(
+            f"batch: needed images (N, C, side, side) and labels (N,), got {tuple(images.shape)} and "
+            f"{tuple(labels.shape)}"
+        )
     if resolution not in (None, images.shape[2]):
-        raise ValueError(f"resolution: needed {images.shape[2]}, the side of the images in batch, or None; got {resolution}")
+        raise ValueError(
+            f"resolution: needed {images.shape[2]}, the side of the images in batch, or None; got "
+            f"{resolution}"
+        )
     return images.shape[2], len(images)

@@ -64,7 +64,11 @@ class Query:
     @cached_property
     def in_channels(self) -> int:
         """Channels of an image."""
-        return self.network.in_channels if isinstance(self.network, Architecture) else image_channels(self.network)
+        return (
+            self.network.in_channels
+            if isinstance(self.network, Architecture)
+            else image_channels(self.network)
+        )
 
     @cached_property
     def images(self) -> Tensor:
@@ -116,7 +120,10 @@ class Query:
     def weight_gradients(self, loss: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to `weights`; zeros where the loss does not depend on one."""
         gradients = torch.autograd.grad(loss, self.weights, create_graph=create_graph, allow_unused=True)
-        return [torch.zeros_like(weight) if g is None else g for weight, g in zip(self.weights, gradients, strict=True)]
+        return [
+            torch.zeros_like(weight) if g is None else g
+            for weight, g in zip(self.weights, gradients, strict=True)
+        ]
 
 
 def loss_gradients(query: Query) -> list[Tensor]:
@@ -154,5 +161,8 @@ def require_rows(output: object, images: int) -> Tensor:
     """The output of a classifier as (images, classes)."""
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"network: needed a module that gives one row of class scores per image ({images}, classes), got {shape}")
+        raise ValueError(
+            f"network: needed a module that gives one row of class scores per image ({images}, classes), got "
+            f"{shape}"
+        )
     return output

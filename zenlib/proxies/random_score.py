@@ -13,8 +13,8 @@ from zenlib.proxies.query import Query
 def random_score(query: Query) -> float:
     """A number from U[0, 1) that depends on the network's structure and the seed alone.
 
-    Two networks of one structure get one number. Differs: the released Zen-NAS draws from the global N(0, 1), so that its
-    random search cannot be repeated.
+    Two networks of one structure get one number. Differs: the released Zen-NAS draws from the global N(0, 1),
+    so that its random search cannot be repeated.
     """
     network = query.network
     text = network.to_string() if isinstance(network, Architecture) else repr(network)

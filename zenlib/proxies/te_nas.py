@@ -12,7 +12,7 @@ from zenlib.proxies.query import Query
 def te_nas(query: Query) -> Tensor:
     """Number of linear regions minus the condition number of the NTK. Larger is better.
 
-    Source: Lin et al. 2021, Figure 12, who call this the TE-Score. Differs: Chen et al. 2021 add ranks, not values, within
-    the set of networks that is compared; as values one of the two dominates.
+    Source: Lin et al. 2021, Figure 12, who call this the TE-Score. Differs: Chen et al. 2021 add ranks, not
+    values, within the set of networks that is compared; as values one of the two dominates.
     """
     return query.once(linear_regions) + query.once(ntk)

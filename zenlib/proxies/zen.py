@@ -21,7 +21,14 @@ def phi(query: Query) -> float:
 
     Source: Lin et al. 2021, Definition 1; see `zenlib.phi_score`.
     """
-    return phi_score(query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device, dtype=torch.float64).mean
+    return phi_score(
+        query.once(_vanilla),
+        batch_size=query.batch_size,
+        repeats=1,
+        seed=query.seed,
+        device=query.device,
+        dtype=torch.float64,
+    ).mean
 
 
 def zen(query: Query, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
@@ -54,4 +61,6 @@ def _vanilla(query: Query) -> VCNN:
 
 def _terms(query: Query) -> ZenTerms:
     """The terms of every definition from one pass."""
-    return zen_terms(query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device)
+    return zen_terms(
+        query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device
+    )

@@ -12,9 +12,11 @@ from zenlib.proxies.query import Query
 def zico(query: Query) -> Tensor:
     """Sum over layers of log(sum over weights of mean |g| / std g), mean and std over two halves of the mini-batch.
 
-    Weights whose gradient does not vary, and layers that consist of such weights, are left out. Larger is better.
+    Weights whose gradient does not vary, and layers that consist of such weights, are left out. Larger is
+    better.
 
-    Source: Li et al. 2023 (arXiv 2301.11300), eq. 20. Differs: the halves of one mini-batch stand for their two batches.
+    Source: Li et al. 2023 (arXiv 2301.11300), eq. 20. Differs: the halves of one mini-batch stand for their
+        two batches.
     """
     outputs = [query.outputs(images) for images in query.images.tensor_split(2)]
     labels = query.labels(outputs[0].shape[1]).tensor_split(2)

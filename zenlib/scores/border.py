@@ -46,7 +46,10 @@ RANK = 6
 EQUAL_WEIGHTS = 1e-9
 """Weights of two patterns that are equal up to rounding, as a share of the largest weight."""
 LARGEST_PATTERN = 32
-"""Side of the largest map whose pattern is followed, pixels; on larger maps the border is too small a part."""
+"""Side of the largest map whose pattern is followed, pixels.
+
+On larger maps the border is too small a part.
+"""
 
 
 class Window(NamedTuple):
@@ -106,7 +109,8 @@ class BorderTable:
 
     Attributes:
         convolution: side of the input in pixels, window, side of the output.
-        entries: what is known, by age; each a `Border` as a plain tuple, which is unpacked several times faster.
+        entries: what is known, by age; each a `Border` as a plain tuple, which is unpacked several times
+            faster.
     """
 
     def __init__(self, side: int, window: Window, out_side: int) -> None:
@@ -145,7 +149,11 @@ def fields(side: int, age: int) -> Fields:
         flat = np.ones((side, side))
         return Fields(flat, flat, flat)
     before = fields(side, age - 1)
-    after = (_variance(before, _UNIT, side)[0], _perturbation(before, _UNIT, side), _image(before, _UNIT, side))
+    after = (
+        _variance(before, _UNIT, side)[0],
+        _perturbation(before, _UNIT, side),
+        _image(before, _UNIT, side),
+    )
     return Fields(*(field / field.mean() for field in after))
 
 
@@ -220,8 +228,8 @@ def _pattern(side: int, age: int) -> np.ndarray:
 def _leading(rows: np.ndarray) -> np.ndarray:
     """The RANK eigenvectors of rows rows^T of largest weight, (rows, RANK).
 
-    Two patterns that are each other's turned by 90 degrees weigh the same. Where only one of them is kept, any mixture of both
-    would do, and rounding would choose it; it is the one that leans from left to right.
+    Two patterns that are each other's turned by 90 degrees weigh the same. Where only one of them is kept,
+    any mixture of both would do, and rounding would choose it; it is the one that leans from left to right.
     """
     weights, vectors = np.linalg.eigh(rows @ rows.T)
     last, margin = weights[-RANK:][0], EQUAL_WEIGHTS * weights[-1]
@@ -256,7 +264,9 @@ def _strength(rows: np.ndarray) -> float:
     return float(np.linalg.norm(products)) / positions
 
 
-def _pattern_strengths(side: int, age: int, window: Window, out_side: int, out_age: int) -> tuple[float, float, float]:
+def _pattern_strengths(
+    side: int, age: int, window: Window, out_side: int, out_age: int
+) -> tuple[float, float, float]:
     """`fresh`, `carried` and `reference` of a `Border`."""
     if max(side, out_side) > LARGEST_PATTERN or out_side == 1:
         return 0.0, 0.0, 1.0
@@ -292,7 +302,11 @@ def _mean_square(side: int, age: int) -> float:
 def _nearest_age(side: int, mean_square: float) -> int:
     """The age whose mean of u^2 is nearest, which grows with age until the dome has settled."""
     age = 0
-    while age < OLDEST and _mean_square(side, age) < mean_square and _mean_square(side, age + 1) - _mean_square(side, age) > SETTLED:
+    while (
+        age < OLDEST
+        and _mean_square(side, age) < mean_square
+        and _mean_square(side, age + 1) - _mean_square(side, age) > SETTLED
+    ):
         age += 1
     younger = max(0, age - 1)
     return min((younger, age), key=lambda candidate: abs(_mean_square(side, candidate) - mean_square))

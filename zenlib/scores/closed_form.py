@@ -41,7 +41,10 @@ CENTRED = M2 - M1_SQUARED
 KURTOSIS = 5.405733
 """E (h - M1)^4 / CENTRED^2 of a rectified Gaussian h."""
 OVERLAP_KEPT = (0.25 / CENTRED) ** 2
-"""Share of a squared correlation of two channels that survives the ReLU: the squared slope at 0 of the centred kernel."""
+"""Share of a squared correlation of two channels that survives the ReLU.
+
+The squared slope at 0 of the centred kernel.
+"""
 CHANGE_KEPT = 0.125 / CENTRED
 """The same for the product of a correlation with that of the perturbations, which pass the ReLU with slope 1/2."""
 IMAGE_BRAKE = 0.5
@@ -49,7 +52,10 @@ IMAGE_BRAKE = 0.5
 OVERLAP_BRAKE = 2.0
 """Fitted: narrow layers take a share OVERLAP_BRAKE * overlap^2 from the spread between images."""
 INFINITESIMAL = 1e-200
-"""Squared size of the perturbation that stands for the derivative: so small that every step is linear in it."""
+"""Squared size of the perturbation that stands for the derivative.
+
+So small that every step is linear in it.
+"""
 STEPS = 512
 """Intervals of the table that is read by linear interpolation."""
 
@@ -145,19 +151,26 @@ class ClosedFormTerms:
 
 
 def closed_form_zen_score(
-    network: Architecture | VCNN, resolution: int | None = None, *, perturbation: float = 0.01, norm: Norm = "l1", batch_size: int = 16
+    network: Architecture | VCNN,
+    resolution: int | None = None,
+    *,
+    perturbation: float = 0.01,
+    norm: Norm = "l1",
+    batch_size: int = 16,
 ) -> float:
     """The expected Zen-Score, log E||f(x) - f(x + alpha eps)|| + sum of log sigma, in nats.
 
     Args:
         network: an `Architecture` (fastest) or a `VCNN` that is a chain; both give the same number.
         resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
-        perturbation: alpha; its logarithm is part of the score. 0 is the exact directional derivative, without log alpha.
+        perturbation: alpha; its logarithm is part of the score. 0 is the exact directional derivative,
+            without log alpha.
         norm: "l1" as in the paper's Table 5, or "frobenius" as in its Algorithm 1.
         batch_size: images over which BatchNorm takes its statistics; it matters only in very deep networks.
 
     Raises:
-        ConversionError: the network joins branches, has maps that are not square, or needs another resolution.
+        ConversionError: the network joins branches, has maps that are not square, or needs another
+            resolution.
         ArchitectureError: the resolution is too small for the strides.
         ValueError: an argument is out of range.
 
@@ -172,7 +185,12 @@ def closed_form_zen_score(
 
 
 def closed_form_terms(
-    network: Architecture | VCNN, resolution: int | None = None, *, perturbation: float = 0.01, norm: Norm = "l1", batch_size: int = 16
+    network: Architecture | VCNN,
+    resolution: int | None = None,
+    *,
+    perturbation: float = 0.01,
+    norm: Norm = "l1",
+    batch_size: int = 16,
 ) -> ClosedFormTerms:
     """The terms of `closed_form_zen_score`, layer by layer; arguments and errors as there."""
     _check(perturbation, norm, batch_size)
@@ -186,11 +204,18 @@ def closed_form_terms(
     return ClosedFormTerms(tuple(terms), score - sum(layer.log_sigma for layer in terms))
 
 
-def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, batch_size: int, terms: list[LayerTerms] | None) -> float:
+def _score(
+    layers: list[tuple],
+    last: Pooling | None,
+    alpha: float,
+    norm: str,
+    batch_size: int,
+    terms: list[LayerTerms] | None,
+) -> float:
     """One pass over the layers.
 
-    This is the inner loop of a search, hence one long function of plain floats (an integer in a sum of floats costs twice the
-    time): variances are multiplied and their logarithm is taken once in many layers.
+    This is the inner loop of a search, hence one long function of plain floats (an integer in a sum of floats
+    costs twice the time): variances are multiplied and their logarithm is taken once in many layers.
     """
     length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
     delta = alpha * alpha / (length * (length + 1)) if alpha > 0 else 0.5 * INFINITESIMAL
@@ -198,7 +223,9 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
     c0, c1, c2, c3 = _KERNEL
     sqrt = math.sqrt
     # The images are Gaussian: no ReLU, no mean, no pattern before the first convolution.
-    fan, _, alone, _, _, _, wider, reduction, per_position, borders, table, out_channels, per_output, _ = layers[0]
+    fan, _, alone, _, _, _, wider, reduction, per_position, borders, table, out_channels, per_output, _ = (
+        layers[0]
+    )
     edge = borders[0] or table.fill(0)
     first = Border(*edge)
     age = first.age
@@ -216,7 +243,22 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
     if terms is not None:
         terms.append(LayerTerms(0.5 * math.log(product) + logs, ratio, local, image, between, 0.0, delta))
     for layer in layers[1:]:
-        fan, per_channel, alone, kept, change_kept, own, wider, reduction, per_position, borders, table, out_channels, per_output, pooling = layer
+        (
+            fan,
+            per_channel,
+            alone,
+            kept,
+            change_kept,
+            own,
+            wider,
+            reduction,
+            per_position,
+            borders,
+            table,
+            out_channels,
+            per_output,
+            pooling,
+        ) = layer
         if pooling is not None:
             age = pooled_age(pooling.side, age, pooling.out_side)
         edge = borders[age]
@@ -246,12 +288,18 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
         pattern = strength / reference
         between = overlap + strength * strength
         # BatchNorm divides each channel by its own variance: the mean of a ratio, not the ratio of means.
-        delta = passed / per_tap * (1.0 + perturbed * (1.0 - delta)) * (1.0 + 2.0 * (between - change_overlap))
+        delta = (
+            passed / per_tap * (1.0 + perturbed * (1.0 - delta)) * (1.0 + 2.0 * (between - change_overlap))
+        )
         if delta > 1.0:
             delta = 1.0
         x = y / (1.0 + 2.0 * between)
         # How q fluctuates between images.
-        image = (image + rise * seed) * (1.0 + gain / (1.0 + IMAGE_BRAKE * image)) * (1.0 - OVERLAP_BRAKE * between * between)
+        image = (
+            (image + rise * seed)
+            * (1.0 + gain / (1.0 + IMAGE_BRAKE * image))
+            * (1.0 - OVERLAP_BRAKE * between * between)
+        )
         if image > top:
             image = top
         excess = 2.0 * x - 1.0
@@ -279,10 +327,20 @@ def _score(layers: list[tuple], last: Pooling | None, alpha: float, norm: str, b
     return logs + 0.5 * math.log(product) + log_delta
 
 
-def _log_delta(channels: int, side: int, delta: float, edge: tuple, ratio: float, image_ratio: float, last: Pooling | None, norm: str) -> float:
+def _log_delta(
+    channels: int,
+    side: int,
+    delta: float,
+    edge: tuple,
+    ratio: float,
+    image_ratio: float,
+    last: Pooling | None,
+    norm: str,
+) -> float:
     """Logarithm of the expected norm of the difference of two rectified Gaussian outputs.
 
-    L1: E|max(0, z) - max(0, z')| is sqrt(2 delta) M1 for any correlation 1 - delta, times the mean root of the profile and
+    L1: E|max(0, z) - max(0, z')| is sqrt(2 delta) M1 for any correlation 1 - delta, times the mean root of
+        the profile and
     of q. Frobenius: the root of the sum of E(max(0, z) - max(0, z'))^2, which fluctuates between images only.
     """
     *_, root, perturbed_root = edge
@@ -314,9 +372,12 @@ def _kernel_coefficients() -> tuple[float, ...]:
     """The c in 1/2 - kappa(1 - delta) = delta (1/2 - sqrt(delta) (c0 + c1 delta + c2 delta^2 + c3 delta^3)), good to 4e-5.
 
     sin theta - theta cos theta is the integral of arccos(1 - t) from 0 to delta, whose series has the terms
-    sqrt(2 t) binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at delta = 1.
+    sqrt(2 t) binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at delta
+    = 1.
     """
-    terms = [math.sqrt(2) / (2 * math.pi) * math.comb(2 * n, n) / 8**n / (2 * n + 1) / (n + 1.5) for n in range(3)]
+    terms = [
+        math.sqrt(2) / (2 * math.pi) * math.comb(2 * n, n) / 8**n / (2 * n + 1) / (n + 1.5) for n in range(3)
+    ]
     return *terms, M1_SQUARED - sum(terms)
 
 
@@ -324,20 +385,26 @@ _KERNEL = _kernel_coefficients()
 
 
 def _with_steps(values: list[float]) -> tuple[list[float], list[float]]:
-    """The values, and the differences to the next one; both end with one more entry, for the end of the interval."""
-    return [*values, values[-1]], [after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)] + [0.0]
+    """The values, and the differences to the next one.
+
+    Both end with one more entry, for the end of the interval.
+    """
+    return [*values, values[-1]], [
+        after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)
+    ] + [0.0]
 
 
 @lru_cache(maxsize=64)
 def _image_ratios(batch_size: int) -> tuple[list[float], list[float], float, float]:
     """E[sqrt q]^2 of `batch_size` images against the relative variance of their mean q.
 
-    Images start as quantiles of a narrow normal distribution and pass the mean-field map of a borderless layer,
-    q' ~ M2 q - 2 M1^2 s sqrt(q) + M1^2 s^2 with s the mean of sqrt(q), their distances from 1 growing by a further 7 % a
-    layer as under a dome. At the end one image has nearly all the variance of the batch.
+    Images start as quantiles of a narrow normal distribution and pass the mean-field map of a borderless
+    layer, q' ~ M2 q - 2 M1^2 s sqrt(q) + M1^2 s^2 with s the mean of sqrt(q), their distances from 1 growing
+    by a further 7 % a layer as under a dome. At the end one image has nearly all the variance of the batch.
 
     Returns:
-        The ratio on a grid of the variance, its steps, grid points for a unit of variance, and the largest variance.
+        The ratio on a grid of the variance, its steps, grid points for a unit of variance, and the largest
+        variance.
     """
     top = (batch_size - 1) / 2
     spreads, ratios = [0.0], [1.0]
@@ -349,7 +416,13 @@ def _image_ratios(batch_size: int) -> tuple[list[float], list[float], float, flo
         spreads.append(sum(q * q for q in images) / batch_size - 1)
         ratios.append(s * s)
         centre = M2 - M1_SQUARED * s * s
-        images = [max(0.02, 1 + 1.07 * ((M2 * q - 2 * M1_SQUARED * s * math.sqrt(q) + M1_SQUARED * s * s) / centre - 1)) for q in images]
+        images = [
+            max(
+                0.02,
+                1 + 1.07 * ((M2 * q - 2 * M1_SQUARED * s * math.sqrt(q) + M1_SQUARED * s * s) / centre - 1),
+            )
+            for q in images
+        ]
     top = min(top, spreads[-1])
     grid = [top * i / STEPS for i in range(STEPS + 1)]
     values, steps = _with_steps([_between(point, spreads, ratios) for point in grid])
@@ -365,15 +438,19 @@ def _between(point: float, xs: list[float], ys: list[float]) -> float:
     return ys[index - 1] + share * (ys[index] - ys[index - 1])
 
 
-def _pooled(pooling: Pooling, ratio: float, shared: float, pattern_shared: float, delta: float) -> tuple[float, float]:
+def _pooled(
+    pooling: Pooling, ratio: float, shared: float, pattern_shared: float, delta: float
+) -> tuple[float, float]:
     """`per_tap` and the squared difference that reaches a convolution after a pooling, both for one tap.
 
-    The average of independent values divides variance and difference by their number. The maximum has other moments; a small
-    difference passes it where its largest value is positive, with probability 1 - 2^-count, and a full one as its
-    variance; between the two runs the rational map that has both ends.
+    The average of independent values divides variance and difference by their number. The maximum has other
+    moments; a small difference passes it where its largest value is positive, with probability 1 - 2^-count,
+    and a full one as its variance; between the two runs the rational map that has both ends.
     """
     if pooling.kind == "avg":
-        return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(delta) / pooling.values
+        return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(
+            delta
+        ) / pooling.values
     mean, square = max_moments(pooling.values)
     per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
     share = 1 - 2.0**-pooling.values
@@ -388,7 +465,9 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
     share = 1 - 2.0**-pooling.values
     mean, square = max_moments(pooling.values)
     near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
-    return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (share + (square - mean**2 - share) * delta)
+    return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (
+        share + (square - mean**2 - share) * delta
+    )
 
 
 @cache
@@ -408,12 +487,22 @@ def _layers_of_architecture(blocks: Iterable[Block], side: int) -> list[tuple]:
     return layers
 
 
-_SHAPE = attrgetter("kind", "kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion")
+_SHAPE = attrgetter(
+    "kind", "kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion"
+)
 
 
 @lru_cache(maxsize=2**15)
 def _layers_of_block(
-    kind: str, kernel: int, width_in: int, width_out: int, stride: int, layers: int, inner: int, expansion: int, side: int
+    kind: str,
+    kernel: int,
+    width_in: int,
+    width_out: int,
+    stride: int,
+    layers: int,
+    inner: int,
+    expansion: int,
+    side: int,
 ) -> tuple[list[tuple], int]:
     """The convolutions of a block that takes in a map of `side` pixels, and the side that it gives."""
     made: dict[tuple, tuple] = {}
@@ -425,7 +514,12 @@ def _layers_of_block(
             layer = made.get(key)
             place, side = _place_in(side, kernel, stride)
             if layer is None:
-                layer = made[key] = (*_inputs(in_channels, groups, kernel), *place, *_outputs(out_channels), None)
+                layer = made[key] = (
+                    *_inputs(in_channels, groups, kernel),
+                    *place,
+                    *_outputs(out_channels),
+                    None,
+                )
             found.append(layer)
         return found, side
 
@@ -486,7 +580,8 @@ def _place_in(side: int, kernel: int, stride: int) -> tuple[tuple, int]:
     """The same for a convolution of an architecture, padded by (kernel - 1) / 2, and the side that it gives."""
     if side < stride:
         raise ArchitectureError(
-            f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride of {stride}; use larger images"
+            f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride of "
+            f"{stride}; use larger images"
         )
     out_side = -(-side // stride)
     return _place(side, Window(kernel, stride, (kernel - 1) // 2), out_side), out_side
@@ -496,7 +591,8 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
     """The convolutions of a chain, and the pooling after the last of them."""
     if resolution not in (None, vcnn.resolution):
         raise ConversionError(
-            f"resolution: this VCNN was converted at {vcnn.resolution}, got {resolution}; convert the network again at {resolution}"
+            f"resolution: this VCNN was converted at {vcnn.resolution}, got {resolution}; convert the "
+            f"network again at {resolution}"
         )
     layers: list[tuple] = []
     pooling: Pooling | None = None
@@ -515,7 +611,8 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
             pooling = Pooling(step.kind, count, side, step.out_resolution[0])
     if Layer(*layers[0]).pooling is not None:
         raise ConversionError(
-            f"{vcnn.name}: needed a convolution before the first pooling, got a pooling of the images; score it by Monte Carlo (zen_score)"
+            f"{vcnn.name}: needed a convolution before the first pooling, got a pooling of the images; score "
+            "it by Monte Carlo (zen_score)"
         )
     return layers, pooling
 
@@ -524,14 +621,22 @@ def _require_square(step: Step) -> None:
     """Only square convolutions and poolings of square maps have border tables."""
     pairs = [step.in_resolution, step.out_resolution]
     if isinstance(step, Conv):
-        pairs += [step.kernel, step.stride, step.dilation, step.padding[:2], step.padding[2:], step.padding[1:3]]
+        pairs += [
+            step.kernel,
+            step.stride,
+            step.dilation,
+            step.padding[:2],
+            step.padding[2:],
+            step.padding[1:3],
+        ]
     elif isinstance(step, Pool):
         pairs += [step.kernel, step.stride]
     else:
         pairs.append((0, 1))
     if any(first != second for first, second in pairs):
         raise ConversionError(
-            f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on {step.in_resolution}; "
+            f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on "
+            f"{step.in_resolution}; "
             "score this network by Monte Carlo (zen_score)"
         )
 

@@ -15,15 +15,23 @@ from torch import Tensor
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
 
 BN_EPS = 1e-5
-"""Added to a variance before its root, as in torch.nn.BatchNorm2d; the variances of a score are far above it."""
+"""Added to a variance before its root, as in torch.nn.BatchNorm2d.
+
+The variances of a score are far above it.
+"""
 
 
 def draw_weights(vcnn: VCNN, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """One N(0, 1) kernel for each convolution of `vcnn.convs`, on the generator's device."""
-    return [torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=generator.device) for conv in vcnn.convs]
+    return [
+        torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=generator.device)
+        for conv in vcnn.convs
+    ]
 
 
-def draw_images(vcnn: VCNN, batch_size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+def draw_images(
+    vcnn: VCNN, batch_size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """A batch of N(0, 1) images, (N, C, resolution, resolution)."""
     shape = (batch_size, vcnn.in_channels, vcnn.resolution, vcnn.resolution)
     return torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
@@ -85,9 +93,13 @@ def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
     """Every step that is not a convolution."""
     match step:
         case Pool(kind="max"):
-            return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
+            return F.max_pool2d(
+                inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode
+            )
         case Pool():
-            return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad)
+            return F.avg_pool2d(
+                inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad
+            )
         case Pad():
             top, bottom, left, right = step.padding
             return F.pad(inputs[0], (left, right, top, bottom))

@@ -17,7 +17,10 @@ from zenlib.scores.pairs import EAGER, Kernels, Moments, Scaling
 
 @cache
 def fused_kernels() -> Kernels:
-    """The compiled passes; the eager ones, after a warning, on a machine where torch.compile does not work."""
+    """The compiled passes.
+
+    The eager ones, after a warning, on a machine where torch.compile does not work.
+    """
     moments = torch.compile(_moments, dynamic=True)
     rectify = torch.compile(_normalise_rectify, dynamic=True)
 
@@ -38,23 +41,44 @@ def fused_kernels() -> Kernels:
                 rectify(z, e, *(torch.ones(24) for _ in range(6)))
     except RuntimeError as error:  # what torch raises for a missing or failing compiler
         reason = str(error).strip().splitlines()[0]
-        warnings.warn(f"torch.compile does not work here, so scores take the eager path, which gives the same values: {reason}", stacklevel=2)
+        warnings.warn(
+            "torch.compile does not work here, so scores take the eager path, which gives the same values: "
+            f"{reason}",
+            stacklevel=2,
+        )
         return EAGER
     return Kernels(block_moments, normalise_rectify)
 
 
 def _moments(z: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """One visit: sums around the mean of the first rows, near enough to the true mean that moving them there cancels nothing."""
+    """One visit.
+
+    Sums around the mean of the first rows, near enough to the true mean that moving them there cancels
+    nothing.
+    """
     z, e = (half.to(torch.promote_types(half.dtype, torch.float32)) for half in (z, e))
     near_z, near_e = z[:16].mean(0), e[:16].mean(0)
     z, e = z - near_z, e - near_e
     sum_z, sum_e, count = z.sum(0), e.sum(0), len(z)
     off_z, off_e = sum_z / count, sum_e / count
-    return near_z + off_z, near_e + off_e, (z * z).sum(0) - off_z * sum_z, (z * e).sum(0) - off_z * sum_e, (e * e).sum(0) - off_e * sum_e
+    return (
+        near_z + off_z,
+        near_e + off_e,
+        (z * z).sum(0) - off_z * sum_z,
+        (z * e).sum(0) - off_z * sum_e,
+        (e * e).sum(0) - off_e * sum_e,
+    )
 
 
 def _normalise_rectify(
-    z: Tensor, e: Tensor, scale: Tensor, shift: Tensor, change_scale: Tensor, change_shift: Tensor, pull: Tensor, minus_inverse: Tensor
+    z: Tensor,
+    e: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    change_scale: Tensor,
+    change_shift: Tensor,
+    pull: Tensor,
+    minus_inverse: Tensor,
 ) -> None:
     y = z * scale + shift
     minus_u = y * minus_inverse

@@ -28,11 +28,17 @@ from zenlib.scores.forward import BN_EPS, combine, convolve, last_uses
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool, Step
 
 BLOCK_BYTES = 2**22
-"""Size of half a block on a CPU, unless one image is larger; other devices take the whole batch as one block."""
+"""Size of half a block on a CPU, unless one image is larger.
+
+Other devices take the whole batch as one block.
+"""
 
 
 class Pair(NamedTuple):
-    """Both branches of some images, (N, C, H, W) each: the first is `value`, the second `value + alpha * change`."""
+    """Both branches of some images, (N, C, H, W) each.
+
+    The first is `value`, the second `value + alpha * change`.
+    """
 
     value: Tensor
     change: Tensor
@@ -107,7 +113,10 @@ class FeatureMap:
 
 
 class Scratch:
-    """Memory for the elementwise passes, used again and again: fresh memory would cost more than the arithmetic."""
+    """Memory for the elementwise passes, used again and again.
+
+    Fresh memory would cost more than the arithmetic.
+    """
 
     def __init__(self, like: Tensor) -> None:
         self.buffer = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
@@ -120,20 +129,27 @@ class Scratch:
 
 
 def propagate(
-    vcnn: VCNN, weight_of: Callable[[Conv], Tensor], images: Tensor, noise: Tensor, alpha: float, kernels: Kernels | None = None
+    vcnn: VCNN,
+    weight_of: Callable[[Conv], Tensor],
+    images: Tensor,
+    noise: Tensor,
+    alpha: float,
+    kernels: Kernels | None = None,
 ) -> tuple[list[Pair], list[BatchVariance]]:
     """Sends (images, noise) through conv -> BatchNorm -> ReLU and pooling.
 
     Args:
         vcnn: the network, a chain or a graph.
-        weight_of: gives the kernel of a convolution; called once for each, in order, and the kernel is then dropped.
+        weight_of: gives the kernel of a convolution; called once for each, in order, and the kernel is then
+            dropped.
         images: x, (N, C, H, W).
         noise: eps, the same shape; the second branch starts at x + alpha * eps.
         alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
         kernels: the elementwise passes; None means the eager ones.
 
     Returns:
-        The feature map before global pooling in blocks of images, and one `BatchVariance` for each convolution.
+        The feature map before global pooling in blocks of images, and one `BatchVariance` for each
+        convolution.
     """
     kernels = EAGER if kernels is None else kernels
     scratch = Scratch(images)
@@ -158,7 +174,9 @@ def propagate(
         size = _images_per_block(step, batch, like)
         blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
         if isinstance(step, Conv):
-            outputs, total, count = convolve_pairs(step, weight_of(step), (pairs[0] for pairs in blocks), moments)
+            outputs, total, count = convolve_pairs(
+                step, weight_of(step), (pairs[0] for pairs in blocks), moments
+            )
             scaling, variance = batch_norm(total, count, alpha)
             variances.append(variance)
             maps[index] = FeatureMap(outputs, scaling)
@@ -168,17 +186,25 @@ def propagate(
 
 
 def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
-    """The same images in blocks of `size`, the last one smaller; sizes are powers of two, so blocks are cut or joined."""
+    """The same images in blocks of `size`, the last one smaller.
+
+    Sizes are powers of two, so blocks are cut or joined.
+    """
     for block in blocks:
         images = len(block.value)
         if images >= size:
-            yield from (Pair(*halves) for halves in zip(block.value.split(size), block.change.split(size), strict=True))
+            yield from (
+                Pair(*halves)
+                for halves in zip(block.value.split(size), block.change.split(size), strict=True)
+            )
         else:
             joined = [block, *islice(blocks, size // images - 1)]
             yield Pair(*(torch.cat(halves) for halves in zip(*joined, strict=True)))
 
 
-def convolve_pairs(conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]) -> tuple[list[Pair], Moments, int]:
+def convolve_pairs(
+    conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]
+) -> tuple[list[Pair], Moments, int]:
     """The convolution of both halves of all blocks, the moments of its output, and the positions per channel."""
     weight = _channels_last(weight)
     outputs, seen = [], []
@@ -190,7 +216,9 @@ def convolve_pairs(conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: 
 
 
 def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
-    """Moments of one block of rows (positions, C); centred before they are multiplied, so that nothing cancels.
+    """Moments of one block of rows (positions, C).
+
+    Centred before they are multiplied, so that nothing cancels.
 
     Everything happens in `scratch`, (3, positions, C), in float32 or wider.
     """
@@ -207,32 +235,38 @@ def merge(blocks: Sequence[Moments], counts: Sequence[int]) -> Moments:
     mean_z, mean_e = ((mean * share).sum(0) / sum(counts) for mean in parts[:2])
     z, e = parts[0] - mean_z, parts[1] - mean_e
     between = (share * z * z, share * z * e, share * e * e)
-    return Moments(mean_z, mean_e, *((within + more).sum(0) for within, more in zip(parts[2:], between, strict=True)))
+    return Moments(
+        mean_z, mean_e, *((within + more).sum(0) for within, more in zip(parts[2:], between, strict=True))
+    )
 
 
 def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, BatchVariance]:
     """BatchNorm of each branch with its own mini-batch statistics, without an affine part.
 
-    With centred halves z and e, s^2 = var(z) + eps and s'^2 = s^2 + alpha * g, where
-    g = 2 cov(z, e) + alpha var(e); the branches become y = z / s and (z + alpha e) / s', and their difference over alpha
-    is e / s' - z g / (s s' (s + s')) = e / s' - y g / (s' (s + s')).
+    With centred halves z and e, s^2 = var(z) + eps and s'^2 = s^2 + alpha * g, where g = 2 cov(z, e) + alpha
+    var(e); the branches become y = z / s and (z + alpha e) / s', and their difference over alpha is e / s' -
+    z g / (s s' (s + s')) = e / s' - y g / (s' (s + s')).
     """
     mean_z, mean_e, zz, ze, ee = moments
     variance, growth = zz / count, (2 * ze + alpha * ee) / count
     second_variance = variance + alpha * growth
     first, second = (variance + BN_EPS).sqrt(), (second_variance + BN_EPS).sqrt()
-    scaling = Scaling(1 / first, -mean_z / first, 1 / second, -mean_e / second, growth / (second * (first + second)))
+    scaling = Scaling(
+        1 / first, -mean_z / first, 1 / second, -mean_e / second, growth / (second * (first + second))
+    )
     return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
 
 
 def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Tensor) -> None:
     """Applies BatchNorm, then ReLU, to a block of rows (positions, C) in place.
 
-    With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u, 0); as alpha
-    goes to 0 it is e where y > 0, else 0.
+    With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u,
+    0); as alpha goes to 0 it is e where y > 0, else 0.
     """
     y = torch.addcmul(scaling.shift, z, scaling.scale, out=scratch[0])
-    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1]).addcmul_(y, scaling.pull, value=-1)
+    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1]).addcmul_(
+        y, scaling.pull, value=-1
+    )
     if alpha == 0:
         torch.mul(change, y > 0, out=e)
     else:

@@ -33,7 +33,8 @@ METHODS = ("probe", "jacobian")
 class PhiEstimate(ScoreEstimate):
     """A Phi-Score with its error, in nats; `float(estimate)` is its mean.
 
-    Where some repeat left the range of its floating type, `mean` is `math.inf`, and `std` and `stderr` are NaN.
+    Where some repeat left the range of its floating type, `mean` is `math.inf`, and `std` and `stderr` are
+    NaN.
 
     Attributes:
         overflow_layer: index of the first convolution whose output was not finite in some repeat, or None.
@@ -42,7 +43,11 @@ class PhiEstimate(ScoreEstimate):
     overflow_layer: int | None = None
 
     def __str__(self) -> str:
-        return super().__str__() if self.overflow_layer is None else f"inf (overflow at convolution {self.overflow_layer})"
+        return (
+            super().__str__()
+            if self.overflow_layer is None
+            else f"inf (overflow at convolution {self.overflow_layer})"
+        )
 
 
 def phi_score(
@@ -59,12 +64,14 @@ def phi_score(
 ) -> PhiEstimate:
     """The Phi-Score of a network's vanilla form, without BatchNorm.
 
-    Each repeat draws new weights and images and gives log mean over the images of ||J(x)||_F; the estimate is the mean
-    over repeats. "jacobian" computes J exactly, for small networks. "probe" uses E_v ||J v||^2 = ||J||_F^2 for v from
-    N(0, I): a few directions are carried through the network, with the memory of one layer, so it runs on any network.
+    Each repeat draws new weights and images and gives log mean over the images of ||J(x)||_F; the estimate is
+    the mean over repeats. "jacobian" computes J exactly, for small networks. "probe" uses E_v ||J v||^2 =
+    ||J||_F^2 for v from N(0, I): a few directions are carried through the network, with the memory of one
+    layer, so it runs on any network.
 
-    Deep networks leave the range of float32 (after about 30 layers of 64 channels). That is reported as
-    `mean = math.inf` with the layer where it began, never as a number; dtype=torch.float64 reaches eight times as deep.
+    Deep networks leave the range of float32 (after about 30 layers of 64 channels). That is reported as `mean
+    = math.inf` with the layer where it began, never as a number; dtype=torch.float64 reaches eight times as
+    deep.
 
     Args:
         network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts.
@@ -79,38 +86,64 @@ def phi_score(
 
     Raises:
         ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network itself).
+        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
+            itself).
 
-    Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is lower by
-    about half the variance between repeats; it has a plain standard error and is what `zen_score` does.
+    Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is
+    lower by about half the variance between repeats; it has a plain standard error and is what `zen_score`
+    does.
 
     Source: Lin et al. 2021, Definition 1.
     """
-    for name, value, least in (("batch_size", batch_size, 1), ("repeats", repeats, 1), ("probes", probes, 2), ("seed", seed, 0)):
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("repeats", repeats, 1),
+        ("probes", probes, 2),
+        ("seed", seed, 0),
+    ):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name}: needed a whole number of at least {least}, got {value!r}")
     if method not in METHODS:
-        raise ValueError(f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any network")
+        raise ValueError(
+            f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any "
+            "network"
+        )
     vcnn = to_vcnn(network, resolution)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     log_norms, overflows = [], []
     for repeat in range(repeats):
-        norms, finite = _repeat(vcnn, batch_size, probes if method == "probe" else 0, (seed, repeat), device, dtype or torch.float32)
+        norms, finite = _repeat(
+            vcnn,
+            batch_size,
+            probes if method == "probe" else 0,
+            (seed, repeat),
+            device,
+            dtype or torch.float32,
+        )
         overflow = _first_false(finite)
         if overflow is not None:
             overflows.append(overflow)
             continue
-        log_norms.append(_log_of_mean(norms.double().cpu().numpy() if method == "jacobian" else _log_root_of_mean(norms)))
+        log_norms.append(
+            _log_of_mean(norms.double().cpu().numpy() if method == "jacobian" else _log_root_of_mean(norms))
+        )
         if not math.isfinite(log_norms[-1]):
-            raise ScoreUndefined(f"Phi-Score of {vcnn.name or 'a network'}: every gradient of repeat {repeat} is zero, so it has no logarithm")
+            raise ScoreUndefined(
+                f"Phi-Score of {vcnn.name or 'a network'}: every gradient of repeat {repeat} is zero, so it "
+                "has no logarithm"
+            )
     return _estimate(log_norms, overflows, repeats)
 
 
-def _repeat(vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _repeat(
+    vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Log norms of one repeat, of J v (probes, N) or without probes of J (N,), and which convolutions were finite (L,)."""
     generator, of_probes = (_generator(entropy, device) for entropy in (key, (*key, 1)))
     images = draw_images(vcnn, batch_size, generator, dtype)
-    weights = (torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=device) for conv in vcnn.convs)
+    weights = (
+        torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=device) for conv in vcnn.convs
+    )
     if not probes:
         return log_jacobian_norms(vcnn, list(weights), images)
     directions = torch.randn((probes, *images.shape), generator=of_probes, dtype=dtype, device=device)
@@ -118,7 +151,9 @@ def _repeat(vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], devi
 
 
 @torch.no_grad()
-def log_probe_norms(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def log_probe_norms(
+    vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor]:
     """Log of ||J(x) v|| for each direction and image (K, N), and for each convolution whether its output was finite (L,).
 
     Args:
@@ -128,15 +163,21 @@ def log_probe_norms(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, direc
         directions: (K, N, C, resolution, resolution), from N(0, I).
     """
     finite: list[Tensor] = []
-    _, moved = pushforward(vcnn, weights, images, directions, on_conv=lambda _, output: finite.append(torch.isfinite(output).all()))
+    _, moved = pushforward(
+        vcnn,
+        weights,
+        images,
+        directions,
+        on_conv=lambda _, output: finite.append(torch.isfinite(output).all()),
+    )
     return log_norm(moved.flatten(2)), torch.stack(finite)
 
 
 def log_jacobian_norms(vcnn: VCNN, weights: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
     """Log of ||J(x)||_F of each image (N,) by the whole Jacobian, and for each convolution whether it was finite (L,).
 
-    The Jacobian has (features x pixels) entries: for small networks and images. Where the features are finite and their
-    derivatives are not, the last convolution is named.
+    The Jacobian has (features x pixels) entries: for small networks and images. Where the features are finite
+    and their derivatives are not, the last convolution is named.
     """
     finite: list[Tensor] = []
     forward(vcnn, weights, images, on_conv=lambda _, output: finite.append(torch.isfinite(output).all()))
@@ -163,7 +204,11 @@ def _log_root_of_mean(log_norms: Tensor) -> np.ndarray:
     scaled = np.exp(squares - np.where(np.isfinite(top), top, 0))
     mean, variance = scaled.mean(0), scaled.var(0, ddof=1)
     with np.errstate(divide="ignore"):
-        return top / 2 + np.log(np.where(mean == 0, 1, mean)) / 2 + np.log1p(variance / (8 * len(scaled) * np.where(mean == 0, 1, mean) ** 2))
+        return (
+            top / 2
+            + np.log(np.where(mean == 0, 1, mean)) / 2
+            + np.log1p(variance / (8 * len(scaled) * np.where(mean == 0, 1, mean) ** 2))
+        )
 
 
 def _log_of_mean(logs: np.ndarray) -> float:

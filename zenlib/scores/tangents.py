@@ -34,7 +34,8 @@ def pushforward(
         weights: one kernel for each of `vcnn.convs`, taken one by one, so that they may be drawn on the way.
         images: (N, in_channels, resolution, resolution).
         directions: (K, N, in_channels, resolution, resolution), K directions for each image.
-        on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)); entry 0 is the image's.
+        on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)); entry 0 is the
+            image's.
     """
     groups = 1 + directions.shape[0]
     outputs: dict[int, Tensor] = {IMAGE: torch.cat([images[None], directions])}
@@ -47,7 +48,9 @@ def pushforward(
             output = convolve(step, inputs[0], kernel).unflatten(0, (groups, -1))
             if on_conv is not None:
                 on_conv(convolution, output)
-            output = torch.where(output[:1] > 0, output, torch.zeros((), dtype=output.dtype, device=output.device))
+            output = torch.where(
+                output[:1] > 0, output, torch.zeros((), dtype=output.dtype, device=output.device)
+            )
         elif isinstance(step, Pool) and step.kind == "max":
             output = _max_pool(step, inputs[0].unflatten(0, (groups, -1)))
         else:
@@ -61,6 +64,8 @@ def pushforward(
 
 def _max_pool(pool: Pool, stacked: Tensor) -> Tensor:
     """Max pooling of entry 0; the directions follow the position that won there."""
-    pooled, winners = F.max_pool2d(stacked[0], pool.kernel, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True)
+    pooled, winners = F.max_pool2d(
+        stacked[0], pool.kernel, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
+    )
     moved = stacked[1:].flatten(-2).gather(-1, winners.flatten(-2).expand(len(stacked) - 1, -1, -1, -1))
     return torch.cat([pooled[None], moved.unflatten(-1, pooled.shape[-2:])])

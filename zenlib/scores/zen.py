@@ -74,10 +74,12 @@ class ZenTerms:
     Attributes:
         log_delta_l1: log of the batch mean of the sum of absolute differences; shape (repeats,).
         log_delta_frobenius: log of the batch mean of the Euclidean norm of the difference; shape (repeats,).
-        log_sigma_minibatch: log sigma_i from the biased mini-batch variance of f(x); shape (repeats, convolutions).
-        log_sigma_running: log sigma_i from a running variance that starts at 1 and has seen f(x), then
-            f(x + alpha * eps); shape (repeats, convolutions). Differs: the released code does not reset this average
-            between repeats, so there it drifts towards the mini-batch variance; here every repeat starts at 1.
+        log_sigma_minibatch: log sigma_i from the biased mini-batch variance of f(x); shape (repeats,
+            convolutions).
+        log_sigma_running: log sigma_i from a running variance that starts at 1 and has seen f(x), then f(x +
+            alpha * eps); shape (repeats, convolutions). Differs: the released code does not reset this
+            average between repeats, so there it drifts towards the mini-batch variance; here every repeat
+            starts at 1.
     """
 
     log_delta_l1: np.ndarray
@@ -88,7 +90,11 @@ class ZenTerms:
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> np.ndarray:
         """The Zen-Score of each repeat under one definition, in nats; shape (repeats,)."""
         log_delta = _choose("norm", norm, {"l1": self.log_delta_l1, "frobenius": self.log_delta_frobenius})
-        log_sigma = _choose("bn_variance", bn_variance, {"minibatch": self.log_sigma_minibatch, "running": self.log_sigma_running})
+        log_sigma = _choose(
+            "bn_variance",
+            bn_variance,
+            {"minibatch": self.log_sigma_minibatch, "running": self.log_sigma_running},
+        )
         return log_delta + log_sigma.sum(axis=1)
 
 
@@ -110,29 +116,33 @@ def zen_score(
     """The Zen-Score: log E_batch ||f(x) - f(x + alpha * eps)|| + sum over every BatchNorm of log sigma_i.
 
     Args:
-        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts; a module is left as found.
+        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts; a module is left as
+            found.
         resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
         batch_size: images per repeat, N.
         repeats: independent draws of weights, images and noise.
-        perturbation: alpha. Its logarithm is part of the score, as in the paper. 0 takes the exact directional
+        perturbation: alpha. Its logarithm is part of the score, as in the paper. 0 takes the exact
+            directional
             derivative instead: log E_batch ||J(x) eps||, without a log alpha.
         norm: "l1", the sum of absolute values over (C, H, W), or "frobenius", the root of the sum of squares.
         bn_variance: "minibatch", or "running" as in the released code.
         seed: 0 or more. Repeat r depends on (seed, r) alone.
         device: where to compute; None means CUDA if there is one, else the CPU.
-        dtype: floating type of weights and feature maps; None means float32. Statistics are kept in float32 or wider.
-        tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not enough a
-            warning says so, and `stderr` says what was reached.
-        compiled: whether BatchNorm and ReLU are fused by torch.compile. The values agree within rounding. It costs some
-            ten seconds once per process, so it pays for many scores; without a working compiler a warning says so
-            and the eager path is taken.
+        dtype: floating type of weights and feature maps; None means float32. Statistics are kept in float32
+            or wider.
+        tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not
+            enough a warning says so, and `stderr` says what was reached.
+        compiled: whether BatchNorm and ReLU are fused by torch.compile. The values agree within rounding. It
+            costs some ten seconds once per process, so it pays for many scores; without a working compiler a
+            warning says so and the eager path is taken.
 
     Raises:
         ScoreUndefined: the score is not finite; the reason names the layer.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network itself).
+        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
+            itself).
 
-    Source: Lin et al. 2021, Algorithm 1. Differs: the released code reports the spread over repeats of a drifting
-    average (see `ZenTerms.log_sigma_running`) and draws one repeat in the search.
+    Source: Lin et al. 2021, Algorithm 1. Differs: the released code reports the spread over repeats of a
+    drifting average (see `ZenTerms.log_sigma_running`) and draws one repeat in the search.
     """
     _choose("norm", norm, dict.fromkeys(get_args(Norm)))
     _choose("bn_variance", bn_variance, dict.fromkeys(get_args(BnVariance)))
@@ -185,11 +195,14 @@ class _Sampler:
         _require_at_least("seed", seed, 0)
         if perturbation != 0 and not SMALLEST_PERTURBATION <= perturbation < math.inf:
             raise ValueError(
-                f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the exact derivative; got {perturbation!r}"
+                f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the "
+                f"exact derivative; got {perturbation!r}"
             )
         dtype = torch.float32 if dtype is None else dtype
         if not dtype.is_floating_point:
-            raise ValueError(f"dtype: needed a floating type such as torch.float32 or torch.bfloat16, got {dtype}")
+            raise ValueError(
+                f"dtype: needed a floating type such as torch.float32 or torch.bfloat16, got {dtype}"
+            )
         self.vcnn = to_vcnn(network, resolution)
         _require_variance(self.vcnn, batch_size)
         self.batch_size = batch_size
@@ -207,29 +220,47 @@ class _Sampler:
 
     def _repeat(self, repeat: int) -> tuple[np.ndarray, ...]:
         generator = torch.Generator(self.device)
-        generator.manual_seed(int(np.random.SeedSequence([int(self.seed), repeat]).generate_state(1, np.uint64)[0]))
+        generator.manual_seed(
+            int(np.random.SeedSequence([int(self.seed), repeat]).generate_state(1, np.uint64)[0])
+        )
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
 
         shape = (self.batch_size, self.vcnn.in_channels, self.vcnn.resolution, self.vcnn.resolution)
-        blocks, variances = propagate(self.vcnn, lambda conv: draw(*conv.weight_shape), draw(*shape), draw(*shape), self.alpha, self.kernels)
+        blocks, variances = propagate(
+            self.vcnn,
+            lambda conv: draw(*conv.weight_shape),
+            draw(*shape),
+            draw(*shape),
+            self.alpha,
+            self.kernels,
+        )
         terms = tuple(term.double().cpu().numpy() for term in log_terms(blocks, variances, self.alpha))
         self._require_finite(*terms)
         return terms
 
-    def _require_finite(self, l1: np.ndarray, frobenius: np.ndarray, minibatch: np.ndarray, running: np.ndarray) -> None:
+    def _require_finite(
+        self, l1: np.ndarray, frobenius: np.ndarray, minibatch: np.ndarray, running: np.ndarray
+    ) -> None:
         named = f"Zen-Score of {self.vcnn.name or 'a network'}"
         for conv, *sigmas in zip(self.vcnn.convs, minibatch, running, strict=True):
             if not np.isfinite(sigmas).all():
                 values = " and ".join(str(float(sigma)) for sigma in sigmas)
-                raise ScoreUndefined(f"{named}: log sigma is {values} (mini-batch and running) after {conv.name} ({conv.describe()})")
+                raise ScoreUndefined(
+                    f"{named}: log sigma is {values} (mini-batch and running) after {conv.name} "
+                    f"({conv.describe()})"
+                )
         if not np.isfinite([l1, frobenius]).all():
             last = self.vcnn.steps[-1]
-            raise ScoreUndefined(f"{named}: log Delta is {float(l1)} after the last layer, {last.name} ({last.describe()})")
+            raise ScoreUndefined(
+                f"{named}: log Delta is {float(l1)} after the last layer, {last.name} ({last.describe()})"
+            )
 
 
-def log_terms(blocks: list[Pair], variances: list[BatchVariance], alpha: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def log_terms(
+    blocks: list[Pair], variances: list[BatchVariance], alpha: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The fields of `ZenTerms` for one repeat, as tensors on the device of the blocks."""
     log_alpha = math.log(alpha) if alpha > 0 else 0.0
     l1, frobenius = (_mean_norm(blocks, order).log() + log_alpha for order in (1, 2))
@@ -241,7 +272,9 @@ def log_terms(blocks: list[Pair], variances: list[BatchVariance], alpha: float) 
 def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
     """The mean over images of the l1 or l2 norm of their change, in float32 or wider."""
     wide = torch.promote_types(blocks[0].change.dtype, torch.float32)
-    return torch.cat([torch.linalg.vector_norm(block.change, order, dim=(1, 2, 3), dtype=wide) for block in blocks]).mean()
+    return torch.cat(
+        [torch.linalg.vector_norm(block.change, order, dim=(1, 2, 3), dtype=wide) for block in blocks]
+    ).mean()
 
 
 def _running(variance: BatchVariance) -> Tensor:
@@ -263,7 +296,11 @@ def _unsettled(scores: list[float], tolerance: float) -> bool:
         return True
     stderr = _estimate(scores).stderr
     if stderr > tolerance and len(scores) >= MAX_REPEATS:
-        warnings.warn(f"tolerance: needed a standard error of {tolerance}, reached {stderr:.3g} in {MAX_REPEATS} repeats", stacklevel=3)
+        warnings.warn(
+            f"tolerance: needed a standard error of {tolerance}, reached {stderr:.3g} in {MAX_REPEATS} "
+            "repeats",
+            stacklevel=3,
+        )
     return stderr > tolerance and len(scores) < MAX_REPEATS
 
 
@@ -283,6 +320,7 @@ def _require_variance(vcnn: VCNN, batch_size: int) -> None:
     for step in vcnn.steps:
         if isinstance(step, Conv) and batch_size * step.out_resolution[0] * step.out_resolution[1] < 2:
             raise ValueError(
-                f"batch_size: needed at least 2, since {step.name} gives a 1x1 map and one position has no variance; got {batch_size}; "
+                f"batch_size: needed at least 2, since {step.name} gives a 1x1 map and one position has no "
+                f"variance; got {batch_size}; "
                 "use a larger batch or a higher resolution"
             )

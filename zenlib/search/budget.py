@@ -37,18 +37,29 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("params", "flops", "depth", "latency_ms"):
             limit = getattr(self, name)
-            if limit is not None and not (isinstance(limit, int | float) and limit > 0 and math.isfinite(limit)):
+            if limit is not None and not (
+                isinstance(limit, int | float) and limit > 0 and math.isfinite(limit)
+            ):
                 raise ValueError(f"budget: {name} needed a positive number or None, got {limit!r}")
 
     def describe(self) -> dict[str, Any]:
         """The limits as plain data."""
-        limits: dict[str, Any] = {"params": self.params, "flops": self.flops, "depth": self.depth, "latency_ms": self.latency_ms}
+        limits: dict[str, Any] = {
+            "params": self.params,
+            "flops": self.flops,
+            "depth": self.depth,
+            "latency_ms": self.latency_ms,
+        }
         if self.latency_ms is not None and self.latency is not None:
             limits["latency"] = self.latency.describe()
         return limits
 
     def __str__(self) -> str:
-        limits = [f"{name} <= {value:g}" for name, value in self.describe().items() if isinstance(value, int | float)]
+        limits = [
+            f"{name} <= {value:g}"
+            for name, value in self.describe().items()
+            if isinstance(value, int | float)
+        ]
         return ", ".join(limits) or "no limit"
 
 
@@ -56,8 +67,8 @@ class Gate:
     """Lets a proposal in when it keeps the budget and is new, and counts the others by reason.
 
     Attributes:
-        rejected: number of proposals by the first reason against them, in the order of the checks: depth, params,
-            flops, duplicate, latency.
+        rejected: number of proposals by the first reason against them, in the order of the checks: depth,
+            params, flops, duplicate, latency.
         proposed: number of proposals.
     """
 
@@ -113,7 +124,9 @@ class Gate:
 
     def _too_slow(self, blocks: Blocks) -> bool:
         limit = self.budget.latency_ms
-        return limit is not None and self._predictor().exceeds(limit, Architecture(blocks), self.resolution, self.num_classes)
+        return limit is not None and self._predictor().exceeds(
+            limit, Architecture(blocks), self.resolution, self.num_classes
+        )
 
     def _latency(self, blocks: Blocks) -> float:
         return self._predictor().predict(Architecture(blocks), self.resolution, self.num_classes)
@@ -130,5 +143,8 @@ def text_of(blocks: Blocks) -> str:
 
 
 def digest(text: str) -> int:
-    """A number of 64 bits that stands for a structure string: two of a million share one with a chance of 3e-8."""
+    """A number of 64 bits that stands for a structure string.
+
+    Two of a million share one with a chance of 3e-8.
+    """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

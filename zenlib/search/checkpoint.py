@@ -33,7 +33,11 @@ def write(path: Path, table: pa.Table, state: dict[str, Any]) -> None:
     """
     document = json.dumps(state | {"format": FORMAT}).encode()
     described = table.replace_schema_metadata({_KEY: document})
-    replace_file(path, lambda file: pq.write_table(described, file, compression="zstd", use_dictionary=["fate", "reason"]), ResultsError)
+    replace_file(
+        path,
+        lambda file: pq.write_table(described, file, compression="zstd", use_dictionary=["fate", "reason"]),
+        ResultsError,
+    )
 
 
 def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
@@ -49,9 +53,12 @@ def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
         state = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise ResultsError(
-            f"{path}: needed the checkpoint of a search, got a file that is none ({error}); name another file or delete this one"
+            f"{path}: needed the checkpoint of a search, got a file that is none ({error}); name another "
+            "file or delete this one"
         ) from error
     version = state.get("format") if isinstance(state, dict) else None
     if version != FORMAT:
-        raise ResultsError(f"{path}: needed a checkpoint of format {FORMAT}, got {version!r}; delete it to search again")
+        raise ResultsError(
+            f"{path}: needed a checkpoint of format {FORMAT}, got {version!r}; delete it to search again"
+        )
     return table, state

@@ -90,13 +90,13 @@ def search(
 ) -> SearchResult:
     """Looks for the network with the highest score within a budget.
 
-    Candidates are asked in rounds and told in order, so the result depends on the settings alone, and neither on the
-    number of workers nor on how often the search was interrupted.
+    Candidates are asked in rounds and told in order, so the result depends on the settings alone, and neither
+    on the number of workers nor on how often the search was interrupted.
 
     Args:
         space: a name in `SPACES`, or a `Space`.
-        score: "closed-form", "zen" (Monte Carlo, one repeat of 16 images), or a function of an architecture, higher being
-            better. A worker process must be able to import the function.
+        score: "closed-form", "zen" (Monte Carlo, one repeat of 16 images), or a function of an architecture,
+            higher being better. A worker process must be able to import the function.
         budget: what a network may cost.
         evaluations: candidates to score; proposals that are turned away do not count.
         population: networks that an evolution keeps.
@@ -105,22 +105,28 @@ def search(
         num_classes: width of the classifier, which counts in the budget.
         initial: first network of an evolution, without gates; None draws a small one within the budget.
         mutation: "paper" or "released", see `zenlib.spaces.mutation`.
-        strategy: "evolution" (Algorithm 2 of the paper), "random" (uniform draws) or "reinforce" (policy gradient).
-        executor: where to score; None for this process. The closed form takes less time than sending a network away.
-        round_size: candidates between two updates of the population, and so the most that can be scored at a time.
-        checkpoint: file that holds the search; where it exists the search goes on from it. `evaluations` may be raised later; the result is
-            then that of one long search if the first one ended with a whole round.
+        strategy: "evolution" (Algorithm 2 of the paper), "random" (uniform draws) or "reinforce" (policy
+            gradient).
+        executor: where to score; None for this process. The closed form takes less time than sending a
+            network away.
+        round_size: candidates between two updates of the population, and so the most that can be scored at a
+            time.
+        checkpoint: file that holds the search; where it exists the search goes on from it. `evaluations` may
+            be raised later; the result is then that of one long search if the first one ended with a whole
+            round.
         checkpoint_seconds: time between two writings of the checkpoint, at least; it is kept long enough that
             writing takes a twentieth of the time at most.
-        progress: show a bar with the best score, the share of proposals that were scored, and candidates per second.
+        progress: show a bar with the best score, the share of proposals that were scored, and candidates per
+            second.
 
     Raises:
-        ValueError: an argument is out of range, or neither the initial network nor the space can meet the budget.
+        ValueError: an argument is out of range, or neither the initial network nor the space can meet the
+            budget.
         ResultsError: the checkpoint belongs to a search of other settings, or cannot be written.
         ScoreUndefined: no candidate has a score.
 
-    Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and iterations that
-    end in a rejection are not counted.
+    Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and
+    iterations that end in a rejection are not counted.
     """
     run = _Run(
         space=_space(space),
@@ -179,17 +185,28 @@ class _Run:
         self.gate = Gate(budget, scorer.resolution, num_classes)
         rng = random.Random(_at_least("seed", seed, 0))
         example = initial or space.sample(random.Random(0), scorer.resolution)
-        example.flops(scorer.resolution)  # refuses images that are too small for the strides, which never change
+        example.flops(
+            scorer.resolution
+        )  # refuses images that are too small for the strides, which never change
         if initial is not None:
             _require_fit(space, self.gate, initial)
         self.strategy: Strategy
         if strategy == "evolution":
             blocks = None if initial is None else initial.blocks
-            self.strategy = Evolution(space, self.gate, rng, population=population, mutation=mutation, initial=blocks)
+            self.strategy = Evolution(
+                space, self.gate, rng, population=population, mutation=mutation, initial=blocks
+            )
         elif initial is not None:
-            raise ValueError(f"initial: needed None for the strategy {strategy!r}, which starts from no network; got {initial}")
+            raise ValueError(
+                f"initial: needed None for the strategy {strategy!r}, which starts from no network; got "
+                f"{initial}"
+            )
         else:
-            self.strategy = RandomSampling(space, self.gate, rng) if strategy == "random" else Reinforce(space, self.gate, rng)
+            self.strategy = (
+                RandomSampling(space, self.gate, rng)
+                if strategy == "random"
+                else Reinforce(space, self.gate, rng)
+            )
         self.history = History()
         self.round = 0
         self.seconds = 0.0
@@ -205,7 +222,8 @@ class _Run:
         require_same_settings(self.checkpoint, state["settings"], self.settings, "search", ResultsError)
         if table.num_rows > evaluations:
             raise ValueError(
-                f"evaluations: needed at least the {table.num_rows:,} that {self.checkpoint} already holds, got {evaluations:,}; name another file"
+                f"evaluations: needed at least the {table.num_rows:,} that {self.checkpoint} already holds, "
+                f"got {evaluations:,}; name another file"
             )
         self.history = History.from_table(table)
         for text in self.history.texts():
@@ -219,7 +237,14 @@ class _Run:
         """Scores candidates up to this number."""
         started, before = time.perf_counter(), self.seconds
         saved, pause = started, checkpoint_seconds
-        with tqdm(total=evaluations, initial=len(self.history), unit="net", delay=PROGRESS_AFTER, disable=not progress, smoothing=0.05) as bar:
+        with tqdm(
+            total=evaluations,
+            initial=len(self.history),
+            unit="net",
+            delay=PROGRESS_AFTER,
+            disable=not progress,
+            smoothing=0.05,
+        ) as bar:
             while len(self.history) < evaluations:
                 self._one_round(min(self.round_size, evaluations - len(self.history)), workers)
                 self._show(bar)
@@ -233,7 +258,10 @@ class _Run:
     def result(self) -> SearchResult:
         """What was found."""
         if self.best < 0:
-            raise ScoreUndefined(f"none of {len(self.history)} candidates has a score; the first one: {self.history.frame()['reason'].iloc[0]}")
+            raise ScoreUndefined(
+                f"none of {len(self.history)} candidates has a score; the first one: "
+                f"{self.history.frame()['reason'].iloc[0]}"
+            )
         return SearchResult(
             best=self.history.architecture(self.best),
             best_score=self.history.value("score", self.best),
@@ -262,7 +290,10 @@ class _Run:
     def _show(self, bar: tqdm) -> None:
         bar.update(len(self.history) - bar.n)
         best = "none" if self.best < 0 else f"{self.history.value('score', self.best):.2f}"
-        bar.set_postfix_str(f"best {best}, {100 * len(self.history) / max(1, self.gate.proposed):.0f} % of proposals scored", refresh=False)
+        bar.set_postfix_str(
+            f"best {best}, {100 * len(self.history) / max(1, self.gate.proposed):.0f} % of proposals scored",
+            refresh=False,
+        )
 
     def _save(self, path: Path) -> None:
         state = {
@@ -301,7 +332,8 @@ def _require_fit(space: Space, gate: Gate, initial: Architecture) -> None:
     if over is not None:
         cost = gate.costs(initial.blocks)["latency_ms" if over == "latency" else over]
         raise ValueError(
-            f"initial: needed a network within the budget ({gate.budget}), got one with {over} {cost:,g}; give a smaller network or a larger budget"
+            f"initial: needed a network within the budget ({gate.budget}), got one with {over} {cost:,g}; "
+            "give a smaller network or a larger budget"
         )
 
 

@@ -33,8 +33,8 @@ class Member:
 class Evolution:
     """A population of the best networks so far; parents are drawn from it uniformly.
 
-    Differs: the paper counts iterations, rejected ones included, and may score a network twice; here a round of candidates
-    is asked from one population, and none is asked twice.
+    Differs: the paper counts iterations, rejected ones included, and may score a network twice; here a round
+    of candidates is asked from one population, and none is asked twice.
 
     Args:
         space: where the networks live.
@@ -42,12 +42,20 @@ class Evolution:
         rng: the source of randomness.
         population: how many networks to keep.
         mutation: "paper" or "released".
-        initial: the first network; None draws a small one within the budget, of one layer a block: a search that starts
-            from a deep one stays near it, since it has to give layers back before it can put them elsewhere.
+        initial: the first network; None draws a small one within the budget, of one layer a block: a search
+            that starts from a deep one stays near it, since it has to give layers back before it can put them
+            elsewhere.
     """
 
     def __init__(
-        self, space: Space, gate: Gate, rng: random.Random, *, population: int = 256, mutation: MutationRule = "paper", initial: Blocks | None = None
+        self,
+        space: Space,
+        gate: Gate,
+        rng: random.Random,
+        *,
+        population: int = 256,
+        mutation: MutationRule = "paper",
+        initial: Blocks | None = None,
     ) -> None:
         self.space = space
         self.gate = gate
@@ -88,14 +96,20 @@ class Evolution:
         scores = history.scores()
         ranked = sorted((-score, number) for number, score in enumerate(scores.tolist()) if score == score)
         best = [number for _, number in ranked[: self.population]]
-        members = [Member(float(scores[i]), i, int(history.value("generation", i)), history.architecture(i).blocks) for i in best]
+        members = [
+            Member(float(scores[i]), i, int(history.value("generation", i)), history.architecture(i).blocks)
+            for i in best
+        ]
         self.members = sorted(members, key=_rank)
 
     def _first(self) -> Blocks:
         if self.initial is None:
             return sample_within(self.space, self.gate, self.rng, shallow=True)
         if not self.gate.admits(self.initial):
-            raise ValueError("initial: needed a network that the score can rank, got one that has no score; give another, or None to draw one")
+            raise ValueError(
+                "initial: needed a network that the score can rank, got one that has no score; give another, "
+                "or None to draw one"
+            )
         return self.initial
 
     def _mutant(self) -> Candidate:

@@ -51,7 +51,10 @@ class Workers:
         if self._local is not None:
             return [outcome(self._local, architecture) for architecture in architectures]
         outcomes = self._try_all(architectures)
-        return [found if found is not None else self._retry(architecture) for found, architecture in zip(outcomes, architectures, strict=True)]
+        return [
+            found if found is not None else self._retry(architecture)
+            for found, architecture in zip(outcomes, architectures, strict=True)
+        ]
 
     def _try_all(self, architectures: Sequence[Architecture]) -> list[Outcome | None]:
         """One attempt for each; None where the worker was lost."""
@@ -92,7 +95,9 @@ class Workers:
 
 def _pool_like(pool: Any) -> ProcessPoolExecutor:
     """A process pool with the settings of a broken one, which a pool keeps but offers no public way to ask for."""
-    return ProcessPoolExecutor(pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs)
+    return ProcessPoolExecutor(
+        pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs
+    )
 
 
 @contextmanager
@@ -101,19 +106,25 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
 
     Args:
         workers: number of processes; 0 for none. No more are started than there are cores.
-        scheduler_file: what `dask scheduler --scheduler-file` wrote; every `dask worker` that joined it scores, one
-            candidate per thread. On a host with several GPUs start one worker each, with its own CUDA_VISIBLE_DEVICES.
+        scheduler_file: what `dask scheduler --scheduler-file` wrote; every `dask worker` that joined it
+            scores, one candidate per thread. On a host with several GPUs start one worker each, with its own
+            CUDA_VISIBLE_DEVICES.
 
     Raises:
         ValueError: a number that is negative, both at once, or no Dask.
     """
     if workers < 0 or (workers and scheduler_file):
-        raise ValueError(f"workers: needed 0 or more processes, or 0 with a scheduler file; got {workers} and {scheduler_file}")
+        raise ValueError(
+            f"workers: needed 0 or more processes, or 0 with a scheduler file; got {workers} and "
+            f"{scheduler_file}"
+        )
     if scheduler_file:
         with _dask_client(Path(scheduler_file)) as client:
             yield client.get_executor()
     elif workers:
-        with ProcessPoolExecutor(_at_most_cores(workers), mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        with ProcessPoolExecutor(
+            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=one_thread
+        ) as pool:
             yield pool
     else:
         yield None
@@ -129,9 +140,15 @@ def _at_most_cores(workers: int) -> int:
 
 def _dask_client(scheduler_file: Path) -> Any:
     if find_spec("distributed") is None:
-        raise ValueError("scheduler_file: needed the package distributed, got an installation without it; pip install 'zenlib[distributed]'")
+        raise ValueError(
+            "scheduler_file: needed the package distributed, got an installation without it; pip install "
+            "'zenlib[distributed]'"
+        )
     if not scheduler_file.exists():
-        raise ValueError(f"scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got {scheduler_file}, which is not there")
+        raise ValueError(
+            "scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got "
+            f"{scheduler_file}, which is not there"
+        )
     from distributed import Client
 
     return Client(scheduler_file=str(scheduler_file))

@@ -15,9 +15,22 @@ from zenlib.networks.architecture import Architecture
 from zenlib.spaces.mutation import Blocks
 
 FATES = ("kept", "dropped", "failed")
-"""What became of a candidate when its score was told: it entered the population, it was worse than all of a full population, it has no score."""
+"""What became of a candidate when its score was told.
 
-_COLUMNS = {"round": "i", "generation": "i", "parent": "q", "params": "q", "flops": "q", "depth": "i", "latency_ms": "d", "score": "d", "fate": "b"}
+It entered the population, it was worse than all of a full population, it has no score.
+"""
+
+_COLUMNS = {
+    "round": "i",
+    "generation": "i",
+    "parent": "q",
+    "params": "q",
+    "flops": "q",
+    "depth": "i",
+    "latency_ms": "d",
+    "score": "d",
+    "fate": "b",
+}
 UNITS = {
     "id": "1: number of the candidate in the order of scoring",
     "round": "1: round in which it was asked",
@@ -75,7 +88,9 @@ class History:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def append(self, candidate: Candidate, outcome: Outcome, fate: str, round_number: int, costs: dict[str, float]) -> None:
+    def append(
+        self, candidate: Candidate, outcome: Outcome, fate: str, round_number: int, costs: dict[str, float]
+    ) -> None:
         """Adds one scored candidate."""
         row = costs | {
             "round": round_number,

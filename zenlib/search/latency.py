@@ -51,7 +51,9 @@ _FACTOR = "factor"
 
 
 class Piece(NamedTuple):
-    """What is measured: kind "conv" (with BatchNorm and ReLU), "plain" (without ReLU), "add" (with ReLU), or "head".
+    """What is measured.
+
+    Kind "conv" (with BatchNorm and ReLU), "plain" (without ReLU), "add" (with ReLU), or "head".
 
     The kind "factor" stands for the factor of a resolution, with groups 1 for networks of depthwise blocks.
     """
@@ -71,7 +73,8 @@ class Latency:
 
     Attributes:
         milliseconds: per image, median of the repeats.
-        undisturbed: per image, lower quartile of the repeats: other jobs on the machine can only lengthen them.
+        undisturbed: per image, lower quartile of the repeats: other jobs on the machine can only lengthen
+            them.
         spread: half the distance between the quartiles of the repeats, milliseconds per image.
         repeats: number of timed repeats.
         batch_size: images per forward pass.
@@ -100,25 +103,29 @@ def measure_latency(
 ) -> Latency:
     """Time of a forward pass in evaluation mode, after warming up, with the device waited for.
 
-    On a CPU with one thread the clock counts processor time, so that other jobs on the machine do not lengthen it; with
-    several threads and on other devices it is wall time.
+    On a CPU with one thread the clock counts processor time, so that other jobs on the machine do not
+    lengthen it; with several threads and on other devices it is wall time.
 
     Args:
-        network: an `Architecture`, or a module, which is copied to nowhere: it must be on the device, in the dtype.
+        network: an `Architecture`, or a module, which is copied to nowhere: it must be on the device, in the
+            dtype.
         resolution: side of the images in pixels.
         batch_size: images per pass.
         num_classes: width of the classifier of an `Architecture`.
         repeats: timed repeats, of which the median is taken.
         device: where to run; None means CUDA if there is one, else the CPU.
         dtype: None means float32.
-        channels_last: lay images, and the weights of an `Architecture`, out with the channels last, which most devices prefer.
+        channels_last: lay images, and the weights of an `Architecture`, out with the channels last, which
+            most devices prefer.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind, layout = dtype or torch.float32, torch.channels_last if channels_last else torch.contiguous_format
     module: nn.Module = network if isinstance(network, nn.Module) else build_network(network, num_classes)
     if not isinstance(network, nn.Module):
         module.to(where, kind, memory_format=layout)  # type: ignore[call-overload]  # stubs lack it
-    images = torch.randn(batch_size, _image_channels(module), resolution, resolution, device=where).to(kind, memory_format=layout)
+    images = torch.randn(batch_size, _image_channels(module), resolution, resolution, device=where).to(
+        kind, memory_format=layout
+    )
     return _timed(module.eval(), (images,), repeats, batch_size)
 
 
@@ -136,22 +143,37 @@ def measure_latencies(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> list[Latency]:
-    """Latencies to compare with each other: every repeat passes over all networks, so that a slow minute hits all alike.
+    """Latencies to compare with each other.
+
+    Every repeat passes over all networks, so that a slow minute hits all alike.
 
     Arguments as in `measure_latency`, for several networks.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    modules = [build_network(network, num_classes).to(where, dtype or torch.float32).eval() for network in networks]
-    images = torch.randn(batch_size, networks[0].in_channels, resolution, resolution, device=where).to(dtype or torch.float32)
+    modules = [
+        build_network(network, num_classes).to(where, dtype or torch.float32).eval() for network in networks
+    ]
+    images = torch.randn(batch_size, networks[0].in_channels, resolution, resolution, device=where).to(
+        dtype or torch.float32
+    )
     with torch.inference_mode():
         for module in modules:
             module(images)
         rounds = [[_seconds(module, (images,), 1) for module in modules] for _ in range(repeats)]
-    return [_summary([1e3 * seconds / batch_size for seconds in times], batch_size) for times in zip(*rounds, strict=True)]
+    return [
+        _summary([1e3 * seconds / batch_size for seconds in times], batch_size)
+        for times in zip(*rounds, strict=True)
+    ]
 
 
 @torch.inference_mode()
-def _timed(run: Callable[..., Any], inputs: tuple[Tensor, ...], repeats: int, batch_size: int, shortest: float = SHORTEST) -> Latency:
+def _timed(
+    run: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    repeats: int,
+    batch_size: int,
+    shortest: float = SHORTEST,
+) -> Latency:
     once = [_seconds(run, inputs, 1) for _ in range(WARM_UPS)][-1]
     count = max(1, math.ceil(shortest / max(once, 1e-7)))
     return _summary([1e3 * _seconds(run, inputs, count) / batch_size for _ in range(repeats)], batch_size)
@@ -183,8 +205,8 @@ def _wait_for(device: torch.device) -> None:
 class LatencyPredictor:
     """Predicts latency on one device from pieces measured there.
 
-    A piece is measured when it is first needed and written to the table before it is used, so that a search that
-    is started again predicts the same. `OMP_NUM_THREADS` and the device decide which table is read.
+    A piece is measured when it is first needed and written to the table before it is used, so that a search
+    that is started again predicts the same. `OMP_NUM_THREADS` and the device decide which table is read.
 
     Attributes:
         batch_size: images per pass.
@@ -198,18 +220,25 @@ class LatencyPredictor:
     dtype: str = "float32"
     table: Path | None = None
     _pieces: dict[Piece, float] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _blocks: dict[tuple[Block, int], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _blocks: dict[tuple[Block, int], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _rates: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def predict(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
         """Milliseconds per image."""
-        return self._factor_of(architecture, resolution) * self.sum_of_pieces(architecture, resolution, num_classes)
+        return self._factor_of(architecture, resolution) * self.sum_of_pieces(
+            architecture, resolution, num_classes
+        )
 
-    def exceeds(self, limit: float, architecture: Architecture, resolution: int, num_classes: int = 1000) -> bool:
+    def exceeds(
+        self, limit: float, architecture: Architecture, resolution: int, num_classes: int = 1000
+    ) -> bool:
         """Whether the predicted latency is above a limit in milliseconds per image.
 
-        The answer is that of `predict`, but a network whose multiply-adds alone are too many is not measured: a device is taken
-        to do at most `HEADROOM` times as many a second as in the fastest piece of the table.
+        The answer is that of `predict`, but a network whose multiply-adds alone are too many is not measured:
+        a device is taken to do at most `HEADROOM` times as many a second as in the fastest piece of the
+        table.
         """
         factor, rate = self._factor_of(architecture, resolution), HEADROOM * self._fastest()
         total, side = 0.0, resolution
@@ -223,8 +252,17 @@ class LatencyPredictor:
     def describe(self) -> dict[str, Any]:
         """Device and settings, as plain data."""
         where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{processor()}, {torch.get_num_threads()} threads"
-        return {"device": name, "batch_size": self.batch_size, "dtype": self.dtype, "torch": torch.__version__}
+        name = (
+            torch.cuda.get_device_name(where)
+            if where.type == "cuda"
+            else f"{processor()}, {torch.get_num_threads()} threads"
+        )
+        return {
+            "device": name,
+            "batch_size": self.batch_size,
+            "dtype": self.dtype,
+            "torch": torch.__version__,
+        }
 
     @property
     def path(self) -> Path:
@@ -232,8 +270,16 @@ class LatencyPredictor:
         if self.table is not None:
             return Path(self.table)
         about = self.describe()
-        slug = "-".join("".join(c if c.isalnum() else " " for c in f"{about['device']} batch {self.batch_size} {self.dtype}").lower().split())
-        return cache_root() / "latency" / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.csv"
+        slug = "-".join(
+            "".join(
+                c if c.isalnum() else " " for c in f"{about['device']} batch {self.batch_size} {self.dtype}"
+            )
+            .lower()
+            .split()
+        )
+        return (
+            cache_root() / "latency" / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.csv"
+        )
 
     def measured(self) -> dict[Piece, float]:
         """All pieces of the table, with their milliseconds per image."""
@@ -242,12 +288,17 @@ class LatencyPredictor:
         return dict(self._pieces)
 
     def sum_of_pieces(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
-        """Milliseconds per image of all pieces, each measured alone; `predict` multiplies it by the factor of the resolution."""
+        """Milliseconds per image of all pieces, each measured alone.
+
+        `predict` multiplies it by the factor of the resolution.
+        """
         total, side = 0.0, resolution
         for block in architecture.blocks:
             total += self._block(block, side)
             side = -(-side // block.stride)
-        return total + self._interpolated(Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side))
+        return total + self._interpolated(
+            Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side)
+        )
 
     def _factor_of(self, architecture: Architecture, resolution: int) -> float:
         depthwise = any(block.kind == "inverted" for block in architecture.blocks)
@@ -257,7 +308,9 @@ class LatencyPredictor:
         """Multiply-adds in a millisecond of the fastest piece of the table."""
         if len(self._pieces) > len(self._rates):
             for piece, milliseconds in list(self._pieces.items())[len(self._rates) :]:
-                self._rates.append(max(_multiply_adds(piece) / milliseconds, self._rates[-1] if self._rates else 0.0))
+                self._rates.append(
+                    max(_multiply_adds(piece) / milliseconds, self._rates[-1] if self._rates else 0.0)
+                )
         return self._rates[-1]
 
     def _block(self, block: Block, side: int) -> float:
@@ -271,11 +324,20 @@ class LatencyPredictor:
     def _interpolated(self, piece: Piece) -> float:
         """The time of a piece, between the grid widths around its own."""
         if piece.groups > 1 or piece.kind == "add":
-            return sum(share * self._time(_as_wide_as(piece, width, width)) for width, share in _grid(piece.in_channels))
+            return sum(
+                share * self._time(_as_wide_as(piece, width, width))
+                for width, share in _grid(piece.in_channels)
+            )
         if piece.kind == "head":
-            return sum(share * self._time(piece._replace(in_channels=width)) for width, share in _grid(piece.in_channels))
+            return sum(
+                share * self._time(piece._replace(in_channels=width))
+                for width, share in _grid(piece.in_channels)
+            )
         corners = ((a, b, p * q) for a, p in _grid(piece.in_channels) for b, q in _grid(piece.out_channels))
-        return sum(share * self._time(_as_wide_as(piece, width_in, width_out)) for width_in, width_out, share in corners)
+        return sum(
+            share * self._time(_as_wide_as(piece, width_in, width_out))
+            for width_in, width_out, share in corners
+        )
 
     def _time(self, piece: Piece) -> float:
         if not self._pieces:
@@ -303,9 +365,17 @@ class LatencyPredictor:
     def _factor(self, space: str, resolution: int) -> float:
         """Median over the calibration networks of measured time over the sum of their pieces."""
         networks = calibration_networks(space, resolution)
-        measured = measure_latencies(networks, resolution, batch_size=self.batch_size, device=self.device, dtype=getattr(torch, self.dtype))
+        measured = measure_latencies(
+            networks,
+            resolution,
+            batch_size=self.batch_size,
+            device=self.device,
+            dtype=getattr(torch, self.dtype),
+        )
         sums = [self.sum_of_pieces(network, resolution) for network in networks]
-        return statistics.median(latency.undisturbed / total for latency, total in zip(measured, sums, strict=True))
+        return statistics.median(
+            latency.undisturbed / total for latency, total in zip(measured, sums, strict=True)
+        )
 
 
 def calibration_networks(space: str, resolution: int) -> list[Architecture]:
@@ -330,9 +400,19 @@ def _module_of(piece: Piece) -> nn.Module:
     if piece.kind == "add":
         return _AddReLU()
     if piece.kind == "head":
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(piece.in_channels, piece.out_channels))
+        return nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(piece.in_channels, piece.out_channels)
+        )
     margin = (piece.kernel - 1) // 2
-    conv = nn.Conv2d(piece.in_channels, piece.out_channels, piece.kernel, piece.stride, margin, groups=piece.groups, bias=False)
+    conv = nn.Conv2d(
+        piece.in_channels,
+        piece.out_channels,
+        piece.kernel,
+        piece.stride,
+        margin,
+        groups=piece.groups,
+        bias=False,
+    )
     layers: list[nn.Module] = [conv, nn.BatchNorm2d(piece.out_channels, eps=BN_EPS)]
     return nn.Sequential(*layers, nn.ReLU()) if piece.kind == "conv" else nn.Sequential(*layers)
 
@@ -348,10 +428,26 @@ def _unit_pieces(unit: Unit, side: int) -> Iterator[Piece]:
     side_in = side
     for position, conv in enumerate(unit.convs):
         last = unit.residual and position == len(unit.convs) - 1
-        yield Piece("plain" if last else "conv", conv.kernel, conv.in_channels, conv.out_channels, conv.stride, conv.groups, side)
+        yield Piece(
+            "plain" if last else "conv",
+            conv.kernel,
+            conv.in_channels,
+            conv.out_channels,
+            conv.stride,
+            conv.groups,
+            side,
+        )
         side = -(-side // conv.stride)
     if unit.projection:
-        yield Piece("plain", 1, unit.projection.in_channels, unit.projection.out_channels, unit.projection.stride, 1, side_in)
+        yield Piece(
+            "plain",
+            1,
+            unit.projection.in_channels,
+            unit.projection.out_channels,
+            unit.projection.stride,
+            1,
+            side_in,
+        )
     if unit.residual:
         yield Piece("add", 1, unit.convs[-1].out_channels, unit.convs[-1].out_channels, 1, 1, side)
 
@@ -364,12 +460,17 @@ def _multiply_adds(piece: Piece) -> float:
 
 
 def _as_wide_as(piece: Piece, width_in: int, width_out: int) -> Piece:
-    return piece._replace(in_channels=width_in, out_channels=width_out, groups=width_in if piece.groups > 1 else 1)
+    return piece._replace(
+        in_channels=width_in, out_channels=width_out, groups=width_in if piece.groups > 1 else 1
+    )
 
 
 @functools.lru_cache(maxsize=8192)
 def _grid(width: int) -> tuple[tuple[int, float], ...]:
-    """The grid widths around a width with their shares: 8, 16, 32, ...; narrower ones stand for themselves."""
+    """The grid widths around a width with their shares.
+
+    8, 16, 32, ...; narrower ones stand for themselves.
+    """
     if width <= SMALLEST_GRID_WIDTH:
         return ((width, 1.0),)
     below = 1 << (width.bit_length() - 1)
@@ -384,7 +485,10 @@ def _read(path: Path) -> dict[Piece, float]:
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
     rows = csv.reader(io.StringIO(whole))
     if next(rows, None) != _HEADER:
-        raise ValueError(f"{path}: needed a table of measured pieces with the columns {', '.join(_HEADER)}, got another file; name another table")
+        raise ValueError(
+            f"{path}: needed a table of measured pieces with the columns {', '.join(_HEADER)}, got another "
+            "file; name another table"
+        )
     pieces: dict[Piece, float] = {}
     for kind, *numbers, milliseconds in rows:
         kernel, width_in, width_out, stride, groups, side = map(int, numbers)

@@ -65,7 +65,11 @@ class Reinforce:
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
         """Moves the policy towards what scored better than before; failures teach nothing."""
-        scored = [(choices, outcome.score) for choices, outcome in zip(self._asked, outcomes, strict=True) if not outcome.reason]
+        scored = [
+            (choices, outcome.score)
+            for choices, outcome in zip(self._asked, outcomes, strict=True)
+            if not outcome.reason
+        ]
         if scored:
             self._learn([choices for choices, _ in scored], np.array([score for _, score in scored]))
         return ["failed" if outcome.reason else "kept" for outcome in outcomes]
@@ -92,7 +96,12 @@ class Reinforce:
         for stage in range(self.stages):
             decisions[f"{stage} second"] = 2
             for slot in range(2):
-                sizes = {"type": len(self.space.types), "width": len(WIDTHS), "inner": len(WIDTHS), "layers": layers}
+                sizes = {
+                    "type": len(self.space.types),
+                    "width": len(WIDTHS),
+                    "inner": len(WIDTHS),
+                    "layers": layers,
+                }
                 decisions |= {f"{stage} {slot} {name}": size for name, size in sizes.items()}
         return decisions
 
@@ -116,7 +125,9 @@ class Reinforce:
                 kind, kernel, expansion = self.space.types[choices[f"{stage} {slot} type"]]
                 width, inner = (WIDTHS[choices[f"{stage} {slot} {name}"]] for name in ("width", "inner"))
                 layers = LAYERS[0] + choices[f"{stage} {slot} layers"]
-                blocks.append(Block(kind, kernel, blocks[-1].out_channels, width, 2 - slot, layers, inner, expansion))
+                blocks.append(
+                    Block(kind, kernel, blocks[-1].out_channels, width, 2 - slot, layers, inner, expansion)
+                )
         return (*blocks, Block("conv", 1, blocks[-1].out_channels, HEAD_WIDTHS[choices["head"]]))
 
     def _learn(self, drawn: list[dict[str, int]], scores: np.ndarray) -> None:

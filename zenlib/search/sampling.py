@@ -61,7 +61,9 @@ def sample_within(space: Space, gate: Gate, rng: random.Random, *, shallow: bool
     rejected = gate.rejected.copy()
     for _ in range(PATIENCE):
         drawn = space.sample(rng, gate.resolution).blocks
-        blocks = narrowed_within(tuple(replace(block, layers=1) for block in drawn) if shallow else drawn, gate)
+        blocks = narrowed_within(
+            tuple(replace(block, layers=1) for block in drawn) if shallow else drawn, gate
+        )
         if gate.admits(blocks):
             return blocks
     raise out_of_proposals(f"draws of {space.name}", gate, rejected)
@@ -79,10 +81,17 @@ def narrowed_within(blocks: Blocks, gate: Gate) -> Blocks:
 
 def out_of_proposals(what: str, gate: Gate, before: dict[str, int]) -> ValueError:
     """The error of a search whose last `PATIENCE` proposals were all turned away."""
-    reasons = {name: count - before.get(name, 0) for name, count in gate.rejected.items() if count > before.get(name, 0)}
-    told = ", ".join(f"{count:,} for {name}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))
+    reasons = {
+        name: count - before.get(name, 0)
+        for name, count in gate.rejected.items()
+        if count > before.get(name, 0)
+    }
+    told = ", ".join(
+        f"{count:,} for {name}" for name, count in sorted(reasons.items(), key=lambda item: -item[1])
+    )
     return ValueError(
-        f"budget: needed one that new networks can meet, got {gate.budget}; of {PATIENCE:,} {what} at {gate.resolution} pixels all were turned away "
+        f"budget: needed one that new networks can meet, got {gate.budget}; of {PATIENCE:,} {what} at "
+        f"{gate.resolution} pixels all were turned away "
         f"({told}); allow more, or ask for fewer evaluations"
     )
 

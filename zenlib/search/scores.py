@@ -26,11 +26,16 @@ def _closed_form(resolution: int, seed: int) -> Score:
 def _zen(resolution: int, seed: int) -> Score:
     from zenlib.scores.zen import zen_score  # torch is needed only here
 
-    return lambda architecture: float(zen_score(architecture, resolution, batch_size=ZEN_BATCH, repeats=1, seed=seed))
+    return lambda architecture: float(
+        zen_score(architecture, resolution, batch_size=ZEN_BATCH, repeats=1, seed=seed)
+    )
 
 
 SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "zen": _zen}
-"""Makers of scores by name, called with the resolution and the seed. The names of `zenlib.PROXIES` are scores too."""
+"""Makers of scores by name, called with the resolution and the seed.
+
+The names of `zenlib.PROXIES` are scores too.
+"""
 
 
 def maker(name: str) -> Callable[[int, int], Score]:
@@ -45,8 +50,12 @@ def maker(name: str) -> Callable[[int, int], Score]:
 
     if name not in PROXIES:
         names = ", ".join(dict.fromkeys((*SCORES, *PROXIES)))
-        raise ValueError(f"score: needed one of {names}, or a callable f(architecture) -> float; got {name!r}")
-    return lambda resolution, seed: partial(PROXIES[name], resolution=resolution, batch_size=ZEN_BATCH, seed=seed)
+        raise ValueError(
+            f"score: needed one of {names}, or a callable f(architecture) -> float; got {name!r}"
+        )
+    return lambda resolution, seed: partial(
+        PROXIES[name], resolution=resolution, batch_size=ZEN_BATCH, seed=seed
+    )
 
 
 @dataclass(frozen=True)

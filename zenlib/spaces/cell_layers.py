@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""(from node, to node) of the six edges of a cell, in the order of its text; node 0 is the input, node 3 the output."""
+"""(from node, to node) of the six edges of a cell, in the order of its text.
+
+Node 0 is the input, node 3 the output.
+"""
 
 NODES = 4
 
@@ -37,9 +40,16 @@ class Zero(nn.Module):
 
 
 def pool(in_channels: int, out_channels: int) -> nn.Module:
-    """Average over the 3x3 neighbours inside the map; behind a ReLU, 1x1 convolution and BatchNorm where the width changes."""
+    """Average over the 3x3 neighbours inside the map.
+
+    Behind a ReLU, 1x1 convolution and BatchNorm where the width changes.
+    """
     average = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    return average if in_channels == out_channels else nn.Sequential(*relu_conv_bn(in_channels, out_channels, 1), average)
+    return (
+        average
+        if in_channels == out_channels
+        else nn.Sequential(*relu_conv_bn(in_channels, out_channels, 1), average)
+    )
 
 
 def skip(in_channels: int, out_channels: int) -> nn.Module:
@@ -56,22 +66,35 @@ LAYERS = {
     "nor_conv_3x3": lambda in_channels, out_channels: relu_conv_bn(in_channels, out_channels, 3),
     "avg_pool_3x3": pool,
 }
-"""Makers of the layer of an edge, called with the channels it takes and gives; the order is that of the search space."""
+"""Makers of the layer of an edge, called with the channels it takes and gives.
+
+The order is that of the search space.
+"""
 
 
 class CellModule(nn.Module):
-    """A cell: node j is the sum over the edges into it, and the last node is the output. Every edge runs, also without effect."""
+    """A cell.
+
+    Node j is the sum over the edges into it, and the last node is the output. Every edge runs, also without
+    effect.
+    """
 
     def __init__(self, ops: Sequence[str], in_channels: int, out_channels: int) -> None:
         super().__init__()
         widths = [in_channels if source == 0 else out_channels for source, _ in EDGES]
-        self.edges = nn.ModuleList(LAYERS[op](width, out_channels) for op, width in zip(ops, widths, strict=True))
+        self.edges = nn.ModuleList(
+            LAYERS[op](width, out_channels) for op, width in zip(ops, widths, strict=True)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C_in, H, W) to (N, C_out, H, W)."""
         nodes = [features]
         for node in range(1, NODES):
-            inputs = [layer(nodes[source]) for layer, (source, target) in zip(self.edges, EDGES, strict=True) if target == node]
+            inputs = [
+                layer(nodes[source])
+                for layer, (source, target) in zip(self.edges, EDGES, strict=True)
+                if target == node
+            ]
             nodes.append(sum(inputs[1:], start=inputs[0]))
         return nodes[-1]
 
@@ -81,7 +104,9 @@ class Reduction(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.path = nn.Sequential(relu_conv_bn(in_channels, out_channels, 3, stride=2), relu_conv_bn(out_channels, out_channels, 3))
+        self.path = nn.Sequential(
+            relu_conv_bn(in_channels, out_channels, 3, stride=2), relu_conv_bn(out_channels, out_channels, 3)
+        )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(in_channels, out_channels, 1, bias=False))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -92,13 +117,17 @@ class Reduction(nn.Module):
 class CellNetwork(nn.Module):
     """Stem, cells and reductions, BatchNorm and ReLU, global pooling, classifier."""
 
-    def __init__(self, ops: Sequence[str], stem: int, layers: Sequence[tuple[int, bool]], num_classes: int) -> None:
+    def __init__(
+        self, ops: Sequence[str], stem: int, layers: Sequence[tuple[int, bool]], num_classes: int
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
         self.cells = nn.Sequential()
         width = stem
         for out_channels, reduces in layers:
-            self.cells.append(Reduction(width, out_channels) if reduces else CellModule(ops, width, out_channels))
+            self.cells.append(
+                Reduction(width, out_channels) if reduces else CellModule(ops, width, out_channels)
+            )
             width = out_channels
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.pool = nn.AdaptiveAvgPool2d(1)

@@ -10,7 +10,9 @@ from zenlib.spaces.space import BlockType, Space
 
 MOBILENET_LIKE = Space(
     name="mobilenet-like",
-    types=tuple(BlockType("inverted", kernel, expansion) for kernel in (3, 5, 7) for expansion in (1, 2, 4, 6)),
+    types=tuple(
+        BlockType("inverted", kernel, expansion) for kernel in (3, 5, 7) for expansion in (1, 2, 4, 6)
+    ),
     released_weights=tuple(range(12, 0, -1)),
     released_fixes_head=True,
 )

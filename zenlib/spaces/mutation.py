@@ -31,8 +31,8 @@ cached_block = lru_cache(maxsize=1 << 15)(Block)
 def mutate_paper(blocks: Blocks, types: Sequence[Type], rng: random.Random) -> Blocks:
     """One block, chosen uniformly, is drawn again.
 
-    Its type is uniform over `types`; its width, inner width and layers are uniform in [0.5, 2] times what they were, widths
-    rounded to multiples of 8. Stem and head keep their type and their single layer.
+    Its type is uniform over `types`; its width, inner width and layers are uniform in [0.5, 2] times what
+    they were, widths rounded to multiples of 8. Stem and head keep their type and their single layer.
 
     Source: Lin et al. 2021, Algorithm 3, where the ranges are given and the distributions are not.
     """
@@ -51,19 +51,26 @@ def mutate_paper(blocks: Blocks, types: Sequence[Type], rng: random.Random) -> B
 
 
 def mutate_released(
-    blocks: Blocks, types: Sequence[Type], weights: Sequence[float], rng: random.Random, *, replaced: int = 2, fixes_head: bool = False
+    blocks: Blocks,
+    types: Sequence[Type],
+    weights: Sequence[float],
+    rng: random.Random,
+    *,
+    replaced: int = 2,
+    fixes_head: bool = False,
 ) -> Blocks:
     """Up to `replaced` blocks are drawn again, from lists of choices.
 
-    A position that is drawn twice counts once. Widths and inner widths are uniform over the distinct multiples of 8 that
-    `RELEASED_FACTORS` give; layers over those that `RELEASED_STEPS` give, at least 1; types follow `weights`. Blocks of
-    six layers or more are split in two.
+    A position that is drawn twice counts once. Widths and inner widths are uniform over the distinct
+    multiples of 8 that `RELEASED_FACTORS` give; layers over those that `RELEASED_STEPS` give, at least 1;
+    types follow `weights`. Blocks of six layers or more are split in two.
 
     Args:
         blocks: the parent.
         types: what an inner block can be.
-        weights: how often each type is drawn. In the released code they are not equal: its list of choices is extended
-            once per type without being emptied, so the first of n types is listed n times and the last once.
+        weights: how often each type is drawn. In the released code they are not equal: its list of choices is
+            extended once per type without being emptied, so the first of n types is listed n times and the
+            last once.
         rng: the source of randomness.
         replaced: how many positions are drawn.
         fixes_head: leave the head's width alone.
@@ -72,11 +79,21 @@ def mutate_released(
     ResNet-like space excludes four of the published networks.
     """
     for position in {int(rng.random() * len(blocks)) for _ in range(replaced)}:
-        blocks = _replaced(blocks, position, (_released_block(blocks[position], types, weights, rng, fixes_head and position == len(blocks) - 1),))
+        blocks = _replaced(
+            blocks,
+            position,
+            (
+                _released_block(
+                    blocks[position], types, weights, rng, fixes_head and position == len(blocks) - 1
+                ),
+            ),
+        )
     return tuple(part for block in blocks for part in _split(block))
 
 
-def _released_block(block: Block, types: Sequence[Type], weights: Sequence[float], rng: random.Random, keep_width: bool) -> Block:
+def _released_block(
+    block: Block, types: Sequence[Type], weights: Sequence[float], rng: random.Random, keep_width: bool
+) -> Block:
     width = block.out_channels if keep_width else rng.choice(_released_widths(block.out_channels))
     if block.kind == "conv":
         return cached_block("conv", block.kernel, block.in_channels, width, block.stride, block.layers)
@@ -97,8 +114,26 @@ def _split(block: Block) -> Blocks:
         return (block,)
     first = block.layers // 2
     return (
-        cached_block(block.kind, block.kernel, block.in_channels, block.out_channels, block.stride, first, block.bottleneck, block.expansion),
-        cached_block(block.kind, block.kernel, block.out_channels, block.out_channels, 1, block.layers - first, block.bottleneck, block.expansion),
+        cached_block(
+            block.kind,
+            block.kernel,
+            block.in_channels,
+            block.out_channels,
+            block.stride,
+            first,
+            block.bottleneck,
+            block.expansion,
+        ),
+        cached_block(
+            block.kind,
+            block.kernel,
+            block.out_channels,
+            block.out_channels,
+            1,
+            block.layers - first,
+            block.bottleneck,
+            block.expansion,
+        ),
     )
 
 

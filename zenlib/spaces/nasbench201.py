@@ -40,7 +40,10 @@ class Cell:
     def __post_init__(self) -> None:
         unknown = [op for op in self.ops if op not in OPS]
         if len(self.ops) != len(EDGES) or unknown:
-            raise ArchitectureError(f"ops: needed {len(EDGES)} of {', '.join(OPS)}, got {len(self.ops)} with {', '.join(unknown) or 'none'} unknown")
+            raise ArchitectureError(
+                f"ops: needed {len(EDGES)} of {', '.join(OPS)}, got {len(self.ops)} with "
+                f"{', '.join(unknown) or 'none'} unknown"
+            )
 
     @classmethod
     def from_string(cls, text: str) -> Cell:
@@ -50,14 +53,23 @@ class Cell:
             ArchitectureError: the text is not of that form.
         """
         found = [(op, int(source)) for op, source in _TERM.findall(text)]
-        cell = cls(tuple(op for op, _ in found)) if [source for _, source in found] == [source for source, _ in EDGES] else None
+        cell = (
+            cls(tuple(op for op, _ in found))
+            if [source for _, source in found] == [source for source, _ in EDGES]
+            else None
+        )
         if cell is None or cell.to_string() != text:
-            raise ArchitectureError(f"cell: needed text like |op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of {', '.join(OPS)}, got {text!r}")
+            raise ArchitectureError(
+                "cell: needed text like |op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of "
+                f"{', '.join(OPS)}, got {text!r}"
+            )
         return cell
 
     def to_string(self) -> str:
         """The benchmark's text; `Cell.from_string` reads it back."""
-        return "+".join("".join(f"|{op}~{source}" for op, source, _ in self._into(node)) + "|" for node in range(1, NODES))
+        return "+".join(
+            "".join(f"|{op}~{source}" for op, source, _ in self._into(node)) + "|" for node in range(1, NODES)
+        )
 
     def __str__(self) -> str:
         return self.to_string()
@@ -81,11 +93,17 @@ class Cell:
         for op, (source, target) in reversed(list(zip(self.ops, EDGES, strict=True))):
             if op != "none" and target in backward:
                 backward.add(source)
-        return tuple(op != "none" and s in forward and t in backward for op, (s, t) in zip(self.ops, EDGES, strict=True))
+        return tuple(
+            op != "none" and s in forward and t in backward
+            for op, (s, t) in zip(self.ops, EDGES, strict=True)
+        )
 
     @property
     def is_connected(self) -> bool:
-        """Whether the output depends on the input; 341 cells are not connected, and their network gives one answer to all images."""
+        """Whether the output depends on the input.
+
+        341 cells are not connected, and their network gives one answer to all images.
+        """
         return any(self.live)
 
     def without_skips(self) -> Cell:
@@ -96,13 +114,16 @@ class Cell:
     def isomorphism_class(self) -> str:
         """A text that is equal for cells the benchmark counts as one: 6,466 classes.
 
-        The benchmark writes each node as a sorted sum of its inputs, a skip as what it skips, and an edge from nothing as
-        nothing. It takes a sum of nothings for something and does not sort sums inside sums, so cells of different
-        classes may still compute one function (see `function`), and the number of classes depends on how terms are spelled.
+        The benchmark writes each node as a sorted sum of its inputs, a skip as what it skips, and an edge
+        from nothing as nothing. It takes a sum of nothings for something and does not sort sums inside sums,
+        so cells of different classes may still compute one function (see `function`), and the number of
+        classes depends on how terms are spelled.
         """
         nodes = ["0"]
         for node in range(1, NODES):
-            nodes.append("+".join(sorted(self._spelled(op, nodes[source]) for op, source, _ in self._into(node))))
+            nodes.append(
+                "+".join(sorted(self._spelled(op, nodes[source]) for op, source, _ in self._into(node)))
+            )
         return nodes[-1]
 
     @staticmethod
@@ -128,22 +149,36 @@ class Cell:
 
     def _into(self, node: int) -> list[tuple[str, int, int]]:
         """(operation, from node, to node) of the edges into a node."""
-        return [(op, source, target) for op, (source, target) in zip(self.ops, EDGES, strict=True) if target == node]
+        return [
+            (op, source, target)
+            for op, (source, target) in zip(self.ops, EDGES, strict=True)
+            if target == node
+        ]
 
 
 def cells() -> Iterator[Cell]:
-    """All 15,625 cells, the last edge changing fastest. The official index of a cell comes with the benchmark's table."""
+    """All 15,625 cells, the last edge changing fastest.
+
+    The official index of a cell comes with the benchmark's table.
+    """
     return map(Cell, product(OPS, repeat=len(EDGES)))
 
 
 def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int, int]:
-    """Parameters of the benchmark's network of a cell, and multiply-adds of one image; dead edges count, since they run."""
+    """Parameters of the benchmark's network of a cell, and multiply-adds of one image.
+
+    Dead edges count, since they run.
+    """
     params, flops = _conv(3, WIDTHS[0], 3, resolution)
     for stage, width in enumerate(WIDTHS):
         side = resolution >> stage
         layers = [_conv(width, width, int(op[-1]), side) for op in cell.ops if op in CONVS] * CELLS_PER_STAGE
         if stage > 0:
-            layers += [_conv(width // 2, width, 3, side), _conv(width, width, 3, side), (width * width // 2, width * width // 2 * side**2)]
+            layers += [
+                _conv(width // 2, width, 3, side),
+                _conv(width, width, 3, side),
+                (width * width // 2, width * width // 2 * side**2),
+            ]
         params += sum(layer[0] for layer in layers)
         flops += sum(layer[1] for layer in layers)
     return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * num_classes, flops + WIDTHS[-1] * num_classes
@@ -155,7 +190,12 @@ def _conv(in_channels: int, out_channels: int, kernel: int, side: int) -> tuple[
     return weights + 2 * out_channels, weights * side**2
 
 
-def build(cell: Cell, num_classes: int = 10, widths: tuple[int, ...] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE) -> CellNetwork:
+def build(
+    cell: Cell,
+    num_classes: int = 10,
+    widths: tuple[int, ...] = WIDTHS,
+    cells_per_stage: int = CELLS_PER_STAGE,
+) -> CellNetwork:
     """The trainable network of a cell, as the benchmark builds it; smaller ones for tests.
 
     Args:
@@ -164,5 +204,9 @@ def build(cell: Cell, num_classes: int = 10, widths: tuple[int, ...] = WIDTHS, c
         widths: channels of each stage.
         cells_per_stage: how often the cell is repeated in a stage.
     """
-    layers = [(width, index == 0 and stage > 0) for stage, width in enumerate(widths) for index in range(cells_per_stage + (stage > 0))]
+    layers = [
+        (width, index == 0 and stage > 0)
+        for stage, width in enumerate(widths)
+        for index in range(cells_per_stage + (stage > 0))
+    ]
     return CellNetwork(cell.ops, widths[0], layers, num_classes)

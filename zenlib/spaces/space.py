@@ -32,7 +32,10 @@ SHRINK = 0.75
 
 
 class BlockType(NamedTuple):
-    """What an inner block can be: its kind, the side of its kernel, and its expansion (0 where it has none)."""
+    """What an inner block can be.
+
+    Its kind, the side of its kernel, and its expansion (0 where it has none).
+    """
 
     kind: str
     kernel: int
@@ -45,7 +48,8 @@ class Space:
 
     Attributes:
         name: its name in `SPACES`.
-        types: the inner blocks it allows, of every kind but "conv": an inner block has an inner width to draw and to change.
+        types: the inner blocks it allows, of every kind but "conv": an inner block has an inner width to draw
+            and to change.
         released_weights: how often the released rule draws each type, relative to the others.
         released_fixes_head: whether the released rule leaves the width of the head alone.
     """
@@ -58,23 +62,29 @@ class Space:
     def __post_init__(self) -> None:
         allowed = [kind for kind in KINDS if kind != "conv"]
         if not self.types or (unknown := [kind for kind, *_ in self.types if kind not in allowed]):
-            raise ValueError(f"types: needed inner blocks of kind {', '.join(allowed)}, got {', '.join(unknown) if self.types else 'none'}")
+            raise ValueError(
+                f"types: needed inner blocks of kind {', '.join(allowed)}, got "
+                f"{', '.join(unknown) if self.types else 'none'}"
+            )
         if len(self.released_weights) != len(self.types):
-            raise ValueError(f"released_weights: needed one for each of {len(self.types)} types, got {len(self.released_weights)}")
+            raise ValueError(
+                f"released_weights: needed one for each of {len(self.types)} types, got "
+                f"{len(self.released_weights)}"
+            )
 
     def sample(self, rng: random.Random, resolution: int = 32) -> Architecture:
         """One random network, of any size.
 
-        Small images pass three stages after a stem of stride 1, larger ones four after a stem of stride 2; a stage is
-        one or two blocks, of which the first halves the map. Types and layers are uniform, widths and inner widths are
-        uniform in their logarithm.
+        Small images pass three stages after a stem of stride 1, larger ones four after a stem of stride 2; a
+        stage is one or two blocks, of which the first halves the map. Types and layers are uniform, widths
+        and inner widths are uniform in their logarithm.
 
         Args:
             rng: the source of randomness.
             resolution: side of the images in pixels, which decides the number of stages.
 
-        Source: Lin et al. 2021, section 4: three stages for CIFAR, five (stem included) for ImageNet. The paper does
-        not say how its random networks are drawn.
+        Source: Lin et al. 2021, section 4: three stages for CIFAR, five (stem included) for ImageNet. The
+        paper does not say how its random networks are drawn.
         """
         small = resolution < SMALL_IMAGE
         blocks = [Block("conv", 3, 3, _width(rng, WIDTHS), 1 if small else 2)]
@@ -83,7 +93,9 @@ class Space:
                 blocks.append(self._random_block(rng, blocks[-1].out_channels, 2 if position == 0 else 1))
         return Architecture((*blocks, Block("conv", 1, blocks[-1].out_channels, _width(rng, HEAD_WIDTHS))))
 
-    def mutate(self, architecture: Architecture, rng: random.Random, rule: MutationRule = "paper", replaced: int = 2) -> Architecture:
+    def mutate(
+        self, architecture: Architecture, rng: random.Random, rule: MutationRule = "paper", replaced: int = 2
+    ) -> Architecture:
         """A changed copy of a network of this space; strides never change.
 
         Args:
@@ -94,12 +106,21 @@ class Space:
         """
         return Architecture(self.mutate_blocks(architecture.blocks, rng, rule, replaced))
 
-    def mutate_blocks(self, blocks: Blocks, rng: random.Random, rule: MutationRule = "paper", replaced: int = 2) -> Blocks:
+    def mutate_blocks(
+        self, blocks: Blocks, rng: random.Random, rule: MutationRule = "paper", replaced: int = 2
+    ) -> Blocks:
         """`mutate` on the blocks alone, which saves a search the making of networks that it turns away."""
         if rule == "paper":
             return mutate_paper(blocks, self.types, rng)
         if rule == "released":
-            return mutate_released(blocks, self.types, self.released_weights, rng, replaced=replaced, fixes_head=self.released_fixes_head)
+            return mutate_released(
+                blocks,
+                self.types,
+                self.released_weights,
+                rng,
+                replaced=replaced,
+                fixes_head=self.released_fixes_head,
+            )
         raise ValueError(f"mutation: needed 'paper' or 'released', got {rule!r}")
 
     def contains(self, architecture: Architecture) -> bool:
@@ -110,12 +131,24 @@ class Space:
             and (stem.kind, stem.kernel, stem.layers) == ("conv", 3, 1)
             and (head.kind, head.kernel, head.layers, head.stride) == ("conv", 1, 1, 1)
             and all(BlockType(block.kind, block.kernel, block.expansion) in self.types for block in inner)
-            and all(block.out_channels % 8 == 0 and block.bottleneck % 8 == 0 and block.stride <= 2 for block in architecture.blocks)
+            and all(
+                block.out_channels % 8 == 0 and block.bottleneck % 8 == 0 and block.stride <= 2
+                for block in architecture.blocks
+            )
         )
 
     def _random_block(self, rng: random.Random, in_channels: int, stride: int) -> Block:
         kind, kernel, expansion = rng.choice(self.types)
-        return Block(kind, kernel, in_channels, _width(rng, WIDTHS), stride, rng.randint(*LAYERS), _width(rng, WIDTHS), expansion)
+        return Block(
+            kind,
+            kernel,
+            in_channels,
+            _width(rng, WIDTHS),
+            stride,
+            rng.randint(*LAYERS),
+            _width(rng, WIDTHS),
+            expansion,
+        )
 
 
 def narrowed(blocks: Blocks, factor: float) -> Blocks:
@@ -125,7 +158,18 @@ def narrowed(blocks: Blocks, factor: float) -> Blocks:
         inner = round_to_8(block.bottleneck * factor) if block.bottleneck else 0
         width_in = narrow[-1].out_channels if narrow else block.in_channels
         width_out = round_to_8(block.out_channels * factor)
-        narrow.append(cached_block(block.kind, block.kernel, width_in, width_out, block.stride, block.layers, inner, block.expansion))
+        narrow.append(
+            cached_block(
+                block.kind,
+                block.kernel,
+                width_in,
+                width_out,
+                block.stride,
+                block.layers,
+                inner,
+                block.expansion,
+            )
+        )
     return tuple(narrow)
 
 

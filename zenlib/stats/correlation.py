@@ -75,19 +75,25 @@ def correlate(
         scores: one number per network.
         accuracies: one number per network, in the same order.
         families: the family of each network, for the two options that follow.
-        pairs: which pairs of networks count: "all", those "within" one family, or those "across" two. Tau is then over
-            these pairs, and the ranks in rho are among the networks that a network is paired with.
-        resample: what a resample draws: "networks", or whole "families". Networks of one family are not independent, so
-            the second interval is the one that speaks about other families; with few families it is only a rough one.
+        pairs: which pairs of networks count: "all", those "within" one family, or those "across" two. Tau is
+            then over these pairs, and the ranks in rho are among the networks that a network is paired with.
+        resample: what a resample draws: "networks", or whole "families". Networks of one family are not
+            independent, so the second interval is the one that speaks about other families; with few families
+            it is only a rough one.
         confidence: share of resamples inside the interval.
-        resamples: number of bootstrap resamples. One in which a variable is constant has no correlation and is left out.
+        resamples: number of bootstrap resamples. One in which a variable is constant has no correlation and
+            is left out.
         seed: determines the resamples.
 
     Raises:
         ValueError: lengths differ, fewer than 5 networks, a value is not finite, or a variable is constant.
     """
     variables = check(scores=scores, accuracies=accuracies)
-    return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+    return _bootstrap(
+        lambda of, weights, x, y: of(weights, x, y),
+        variables,
+        _Plan(families, pairs, resample, confidence, resamples, seed),
+    )
 
 
 def compare(
@@ -104,8 +110,8 @@ def compare(
 ) -> Correlation:
     """The correlation of `scores` with accuracy minus that of `baseline`, on the same networks.
 
-    The two share networks and accuracies, so their intervals may overlap where the difference is certain: both are
-    computed on the same resamples and subtracted there.
+    The two share networks and accuracies, so their intervals may overlap where the difference is certain:
+    both are computed on the same resamples and subtracted there.
 
     Args:
         scores: one number per network.
@@ -143,10 +149,10 @@ def partial_correlation(
 ) -> Correlation:
     """What scores still say about accuracy once `given` is known.
 
-    Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For Spearman's rho it is
-    the correlation of the residuals of the ranks of scores and accuracies after a linear fit on the ranks of `given`.
-    For Kendall's tau it is an index of the pairs, and need not be zero where the two are independent given the third
-    (Korn 1984), so read the two together.
+    Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For
+    Spearman's rho it is the correlation of the residuals of the ranks of scores and accuracies after a linear
+    fit on the ranks of `given`. For Kendall's tau it is an index of the pairs, and need not be zero where the
+    two are independent given the third (Korn 1984), so read the two together.
 
     Args:
         scores: one number per network.
@@ -160,7 +166,8 @@ def partial_correlation(
         seed: as in `correlate`.
 
     Raises:
-        ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies do.
+        ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies
+            do.
     """
     variables = check(scores=scores, accuracies=accuracies, given=given)
 
@@ -184,7 +191,10 @@ def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def _spearman(weights: Floats, a: Floats, b: Floats) -> Floats:
-    """Rho of each resample; shapes as in `_kendall`. The sign of both rank vectors is flipped, which cancels."""
+    """Rho of each resample.
+
+    Shapes as in `_kendall`. The sign of both rank vectors is flipped, which cancels.
+    """
     u, v = weights @ a, weights @ b
     return _divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
 
@@ -212,7 +222,9 @@ class _Plan:
         if self.resample not in ("networks", "families"):
             raise ValueError(f"resample: needed 'networks' or 'families', got {self.resample!r}")
         if self.families is None and (self.pairs != "all" or self.resample != "networks"):
-            raise ValueError("families: needed the family of each network for this choice of pairs or resample, got None")
+            raise ValueError(
+                "families: needed the family of each network for this choice of pairs or resample, got None"
+            )
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence: needed a share between 0 and 1, got {self.confidence}")
         if self.resamples < 100:
@@ -239,8 +251,12 @@ class _Plan:
         members = codes if self.resample == "families" else np.arange(len(codes))
         units = int(members.max()) + 1
         if units < 3:
-            raise ValueError(f"families: needed at least 3 to resample, got {units}; resample networks instead")
-        drawn = np.random.default_rng(self.seed).multinomial(units, np.full(units, 1 / units), size=self.resamples)
+            raise ValueError(
+                f"families: needed at least 3 to resample, got {units}; resample networks instead"
+            )
+        drawn = np.random.default_rng(self.seed).multinomial(
+            units, np.full(units, 1 / units), size=self.resamples
+        )
         return drawn[:, members].astype(np.float64)
 
 
@@ -259,7 +275,10 @@ def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], pl
     for coefficient in (_kendall, _spearman):
         estimate = float(statistic(coefficient, np.ones((1, n)), *signs)[0])
         if np.isnan(estimate):
-            raise ValueError("given: needed an order of the networks unlike that of the scores and of the accuracies, got the same or its reverse")
+            raise ValueError(
+                "given: needed an order of the networks unlike that of the scores and of the accuracies, got "
+                "the same or its reverse"
+            )
         low, high = np.nanquantile(statistic(coefficient, weights, *signs), ends)
         estimates.append(estimate)
         intervals.append((float(low), float(high)))
@@ -283,7 +302,12 @@ def check(**variables: ArrayLike) -> list[Floats]:
             raise ValueError(f"{name}: needed at least {FEWEST} networks, got {length}")
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
-            raise ValueError(f"{name}: needed finite numbers, got {values[bad[0]]} at index {bad[0]}; leave out networks without a score")
+            raise ValueError(
+                f"{name}: needed finite numbers, got {values[bad[0]]} at index {bad[0]}; leave out networks "
+                "without a score"
+            )
         if (values == values[0]).all():
-            raise ValueError(f"{name}: needed at least two different values, got {values[0]} for every network")
+            raise ValueError(
+                f"{name}: needed at least two different values, got {values[0]} for every network"
+            )
     return list(arrays.values())

@@ -49,13 +49,20 @@ class Estimate:
         return float(np.sqrt(np.square(units).sum()))
 
 
-def correlate_many(scores: ArrayLike, accuracies: ArrayLike, *, families: Sequence[Hashable] | None = None, confidence: float = 0.95) -> Correlation:
+def correlate_many(
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    *,
+    families: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+) -> Correlation:
     """How well scores order many networks by accuracy; as `zenlib.correlate`, for a hundred networks or more.
 
     Args:
         scores: one number per network.
         accuracies: one number per network, in the same order.
-        families: the unit that each network belongs to, where networks of one unit are not independent; None: each is its own.
+        families: the unit that each network belongs to, where networks of one unit are not independent; None:
+            each is its own.
         confidence: probability that the interval covers.
 
     Raises:
@@ -68,24 +75,42 @@ def correlate_many(scores: ArrayLike, accuracies: ArrayLike, *, families: Sequen
 
 
 def compare_many(
-    scores: ArrayLike, baseline: ArrayLike, accuracies: ArrayLike, *, families: Sequence[Hashable] | None = None, confidence: float = 0.95
+    scores: ArrayLike,
+    baseline: ArrayLike,
+    accuracies: ArrayLike,
+    *,
+    families: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
 ) -> Correlation:
-    """The correlation of `scores` with accuracy minus that of `baseline` on the same networks; see `correlate_many`."""
+    """The correlation of `scores` with accuracy minus that of `baseline` on the same networks.
+
+    See `correlate_many`.
+    """
     first, second = coefficients(scores, accuracies), coefficients(baseline, accuracies)
     codes, width = _codes(families, len(first[0].influence)), _width(confidence)
-    gaps = [Estimate(a.value - b.value, a.influence - b.influence) for a, b in zip(first, second, strict=True)]
+    gaps = [
+        Estimate(a.value - b.value, a.influence - b.influence) for a, b in zip(first, second, strict=True)
+    ]
     reach = [width * gap.stderr(codes) for gap in gaps]
     ends = [(gap.value - half, gap.value + half) for gap, half in zip(gaps, reach, strict=True)]
     return Correlation(gaps[0].value, gaps[1].value, ends[0], ends[1], len(gaps[0].influence))
 
 
 def partial_many(
-    scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, *, families: Sequence[Hashable] | None = None, confidence: float = 0.95
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    given: ArrayLike,
+    *,
+    families: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
 ) -> Correlation:
-    """What scores still say about accuracy once `given` is known; as `zenlib.stats.partial_correlation`, for many networks.
+    """What scores still say about accuracy once `given` is known.
+
+    As `zenlib.stats.partial_correlation`, for many networks.
 
     Raises:
-        ValueError: as in `correlate_many`, or `given` orders the networks exactly as the scores or the accuracies do.
+        ValueError: as in `correlate_many`, or `given` orders the networks exactly as the scores or the
+            accuracies do.
     """
     pairs = [coefficients(scores, accuracies), coefficients(scores, given), coefficients(accuracies, given)]
     partials = [_partial(*(pair[which] for pair in pairs)) for which in (0, 1)]
@@ -98,7 +123,10 @@ def _partial(xy: Estimate, xz: Estimate, yz: Estimate) -> Estimate:
     """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)), by the rule for derivatives of a quotient."""
     left, right = 1 - xz.value**2, 1 - yz.value**2
     if min(left, right) < 1e-9:
-        raise ValueError("given: needed an order of the networks unlike that of the scores and of the accuracies, got the same or its reverse")
+        raise ValueError(
+            "given: needed an order of the networks unlike that of the scores and of the accuracies, got the "
+            "same or its reverse"
+        )
     scale = np.sqrt(left * right)
     value = (xy.value - xz.value * yz.value) / scale
     of_xz = (value * xz.value * right / scale - yz.value) / scale
@@ -126,7 +154,8 @@ def kendall_near(
         confidence: probability that the interval covers.
 
     Returns:
-        tau-b, its interval, and the number of pairs. NaN where all such pairs are tied in scores or in accuracies.
+        tau-b, its interval, and the number of pairs. NaN where all such pairs are tied in scores or in
+        accuracies.
     """
     x, y, cost = check(scores=scores, accuracies=accuracies, costs=costs)
     order = np.argsort(cost, kind="stable")
@@ -147,14 +176,19 @@ def kendall_near(
 
 
 def _signs(x: Floats, y: Floats, place: int, low: int, high: int) -> tuple[float, float, float]:
-    """Of one network with those from `low` to `high`: concordant minus discordant pairs, pairs untied in x, and in y."""
+    """Of one network with those from `low` to `high`.
+
+    Concordant minus discordant pairs, pairs untied in x, and in y.
+    """
     a, b = np.sign(x[low:high] - x[place]), np.sign(y[low:high] - y[place])
     return a @ b, a @ a, b @ b
 
 
 def coefficients(scores: ArrayLike, accuracies: ArrayLike) -> tuple[Estimate, Estimate]:
     """Kendall's tau-b and Spearman's rho with their influences."""
-    x, y = (np.unique(values, return_inverse=True)[1] for values in check(scores=scores, accuracies=accuracies))
+    x, y = (
+        np.unique(values, return_inverse=True)[1] for values in check(scores=scores, accuracies=accuracies)
+    )
     return _kendall(x, y), _spearman(x, y)
 
 
@@ -173,7 +207,9 @@ def _spearman(x: Ints, y: Ints) -> Estimate:
 
     top, left, right = (u * v).sum(), (u * u).sum(), (v * v).sum()
     value = top / np.sqrt(left * right)
-    influence = moved(x, y, u, v) / np.sqrt(left * right) - value / 2 * (moved(x, x, u, u) / left + moved(y, y, v, v) / right)
+    influence = moved(x, y, u, v) / np.sqrt(left * right) - value / 2 * (
+        moved(x, x, u, u) / left + moved(y, y, v, v) / right
+    )
     return Estimate(float(value), influence)
 
 
@@ -259,11 +295,18 @@ def _interval(estimate: Estimate, codes: Ints | None, width: float) -> Interval:
     if abs(estimate.value) > 1 - 1e-12:
         return estimate.value, estimate.value
     reach = width * estimate.stderr(codes) / (1 - estimate.value**2)
-    return float(np.tanh(np.arctanh(estimate.value) - reach)), float(np.tanh(np.arctanh(estimate.value) + reach))
+    return float(np.tanh(np.arctanh(estimate.value) - reach)), float(
+        np.tanh(np.arctanh(estimate.value) + reach)
+    )
 
 
 def correlate_within(
-    scores: ArrayLike, accuracies: ArrayLike, groups: Sequence[Hashable], *, families: Sequence[Hashable] | None = None, confidence: float = 0.95
+    scores: ArrayLike,
+    accuracies: ArrayLike,
+    groups: Sequence[Hashable],
+    *,
+    families: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
 ) -> tuple[float, Interval]:
     """Kendall's tau-b over the pairs of networks of one group, such as networks with equally many parameters, with its interval.
 
@@ -287,7 +330,9 @@ def correlate_within(
         both[members], of_x[members], of_y[members] = concordance(x, y), _untied(x), _untied(y)
     scale = float(np.sqrt(of_x.sum() * of_y.sum()))
     if scale == 0:
-        raise ValueError("groups: needed a pair of networks of one group with different scores and accuracies, got none")
+        raise ValueError(
+            "groups: needed a pair of networks of one group with different scores and accuracies, got none"
+        )
     value = float(both.sum()) / scale
     estimate = Estimate(value, 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum()))
     return value, _interval(estimate, _codes(families, len(codes)), _width(confidence))

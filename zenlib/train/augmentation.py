@@ -17,14 +17,18 @@ _POLICIES = {"cifar10": AutoAugmentPolicy.CIFAR10, "imagenet": AutoAugmentPolicy
 
 
 class Lighting:
-    """Adds colour noise along the principal components of ImageNet's pixels (Krizhevsky et al. 2012, section 4.1).
+    """Adds colour noise along the principal components of ImageNet's pixels (Krizhevsky et al.
+
+    2012, section 4.1).
 
     Args:
         std: standard deviation of the three coefficients.
     """
 
     VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
-    VECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    VECTORS = torch.tensor(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    )
 
     def __init__(self, std: float) -> None:
         self.std = std
@@ -50,7 +54,9 @@ def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Call
     return transforms.Compose(steps)
 
 
-def evaluation_transform(resolution: int, crop: float, data: DataSet, channels: int = 3) -> Callable[[Any], Tensor]:
+def evaluation_transform(
+    resolution: int, crop: float, data: DataSet, channels: int = 3
+) -> Callable[[Any], Tensor]:
     """PIL image to a normalised tensor (channels, resolution, resolution): scaled, then the middle.
 
     Args:
@@ -61,7 +67,10 @@ def evaluation_transform(resolution: int, crop: float, data: DataSet, channels: 
     """
     steps: list[Any] = [_coloured(channels)]
     if crop < 1 or data.side != resolution:
-        steps += [transforms.Resize(round(resolution / crop), InterpolationMode.BICUBIC), transforms.CenterCrop(resolution)]
+        steps += [
+            transforms.Resize(round(resolution / crop), InterpolationMode.BICUBIC),
+            transforms.CenterCrop(resolution),
+        ]
     return transforms.Compose([*steps, transforms.ToTensor(), _normalised(data, channels)])
 
 
@@ -69,8 +78,14 @@ def _cropped(recipe: Recipe, data: DataSet) -> list[Any]:
     side = recipe.loaded_resolution
     if recipe.crop == "resized":
         return [transforms.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC)]
-    scaled = [] if data.side == side else [transforms.Resize(side, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
-    return [*scaled, transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else scaled
+    scaled = (
+        []
+        if data.side == side
+        else [transforms.Resize(side, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
+    )
+    return (
+        [*scaled, transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else scaled
+    )
 
 
 def _coloured(channels: int) -> transforms.Lambda:

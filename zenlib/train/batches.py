@@ -25,7 +25,8 @@ def seed_of(*numbers: int) -> int:
 def drawing_from(seed: int) -> Iterator[None]:
     """Seeds torch's global generator of the CPU inside, and puts its state back after."""
     state = torch.get_rng_state()
-    # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not started yet: slow, and a leak.
+    # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not started
+    # yet: slow, and a leak.
     torch.default_generator.manual_seed(seed)
     try:
         yield
@@ -42,7 +43,9 @@ class Transformed(Dataset[tuple[Tensor, int]]):
         seed: (seed, epoch), or None for a transform that draws nothing.
     """
 
-    def __init__(self, images: Any, transform: Callable[[Any], Tensor], seed: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, images: Any, transform: Callable[[Any], Tensor], seed: tuple[int, int] | None = None
+    ) -> None:
         self.images, self.transform, self.seed = images, transform, seed
 
     def __len__(self) -> int:
@@ -63,7 +66,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
         ValueError: there are fewer images than one step needs.
     """
     if images < batch_size:
-        raise ValueError(f"batch_size: needed at most the number of training images ({images:,}), got {batch_size:,}")
+        raise ValueError(
+            f"batch_size: needed at most the number of training images ({images:,}), got {batch_size:,}"
+        )
     return images // batch_size
 
 
@@ -81,12 +86,18 @@ def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int)
         ValueError: the parts are not equal.
     """
     if batch_size % parts:
-        raise ValueError(f"batch_size: needed a multiple of devices times accumulated passes ({parts}), got {batch_size}")
+        raise ValueError(
+            f"batch_size: needed a multiple of devices times accumulated passes ({parts}), got {batch_size}"
+        )
     steps = steps_per_epoch(images, batch_size)
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))[: steps * batch_size]
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))[
+        : steps * batch_size
+    ]
     return order.view(steps, parts, batch_size // parts).tolist()
 
 
-def loader(dataset: Dataset[Any], batches: Sequence[Sequence[int]], workers: int, pinned: bool) -> DataLoader[Any]:
+def loader(
+    dataset: Dataset[Any], batches: Sequence[Sequence[int]], workers: int, pinned: bool
+) -> DataLoader[Any]:
     """Loads exactly these batches, in this order."""
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]  # a sequence will do

@@ -13,7 +13,10 @@ from zenlib.errors import CheckpointError
 from zenlib.networks.weights import load_file
 
 FORMAT = 1
-"""Version of the layout and of the meaning of a training's random draws; a file with another one is refused."""
+"""Version of the layout and of the meaning of a training's random draws.
+
+A file with another one is refused.
+"""
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
@@ -37,7 +40,10 @@ def read(path: Path) -> dict[str, Any] | None:
     state = load_file(path)
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"{path}: needed the checkpoint of a training, of format {FORMAT}, got {found!r}; choose another folder")
+        raise CheckpointError(
+            f"{path}: needed the checkpoint of a training, of format {FORMAT}, got {found!r}; choose another "
+            "folder"
+        )
     return state
 
 

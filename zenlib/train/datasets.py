@@ -50,7 +50,10 @@ class Images:
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
         if len(pixels) != len(labels):
-            raise ValueError(f"labels: needed one per image ({len(pixels):,}), got {len(labels):,}; one of the files is damaged: fetch them again")
+            raise ValueError(
+                f"labels: needed one per image ({len(pixels):,}), got {len(labels):,}; one of the files is "
+                "damaged: fetch them again"
+            )
         self.pixels, self.labels = pixels, labels
 
     def __len__(self) -> int:
@@ -65,7 +68,8 @@ def load_data(name: str, root: Path | None, training: bool) -> Any:
 
     Args:
         name: one of `DATASETS`.
-        root: its folder; None for $ZENLIB_IMAGES (CIFAR, ImageNet), or where none is needed (Fashion-MNIST of Debian's package, digits).
+        root: its folder; None for $ZENLIB_IMAGES (CIFAR, ImageNet), or where none is needed (Fashion-MNIST of
+            Debian's package, digits).
         training: True for the training part, False for the test part (for ImageNet the validation part).
 
     Raises:
@@ -119,7 +123,14 @@ def _image_folder(root: Path | None, training: bool) -> Any:
 
 
 def _fashion_mnist(root: Path | None, training: bool) -> Images:
-    folder = next((place for place in _fashion_mnist_folders(root) if (place / _idx_name("images", training)).is_file()), None)
+    folder = next(
+        (
+            place
+            for place in _fashion_mnist_folders(root)
+            if (place / _idx_name("images", training)).is_file()
+        ),
+        None,
+    )
     if folder is None:
         raise FileNotFoundError(f"none in {' or '.join(map(str, _fashion_mnist_folders(root)))}")
     return Images(_idx(folder / _idx_name("images", training)), _idx(folder / _idx_name("labels", training)))
@@ -135,7 +146,10 @@ def _idx_name(kind: str, training: bool) -> str:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """An array of bytes in IDX format: four bytes, the last of which is the number of axes, their lengths, the values."""
+    """An array of bytes in IDX format.
+
+    Four bytes, the last of which is the number of axes, their lengths, the values.
+    """
     try:
         with gzip.open(path) as file:
             content = file.read()
@@ -164,7 +178,8 @@ DATASETS: dict[str, DataSet] = {
         (0.4914, 0.4822, 0.4465),
         (0.2470, 0.2435, 0.2616),
         _cifar("CIFAR10"),
-        "the folder cifar-10-batches-py in {root}, which this fetches (170 MB): " + _FETCH.format(kind="CIFAR10"),
+        "the folder cifar-10-batches-py in {root}, which this fetches (170 MB): "
+        + _FETCH.format(kind="CIFAR10"),
     ),
     "cifar100": DataSet(
         100,
@@ -172,14 +187,16 @@ DATASETS: dict[str, DataSet] = {
         (0.5071, 0.4865, 0.4409),
         (0.2673, 0.2564, 0.2762),
         _cifar("CIFAR100"),
-        "the folder cifar-100-python in {root}, which this fetches (170 MB): " + _FETCH.format(kind="CIFAR100"),
+        "the folder cifar-100-python in {root}, which this fetches (170 MB): "
+        + _FETCH.format(kind="CIFAR100"),
     ),
     "imagenet": DataSet(
         1000,
         0,
         *_IMAGENET_COLOURS,
         _image_folder,
-        "1,000 folders of JPEG files, one per class, in {root}/train and in {root}/val (ILSVRC 2012, 150 GB, from https://image-net.org "
+        "1,000 folders of JPEG files, one per class, in {root}/train and in {root}/val (ILSVRC 2012, 150 GB, "
+        "from https://image-net.org "
         "after registration; torchvision.datasets.ImageNet sorts the two archives into such folders)",
     ),
     "fashion-mnist": DataSet(
@@ -188,9 +205,19 @@ DATASETS: dict[str, DataSet] = {
         (0.2860,) * 3,
         (0.3530,) * 3,
         _fashion_mnist,
-        "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz in {root} "
-        "(apt-get install dataset-fashion-mnist, and no --root; or " + _FETCH.format(kind="FashionMNIST") + ")",
+        "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
+        "and t10k-labels-idx1-ubyte.gz in {root} "
+        "(apt-get install dataset-fashion-mnist, and no --root; or "
+        + _FETCH.format(kind="FashionMNIST")
+        + ")",
     ),
-    "digits": DataSet(10, 8, (0.3050,) * 3, (0.3764,) * 3, _digits, "scikit-learn, which brings the images along (pip install scikit-learn)"),
+    "digits": DataSet(
+        10,
+        8,
+        (0.3050,) * 3,
+        (0.3764,) * 3,
+        _digits,
+        "scikit-learn, which brings the images along (pip install scikit-learn)",
+    ),
 }
 """Data sets by name."""

@@ -58,7 +58,8 @@ def devices(device: str | torch.device | None = None) -> Iterator[Devices]:
     """Joins the processes that `torchrun` started, if it did.
 
     Args:
-        device: "cpu" or "cuda"; None means CUDA where there is one. Under `torchrun` each process takes the GPU of its number.
+        device: "cpu" or "cuda"; None means CUDA where there is one. Under `torchrun` each process takes the
+            GPU of its number.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():

@@ -41,7 +41,10 @@ class Teacher(nn.Module):
         reductions = [info["reduction"] for info in model.feature_info]
         missing = [reduction for reduction in REDUCTIONS if reduction not in reductions]
         if missing:
-            raise ValueError(f"teacher: needed feature maps at 1/16 and 1/32 of the image, got 1/{', 1/'.join(map(str, reductions))}")
+            raise ValueError(
+                "teacher: needed feature maps at 1/16 and 1/32 of the image, got "
+                f"1/{', 1/'.join(map(str, reductions))}"
+            )
         self.indices = [reductions.index(reduction) for reduction in REDUCTIONS]
         self.widths: list[int] = [model.feature_info[index]["num_chs"] for index in self.indices]
 
@@ -64,7 +67,9 @@ class Student(nn.Module):
         self.network = network
         self.taps = taps(architecture)
         own = [architecture.units[tap].convs[-1].out_channels for tap in self.taps]
-        self.projections = nn.ModuleList(nn.Conv2d(width_in, width_out, 1) for width_in, width_out in zip(own, widths, strict=True))
+        self.projections = nn.ModuleList(
+            nn.Conv2d(width_in, width_out, 1) for width_in, width_out in zip(own, widths, strict=True)
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, 3, H, W) to logits (N, K) and maps of the teacher's widths."""
@@ -90,7 +95,8 @@ def taps(architecture: Architecture) -> list[int]:
             found[reduction] = position
     if any(wanted not in found for wanted in REDUCTIONS):
         raise ValueError(
-            f"architecture: needed residual units at 1/16 and 1/32 of the image to learn from a teacher, got 1/{', 1/'.join(map(str, found))}; "
+            "architecture: needed residual units at 1/16 and 1/32 of the image to learn from a teacher, got "
+            f"1/{', 1/'.join(map(str, found))}; "
             "use a recipe without a teacher"
         )
     return [found[wanted] for wanted in REDUCTIONS]
@@ -110,20 +116,31 @@ def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) 
     import timm
 
     if not timm.is_model(recipe.teacher.partition(".")[0]):
-        raise ValueError(f"teacher: needed the name of a timm model, got {recipe.teacher!r}; see timm.list_models()")
+        raise ValueError(
+            f"teacher: needed the name of a timm model, got {recipe.teacher!r}; see timm.list_models()"
+        )
     try:
-        model: Any = timm.create_model(recipe.teacher, pretrained=checkpoint is None, checkpoint_path=str(checkpoint or ""))
+        model: Any = timm.create_model(
+            recipe.teacher, pretrained=checkpoint is None, checkpoint_path=str(checkpoint or "")
+        )
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"teacher: needed the weights of {recipe.teacher}, got {str(error).strip().partition(chr(10))[0]}; "
-            "go online, or fetch the file elsewhere and name it (--teacher-checkpoint), or use a recipe without a teacher"
+            f"teacher: needed the weights of {recipe.teacher}, got "
+            f"{str(error).strip().partition(chr(10))[0]}; "
+            "go online, or fetch the file elsewhere and name it (--teacher-checkpoint), or use a recipe "
+            "without a teacher"
         ) from error
     if model.num_classes != data.classes or tuple(model.pretrained_cfg["mean"]) != data.mean:
-        raise ValueError(f"teacher: needed one for {data.classes} classes of images with mean {data.mean}, got {recipe.teacher}, trained for others")
+        raise ValueError(
+            f"teacher: needed one for {data.classes} classes of images with mean {data.mean}, got "
+            f"{recipe.teacher}, trained for others"
+        )
     return Teacher(model)
 
 
-def distillation_loss(recipe: Recipe, student: tuple[Tensor, list[Tensor]], teacher: tuple[Tensor, list[Tensor]]) -> Tensor:
+def distillation_loss(
+    recipe: Recipe, student: tuple[Tensor, list[Tensor]], teacher: tuple[Tensor, list[Tensor]]
+) -> Tensor:
     """What a step adds to the cross entropy with the labels.
 
     Args:
@@ -133,7 +150,10 @@ def distillation_loss(recipe: Recipe, student: tuple[Tensor, list[Tensor]], teac
     """
     logits, maps = student
     soft = functional.cross_entropy(logits, teacher[0].softmax(1))
-    distances = [functional.smooth_l1_loss(own, _fitted(target, own)) for own, target in zip(maps, teacher[1], strict=True)]
+    distances = [
+        functional.smooth_l1_loss(own, _fitted(target, own))
+        for own, target in zip(maps, teacher[1], strict=True)
+    ]
     return recipe.logit_weight * soft + recipe.feature_weight * torch.stack(distances).mean()
 
 

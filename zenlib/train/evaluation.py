@@ -55,7 +55,8 @@ def evaluate(
         data: name of the data set.
         root: its folder.
         resolution: side in pixels; None means that of the data set, 224 for ImageNet.
-        crop: share of the shorter side that is looked at; None means 0.875 for ImageNet and all of smaller images.
+        crop: share of the shorter side that is looked at; None means 0.875 for ImageNet and all of smaller
+            images.
         batch_size: images per pass.
         workers: processes that load images; 0 for this one.
         device: where to run; None means CUDA if there is one.
@@ -93,13 +94,19 @@ def evaluate_images(
     precision: Precision,
     progress: bool = False,
 ) -> Evaluation:
-    """`evaluate` on images that are already tensors, shared between the processes; the network is left in evaluation mode."""
+    """`evaluate` on images that are already tensors, shared between the processes.
+
+    The network is left in evaluation mode.
+    """
     own = range(devices.rank, len(images), devices.count)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
     totals = torch.zeros(4, dtype=torch.float64, device=devices.device)
     network.eval()
     loaded = loader(images, batches, workers, pinned=devices.device.type == "cuda")
-    with torch.inference_mode(), tqdm(total=len(own), unit=" images", desc="evaluation", disable=not progress) as bar:
+    with (
+        torch.inference_mode(),
+        tqdm(total=len(own), unit=" images", desc="evaluation", disable=not progress) as bar,
+    ):
         for inputs, labels in loaded:
             inputs, labels = precision.moved(inputs), labels.to(devices.device)
             with precision.autocast():
@@ -110,19 +117,29 @@ def evaluate_images(
             if progress:
                 bar.set_postfix_str(f"top-1 {_percent(totals[0], totals[3]):.2f} %", refresh=False)
     totals = devices.sum(totals)
-    return Evaluation(_percent(totals[0], totals[3]), _percent(totals[1], totals[3]), float(totals[2] / totals[3]), int(totals[3]))
+    return Evaluation(
+        _percent(totals[0], totals[3]),
+        _percent(totals[1], totals[3]),
+        float(totals[2] / totals[3]),
+        int(totals[3]),
+    )
 
 
 def _counts(logits: Tensor, labels: Tensor) -> Tensor:
     """Images right at first, images right among five, sum of the loss, images."""
     ranked = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
     loss = functional.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, torch.tensor(len(labels), device=logits.device)]).double()
+    return torch.stack(
+        [ranked[:, 0].sum(), ranked.sum(), loss, torch.tensor(len(labels), device=logits.device)]
+    ).double()
 
 
 def _require_classes(logits: Tensor, classes: int) -> None:
     if logits.shape[1] != classes:
-        raise ValueError(f"network: needed {classes} classes, as the data set has, got {logits.shape[1]}; choose the weights that were trained on it")
+        raise ValueError(
+            f"network: needed {classes} classes, as the data set has, got {logits.shape[1]}; choose the "
+            "weights that were trained on it"
+        )
 
 
 def _channels(network: nn.Module) -> int:

@@ -65,9 +65,10 @@ def train(
 ) -> list[Row]:
     """Trains a network, or goes on with the training in the folder.
 
-    Under `torchrun` the images of a step are shared between the processes. The test accuracy is logged after every epoch but
-    decides nothing: the result is the last epoch, never the best. Differs: the released code keeps the epoch that is best on
-    the test images.
+    Under `torchrun` the images of a step are shared between the processes. The test accuracy is logged after
+    every epoch but
+    decides nothing: the result is the last epoch, never the best. Differs: the released code keeps the epoch
+    that is best on the test images.
 
     Args:
         architecture: the network; it gets the data set's number of classes.
@@ -77,7 +78,8 @@ def train(
         root: folder of the data set.
         seed: seed of weights, order and augmentation.
         workers: processes that load images for each device; 0 for this one.
-        accumulate: passes whose gradients make up one step, for memory; BatchNorm sees each by itself, so it is a setting.
+        accumulate: passes whose gradients make up one step, for memory; BatchNorm sees each by itself, so it
+            is a setting.
         device: "cpu" or "cuda"; None means CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16" (CUDA only).
         teacher_checkpoint: file of the teacher's weights; None means that timm fetches them.
@@ -85,9 +87,9 @@ def train(
         progress: whether to show it on standard error, with the time left.
 
     Returns:
-        One row per epoch: `epoch`, `learning_rate` (at its end), `loss` (of training, everything included), `test_loss`,
-        `test_top1`, `test_top5` (percent; of the averaged weights where the recipe averages), `seconds`, `cpu_seconds` (of this
-        process, over all its threads, which other jobs do not lengthen).
+        One row per epoch: `epoch`, `learning_rate` (at its end), `loss` (of training, everything included),
+        `test_loss`, `test_top1`, `test_top5` (percent; of the averaged weights where the recipe averages),
+        `seconds`, `cpu_seconds` (of this process, over all its threads, which other jobs do not lengthen).
 
     Raises:
         TrainingDiverged: the loss or the weights are not finite any more.
@@ -96,7 +98,19 @@ def train(
     """
     with joined(device) as devices:
         teacher = load_teacher(recipe, data_set(data), teacher_checkpoint) if recipe.teacher else None
-        training = Training(architecture, data, recipe, out, root, seed, workers, accumulate, devices, Precision(devices.device, dtype), teacher)
+        training = Training(
+            architecture,
+            data,
+            recipe,
+            out,
+            root,
+            seed,
+            workers,
+            accumulate,
+            devices,
+            Precision(devices.device, dtype),
+            teacher,
+        )
         return training.run(until, progress)
 
 
@@ -125,15 +139,20 @@ class Training:
         self.images = load_data(data, root, training=True)
         self.transform = training_transform(recipe, about, channels)
         self.test = Transformed(
-            load_data(data, root, training=False), evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels)
+            load_data(data, root, training=False),
+            evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
         )
         self.network = cast(Network, build_network(architecture, about.classes))
         initialise(self.network, recipe, seed)
         self.teacher = teacher.to(devices.device) if teacher else None
-        self.model: nn.Module = Student(self.network, architecture, teacher.widths) if teacher else self.network
+        self.model: nn.Module = (
+            Student(self.network, architecture, teacher.widths) if teacher else self.network
+        )
         self.model.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
         self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True) if recipe.averaging else None
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
+            if recipe.averaging
+            else None
         )
         self.optimiser = _optimiser(self.model, recipe)
         self.scaler = precision.scaler()
@@ -160,7 +179,15 @@ class Training:
         done, total = len(self.log) * self.steps, self.recipe.epochs * self.steps
         shown = progress and self.devices.rank == 0
         often = 1.0 if sys.stderr.isatty() else 60.0
-        with tqdm(total=total, initial=done, unit=" steps", desc="training", disable=not shown, smoothing=0.05, mininterval=often) as bar:
+        with tqdm(
+            total=total,
+            initial=done,
+            unit=" steps",
+            desc="training",
+            disable=not shown,
+            smoothing=0.05,
+            mininterval=often,
+        ) as bar:
             for epoch in range(len(self.log), until or self.recipe.epochs):
                 row = self._epoch(epoch, bar)
                 self.log.append(row)
@@ -220,7 +247,10 @@ class Training:
         for number, (images, labels) in enumerate(parts):
             seed = seed_of(self.seed, epoch, step, number * self.devices.count + self.devices.rank, _MIXUP)
             with self._gradients_kept_here(number < len(parts) - 1):
-                loss = self._loss(self.precision.moved(images), labels.to(self.devices.device), seed) / self.accumulate
+                loss = (
+                    self._loss(self.precision.moved(images), labels.to(self.devices.device), seed)
+                    / self.accumulate
+                )
                 self.scaler.scale(loss).backward()
             total += loss.detach().double()
         self.scaler.step(self.optimiser)
@@ -263,7 +293,10 @@ class Training:
         )
 
     def _save(self) -> None:
-        """Writes checkpoint and log, by the first process; the others wait, so that none is ahead of the file."""
+        """Writes checkpoint and log, by the first process.
+
+        The others wait, so that none is ahead of the file.
+        """
         if self.devices.rank == 0:
             state: dict[str, Any] = {
                 "state_dict": self.network.state_dict(),
@@ -273,7 +306,10 @@ class Training:
                 "log": self.log,
             }
             if self.average:
-                state |= {"state_dict_ema": self.average.module.state_dict(), "averaged": int(self.average.n_averaged)}
+                state |= {
+                    "state_dict_ema": self.average.module.state_dict(),
+                    "averaged": int(self.average.n_averaged),
+                }
             if isinstance(self.model, Student):
                 state["projections"] = self.model.projections.state_dict()
             checkpoint.write(self.path, state)
@@ -284,8 +320,11 @@ class Training:
         state = checkpoint.read(self.path)
         if state is None:
             return
-        # A checkpoint from before this setting was recorded is taken for one without accumulation, the command's default.
-        require_same_settings(self.path, {"accumulate": 1} | state["settings"], self.settings, "training", CheckpointError)
+        # A checkpoint from before this setting was recorded is taken for one without accumulation, the
+        # command's default.
+        require_same_settings(
+            self.path, {"accumulate": 1} | state["settings"], self.settings, "training", CheckpointError
+        )
         self.network.load_state_dict(state["state_dict"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
@@ -297,9 +336,14 @@ class Training:
         self.log = state["log"]
 
     def _diverged(self, epoch: int, what: str) -> TrainingDiverged:
-        good = f"the last good checkpoint is {self.path}, after epoch {len(self.log)}" if self.log else "there is no checkpoint yet"
+        good = (
+            f"the last good checkpoint is {self.path}, after epoch {len(self.log)}"
+            if self.log
+            else "there is no checkpoint yet"
+        )
         return TrainingDiverged(
-            f"training: {what} not finite in epoch {epoch + 1}; {good}; lower learning_rate, raise warmup_epochs, or use bfloat16 or float32"
+            f"training: {what} not finite in epoch {epoch + 1}; {good}; lower learning_rate, raise "
+            "warmup_epochs, or use bfloat16 or float32"
         )
 
 
@@ -326,8 +370,13 @@ def _scaled(images: Tensor, side: int) -> Tensor:
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
+    )
 
 
 def _line(row: Row, epochs: int) -> str:

@@ -31,7 +31,8 @@ class Recipe:
         weight_decay: of kernels and matrices; biases and BatchNorms have none.
         label_smoothing: share of the target spread over all classes, 0 to 1.
         mixup: alpha of Beta(alpha, alpha), from which the weight of a mixed pair is drawn; 0 for none.
-        crop: "none", "padded" (shifts by up to `padding`), or "resized" (random part of the image, 8 to 100 %).
+        crop: "none", "padded" (shifts by up to `padding`), or "resized" (random part of the image, 8 to 100
+            %).
         padding: pixels of zeros around a "padded" image.
         flip: probability of mirroring.
         auto_augment: AutoAugment policy, "cifar10", "imagenet" or "" for none.
@@ -39,7 +40,8 @@ class Recipe:
         random_erasing: probability of blanking a rectangle.
         bn_momentum: share of a batch in BatchNorm's running statistics.
         init_gain: gain of the Xavier normal initialisation.
-        zero_last_norm: whether the last BatchNorm of a residual unit starts at 0, so that the unit starts as its shortcut.
+        zero_last_norm: whether the last BatchNorm of a residual unit starts at 0, so that the unit starts as
+            its shortcut.
         averaging: decay of the moving average of the weights per step; 0 for none.
         evaluation_crop: share of the shorter side that the evaluation looks at.
         teacher: name of a timm model to learn from; empty for none.
@@ -79,17 +81,37 @@ class Recipe:
         _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, for BatchNorm")
         _require("resolution", self.resolution, self.resolution >= 1, "at least 1")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "a positive number")
-        _require("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs < self.epochs, f"0 to less than epochs ({self.epochs})")
+        _require(
+            "warmup_epochs",
+            self.warmup_epochs,
+            0 <= self.warmup_epochs < self.epochs,
+            f"0 to less than epochs ({self.epochs})",
+        )
         _require("crop", self.crop, self.crop in CROPS, f"one of {', '.join(CROPS)}")
-        _require("auto_augment", self.auto_augment, self.auto_augment in POLICIES, "cifar10, imagenet or nothing")
-        _require("teacher_resolution", self.teacher_resolution, (self.teacher_resolution > 0) == bool(self.teacher), "a side with a teacher, else 0")
-        _require("evaluation_crop", self.evaluation_crop, 0 < self.evaluation_crop <= 1, "more than 0 and at most 1")
+        _require(
+            "auto_augment", self.auto_augment, self.auto_augment in POLICIES, "cifar10, imagenet or nothing"
+        )
+        _require(
+            "teacher_resolution",
+            self.teacher_resolution,
+            (self.teacher_resolution > 0) == bool(self.teacher),
+            "a side with a teacher, else 0",
+        )
+        _require(
+            "evaluation_crop",
+            self.evaluation_crop,
+            0 < self.evaluation_crop <= 1,
+            "more than 0 and at most 1",
+        )
         for name in ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "0 to 1")
 
     @property
     def loaded_resolution(self) -> int:
-        """Side of the images that are loaded: the teacher's, from which the network's are scaled down, else the network's."""
+        """Side of the images that are loaded.
+
+        The teacher's, from which the network's are scaled down, else the network's.
+        """
         return self.teacher_resolution or self.resolution
 
 
@@ -145,7 +167,10 @@ RECIPES: dict[str, Recipe] = {
     ),
     "digits": Recipe(epochs=20, batch_size=64, resolution=16, warmup_epochs=2, flip=0.0, bn_momentum=0.1),
 }
-"""Recipes by name. "cifar" and "imagenet" are the paper's; digits are not mirrored, because a mirrored digit is none."""
+"""Recipes by name.
+
+"cifar" and "imagenet" are the paper's; digits are not mirrored, because a mirrored digit is none.
+"""
 
 
 def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
@@ -172,4 +197,6 @@ def _parsed(name: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"{name}: needed {'a whole number' if kind is int else 'a number'}, got {text!r}") from None
+        raise ValueError(
+            f"{name}: needed {'a whole number' if kind is int else 'a number'}, got {text!r}"
+        ) from None

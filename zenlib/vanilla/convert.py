@@ -15,23 +15,27 @@ if TYPE_CHECKING:
 def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | None = None) -> VCNN:
     """Strips a network to its vanilla convolutional network.
 
-    Shortcuts with their projections, gates, normalisation, biases and whatever follows global pooling are left out;
-    every activation becomes ReLU, and a convolution that has none is given one.
+    Shortcuts with their projections, gates, normalisation, biases and whatever follows global pooling are
+    left out; every activation becomes ReLU, and a convolution that has none is given one.
 
     Args:
-        network: an `Architecture`; any PyTorch module whose graph can be captured; or a `VCNN`, returned as it is.
-        resolution: side of the square input image in pixels. None means 224, or the resolution of a given `VCNN`.
+        network: an `Architecture`; any PyTorch module whose graph can be captured; or a `VCNN`, returned as
+            it is.
+        resolution: side of the square input image in pixels. None means 224, or the resolution of a given
+            `VCNN`.
 
     Raises:
         ArchitectureError: the resolution is too small for the strides of an `Architecture`.
-        ConversionError: the module has no vanilla form, or cannot be captured, or the resolution contradicts a `VCNN`.
+        ConversionError: the module has no vanilla form, or cannot be captured, or the resolution contradicts
+            a `VCNN`.
 
     Source: Lin et al. 2021, section 3.2 and Algorithm 1, step 1.
     """
     if isinstance(network, VCNN):
         if resolution not in (None, network.resolution):
             raise ConversionError(
-                f"resolution: this VCNN was converted at {network.resolution}, got {resolution}; convert the network again at {resolution}"
+                f"resolution: this VCNN was converted at {network.resolution}, got {resolution}; convert the "
+                f"network again at {resolution}"
             )
         return network
     resolution = 224 if resolution is None else resolution

@@ -121,7 +121,9 @@ class Pool(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Pad(Step):
-    """Zeros around a map, or a border cut off; zeros before a convolution are part of its own padding instead.
+    """Zeros around a map, or a border cut off.
+
+    Zeros before a convolution are part of its own padding instead.
 
     Attributes:
         padding: rows and columns of zeros added on (top, bottom, left, right), or cut off where negative.
@@ -171,11 +173,13 @@ class VCNN:
     """A vanilla convolutional network.
 
     Attributes:
-        steps: the operations, each after those it reads; the last one gives the feature map before global pooling.
+        steps: the operations, each after those it reads; the last one gives the feature map before global
+            pooling.
         resolution: side of the square input image, in pixels.
         in_channels: channels of the input image.
         name: what was converted.
-        removed: what the conversion took away, one entry per removed thing, by kind ("shortcut", "gate", ...).
+        removed: what the conversion took away, one entry per removed thing, by kind ("shortcut", "gate",
+            ...).
     """
 
     steps: tuple[Step, ...]
@@ -187,7 +191,8 @@ class VCNN:
     def __post_init__(self) -> None:
         if not self.convs:
             raise ConversionError(
-                f"{self.name or 'network'}: needed at least one convolution before global pooling, found none; there is nothing to score"
+                f"{self.name or 'network'}: needed at least one convolution before global pooling, found "
+                "none; there is nothing to score"
             )
 
     @cached_property
@@ -208,7 +213,10 @@ class VCNN:
             ConversionError: the network is a graph.
         """
         if not self.is_chain:
-            raise ConversionError(f"{self.name}: needed a chain, but this network joins branches ({self._joins()}); read .steps instead")
+            raise ConversionError(
+                f"{self.name}: needed a chain, but this network joins branches ({self._joins()}); read "
+                ".steps instead"
+            )
         return self.steps
 
     @property
@@ -223,7 +231,10 @@ class VCNN:
 
     def _joins(self) -> str:
         kinds = Counter(type(step).__name__ for step in self.steps if not isinstance(step, (Conv, Pool, Pad)))
-        return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "a step that is read twice"
+        return (
+            ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            or "a step that is read twice"
+        )
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -231,13 +242,18 @@ class VCNN:
     def _lines(self) -> Iterator[str]:
         shape = "chain" if self.is_chain else f"graph ({self._joins()})"
         yield (
-            f"VCNN of {self.name or 'a network'}: {shape}, {len(self.convs)} convolutions, {self.weights:,} weights, "
+            f"VCNN of {self.name or 'a network'}: {shape}, {len(self.convs)} convolutions, {self.weights:,} "
+            "weights, "
             f"{self.flops:,} multiply-adds at {self.resolution} x {self.resolution}"
         )
         yield f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>11}  from"
         for index, step in enumerate(self.steps):
             channels = f"{step.in_channels} > {step.out_channels}"
-            reads = "" if step.inputs == (index - 1,) else _some(["image" if i == IMAGE else str(i) for i in step.inputs])
+            reads = (
+                ""
+                if step.inputs == (index - 1,)
+                else _some(["image" if i == IMAGE else str(i) for i in step.inputs])
+            )
             yield f"{index:>4}  {step.describe():<28} {channels:>12} {_by(step.out_resolution):>9} {reads:>11}  {step.name}"
         if self.removed:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(self.removed).items()))

@@ -13,13 +13,22 @@ from experiments.figures.forest import forest, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 Place = tuple[str, str]
-LIKE_VANILLA = {("nats_sizes", "cifar10"): "NATS sizes", ("pycls", "imagenet"): "pycls", ("torchvision", "imagenet"): "torchvision"}
+LIKE_VANILLA = {
+    ("nats_sizes", "cifar10"): "NATS sizes",
+    ("pycls", "imagenet"): "pycls",
+    ("torchvision", "imagenet"): "torchvision",
+}
 LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifar10"): "NAS-Bench-101"}
 """Panels of `overview`: places whose networks are near to vanilla ones, and cells."""
 COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "convolutions"}
 dense = partial(forest, step=0.22, size=28, width=2.5)
 """`forest` for some twenty rows."""
-STRATA = {"all": "all cells", "valid": "with a path", "one per class": "one per class", "top 10 %": "best 10 %"}
+STRATA = {
+    "all": "all cells",
+    "valid": "with a path",
+    "one per class": "one per class",
+    "top 10 %": "best 10 %",
+}
 
 
 @styled
@@ -53,7 +62,9 @@ def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place
     figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
     for panel, (place, title) in zip(axes[0], places.items(), strict=True):
         members = _at(rows, place)
-        series = {f"given {text}": _by_proxy(members[members["given"] == cost]) for cost, text in COSTS.items()}
+        series = {
+            f"given {text}": _by_proxy(members[members["given"] == cost]) for cost, text in COSTS.items()
+        }
         dense(panel, series, names, "spearman")
         panel.set_title(title)
         panel.set_xlabel("partial rho")
@@ -73,7 +84,9 @@ def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Pla
     figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
     for panel, (place, title) in zip(axes[0], places.items(), strict=True):
         members = _at(rows, place)
-        series = {f"equal {text}": _by_proxy(members[members["cost"] == cost]) for cost, text in COSTS.items()}
+        series = {
+            f"equal {text}": _by_proxy(members[members["cost"] == cost]) for cost, text in COSTS.items()
+        }
         dense(panel, series, names)
         panel.set_title(title)
         panel.set_xlabel("Kendall's tau")
@@ -92,7 +105,11 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10
     """
     figure, ((axes,),) = new_figure(height=11.0)
     members = _at(rows, ("nasbench201", dataset))
-    dense(axes, {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()}, names)
+    dense(
+        axes,
+        {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()},
+        names,
+    )
     axes.set_xlabel("Kendall's tau with test accuracy")
     legend(figure, [axes])
     return figure
@@ -111,7 +128,17 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
         found = _at(ranges, place).groupby("proxy")["range"].max().reindex(list(shown))
         y = np.arange(len(shown))[::-1] + 0.15 * (2 - index)
-        axes.scatter(found, y, s=34, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", linewidth=0.6, zorder=3, label=text)
+        axes.scatter(
+            found,
+            y,
+            s=34,
+            marker=MARKERS[index],
+            color=PALETTE[index],
+            edgecolor="white",
+            linewidth=0.6,
+            zorder=3,
+            label=text,
+        )
     axes.set_yticks(range(len(shown)), list(shown.values())[::-1])
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.set_xlim(left=-0.01)

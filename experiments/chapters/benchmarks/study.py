@@ -28,7 +28,17 @@ from experiments.benchmarks.network_scores import (
     VANILLA,
     fill,
 )
-from experiments.benchmarks.stored_scores import BOOTSTRAP_BELOW, FEWEST, RATIO, RESAMPLES, WITHOUT_SCORE, is_there, networks, scores, stored_values
+from experiments.benchmarks.stored_scores import (
+    BOOTSTRAP_BELOW,
+    FEWEST,
+    RATIO,
+    RESAMPLES,
+    WITHOUT_SCORE,
+    is_there,
+    networks,
+    scores,
+    stored_values,
+)
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
@@ -67,12 +77,18 @@ def population(benchmark: str, dataset: str, name: str) -> pd.Series:
     return members[name]()
 
 
-def _members(benchmark: str, dataset: str, proxy: str, seed: int, drawn: int, name: str = "all") -> pd.DataFrame:
+def _members(
+    benchmark: str, dataset: str, proxy: str, seed: int, drawn: int, name: str = "all"
+) -> pd.DataFrame:
     """Score, accuracy, costs and family of the drawn networks of a population for which the proxy was computed."""
     rows = networks(benchmark)
-    known = {"accuracy": rows[dataset], "family": rows["family"]} | {cost: stored_values(benchmark, cost, seed) for cost in COSTS}
+    known = {"accuracy": rows[dataset], "family": rows["family"]} | {
+        cost: stored_values(benchmark, cost, seed) for cost in COSTS
+    }
     table = (
-        pd.DataFrame(known)[population(benchmark, dataset, name)].join(scores(benchmark, proxy, seed, drawn).rename("score"), how="inner").dropna()
+        pd.DataFrame(known)[population(benchmark, dataset, name)]
+        .join(scores(benchmark, proxy, seed, drawn).rename("score"), how="inner")
+        .dropna()
     )
     if len(table) < FEWEST or table["score"].nunique() < 2 or table["accuracy"].nunique() < 2:
         raise ScoreUndefined(f"{len(table)} networks with a score, or all of one score")
@@ -110,7 +126,11 @@ def _told(found: Correlation, prefix: str = "") -> dict[str, float]:
 
 
 def _coefficient_units(prefix: str = "", of: str = "") -> dict[str, str]:
-    ends = (("", ""), ("_low", ", lower end of its 95 % interval"), ("_high", ", upper end of its 95 % interval"))
+    ends = (
+        ("", ""),
+        ("_low", ", lower end of its 95 % interval"),
+        ("_high", ", upper end of its 95 % interval"),
+    )
     return {
         f"{prefix}{name}{end}": f"1: {text}{of}{more}"
         for name, text in (("kendall", "Kendall's tau-b"), ("spearman", "Spearman's rho"))
@@ -127,13 +147,22 @@ _KEY_UNITS = {
 }
 
 
-def correlation_row(*, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int) -> dict[str, Any]:
+def correlation_row(
+    *, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int
+) -> dict[str, Any]:
     """Both coefficients of a proxy in a population, and over all networks by how much it beats each cost on the same ones."""
     table = _members(benchmark, dataset, proxy, seed, drawn, population)
-    told: dict[str, Any] = {"n": len(table), "undefined": int((table["score"] == WITHOUT_SCORE).sum())} | _told(_correlate(table))
+    told: dict[str, Any] = {
+        "n": len(table),
+        "undefined": int((table["score"] == WITHOUT_SCORE).sum()),
+    } | _told(_correlate(table))
     for cost in COSTS:
         usable = population == "all" and cost != proxy and table[cost].nunique() > 1
-        told |= _told(_compare(table, cost), f"over_{cost}_") if usable else dict.fromkeys(_coefficient_units(f"over_{cost}_"), math.nan)
+        told |= (
+            _told(_compare(table, cost), f"over_{cost}_")
+            if usable
+            else dict.fromkeys(_coefficient_units(f"over_{cost}_"), math.nan)
+        )
     return told
 
 
@@ -149,13 +178,21 @@ CORRELATIONS = Table(
         "undefined": "count: networks among them for which it has no value; they rank last",
     }
     | _coefficient_units()
-    | {name: unit for cost in COSTS for name, unit in _coefficient_units(f"over_{cost}_", f", minus that of {cost} on the same networks").items()},
+    | {
+        name: unit
+        for cost in COSTS
+        for name, unit in _coefficient_units(
+            f"over_{cost}_", f", minus that of {cost} on the same networks"
+        ).items()
+    },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
-def partial_row(*, benchmark: str, dataset: str, proxy: str, given: str, seed: int, drawn: int) -> dict[str, Any]:
+def partial_row(
+    *, benchmark: str, dataset: str, proxy: str, given: str, seed: int, drawn: int
+) -> dict[str, Any]:
     """Partial coefficients of a proxy with one cost held fixed."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
     try:
@@ -169,19 +206,27 @@ PARTIALS = Table(
     name="partials",
     key=("benchmark", "dataset", "proxy", "given", "seed", "drawn"),
     compute=partial_row,
-    units=_KEY_UNITS | {"given": "name: the cost that is held fixed", "n": "count: networks"} | _coefficient_units(of=", partial"),
+    units=_KEY_UNITS
+    | {"given": "name: the cost that is held fixed", "n": "count: networks"}
+    | _coefficient_units(of=", partial"),
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
-def equal_cost_row(*, benchmark: str, dataset: str, proxy: str, cost: str, seed: int, drawn: int) -> dict[str, Any]:
+def equal_cost_row(
+    *, benchmark: str, dataset: str, proxy: str, cost: str, seed: int, drawn: int
+) -> dict[str, Any]:
     """Kendall's tau over the pairs of networks of nearly equal cost."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
     if table[cost].nunique() < 2:
         raise ScoreUndefined(f"all networks have the same {cost}")
     value, (low, high), pairs = kendall_near(
-        table["score"], table["accuracy"], table[cost], 1.0 if cost == "layers" else RATIO, families=table["family"].tolist()
+        table["score"],
+        table["accuracy"],
+        table[cost],
+        1.0 if cost == "layers" else RATIO,
+        families=table["family"].tolist(),
     )
     if math.isnan(value):
         raise ScoreUndefined(f"all {pairs} pairs of equal {cost} are tied")
@@ -244,7 +289,10 @@ ISOMORPHIC = Table(
         "pairs": "count: drawn pairs of isomorphic cells",
         "known": "count: pairs of which both cells have a score",
         "equal": "count: pairs with equal scores",
-        "difference": "1: median absolute difference within a pair, in units of the interquartile range over 1.349 between cells",
+        "difference": (
+            "1: median absolute difference within a pair, in units of the interquartile range over 1.349 "
+            "between cells"
+        ),
     },
     agreement={"known": EXACT, "equal": EXACT},
     otherwise=ARITHMETIC,
@@ -261,7 +309,8 @@ class BenchmarkRows:
 
     Attributes:
         correlations: first draw, one line per benchmark, data set, population and proxy.
-        redrawn: all draws on the networks that were scored more than once, one line per benchmark, data set, proxy, sample and seed.
+        redrawn: all draws on the networks that were scored more than once, one line per benchmark, data set,
+            proxy, sample and seed.
         partials: first draw, one line per benchmark, data set, proxy and fixed cost.
         equal_cost: the same with pairs of nearly equal cost.
         isomorphic: one line per proxy.
@@ -288,7 +337,8 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
     Args:
         samples: networks that are scored with the first seed.
         seed: of the first draw.
-        repeated: for each further draw, whose seeds follow the first, the networks that are scored once more; at most as many.
+        repeated: for each further draw, whose seeds follow the first, the networks that are scored once more;
+            at most as many.
         pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
     """
     _require_drawn(samples, repeated)
@@ -304,16 +354,41 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
             fill(BENCHMARKS["nasbench201"], GROUPS[group], seed, cells)
     forget()
     keys = _keys(samples, seed)
-    wide = [key | {"population": people} for key in keys for people in POPULATIONS.get(key["benchmark"], ("all", "top 10 %"))]
-    again = [key for drawn_with, sizes in draws.items() if drawn_with != seed for key in _keys(sizes, drawn_with) if key["proxy"] not in FIXED]
-    both = {tuple(key.values()): key | {"population": "all"} for one in again for key in (one | {"seed": seed}, one)}
+    wide = [
+        key | {"population": people}
+        for key in keys
+        for people in POPULATIONS.get(key["benchmark"], ("all", "top 10 %"))
+    ]
+    again = [
+        key
+        for drawn_with, sizes in draws.items()
+        if drawn_with != seed
+        for key in _keys(sizes, drawn_with)
+        if key["proxy"] not in FIXED
+    ]
+    both = {
+        tuple(key.values()): key | {"population": "all"}
+        for one in again
+        for key in (one | {"seed": seed}, one)
+    }
     given = [key | {"given": cost} for key in keys for cost in COSTS if cost != key["proxy"]]
-    near = [key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")]
+    near = [
+        key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")
+    ]
     same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
     asked = ((CORRELATIONS, wide), (CORRELATIONS, list(both.values())), (PARTIALS, given), (EQUAL_COST, near))
-    correlations, redrawn, partials, equal_cost = (_filled(table, rows, there).dropna(subset="kendall") for table, rows in asked)
+    correlations, redrawn, partials, equal_cost = (
+        _filled(table, rows, there).dropna(subset="kendall") for table, rows in asked
+    )
     missing = tuple(name for name in samples if name not in there)
-    return BenchmarkRows(correlations, redrawn, partials, equal_cost, _filled(ISOMORPHIC, same, there).dropna(subset="equal"), missing)
+    return BenchmarkRows(
+        correlations,
+        redrawn,
+        partials,
+        equal_cost,
+        _filled(ISOMORPHIC, same, there).dropna(subset="equal"),
+        missing,
+    )
 
 
 def _require_drawn(samples: Samples, repeated: Sequence[Samples]) -> None:
@@ -322,11 +397,17 @@ def _require_drawn(samples: Samples, repeated: Sequence[Samples]) -> None:
         for benchmark, groups in sizes.items():
             for group, count in groups.items():
                 if count > (first := samples.get(benchmark, {}).get(group, 0)):
-                    raise ValueError(f"repeated: needed at most the {first} networks of {benchmark} that `samples` has for {group!r}, got {count}")
+                    raise ValueError(
+                        f"repeated: needed at most the {first} networks of {benchmark} that `samples` has "
+                        f"for {group!r}, got {count}"
+                    )
 
 
 def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
-    """Scores the networks that are drawn for each group; of cells, the Zen-Scores come from their own chapter."""
+    """Scores the networks that are drawn for each group.
+
+    Of cells, the Zen-Scores come from their own chapter.
+    """
     found = BENCHMARKS[benchmark]
     for group, count in sizes.items():
         if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):

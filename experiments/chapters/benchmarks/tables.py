@@ -56,7 +56,10 @@ NOT_MEASURED = "not measured"
 
 
 GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-expressivity", "az-nas")
-"""Proxies whose partial correlations and pairs of equal cost the prose tells; all are in the data of the figures."""
+"""Proxies whose partial correlations and pairs of equal cost the prose tells.
+
+All are in the data of the figures.
+"""
 
 
 def measured_names(rows: BenchmarkRows) -> dict[str, str]:
@@ -81,7 +84,13 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
         }
         for at, title in TITLES.items()
     }
-    return pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all").astype(object).fillna("").rename_axis("proxy")
+    return (
+        pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS])
+        .dropna(how="all")
+        .astype(object)
+        .fillna("")
+        .rename_axis("proxy")
+    )
 
 
 def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:
@@ -92,14 +101,22 @@ def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFr
 
 
 def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...], coefficient: str = "kendall") -> pd.Series:
-    """Mean rank over the columns of some benchmarks, of the proxies that have a value in all of them; the best first."""
+    """Mean rank over the columns of some benchmarks, of the proxies that have a value in all of them.
+
+    The best first.
+    """
     found = _ranked(rows, coefficient, "all")
-    table = found[found["benchmark"].isin(benchmarks)].pivot_table(index="proxy", columns=["benchmark", "dataset"], values="rank")
+    table = found[found["benchmark"].isin(benchmarks)].pivot_table(
+        index="proxy", columns=["benchmark", "dataset"], values="rank"
+    )
     return table.dropna().mean(axis=1).sort_values(kind="stable")
 
 
 def published(rows: BenchmarkRows) -> pd.DataFrame:
-    """Published values beside ours: source, benchmark, proxy, coefficient, both values, our interval and number of networks."""
+    """Published values beside ours.
+
+    Source, benchmark, proxy, coefficient, both values, our interval and number of networks.
+    """
     found = rows.correlations
     found = found[found["population"] == "all"].set_index(["benchmark", "dataset", "proxy"])
     lines = []
@@ -108,10 +125,22 @@ def published(rows: BenchmarkRows) -> pd.DataFrame:
             at = benchmark, dataset, proxy
             if at in found.index:
                 row = found.loc[at]
-                ends = {"ours": row[coefficient], "low": row[f"{coefficient}_low"], "high": row[f"{coefficient}_high"], "n": row["n"]}
-                about = {"source": source, "networks": TITLES[benchmark, dataset], "proxy": NAMES[proxy], "coefficient": coefficient}
+                ends = {
+                    "ours": row[coefficient],
+                    "low": row[f"{coefficient}_low"],
+                    "high": row[f"{coefficient}_high"],
+                    "n": row["n"],
+                }
+                about = {
+                    "source": source,
+                    "networks": TITLES[benchmark, dataset],
+                    "proxy": NAMES[proxy],
+                    "coefficient": coefficient,
+                }
                 lines.append(about | {"published": value} | ends)
-    return pd.DataFrame(lines, columns=["source", "networks", "proxy", "coefficient", "published", "ours", "low", "high", "n"])
+    return pd.DataFrame(
+        lines, columns=["source", "networks", "proxy", "coefficient", "published", "ours", "low", "high", "n"]
+    )
 
 
 def published_table(rows: BenchmarkRows) -> pd.DataFrame:
@@ -130,7 +159,9 @@ def _published_facts(rows: BenchmarkRows) -> dict[str, str]:
     told = {}
     for (benchmark, dataset), title in TITLES.items():
         here = found["networks"] == title
-        told[f"published_{benchmark}_{dataset}"] = f"{within[here].sum()} of {here.sum()}" if here.any() else NOT_MEASURED
+        told[f"published_{benchmark}_{dataset}"] = (
+            f"{within[here].sum()} of {here.sum()}" if here.any() else NOT_MEASURED
+        )
     return told
 
 
@@ -142,7 +173,14 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         told |= _correlation_facts(rows, benchmark, dataset, place)
         told |= _best_facts(rows, benchmark, dataset, place)
         told |= _given_facts(rows, benchmark, dataset, place)
-    return told | _rank_facts(rows) | _isomorphic_facts(rows) | _seed_facts(rows) | _redrawn_facts(rows) | _published_facts(rows)
+    return (
+        told
+        | _rank_facts(rows)
+        | _isomorphic_facts(rows)
+        | _seed_facts(rows)
+        | _redrawn_facts(rows)
+        | _published_facts(rows)
+    )
 
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
@@ -162,13 +200,19 @@ def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place:
 def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     """The proxy with the highest tau, and how many beat each cost by more than the interval of the difference."""
     found = rows.correlations
-    found = found[(found["benchmark"] == benchmark) & (found["dataset"] == dataset) & (found["population"] == "all")]
+    found = found[
+        (found["benchmark"] == benchmark) & (found["dataset"] == dataset) & (found["population"] == "all")
+    ]
     proxies = found[~found["proxy"].isin(NOT_PROXIES)]
     if proxies.empty:
         told = dict.fromkeys((f"best_{place}", f"best_tau_{place}", f"proxies_{place}"), NOT_MEASURED)
         return told | {f"{verb}_{place}_{cost}": NOT_MEASURED for verb in ("beat", "who") for cost in COSTS}
     best = proxies.loc[proxies["kendall"].idxmax()]
-    told = {f"best_{place}": NAMES[best["proxy"]], f"best_tau_{place}": interval(best, "kendall"), f"proxies_{place}": str(len(proxies))}
+    told = {
+        f"best_{place}": NAMES[best["proxy"]],
+        f"best_tau_{place}": interval(best, "kendall"),
+        f"proxies_{place}": str(len(proxies)),
+    }
     for cost in COSTS:
         winners = proxies[proxies[f"over_{cost}_kendall_low"] > 0]
         told[f"beat_{place}_{cost}"] = str(len(winners))
@@ -184,13 +228,21 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
     for proxy in GIVEN:
         for cost in ("params", "flops"):
             at = benchmark, dataset, proxy, cost
-            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = interval(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
-            told[f"near_{place}_{_slug(proxy)}_{cost}"] = interval(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
-    proxies = rows.equal_cost.query("benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES")
+            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = (
+                interval(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
+            )
+            told[f"near_{place}_{_slug(proxy)}_{cost}"] = (
+                interval(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
+            )
+    proxies = rows.equal_cost.query(
+        "benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES"
+    )
     for cost in COSTS:
         chosen = proxies[proxies["cost"] == cost]
         if chosen.empty:
-            told |= dict.fromkeys((f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED)
+            told |= dict.fromkeys(
+                (f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED
+            )
             continue
         best = chosen.loc[chosen["kendall"].idxmax()]
         told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {interval(best, 'kendall')}"
@@ -202,7 +254,11 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
 def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
     """The five best mean ranks where the theory of vanilla networks is near, and on cells."""
     told: dict[str, str] = {}
-    for kind, benchmarks in (("vanilla", VANILLA_LIKE), ("cells", CELLS), ("everywhere", (*VANILLA_LIKE, *CELLS))):
+    for kind, benchmarks in (
+        ("vanilla", VANILLA_LIKE),
+        ("cells", CELLS),
+        ("everywhere", (*VANILLA_LIKE, *CELLS)),
+    ):
         ranks = mean_ranks(rows, benchmarks) if len(rows.correlations) else pd.Series(dtype=float)
         best = [f"{NAMES[name]} ({rank:.1f})" for name, rank in ranks.head(5).items()]
         told[f"ranks_{kind}"] = ", ".join(best) or NOT_MEASURED
@@ -230,11 +286,13 @@ def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
     """How far tau moves between draws on the same networks.
 
     Returns:
-        One line per benchmark, data set, proxy and sample: least and largest tau (`min`, `max`), number of draws (`count`), their
-        `range`, and `interval`, the mean length of their 95 % intervals over networks.
+        One line per benchmark, data set, proxy and sample: least and largest tau (`min`, `max`), number of
+        draws (`count`), their `range`, and `interval`, the mean length of their 95 % intervals over networks.
     """
     at = ["benchmark", "dataset", "proxy", "drawn"]
-    found = rows.redrawn.assign(interval=rows.redrawn["kendall_high"] - rows.redrawn["kendall_low"]).groupby(at, sort=False)
+    found = rows.redrawn.assign(interval=rows.redrawn["kendall_high"] - rows.redrawn["kendall_low"]).groupby(
+        at, sort=False
+    )
     tau = found["kendall"].agg(["min", "max", "count"]).assign(interval=found["interval"].mean())
     return tau[tau["count"] > 1].assign(range=lambda table: table["max"] - table["min"]).reset_index()
 
@@ -242,7 +300,10 @@ def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
 def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
     found = seed_ranges(rows).query("proxy != 'random'")
     if not len(found):
-        return dict.fromkeys(("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where", "seeds_share", "seeds_over"), NOT_MEASURED)
+        return dict.fromkeys(
+            ("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where", "seeds_share", "seeds_over"),
+            NOT_MEASURED,
+        )
     most = found.loc[found["range"].idxmax()]
     over = found[found["range"] > found["interval"] / 2]
     return {
@@ -251,14 +312,22 @@ def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
         "seeds_most": f"{most['range']:.2f}",
         "seeds_most_where": f"{NAMES[most['proxy']]}, {TITLES[most['benchmark'], most['dataset']]}",
         "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
-        "seeds_over": ", ".join(f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()) or "none",
+        "seeds_over": ", ".join(
+            f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()
+        )
+        or "none",
     }
 
 
 def _redrawn_facts(rows: BenchmarkRows) -> dict[str, str]:
     """Per benchmark, the sizes of the samples that were scored more than once."""
     sizes = rows.redrawn.groupby("benchmark")["drawn"].unique()
-    return {f"redrawn_{name}": " and ".join(map(str, sorted(sizes[name]))) if name in sizes.index else NOT_MEASURED for name in BENCHMARKS}
+    return {
+        f"redrawn_{name}": " and ".join(map(str, sorted(sizes[name])))
+        if name in sizes.index
+        else NOT_MEASURED
+        for name in BENCHMARKS
+    }
 
 
 def _slug(proxy: str) -> str:

@@ -17,9 +17,15 @@ from zenlib.stats import Interval
 from zenlib.stats.influence import compare_many, correlate_many, kendall_near
 
 PRIMARY = ("repaired", "params")
-"""The comparison that decides: Kendall's tau of the first with accuracy minus that of the second, over all codes."""
+"""The comparison that decides.
+
+Kendall's tau of the first with accuracy minus that of the second, over all codes.
+"""
 SECOND = ("repaired", "built_running")
-"""Whether the repair is one: what public copies of the score compute on a network with shortcuts, against the repaired score."""
+"""Whether the repair is one.
+
+What public copies of the score compute on a network with shortcuts, against the repaired score.
+"""
 BASELINES = ("params", "flops", "depth", "zen", "zen_running", "built_running")
 """What the repaired score is compared with."""
 TOP_SHARE = 0.2
@@ -35,9 +41,11 @@ GUESSES: dict[str, tuple[float, float]] = {
     "zen": (0.45, 0.75),
     "repaired": (0.50, 0.75),
 }
-"""Our guess of Kendall's tau over all codes, as a range that we would bet on four times in five. It is a guess: in the other
-benchmarks a count of convolutions and the repaired score lie between 0.5 and 0.75 and parameters below them; here the last
-stage holds most parameters, so they should be the worst of these."""
+"""Our guess of Kendall's tau over all codes, as a range that we would bet on four times in five.
+
+It is a guess: in the other benchmarks a count of convolutions and the repaired score lie between 0.5 and 0.75
+and parameters below them; here the last stage holds most parameters, so they should be the worst of these.
+"""
 GUESSED_GAIN = (0.0, 0.2)
 """Our guess of the primary difference, in the same sense."""
 
@@ -51,34 +59,54 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
         scores: columns of the predictions.
 
     Returns:
-        One line per population, score and baseline (None for the score alone): `kendall`, `low`, `high` (95 %) and `n`, codes or
-        pairs. Populations: all codes, one line per network (mean accuracy), the best fifth of the codes, pairs of nearly equal FLOPs.
+        One line per population, score and baseline (None for the score alone): `kendall`, `low`, `high` (95
+            %) and `n`, codes or
+        pairs. Populations: all codes, one line per network (mean accuracy), the best fifth of the codes,
+            pairs of nearly equal FLOPs.
 
     Raises:
         ValueError: an accuracy is given for a code that the predictions lack.
     """
     unknown = sorted(set(accuracies.index) - set(predictions["arch"]))
     if unknown:
-        raise ValueError(f"accuracies: needed codes of the predictions, got {len(unknown)} others, the first {unknown[0]!r}")
-    rows = predictions.assign(accuracy=predictions["arch"].map(accuracies), network=predictions["arch"].map(canonical)).dropna(subset="accuracy")
-    networks = rows.groupby("network", as_index=False).agg({"accuracy": "mean"} | dict.fromkeys(scores, "first"))
+        raise ValueError(
+            f"accuracies: needed codes of the predictions, got {len(unknown)} others, the first "
+            f"{unknown[0]!r}"
+        )
+    rows = predictions.assign(
+        accuracy=predictions["arch"].map(accuracies), network=predictions["arch"].map(canonical)
+    ).dropna(subset="accuracy")
+    networks = rows.groupby("network", as_index=False).agg(
+        {"accuracy": "mean"} | dict.fromkeys(scores, "first")
+    )
     best = rows[rows["accuracy"] >= rows["accuracy"].quantile(1 - TOP_SHARE)]
     lines = []
     for population, members in (("all", rows), ("networks", networks), ("top", best)):
         for score in scores:
-            lines.append({"population": population, "score": score, "baseline": None} | _alone(members, score))
+            lines.append(
+                {"population": population, "score": score, "baseline": None} | _alone(members, score)
+            )
         for baseline in (name for name in BASELINES if name in scores):
-            lines.append({"population": population, "score": PRIMARY[0], "baseline": baseline} | _gain(members, PRIMARY[0], baseline))
+            lines.append(
+                {"population": population, "score": PRIMARY[0], "baseline": baseline}
+                | _gain(members, PRIMARY[0], baseline)
+            )
     for score in (name for name in scores if name != "flops"):
-        found, interval, pairs = kendall_near(rows[score], rows["accuracy"], rows["flops"], NEAR, families=rows["network"].tolist())
-        lines.append({"population": "equal FLOPs", "score": score, "baseline": None} | _told(found, interval, pairs))
+        found, interval, pairs = kendall_near(
+            rows[score], rows["accuracy"], rows["flops"], NEAR, families=rows["network"].tolist()
+        )
+        lines.append(
+            {"population": "equal FLOPs", "score": score, "baseline": None} | _told(found, interval, pairs)
+        )
     return pd.DataFrame(lines)
 
 
 def verdict(found: pd.DataFrame, comparison: tuple[str, str] = PRIMARY) -> str:
     """Whether the interval of a comparison over all codes lies above zero ("confirmed"), below ("refuted") or around it ("undecided")."""
     score, baseline = comparison
-    line = found[(found["population"] == "all") & (found["score"] == score) & (found["baseline"] == baseline)].iloc[0]
+    line = found[
+        (found["population"] == "all") & (found["score"] == score) & (found["baseline"] == baseline)
+    ].iloc[0]
     return "confirmed" if line["low"] > 0 else "refuted" if line["high"] < 0 else "undecided"
 
 
@@ -91,7 +119,8 @@ def regret(predictions: pd.DataFrame, accuracies: pd.Series, score: str) -> floa
 def half_width(unique: pd.DataFrame, seed: int = 0) -> float:
     """How exact the primary comparison will be: half its interval, for accuracies made up by us.
 
-    The made-up accuracy of a network is the mean of its ranks by the two scores plus noise of the size of their spread.
+    The made-up accuracy of a network is the mean of its ranks by the two scores plus noise of the size of
+    their spread.
     """
     first, second = (unique[name].rank().to_numpy() for name in PRIMARY)
     made_up = (first + second) / 2

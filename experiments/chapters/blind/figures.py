@@ -30,8 +30,18 @@ def agreement(rows: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     for row, column in zip(*np.tril_indices(len(names), -1), strict=True):
         value = matrix[row, column]
         text = f"{value:.2f}".replace("1.00", "1").replace("0.", ".").replace("-", "\N{MINUS SIGN}")
-        axes.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1, color="white" if abs(value) > LIGHT_TEXT else COLOURS["black"])
-    axes.set_xticks(range(len(names)), [texts[name] for name in names], rotation=60, ha="right", rotation_mode="anchor")
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=SMALL - 1,
+            color="white" if abs(value) > LIGHT_TEXT else COLOURS["black"],
+        )
+    axes.set_xticks(
+        range(len(names)), [texts[name] for name in names], rotation=60, ha="right", rotation_mode="anchor"
+    )
     axes.set_yticks(range(len(names)), [texts[name] for name in names])
     axes.grid(visible=False)
     return figure
@@ -48,7 +58,15 @@ def disagreement(unique: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     figure, axes = new_figure(2, 1, height=8.6, sharey=True)
     ranks = unique.rank(numeric_only=True)
     for panel, baseline in zip(axes.flat, ("params", "zen_running"), strict=True):
-        panel.scatter(ranks[baseline], ranks["repaired"], s=4, alpha=0.25, color=COLOURS["blue"], linewidth=0, rasterized=True)
+        panel.scatter(
+            ranks[baseline],
+            ranks["repaired"],
+            s=4,
+            alpha=0.25,
+            color=COLOURS["blue"],
+            linewidth=0,
+            rasterized=True,
+        )
         panel.plot([0, len(ranks)], [0, len(ranks)], color=COLOURS["black"], linewidth=1.2)
         panel.set_xlabel(f"rank by {texts[baseline]}, the largest at the right")
         panel.set_ylabel("rank by repaired score")

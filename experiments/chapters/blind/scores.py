@@ -29,7 +29,15 @@ DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
     "zen_running": ("l1", "running"),
 }
 """Column of each definition, with the arguments of `zen_score` that ask for it."""
-SHARED = ("synflow", "naswot", "az-expressivity", "az-progressivity", "az-trainability", "built", "built-running")
+SHARED = (
+    "synflow",
+    "naswot",
+    "az-expressivity",
+    "az-progressivity",
+    "az-trainability",
+    "built",
+    "built-running",
+)
 """Proxies of the module, and its Zen-Scores as it is built, that networks with a common beginning share."""
 MEASURED = ("zico",)
 """Proxies that take each module for itself."""
@@ -46,8 +54,16 @@ def networks() -> list[str]:
 SCORES = ScoreColumns(
     study=STUDY,
     rows=3969,
-    units={name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, {_HOW}" for name, (norm, variance) in DEFINITIONS.items()}
-    | {"built": f"nat: Zen-Score of the module as it is built, shortcuts included, L1 norm, mini-batch variance, {_HOW}"}
+    units={
+        name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, {_HOW}"
+        for name, (norm, variance) in DEFINITIONS.items()
+    }
+    | {
+        "built": (
+            "nat: Zen-Score of the module as it is built, shortcuts included, L1 norm, mini-batch variance, "
+            f"{_HOW}"
+        )
+    }
     | {"built_running": "nat: the same with the running variance of the released code"}
     | {"closed_form": "nat: Zen-Score of the vanilla chain in closed form, L1 norm, mini-batch variance"}
     | {"repaired": "nat: repaired score of the module as it is built, shortcuts included"}
@@ -113,7 +129,11 @@ def fill_measured(seed: int, indices: Sequence[int] | None = None, progress: boo
 def _measured(name: str, seed: int) -> Callable[[str], Values]:
     def compute(code: str) -> Values:
         module = nasbench_macro.build(code)
-        return {_column(name, seed): PROXIES[name](module, nasbench_macro.RESOLUTION, batch_size=BATCH_SIZE, seed=seed, device="cpu")}
+        return {
+            _column(name, seed): PROXIES[name](
+                module, nasbench_macro.RESOLUTION, batch_size=BATCH_SIZE, seed=seed, device="cpu"
+            )
+        }
 
     return compute
 
@@ -122,7 +142,9 @@ def _column(name: str, seed: int) -> str:
     return f"{name.replace('-', '_')}_s{seed}"
 
 
-def _fill(columns: Sequence[str], compute: Callable[[str], Values], indices: Sequence[int] | None, progress: bool) -> None:
+def _fill(
+    columns: Sequence[str], compute: Callable[[str], Values], indices: Sequence[int] | None, progress: bool
+) -> None:
     codes = networks()
     SCORES.fill(columns, lambda index: compute(codes[index]), indices, progress)
 

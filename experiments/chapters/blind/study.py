@@ -17,7 +17,15 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.prefix_zen import PrefixScorer
-from experiments.chapters.blind.endpoints import BASELINES, GUESSED_GAIN, GUESSES, NEAR, PRIMARY, TOP_SHARE, half_width
+from experiments.chapters.blind.endpoints import (
+    BASELINES,
+    GUESSED_GAIN,
+    GUESSES,
+    NEAR,
+    PRIMARY,
+    TOP_SHARE,
+    half_width,
+)
 from experiments.chapters.blind.scores import (
     BATCH_SIZE,
     CHECKS,
@@ -75,8 +83,15 @@ def example_row(*, arch: str, seed: int) -> dict[str, Any]:
     """Costs and cheap scores of one code, computed for itself."""
     chain = nasbench_macro.vanilla(arch)
     terms = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION).terms(chain)
-    exact = {"closed_form": closed_form_zen_score(chain), "repaired": repaired_score(nasbench_macro.build(arch), nasbench_macro.RESOLUTION)}
-    return nasbench_macro.costs(arch) | {name: terms.score(*definition) for name, definition in DEFINITIONS.items()} | exact
+    exact = {
+        "closed_form": closed_form_zen_score(chain),
+        "repaired": repaired_score(nasbench_macro.build(arch), nasbench_macro.RESOLUTION),
+    }
+    return (
+        nasbench_macro.costs(arch)
+        | {name: terms.score(*definition) for name, definition in DEFINITIONS.items()}
+        | exact
+    )
 
 
 EXAMPLES = Table(
@@ -91,8 +106,14 @@ EXAMPLES = Table(
         "flops": "count: multiply-adds of one image",
         "depth": "count: convolutions and classifier, one behind the other",
     }
-    | {name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, one draw" for name, (norm, variance) in DEFINITIONS.items()}
-    | {"closed_form": "nat: expected Zen-Score by arithmetic", "repaired": "nat: repaired score of the module as it is built"},
+    | {
+        name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, one draw"
+        for name, (norm, variance) in DEFINITIONS.items()
+    }
+    | {
+        "closed_form": "nat: expected Zen-Score by arithmetic",
+        "repaired": "nat: repaired score of the module as it is built",
+    },
     agreement=dict.fromkeys(("params", "flops", "depth"), EXACT)
     | dict.fromkeys(("closed_form", "repaired"), ARITHMETIC)
     | dict.fromkeys(("zen", "zen_frobenius", "zen_running"), NATS.rounding),
@@ -123,7 +144,9 @@ class BlindRows:
     @property
     def unique(self) -> pd.DataFrame:
         """One row per network: codes that differ in the place of an identity once."""
-        return self.predictions[self.predictions["arch"].map(nasbench_macro.canonical) == self.predictions["arch"]]
+        return self.predictions[
+            self.predictions["arch"].map(nasbench_macro.canonical) == self.predictions["arch"]
+        ]
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
@@ -136,7 +159,9 @@ class BlindRows:
         return spread(self.unique)
 
 
-def run(*, count: int = 3969, seeds: Sequence[int] = SEEDS, proxy_seed: int = 0, proxies: bool = True) -> BlindRows:
+def run(
+    *, count: int = 3969, seeds: Sequence[int] = SEEDS, proxy_seed: int = 0, proxies: bool = True
+) -> BlindRows:
     """Scores the networks, or reads their scores; with all of them it writes `nasbench_macro.csv`.
 
     Args:
@@ -168,14 +193,18 @@ def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int
     table = pd.DataFrame([nasbench_macro.costs(code) for code in codes])
     for name in DEFINITIONS:
         table[name] = stored[[f"{name}_s{seed}" for seed in seeds]].mean(axis=1).to_numpy()
-    columns = {"closed_form": "closed_form", "repaired": "repaired"} | {name: f"{name}_s{proxy_seed}" for name in PROXIES}
+    columns = {"closed_form": "closed_form", "repaired": "repaired"} | {
+        name: f"{name}_s{proxy_seed}" for name in PROXIES
+    }
     for name, column in columns.items():
         if column in stored and stored[column].notna().all():
             table[name] = stored[column].to_numpy()
     if set(AZ_PARTS) <= set(table.columns):
         table["az_nas"] = az_nas(table[list(AZ_PARTS)])
     by_network = table.assign(network=codes)
-    expanded = pd.DataFrame({"arch": [code for code in nasbench_macro.codes() if nasbench_macro.canonical(code) in set(codes)]})
+    expanded = pd.DataFrame(
+        {"arch": [code for code in nasbench_macro.codes() if nasbench_macro.canonical(code) in set(codes)]}
+    )
     expanded["network"] = expanded["arch"].map(nasbench_macro.canonical)
     return expanded.merge(by_network, on="network", validate="many_to_one").drop(columns="network")
 
@@ -196,7 +225,9 @@ def digest() -> str:
     """
     path = export_path(STUDY, FILE)
     if not path.exists():
-        raise ResultsError(f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks")
+        raise ResultsError(
+            f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks"
+        )
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -216,7 +247,11 @@ def agreement(unique: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(unique: pd.DataFrame) -> pd.DataFrame:
-    """Per score: smallest, median and largest value, standard deviation, number of different values, and the code it predicts to be best."""
+    """Per score.
+
+    Smallest, median and largest value, standard deviation, number of different values, and the code it
+    predicts to be best.
+    """
     lines = []
     for name in (name for name in NAMES if name in unique):
         values = unique[name]
@@ -255,7 +290,10 @@ def facts(rows: BlindRows) -> dict[str, str]:
     }
     told |= {f"{fact}_{name}": NOT_SCORED for fact in ("range", "best", "different") for name in NAMES}
     told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
-    told |= {f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}" for name, line in spread_of.iterrows()}
+    told |= {
+        f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}"
+        for name, line in spread_of.iterrows()
+    }
     told |= {f"best_{name}": line["best"] for name, line in spread_of.iterrows()}
     told |= {f"different_{name}": f"{line['different']:,}" for name, line in spread_of.iterrows()}
     return told | _agreement_facts(rows)
@@ -266,10 +304,17 @@ def _agreement_facts(rows: BlindRows) -> dict[str, str]:
     matrix = rows.agreement.set_index(["score", "other"])["kendall"]
     pairs = [(PRIMARY[0], other) for other in NAMES if other != PRIMARY[0]]
     pairs += [("zen", other) for other in ("zen_running", "closed_form", "zen_frobenius", "built")]
-    pairs += [("built", "built_running"), ("zen_running", "built_running"), ("params", "flops"), ("depth", "flops")]
+    pairs += [
+        ("built", "built_running"),
+        ("zen_running", "built_running"),
+        ("params", "flops"),
+        ("depth", "flops"),
+    ]
     told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
     told |= {f"discordant_{name}": _discordant(rows.unique, name) for name in BASELINES}
-    return told | {"missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"}
+    return told | {
+        "missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"
+    }
 
 
 def discordance(scores: pd.Series, others: pd.Series) -> float:
@@ -282,7 +327,11 @@ def discordance(scores: pd.Series, others: pd.Series) -> float:
 
 
 def _discordant(unique: pd.DataFrame, baseline: str) -> str:
-    return f"{100 * discordance(unique[PRIMARY[0]], unique[baseline]):.0f} %" if baseline in unique else NOT_SCORED
+    return (
+        f"{100 * discordance(unique[PRIMARY[0]], unique[baseline]):.0f} %"
+        if baseline in unique
+        else NOT_SCORED
+    )
 
 
 def _range(low: float, high: float) -> str:

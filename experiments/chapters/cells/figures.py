@@ -49,7 +49,9 @@ PANELS = {
 
 
 @styled
-def examples(rows: pd.DataFrame, titles: Sequence[str] = ("five skips, one convolution", "six convolutions")) -> Figure:
+def examples(
+    rows: pd.DataFrame, titles: Sequence[str] = ("five skips, one convolution", "six convolutions")
+) -> Figure:
     """Cells whose nodes have areas in proportion to their variance, one panel a cell.
 
     Args:
@@ -70,7 +72,15 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
         (x, y), (to_x, to_y) = PLACES[source], PLACES[target]
         conv = op.startswith("nor")
         colour = COLOURS["black"] if conv else COLOURS["vermilion"]
-        arrow = FancyArrowPatch((x, y), (to_x, to_y), arrowstyle="-", linewidth=3.0, linestyle="-" if conv else (0, (3, 1.5)), color=colour, zorder=1)
+        arrow = FancyArrowPatch(
+            (x, y),
+            (to_x, to_y),
+            arrowstyle="-",
+            linewidth=3.0,
+            linestyle="-" if conv else (0, (3, 1.5)),
+            color=colour,
+            zorder=1,
+        )
         axes.add_patch(arrow)
         share = 0.35 if (source, target) == (1, 2) else 0.5
         at = x + share * (to_x - x), y + share * (to_y - y)

@@ -59,7 +59,10 @@ def measure(graph: Graph, seed: int, *, batch_size: int = 16, perturbation: floa
         perturbation: alpha.
     """
     generator = torch.Generator().manual_seed(seed)
-    images, noise = (torch.randn(batch_size, graph.in_channels, graph.resolution, graph.resolution, generator=generator) for _ in range(2))
+    images, noise = (
+        torch.randn(batch_size, graph.in_channels, graph.resolution, graph.resolution, generator=generator)
+        for _ in range(2)
+    )
     maps = {IMAGE: torch.cat([images, images + perturbation * noise])}
     convs: list[MeasuredConv] = []
     nodes: dict[int, MeasuredNode] = {}
@@ -69,28 +72,53 @@ def measure(graph: Graph, seed: int, *, batch_size: int = 16, perturbation: floa
         maps[index] = _output(operation, read, generator)
         if operation.kind == "conv":
             before = graph.operations[operation.inputs[0]]
-            source = maps[before.inputs[0]] if operation.inputs[0] != IMAGE and before.kind == "relu" else read[0]
-            convs.append(_conv(operation, source[:batch_size], read[0][:batch_size], maps[index][:batch_size]))
+            source = (
+                maps[before.inputs[0]] if operation.inputs[0] != IMAGE and before.kind == "relu" else read[0]
+            )
+            convs.append(
+                _conv(operation, source[:batch_size], read[0][:batch_size], maps[index][:batch_size])
+            )
         if index in wanted:
             nodes[index] = _node(maps[index], batch_size)
     first, second = maps[graph.output].split(batch_size)
-    return Measured(tuple(convs), tuple(nodes[index] for index in graph.marks), math.log(float((first - second).abs().sum((1, 2, 3)).mean())))
+    return Measured(
+        tuple(convs),
+        tuple(nodes[index] for index in graph.marks),
+        math.log(float((first - second).abs().sum((1, 2, 3)).mean())),
+    )
 
 
 def _output(operation: Operation, read: list[Tensor], generator: torch.Generator) -> Tensor:
     match operation.kind:
         case "conv":
-            shape = operation.channels, read[0].shape[1] // operation.groups, operation.kernel, operation.kernel
+            shape = (
+                operation.channels,
+                read[0].shape[1] // operation.groups,
+                operation.kernel,
+                operation.kernel,
+            )
             weight = torch.randn(shape, generator=generator)
-            return F.conv2d(read[0], weight, None, operation.stride, operation.padding, operation.dilation, operation.groups)
+            return F.conv2d(
+                read[0],
+                weight,
+                None,
+                operation.stride,
+                operation.padding,
+                operation.dilation,
+                operation.groups,
+            )
         case "norm":
-            return torch.cat([F.batch_norm(branch, None, None, training=True, eps=BN_EPS) for branch in read[0].chunk(2)])
+            return torch.cat(
+                [F.batch_norm(branch, None, None, training=True, eps=BN_EPS) for branch in read[0].chunk(2)]
+            )
         case "relu":
             return read[0].relu()
         case "add":
             return sum(read[1:], start=read[0])
         case "pool" if operation.mode == "avg":
-            return F.avg_pool2d(read[0], operation.kernel, operation.stride, operation.padding, count_include_pad=False)
+            return F.avg_pool2d(
+                read[0], operation.kernel, operation.stride, operation.padding, count_include_pad=False
+            )
     raise TypeError(f"no measurement of {operation.kind} in {operation.name}")
 
 

@@ -44,7 +44,10 @@ SHOWN = (
     "flops",
     "live_convs",
 )
-"""What is reported: the repaired score, the Zen-Score by arithmetic and its two parts, the gain alone, Monte Carlo, counts."""
+"""What is reported.
+
+The repaired score, the Zen-Score by arithmetic and its two parts, the gain alone, Monte Carlo, counts.
+"""
 POPULATIONS = ("all", "valid", "one per class", "no none", "top 20 %", "equal params")
 HALVES = ("report", "all")
 TOP_SHARE = 0.2
@@ -77,7 +80,11 @@ def correlation_row(*, dataset: str, population: str, half: str, score: str) -> 
     if score != "live_convs":
         over = compare_many(values, rows["live_convs"].to_numpy(float), accuracies, families=classes)
         told |= dict(zip(OVER, (over.kendall, *over.kendall_interval), strict=True))
-    return told | {"kendall": found.kendall, "kendall_low": found.kendall_interval[0], "kendall_high": found.kendall_interval[1]}
+    return told | {
+        "kendall": found.kendall,
+        "kendall_low": found.kendall_interval[0],
+        "kendall_high": found.kendall_interval[1],
+    }
 
 
 OVER = ("over_convs", "over_convs_low", "over_convs_high")
@@ -88,7 +95,9 @@ CORRELATIONS = Table(
     compute=correlation_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
-        "population": "name: which cells; equal params: pairs of connected cells with equally many parameters",
+        "population": (
+            "name: which cells; equal params: pairs of connected cells with equally many parameters"
+        ),
         "half": "name: half of the isomorphism classes, choice or report, or all",
         "score": "name: a variant, a part of the score, or a count",
         "n": "count: cells of the population",
@@ -106,7 +115,10 @@ CORRELATIONS = Table(
 
 
 def agreement_row(*, arch: str, seed: int, batch_size: int) -> dict[str, float]:
-    """Theory and measurement of one cell: sums over its convolutions, and the output of the last cell of each stage."""
+    """Theory and measurement of one cell.
+
+    Sums over its convolutions, and the output of the last cell of each stage.
+    """
     graph = graph_of(Cell.from_string(arch))
     theory = graph_terms(graph, perturbation=PERTURBATION, borders=True)
     found = measure(graph, seed, batch_size=batch_size, perturbation=PERTURBATION)
@@ -116,7 +128,12 @@ def agreement_row(*, arch: str, seed: int, batch_size: int) -> dict[str, float]:
 def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
     scales = [0.5 * math.log(conv.source_variance) for conv in terms.convs]
     sigmas = [conv.log_sigma for conv in terms.convs]
-    told = {"scale": sum(scales), "sigma": sum(sigmas), "gain": sum(sigmas) - sum(scales), "delta": terms.log_delta}
+    told = {
+        "scale": sum(scales),
+        "sigma": sum(sigmas),
+        "gain": sum(sigmas) - sum(scales),
+        "delta": terms.log_delta,
+    }
     told["inputs"] = sum(0.5 * math.log(conv.independent) for conv in terms.convs)
     marks: Sequence[NodeTerms | MeasuredNode] = terms.marks
     for stage, mark in enumerate(marks[4::5]):
@@ -147,10 +164,22 @@ AGREEMENT = Table(
     name="agreement",
     key=("arch", "seed", "batch_size"),
     compute=agreement_row,
-    units={"arch": "text: a cell", "seed": "1: seed of weights and images", "batch_size": "count: images of 32 pixels"}
+    units={
+        "arch": "text: a cell",
+        "seed": "1: seed of weights and images",
+        "batch_size": "count: images of 32 pixels",
+    }
     | {f"{name}_{side}": f"{text}, {how}" for name, text in SUMS.items() for side, how in SIDES.items()}
-    | {f"{name}_{stage}_{side}": f"{text} {stage}, {how}" for name, text in NODES.items() for stage in range(3) for side, how in SIDES.items()},
-    agreement={f"{name}_measured": _MEASURED for name in (*SUMS, *(f"{name}_{stage}" for name in NODES for stage in range(3)))},
+    | {
+        f"{name}_{stage}_{side}": f"{text} {stage}, {how}"
+        for name, text in NODES.items()
+        for stage in range(3)
+        for side, how in SIDES.items()
+    },
+    agreement={
+        f"{name}_measured": _MEASURED
+        for name in (*SUMS, *(f"{name}_{stage}" for name in NODES for stage in range(3)))
+    },
     otherwise=ARITHMETIC,
 )
 
@@ -171,7 +200,9 @@ def example_row(*, arch: str) -> dict[str, float]:
         raise ScoreUndefined("a node reads nothing")
     variances = [mark.variance for mark in graph_terms(replace(graph, marks=(*marks, graph.marks[4]))).marks]
     terms = terms_of(cell)
-    return dict(zip((*NODE_NAMES, "fifth"), variances, strict=True)) | {name: terms[name] for name in ("zen", "cancelled", "effective_gain")}
+    return dict(zip((*NODE_NAMES, "fifth"), variances, strict=True)) | {
+        name: terms[name] for name in ("zen", "cancelled", "effective_gain")
+    }
 
 
 EXAMPLES_OF = Table(
@@ -196,13 +227,31 @@ GROUPS = ("no none", "no dead edge", "dead edge")
 def whole_row(*, group: str) -> dict[str, float]:
     """The Zen-Score of live edges by arithmetic against Monte Carlo of the network as built, and what its cancelled part follows."""
     rows = cells()
-    dead = pd.Series([not live and op != "none" for cell in rows["cell"] for op, live in zip(cell.ops, cell.live, strict=True)])
+    dead = pd.Series(
+        [
+            not live and op != "none"
+            for cell in rows["cell"]
+            for op, live in zip(cell.ops, cell.live, strict=True)
+        ]
+    )
     some = dead.to_numpy().reshape(len(rows), -1).any(axis=1)
-    rows = rows[{"no none": rows["none"] == 0, "no dead edge": rows["connected"] & ~some, "dead edge": rows["connected"] & some}[group]]
+    rows = rows[
+        {
+            "no none": rows["none"] == 0,
+            "no dead edge": rows["connected"] & ~some,
+            "dead edge": rows["connected"] & some,
+        }[group]
+    ]
     gap = rows["zen"] - rows["zen_l1_minibatch"]
     told = {"n": len(rows), "spearman": rows["zen"].corr(rows["zen_l1_minibatch"], method="spearman")}
-    told |= {"difference": float(gap.mean()), "difference_spread": float(gap.std()), "raised": float((gap < 0).mean())}
-    return told | {f"cancelled_{kind}": rows["cancelled"].corr(rows[kind], method="spearman") for kind in EDGE_KINDS}
+    told |= {
+        "difference": float(gap.mean()),
+        "difference_spread": float(gap.std()),
+        "raised": float((gap < 0).mean()),
+    }
+    return told | {
+        f"cancelled_{kind}": rows["cancelled"].corr(rows[kind], method="spearman") for kind in EDGE_KINDS
+    }
 
 
 WHOLE = Table(
@@ -213,17 +262,25 @@ WHOLE = Table(
     units={
         "group": "name: connected cells, by what they have",
         "n": "count: cells",
-        "spearman": "1: Spearman's rho of the Zen-Score by arithmetic, live edges only, and by Monte Carlo (mini-batch, seed 0), all edges",
+        "spearman": (
+            "1: Spearman's rho of the Zen-Score by arithmetic, live edges only, and by Monte Carlo "
+            "(mini-batch, seed 0), all edges"
+        ),
         "difference": "nat: mean of the first minus the second",
         "difference_spread": "nat: standard deviation of that",
         "raised": "1: share of cells whose Monte Carlo score is the higher one",
     }
-    | {f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges" for kind in EDGE_KINDS},
+    | {
+        f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges"
+        for kind in EDGE_KINDS
+    },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
+TABLES: tuple[Table, ...] = (
+    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
+)
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 SCORE_CHECKS = CHECKS
 """How a sample of the stored scores is computed again."""
@@ -236,7 +293,8 @@ class CellRows:
     Attributes:
         correlations: one line per data set, population, half and score; undefined ones left out.
         agreement: one line per cell, theory and measurement.
-        larger: the same for the first of these cells with more images, which shows what their number does to the measurement.
+        larger: the same for the first of these cells with more images, which shows what their number does to
+            the measurement.
         examples: the cells of the picture, in the order of `EXAMPLES`.
         whole: the Zen-Score by arithmetic against Monte Carlo, one line per group of cells.
     """
@@ -257,7 +315,9 @@ def run(
     larger_batch: int = 64,
     whole: bool = True,
 ) -> CellRows:
-    """Computes what is missing; without the benchmark's file, what needs no accuracy, and reads the rest from the store.
+    """Computes what is missing.
+
+    Without the benchmark's file, what needs no accuracy, and reads the rest from the store.
 
     Args:
         datasets: which accuracies of NAS-Bench-201.
@@ -269,7 +329,9 @@ def run(
     """
     examples = EXAMPLES_OF.fill([{"arch": text} for text in EXAMPLES.values()])
     agreement, larger = (
-        AGREEMENT.fill([{"arch": cell.to_string(), "seed": 0, "batch_size": images} for cell in connected(count)])
+        AGREEMENT.fill(
+            [{"arch": cell.to_string(), "seed": 0, "batch_size": images} for cell in connected(count)]
+        )
         for count, images in ((agreement_cells, batch_size), (larger_cells, larger_batch))
     )
     there = nasbench201.is_there() and whole
@@ -277,7 +339,9 @@ def run(
         fill()
         cells.cache_clear()  # it holds the scores of before
     correlations = _filled(CORRELATIONS, correlation_keys(datasets), there).dropna(subset="kendall")
-    return CellRows(correlations, agreement, larger, examples, _filled(WHOLE, [{"group": name} for name in GROUPS], there))
+    return CellRows(
+        correlations, agreement, larger, examples, _filled(WHOLE, [{"group": name} for name in GROUPS], there)
+    )
 
 
 def _filled(table: Table, keys: list[dict[str, str]], there: bool) -> pd.DataFrame:
@@ -291,7 +355,13 @@ def _filled(table: Table, keys: list[dict[str, str]], there: bool) -> pd.DataFra
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
     """What is correlated: the variants on CIFAR-10, in either half, and what is reported."""
     variants = [("cifar10", "all", half, score) for half in ("choice", "report") for score in VARIANTS]
-    shown = [(data, population, half, score) for data in datasets for population in POPULATIONS for half in HALVES for score in SHOWN]
+    shown = [
+        (data, population, half, score)
+        for data in datasets
+        for population in POPULATIONS
+        for half in HALVES
+        for score in SHOWN
+    ]
     return [dict(zip(CORRELATIONS.key, key, strict=True)) for key in dict.fromkeys((*variants, *shown))]
 
 
@@ -325,18 +395,26 @@ def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
         row = found.loc[at] if at in found.index else None
         name = f"{score}_{_SLUGS.get(population, population)}_{half}_{dataset}"
         told[f"tau_{name}"] = MISSING if row is None else interval(row, "kendall")
-        told[f"over_{name}"] = MISSING if row is None or math.isnan(row["over_convs"]) else interval(row, "over_convs")
+        told[f"over_{name}"] = (
+            MISSING if row is None or math.isnan(row["over_convs"]) else interval(row, "over_convs")
+        )
         if half == "all" and dataset == "cifar10":
-            told[f"spread_{score}_{_SLUGS.get(population, population)}"] = MISSING if row is None else number(row["spread"], 1)
+            told[f"spread_{score}_{_SLUGS.get(population, population)}"] = (
+                MISSING if row is None else number(row["spread"], 1)
+            )
     for population in POPULATIONS:
         for half in HALVES:
             at = ("cifar10", population, half, CHOSEN)
-            told[f"n_{_SLUGS.get(population, population)}_{half}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else MISSING
+            told[f"n_{_SLUGS.get(population, population)}_{half}"] = (
+                f"{found.loc[at, 'n']:,.0f}" if at in found.index else MISSING
+            )
     return told
 
 
 def agreement_of(agreement: pd.DataFrame) -> pd.DataFrame:
-    """For each quantity: Spearman's rho between theory and measurement over cells, mean and spread of their difference.
+    """For each quantity.
+
+    Spearman's rho between theory and measurement over cells, mean and spread of their difference.
 
     Differences of sums are in nats; those of `LOGARITHMIC` are of logarithms, that of `neighbour` is plain.
 
@@ -347,7 +425,15 @@ def agreement_of(agreement: pd.DataFrame) -> pd.DataFrame:
     for name in (*SUMS, *(f"{node}_{stage}" for node in NODES for stage in range(3))):
         theory, found = agreement[f"{name}_theory"], agreement[f"{name}_measured"]
         gap = np.log(theory / found) if name.split("_")[0] in LOGARITHMIC else theory - found
-        lines.append({"quantity": name, "n": len(gap), "spearman": theory.corr(found, method="spearman"), "bias": gap.mean(), "spread": gap.std()})
+        lines.append(
+            {
+                "quantity": name,
+                "n": len(gap),
+                "spearman": theory.corr(found, method="spearman"),
+                "bias": gap.mean(),
+                "spread": gap.std(),
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -362,7 +448,10 @@ def _agreement_facts(agreement: pd.DataFrame) -> dict[str, str]:
 def _larger_facts(rows: CellRows) -> dict[str, str]:
     """The same cells with few and with more images."""
     told = {"n_larger": str(len(rows.larger)), "images_larger": str(rows.larger["batch_size"].max())}
-    for name, sample in (("few", rows.agreement[rows.agreement["arch"].isin(rows.larger["arch"])]), ("many", rows.larger)):
+    for name, sample in (
+        ("few", rows.agreement[rows.agreement["arch"].isin(rows.larger["arch"])]),
+        ("many", rows.larger),
+    ):
         found = agreement_of(sample).set_index("quantity")["bias"]
         told |= {f"bias_{name}_{quantity}": number(found[quantity]) for quantity in ("inputs", "channels_2")}
     return told
@@ -385,6 +474,11 @@ def _whole_facts(whole: pd.DataFrame) -> dict[str, str]:
 def _example_facts(examples: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
     for name, row in zip(EXAMPLES, examples.itertuples(), strict=True):
-        told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES} | {f"{name}_fifth": f"{row.fifth:,.0f}"}
-        told |= {f"{name}_{score}": f"{getattr(row, score):.0f}" for score in ("zen", "cancelled", "effective_gain")}
+        told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES} | {
+            f"{name}_fifth": f"{row.fifth:,.0f}"
+        }
+        told |= {
+            f"{name}_{score}": f"{getattr(row, score):.0f}"
+            for score in ("zen", "cancelled", "effective_gain")
+        }
     return told

@@ -12,13 +12,27 @@ from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, not
 
 @styled
 def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure:
-    """Deviation of the closed form from Monte Carlo against the score, one panel a space; colour is the number of convolutions."""
+    """Deviation of the closed form from Monte Carlo against the score, one panel a space.
+
+    Colour is the number of convolutions.
+    """
     figure, axes = new_figure(2, 1, height=8.0)
-    for panel, rows, title in zip(axes[:, 0], (resnet_like, mobilenet_like), ("ResNet-like", "MobileNet-like"), strict=True):
+    for panel, rows, title in zip(
+        axes[:, 0], (resnet_like, mobilenet_like), ("ResNet-like", "MobileNet-like"), strict=True
+    ):
         error = 196 * rows["l1_minibatch_stderr"] / rows["l1_minibatch"]
-        panel.errorbar(rows["l1_minibatch"], rows["deviation"], yerr=error, fmt="none", ecolor="#C8C8C8", elinewidth=1)
+        panel.errorbar(
+            rows["l1_minibatch"], rows["deviation"], yerr=error, fmt="none", ecolor="#C8C8C8", elinewidth=1
+        )
         points = panel.scatter(
-            rows["l1_minibatch"], rows["deviation"], c=rows["convs"], cmap="cividis", s=30, edgecolor="white", linewidth=0.5, zorder=3
+            rows["l1_minibatch"],
+            rows["deviation"],
+            c=rows["convs"],
+            cmap="cividis",
+            s=30,
+            edgecolor="white",
+            linewidth=0.5,
+            zorder=3,
         )
         panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
         reach = max(1.2, 1.1 * rows["deviation"].abs().max())
@@ -42,8 +56,17 @@ def steps(inside: pd.DataFrame) -> Figure:
     figure, axes = new_figure(len(chains), 1, height=2.9 * len(chains) + 0.8)
     for panel, chain in zip(axes[:, 0], chains, strict=True):
         rows = inside[inside["chain"] == chain]
-        for index, (column, text) in enumerate((("fan_in", "fan-in"), ("border", "and the border"), ("theory_log_sigma", "and how q fluctuates"))):
-            panel.plot(rows["layer"] + 1, rows[column] - rows["log_sigma"], marker=MARKERS[index], markersize=4, linewidth=1.4, label=text)
+        for index, (column, text) in enumerate(
+            (("fan_in", "fan-in"), ("border", "and the border"), ("theory_log_sigma", "and how q fluctuates"))
+        ):
+            panel.plot(
+                rows["layer"] + 1,
+                rows[column] - rows["log_sigma"],
+                marker=MARKERS[index],
+                markersize=4,
+                linewidth=1.4,
+                label=text,
+            )
         panel.fill_between(
             rows["layer"] + 1,
             -1.96 * rows["log_sigma_stderr"],
@@ -83,7 +106,13 @@ def mechanism(inside: pd.DataFrame) -> Figure:
                 alpha=0.6,
             )
             theory = rows[f"theory_{column}"]
-            panel.plot(rows["layer"] + 1, theory, color=PALETTE[index], linewidth=1.2 if column == "overlap" else 2.4, label=chain)
+            panel.plot(
+                rows["layer"] + 1,
+                theory,
+                color=PALETTE[index],
+                linewidth=1.2 if column == "overlap" else 2.4,
+                label=chain,
+            )
         if column != "mean_ratio":
             panel.set_yscale("log")
         panel.set_ylabel(text)
@@ -123,12 +152,24 @@ def mutants(rows: pd.DataFrame) -> Figure:
     """Closed form against Monte Carlo for mutants of one network."""
     figure, ((axes,),) = new_figure(height=5.4)
     axes.errorbar(
-        rows["l1_minibatch"], rows["closed_form"], xerr=1.96 * rows["l1_minibatch_stderr"], fmt="o", color=COLOURS["blue"], elinewidth=1, markersize=6
+        rows["l1_minibatch"],
+        rows["closed_form"],
+        xerr=1.96 * rows["l1_minibatch_stderr"],
+        fmt="o",
+        color=COLOURS["blue"],
+        elinewidth=1,
+        markersize=6,
     )
     low, high = (function([rows["l1_minibatch"], rows["closed_form"]]) for function in (np.min, np.max))
     axes.plot([low, high], [low, high], color=COLOURS["black"], linewidth=1.2, label="equal")
     shift = rows["residual"].mean()
-    axes.plot([low, high], [low + shift, high + shift], color=COLOURS["grey"], linestyle=":", label=f"{shift:+.1f} nats")
+    axes.plot(
+        [low, high],
+        [low + shift, high + shift],
+        color=COLOURS["grey"],
+        linestyle=":",
+        label=f"{shift:+.1f} nats",
+    )
     axes.set_xlabel("Zen-Score by Monte Carlo (nats)")
     axes.set_ylabel("closed form (nats)")
     note(axes, f"n = {len(rows)}")
@@ -142,7 +183,14 @@ def limits(size: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (width, line) in enumerate(size.groupby("width")):
         error = 196 * line["l1_minibatch_stderr"] / line["l1_minibatch"].abs()
-        axes.errorbar(line["convs"], line["deviation"], yerr=error, marker=MARKERS[index], capsize=3, label=f"{width} channels")
+        axes.errorbar(
+            line["convs"],
+            line["deviation"],
+            yerr=error,
+            marker=MARKERS[index],
+            capsize=3,
+            label=f"{width} channels",
+        )
     axes.axhspan(-1, 1, color="#E8E8E8", zorder=0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(size["convs"].unique()))
@@ -162,7 +210,13 @@ def saturation(rows: pd.DataFrame) -> Figure:
     for index, (endings, text) in enumerate(zip(groups, ("CIFAR", "latency", "FLOPs"), strict=True)):
         chosen = rows[[name.endswith(endings) for name in rows["network"]]]
         for number, (_, line) in enumerate(chosen.groupby("network", sort=False)):
-            axes.plot(line["conv"], line["loss"], color=PALETTE[index], linewidth=1.8, label=f"ZenNets for {text}" if number == 0 else None)
+            axes.plot(
+                line["conv"],
+                line["loss"],
+                color=PALETTE[index],
+                linewidth=1.8,
+                label=f"ZenNets for {text}" if number == 0 else None,
+            )
     axes.axhline(-0.5, color=COLOURS["grey"], linestyle="--", linewidth=1.5)
     note(axes, "half a nat lost", at=(0.97, 0.9))
     axes.set_xlabel("convolution")
@@ -176,7 +230,11 @@ def value(rows: pd.DataFrame) -> Figure:
     """What one more convolution adds to the score, and per thousand weights, against width."""
     figure, axes = new_figure(2, 1, height=8.0, sharex=True)
     for index, (kind, line) in enumerate(rows.groupby("kind", sort=False)):
-        style = {"marker": MARKERS[index], "color": PALETTE[index], "linestyle": "--" if "depthwise" in kind else "-"}
+        style = {
+            "marker": MARKERS[index],
+            "color": PALETTE[index],
+            "linestyle": "--" if "depthwise" in kind else "-",
+        }
         axes[0, 0].plot(line["width"], line["nats"], label=kind, **style)
         axes[1, 0].plot(line["width"], line["per_kilo"], **style)
     axes[0, 0].set_ylabel("nats a convolution")

@@ -37,8 +37,12 @@ SPACES: dict[str, Space] = {"resnet-like": RESNET_LIKE, "mobilenet-like": MOBILE
 BATCH = 16
 CHAINS = {
     "plain, 64 wide": Architecture((Block("conv", 3, 3, 64), Block("conv", 3, 64, 64, layers=39))),
-    "bottleneck, 64 wide": Architecture((Block("conv", 3, 3, 256), Block("bottleneck", 3, 256, 256, layers=18, bottleneck=64))),
-    "bottleneck, 8 wide": Architecture((Block("conv", 3, 3, 32), Block("bottleneck", 3, 32, 32, layers=18, bottleneck=8))),
+    "bottleneck, 64 wide": Architecture(
+        (Block("conv", 3, 3, 256), Block("bottleneck", 3, 256, 256, layers=18, bottleneck=64))
+    ),
+    "bottleneck, 8 wide": Architecture(
+        (Block("conv", 3, 3, 32), Block("bottleneck", 3, 32, 32, layers=18, bottleneck=8))
+    ),
 }
 """Networks whose inside is measured: an ordinary one, a deep one, and one too narrow for the theory."""
 EXTREMES: dict[str, tuple[Architecture, int]] = {
@@ -49,18 +53,32 @@ EXTREMES: dict[str, tuple[Architecture, int]] = {
     "narrow_bottleneck": (CHAINS["bottleneck, 8 wide"], 14),
     "deep_bottleneck": (CHAINS["bottleneck, 64 wide"], 14),
 }
-"""Networks at the limits of the theory, with the side of their images: tiny maps, narrow and deep ones, windows of one position."""
+"""Networks at the limits of the theory, with the side of their images.
+
+Tiny maps, narrow and deep ones, windows of one position.
+"""
 
 
 @lru_cache(maxsize=4)
 def measured_layers(network: str, resolution: int, batch_size: int, repeats: int, seed: int) -> pd.DataFrame:
-    """What the theory speaks about, measured in every layer and repeat of a chain; one row a layer and repeat."""
+    """What the theory speaks about, measured in every layer and repeat of a chain.
+
+    One row a layer and repeat.
+    """
     vcnn = zen_rows.load_network(network, resolution)
     rows: list[dict[str, float]] = []
     for repeat in range(repeats):
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, repeat]).generate_state(1, np.uint64)[0]))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([seed, repeat]).generate_state(1, np.uint64)[0])
+        )
         weights, images = draw_weights(vcnn, generator), draw_images(vcnn, batch_size, generator)
-        forward(vcnn, weights, images, batch_norm=True, on_conv=lambda index, z: rows.append({"layer": index, **_moments(z)}))
+        forward(
+            vcnn,
+            weights,
+            images,
+            batch_norm=True,
+            on_conv=lambda index, z: rows.append({"layer": index, **_moments(z)}),
+        )
     return pd.DataFrame(rows)
 
 
@@ -70,7 +88,8 @@ def _moments(z: torch.Tensor) -> dict[str, float]:
     y = (z - mean) / variance.sqrt()
     channels, positions = y.shape[1], y[:, 0].numel()
     size = (y * y).mean(dim=1)
-    # The mean over channels of y^2 also varies because channels are few: 2 (1 + v) / channels of it is not the scale's.
+    # The mean over channels of y^2 also varies because channels are few: 2 (1 + v) / channels of it is not
+    # the scale's.
     spread = (float(size.var(correction=0)) - 2 / channels) / (1 + 2 / channels)
     flat = y.transpose(0, 1).reshape(channels, -1)
     squares = float(((flat @ flat.T) / positions).square().sum())
@@ -86,7 +105,10 @@ def _moments(z: torch.Tensor) -> dict[str, float]:
 
 _INSIDE = {
     "log_sigma": "nat: log of the standard deviation before BatchNorm",
-    "spread": "1: relative variance of the scale of the pre-activations over positions and images, sampling noise of the channels removed",
+    "spread": (
+        "1: relative variance of the scale of the pre-activations over positions and images, sampling noise "
+        "of the channels removed"
+    ),
     "image_spread": "1: relative variance over images of the scale of their pre-activations",
     "overlap": "1: mean squared correlation of two channels",
     "mean_ratio": "1: squared mean of max(0, y) over that of a Gaussian, mean over channels",
@@ -94,7 +116,9 @@ _INSIDE = {
 }
 
 
-def inside_row(*, network: str, resolution: int, batch_size: int, repeats: int, seed: int, layer: int) -> dict[str, float]:
+def inside_row(
+    *, network: str, resolution: int, batch_size: int, repeats: int, seed: int, layer: int
+) -> dict[str, float]:
     """Mean and standard error over repeats of what `measured_layers` measures, for one layer."""
     rows = measured_layers(network, resolution, batch_size, repeats, seed).query("layer == @layer")
     found: dict[str, float] = {}
@@ -118,14 +142,21 @@ INSIDE = Table(
         "layer": "count: convolutions before this one",
     }
     | _INSIDE
-    | {f"{column}_stderr": f"{_INSIDE[column].split(':')[0]}: standard error of {column} over repeats" for column in _INSIDE},
+    | {
+        f"{column}_stderr": f"{_INSIDE[column].split(':')[0]}: standard error of {column} over repeats"
+        for column in _INSIDE
+    },
     agreement={column: StandardError(f"{column}_stderr") for column in _INSIDE},
 )
 TABLES = (SCORES, INSIDE)
 
 
-def draw_networks(space: Space, count: int, resolution: int, fits: Callable[[Architecture], bool], seed: int) -> list[Architecture]:
-    """Different random networks of a space within a budget; what is too large is narrowed by a quarter until it fits.
+def draw_networks(
+    space: Space, count: int, resolution: int, fits: Callable[[Architecture], bool], seed: int
+) -> list[Architecture]:
+    """Different random networks of a space within a budget.
+
+    What is too large is narrowed by a quarter until it fits.
 
     Networks that do not fit at their narrowest are thrown away.
     """
@@ -143,7 +174,9 @@ def draw_networks(space: Space, count: int, resolution: int, fits: Callable[[Arc
     return list(found.values())
 
 
-def draw_mutants(parent: Architecture, count: int, mutations: int, max_params: int, seed: int) -> list[Architecture]:
+def draw_mutants(
+    parent: Architecture, count: int, mutations: int, max_params: int, seed: int
+) -> list[Architecture]:
     """Different mutants of one network in the ResNet-like space within a budget, as deep and with as many convolutions."""
     rng = random.Random(seed)
     found: dict[str, Architecture] = {}
@@ -163,7 +196,9 @@ def _convs(network: Architecture) -> int:
 
 @dataclass(frozen=True)
 class ClosedFormRows:
-    """The comparisons of the chapter: Monte-Carlo rows with the closed form beside them (columns of `with_theory`).
+    """The comparisons of the chapter.
+
+    Monte-Carlo rows with the closed form beside them (columns of `with_theory`).
 
     Attributes:
         resnet_like: random networks of the paper's space I within its smallest budgets.
@@ -247,8 +282,18 @@ def run(
         chain_repeats: repeats.
         seed: of all draws.
     """
-    zennets = {"zennet-0.5M": 8, "zennet-1.0M": 8, "zennet-2.0M": 8, "zennet-0.1ms": 4, "zennet-400M-SE": 2} if zennets is None else zennets
-    small = draw_networks(RESNET_LIKE, networks, 32, lambda net: net.params(100) <= resnet_params and net.depth <= resnet_depth, seed)
+    zennets = (
+        {"zennet-0.5M": 8, "zennet-1.0M": 8, "zennet-2.0M": 8, "zennet-0.1ms": 4, "zennet-400M-SE": 2}
+        if zennets is None
+        else zennets
+    )
+    small = draw_networks(
+        RESNET_LIKE,
+        networks,
+        32,
+        lambda net: net.params(100) <= resnet_params and net.depth <= resnet_depth,
+        seed,
+    )
     mobile = draw_networks(MOBILENET_LIKE, networks, 224, lambda net: net.flops(224) <= mobilenet_flops, seed)
     children = draw_mutants(zennet_architecture("zennet-1.0M"), mutants, mutations, mutant_params, seed)
     plain = {(width, depth): zen_rows.plain_network(width, depth) for depth in depths for width in widths}
@@ -256,31 +301,62 @@ def run(
     measured = {
         "resnet_like": SCORES.fill([_key(net.to_string(), 32, resnet_repeats, seed) for net in small]),
         "mutants": SCORES.fill([_key(net.to_string(), 32, mutant_repeats, seed) for net in children]),
-        "mobilenet_like": SCORES.fill([_key(net.to_string(), mobilenet_resolution, mobilenet_repeats, seed) for net in mobile]),
-        "table5": zen_rows.TABLE.fill(table5).assign(paper=list(zen_rows.PAPER_TABLE_5.values())),
-        "zennets": SCORES.fill([_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]),
-        "size": zen_rows.TABLE.fill([_key(net.to_string(), 32, size_repeats, seed) for net in plain.values()]).assign(
-            width=[width for width, _ in plain], depth=[depth for _, depth in plain]
+        "mobilenet_like": SCORES.fill(
+            [_key(net.to_string(), mobilenet_resolution, mobilenet_repeats, seed) for net in mobile]
         ),
-        "extremes": SCORES.fill([_key(net.to_string(), side, extreme_repeats, seed) for net, side in EXTREMES.values()]).assign(label=list(EXTREMES)),
-        "exact": SCORES.fill([_key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0) for net in small[:exact_networks]]),
+        "table5": zen_rows.TABLE.fill(table5).assign(paper=list(zen_rows.PAPER_TABLE_5.values())),
+        "zennets": SCORES.fill(
+            [_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]
+        ),
+        "size": zen_rows.TABLE.fill(
+            [_key(net.to_string(), 32, size_repeats, seed) for net in plain.values()]
+        ).assign(width=[width for width, _ in plain], depth=[depth for _, depth in plain]),
+        "extremes": SCORES.fill(
+            [_key(net.to_string(), side, extreme_repeats, seed) for net, side in EXTREMES.values()]
+        ).assign(label=list(EXTREMES)),
+        "exact": SCORES.fill(
+            [
+                _key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0)
+                for net in small[:exact_networks]
+            ]
+        ),
         "zoo": _zoo_rows(seed) if zoo else SCORES.stored().iloc[:0],
     }
     frames = {name: with_theory(rows) for name, rows in measured.items()}
     for name, drawn in (("resnet_like", small), ("mobilenet_like", mobile), ("mutants", children)):
-        frames[name] = frames[name].assign(params=[net.params(100) for net in drawn], depth=[net.depth for net in drawn])
+        frames[name] = frames[name].assign(
+            params=[net.params(100) for net in drawn], depth=[net.depth for net in drawn]
+        )
     inside = [inside_of(name, chain_resolution, chain_repeats, seed) for name in chains]
-    return ClosedFormRows(**frames, inside=pd.concat(inside, ignore_index=True), saturation=pd.concat(map(saturation_of, ZENNETS), ignore_index=True))
+    return ClosedFormRows(
+        **frames,
+        inside=pd.concat(inside, ignore_index=True),
+        saturation=pd.concat(map(saturation_of, ZENNETS), ignore_index=True),
+    )
 
 
-def _key(name: str, resolution: int, repeats: int, seed: int, *, perturbation: float = 0.01) -> dict[str, object]:
-    return {"network": name, "resolution": resolution, "batch_size": BATCH, "repeats": repeats, "perturbation": perturbation, "seed": seed}
+def _key(
+    name: str, resolution: int, repeats: int, seed: int, *, perturbation: float = 0.01
+) -> dict[str, object]:
+    return {
+        "network": name,
+        "resolution": resolution,
+        "batch_size": BATCH,
+        "repeats": repeats,
+        "perturbation": perturbation,
+        "seed": seed,
+    }
 
 
 def _zoo_rows(seed: int) -> pd.DataFrame:
     """The stored rows of torchvision's chains at 224 pixels, under this study's column names."""
     rows = torchvision_rows.TABLE.stored().rename(columns={"model": "network"})
-    wanted = (rows["resolution"] == 224) & (rows["seed"] == seed) & (rows["perturbation"] == 0.01) & rows["l1_minibatch"].notna()
+    wanted = (
+        (rows["resolution"] == 224)
+        & (rows["seed"] == seed)
+        & (rows["perturbation"] == 0.01)
+        & rows["l1_minibatch"].notna()
+    )
     chain = rows["network"].isin(torchvision_zoo.models(chains_only=True))
     return rows[wanted & chain].reset_index(drop=True)
 
@@ -304,12 +380,29 @@ def with_theory(rows: pd.DataFrame) -> pd.DataFrame:
     for row in rows.itertuples():
         network = _converted(row.network, row.resolution)
         try:
-            terms = closed_form_terms(network, row.resolution, perturbation=row.perturbation, batch_size=row.batch_size)
+            terms = closed_form_terms(
+                network, row.resolution, perturbation=row.perturbation, batch_size=row.batch_size
+            )
         except ConversionError:
             continue
-        frobenius = closed_form_zen_score(network, row.resolution, perturbation=row.perturbation, norm="frobenius", batch_size=row.batch_size)
-        lines.append({"index": row.Index, "closed_form": terms.score, "closed_form_frobenius": frobenius, "closed_form_log_delta": terms.log_delta})
-    theory = pd.DataFrame(lines, columns=["index", "closed_form", "closed_form_frobenius", "closed_form_log_delta"]).set_index("index")
+        frobenius = closed_form_zen_score(
+            network,
+            row.resolution,
+            perturbation=row.perturbation,
+            norm="frobenius",
+            batch_size=row.batch_size,
+        )
+        lines.append(
+            {
+                "index": row.Index,
+                "closed_form": terms.score,
+                "closed_form_frobenius": frobenius,
+                "closed_form_log_delta": terms.log_delta,
+            }
+        )
+    theory = pd.DataFrame(
+        lines, columns=["index", "closed_form", "closed_form_frobenius", "closed_form_log_delta"]
+    ).set_index("index")
     found = rows.join(theory, how="inner").reset_index(drop=True)
     return found.assign(
         residual=found["closed_form"] - found["l1_minibatch"],
@@ -320,13 +413,20 @@ def with_theory(rows: pd.DataFrame) -> pd.DataFrame:
 def inside_of(name: str, resolution: int, repeats: int, seed: int) -> pd.DataFrame:
     """Measured and predicted numbers of every layer of one of `CHAINS`.
 
-    Beside the columns of the table: `theory_...` of the same names, `fan_in`, the log sigma of the fan-in alone,
-    0.341 a tap, and `border`, the same with the border's terms and Gaussian channels.
+    Beside the columns of the table: `theory_...` of the same names, `fan_in`, the log sigma of the fan-in
+    alone, 0.341 a tap, and `border`, the same with the border's terms and Gaussian channels.
     """
     network = CHAINS[name]
     terms = closed_form_terms(network, resolution, batch_size=BATCH)
     keys = [
-        {"network": network.to_string(), "resolution": resolution, "batch_size": BATCH, "repeats": repeats, "seed": seed, "layer": layer}
+        {
+            "network": network.to_string(),
+            "resolution": resolution,
+            "batch_size": BATCH,
+            "repeats": repeats,
+            "seed": seed,
+            "layer": layer,
+        }
         for layer in range(len(terms.layers))
     ]
     rows = INSIDE.fill(keys)
@@ -350,29 +450,50 @@ def _simpler_theories(network: Architecture, resolution: int) -> pd.DataFrame:
             edge = border_at(side, Window(conv.kernel, conv.stride, (conv.kernel - 1) // 2), out_side, age)
             fan = conv.in_channels // conv.groups
             per_tap, flat = (M2 - edge.shared, M2 - M1_SQUARED) if lines else (1.0, 1.0)
-            lines.append({"fan_in": 0.5 * math.log(fan * conv.kernel**2 * flat), "border": 0.5 * math.log(fan * edge.taps * per_tap)})
+            lines.append(
+                {
+                    "fan_in": 0.5 * math.log(fan * conv.kernel**2 * flat),
+                    "border": 0.5 * math.log(fan * edge.taps * per_tap),
+                }
+            )
             side, age = out_side, edge.age
     return pd.DataFrame(lines)
 
 
 def saturation_of(name: str) -> pd.DataFrame:
-    """For each convolution of a published network: what the finite difference of alpha = 0.01 has lost against the derivative.
+    """For each convolution of a published network.
 
-    `loss` is half the log of the ratio of the two correlation losses, each over its alpha^2, in nats; 0 as long as a gradient is
-    measured. `scale` is the share of the layer in the network's convolutions.
+    What the finite difference of alpha = 0.01 has lost against the derivative.
+
+    `loss` is half the log of the ratio of the two correlation losses, each over its alpha^2, in nats; 0 as
+    long as a gradient is measured. `scale` is the share of the layer in the network's convolutions.
     """
     network, resolution = zennet_architecture(name), zennet_resolution(name)
-    finite, exact = (closed_form_terms(network, resolution, perturbation=alpha).layers for alpha in (0.01, 0.0))
+    finite, exact = (
+        closed_form_terms(network, resolution, perturbation=alpha).layers for alpha in (0.01, 0.0)
+    )
     start_finite, start_exact = finite[0].delta, exact[0].delta
-    loss = [0.5 * math.log(a.delta / start_finite / (b.delta / start_exact)) for a, b in zip(finite, exact, strict=True)]
-    return pd.DataFrame({"network": name, "conv": range(1, len(loss) + 1), "loss": loss, "delta": [layer.delta for layer in finite]})
+    loss = [
+        0.5 * math.log(a.delta / start_finite / (b.delta / start_exact))
+        for a, b in zip(finite, exact, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "network": name,
+            "conv": range(1, len(loss) + 1),
+            "loss": loss,
+            "delta": [layer.delta for layer in finite],
+        }
+    )
 
 
-def value_of_convolutions(widths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512), side: int = 8) -> pd.DataFrame:
+def value_of_convolutions(
+    widths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512), side: int = 8
+) -> pd.DataFrame:
     """What one more convolution inside a network adds to the score, by kind and width, and what it costs.
 
-    `nats` is log sigma on a map of `side` pixels with the border of age 4 and Gaussian channels; `per_kilo` is nats for a
-    thousand weights.
+    `nats` is log sigma on a map of `side` pixels with the border of age 4 and Gaussian channels; `per_kilo`
+    is nats for a thousand weights.
     """
     lines = []
     for kernel, depthwise in ((1, False), (3, False), (5, False), (7, False), (3, True), (7, True)):
@@ -382,7 +503,15 @@ def value_of_convolutions(widths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512)
             nats = 0.5 * math.log(fan * edge.taps * (M2 - edge.shared))
             weights = width * fan * kernel**2
             kind = f"{kernel}x{kernel}" + (" depthwise" if depthwise else "")
-            lines.append({"kind": kind, "width": width, "nats": nats, "weights": weights, "per_kilo": 1000 * nats / weights})
+            lines.append(
+                {
+                    "kind": kind,
+                    "width": width,
+                    "nats": nats,
+                    "weights": weights,
+                    "per_kilo": 1000 * nats / weights,
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -409,7 +538,9 @@ def bands(rows: pd.DataFrame) -> Bands:
     convs, params = rows["convs"].to_numpy(), rows["params"].to_numpy(float)
     alike = (convs[i] == convs[j]) & (np.abs(np.log(params[i] / params[j])) <= math.log(1.1))
     i, j = i[alike], j[alike]
-    score, error, theory = (rows[column].to_numpy() for column in ("l1_minibatch", "l1_minibatch_stderr", "closed_form"))
+    score, error, theory = (
+        rows[column].to_numpy() for column in ("l1_minibatch", "l1_minibatch_stderr", "closed_form")
+    )
     gap = score[i] - score[j]
     told = np.abs(gap) > 3 * np.hypot(error[i], error[j])
     agreed = told & (gap * (theory[i] - theory[j]) > 0)
@@ -425,14 +556,20 @@ def spearman_ceiling(rows: pd.DataFrame, draws: int = 400, seed: int = 0) -> flo
     """
     truth = rows["closed_form"].to_numpy()
     ranks = pd.Series(truth).rank()
-    noise = np.random.default_rng(seed).normal(size=(draws, len(rows))) * rows["l1_minibatch_stderr"].to_numpy()
+    noise = (
+        np.random.default_rng(seed).normal(size=(draws, len(rows))) * rows["l1_minibatch_stderr"].to_numpy()
+    )
     return float(np.mean([pd.Series(truth + row).rank().corr(ranks) for row in noise]))
 
 
 def facts(rows: ClosedFormRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     told: dict[str, str] = {}
-    for name, frame in (("resnet", rows.resnet_like), ("mobilenet", rows.mobilenet_like), ("mutants", rows.mutants)):
+    for name, frame in (
+        ("resnet", rows.resnet_like),
+        ("mobilenet", rows.mobilenet_like),
+        ("mutants", rows.mutants),
+    ):
         told |= _agreement_facts(name, frame)
     told |= _mutant_facts(rows.mutants)
     told |= _table5_facts(rows.table5)
@@ -480,7 +617,10 @@ def _mutant_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 def _table5_facts(rows: pd.DataFrame) -> dict[str, str]:
     against_paper = 100 * (rows["closed_form"] / rows["paper"] - 1)
-    told = {"table5_worst": f"{against_paper.abs().max():.2f} %", "table5_worst_mc": f"{rows['deviation'].abs().max():.2f} %"}
+    told = {
+        "table5_worst": f"{against_paper.abs().max():.2f} %",
+        "table5_worst_mc": f"{rows['deviation'].abs().max():.2f} %",
+    }
     for row, deviation in zip(rows.itertuples(), against_paper, strict=True):
         told[f"table5_{row.network}"] = f"{row.closed_form:.1f}"
         told[f"table5_{row.network}_mc"] = f"{row.l1_minibatch:.1f} ± {row.l1_minibatch_stderr:.2f}"
@@ -490,7 +630,13 @@ def _table5_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 def _listed_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
     if len(rows) < 5:
-        return {f"{name}_n": str(len(rows)), f"{name}_median": "none", f"{name}_largest": "none", f"{name}_worst": "none", f"{name}_spearman": "none"}
+        return {
+            f"{name}_n": str(len(rows)),
+            f"{name}_median": "none",
+            f"{name}_largest": "none",
+            f"{name}_worst": "none",
+            f"{name}_spearman": "none",
+        }
     size = rows["deviation"].abs()
     found = correlate(rows["closed_form"], rows["l1_minibatch"])
     return {
@@ -530,7 +676,9 @@ def _image_facts(rows: pd.DataFrame) -> dict[str, str]:
     for chain, row in last.iterrows():
         label = str(chain).replace(", ", "_").replace(" ", "_")
         told[f"share_{label}"] = f"{100 * row['largest_share']:.0f} %"
-        told[f"inside_residual_{label}"] = f"{(rows[rows['chain'] == chain].eval('theory_log_sigma - log_sigma')).abs().mean():.3f}"
+        told[f"inside_residual_{label}"] = (
+            f"{(rows[rows['chain'] == chain].eval('theory_log_sigma - log_sigma')).abs().mean():.3f}"
+        )
     return told
 
 
@@ -550,8 +698,12 @@ def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 def _exact_facts(rows: ClosedFormRows) -> dict[str, str]:
     """How the score with the exact derivative orders the ResNet-like networks."""
-    networks = [(Architecture.from_string(row.network), row.resolution) for row in rows.resnet_like.itertuples()]
-    exact = pd.Series([closed_form_zen_score(network, resolution, perturbation=0.0) for network, resolution in networks])
+    networks = [
+        (Architecture.from_string(row.network), row.resolution) for row in rows.resnet_like.itertuples()
+    ]
+    exact = pd.Series(
+        [closed_form_zen_score(network, resolution, perturbation=0.0) for network, resolution in networks]
+    )
     finite = rows.resnet_like["closed_form"]
     top = max(1, len(finite) // 10)
     shared = len(set(finite.nlargest(top).index) & set(exact.nlargest(top).index))

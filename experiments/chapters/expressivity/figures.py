@@ -31,7 +31,9 @@ def regions(pictures: pd.DataFrame) -> Figure:
     for panel, depth in zip(axes.flat, depths, strict=False):
         _draw_regions(panel, pictures[pictures["depth"] == depth], scale)
     colours = matplotlib.cm.ScalarMappable(scale, "cividis")
-    bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.8, aspect=30, extend="both", ticks=(-1, 0, 1))
+    bar = figure.colorbar(
+        colours, ax=axes, location="bottom", shrink=0.8, aspect=30, extend="both", ticks=(-1, 0, 1)
+    )
     bar.set_label("log of the slope, less its median (nats)")
     return figure
 
@@ -42,10 +44,22 @@ def _draw_regions(panel: Axes, corners: pd.DataFrame, scale: Normalize) -> None:
     logs = np.log(np.where(slopes > 0, slopes, np.nan))
     logs = np.nan_to_num(logs - np.nanmedian(logs), nan=-np.inf)
     edge = min(0.8, 25 / len(shapes) ** 0.5 / 10)
-    panel.add_collection(PolyCollection(shapes, array=np.maximum(logs, -1), cmap="cividis", norm=scale, edgecolor="white", linewidth=edge))
+    panel.add_collection(
+        PolyCollection(
+            shapes, array=np.maximum(logs, -1), cmap="cividis", norm=scale, edgecolor="white", linewidth=edge
+        )
+    )
     extent = corners[["u", "v"]].abs().to_numpy().max()
     ticks = (-extent, 0, extent)
-    panel.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="u", ylabel="v", xticks=ticks, yticks=ticks)
+    panel.set(
+        xlim=(-extent, extent),
+        ylim=(-extent, extent),
+        aspect="equal",
+        xlabel="u",
+        ylabel="v",
+        xticks=ticks,
+        yticks=ticks,
+    )
     panel.grid(False)
     depth = corners["depth"].iloc[0]
     panel.set_title(f"{depth} conv{'s' if depth > 1 else ''}: {len(shapes):,} regions")
@@ -93,11 +107,24 @@ def equal_neurons(rows: pd.DataFrame) -> Figure:
 
 @styled
 def complexity(rows: pd.DataFrame) -> Figure:
-    """Gaussian complexity of the ball ||W|| <= G against G: found by ascent, the closed form, and its upper bound."""
+    """Gaussian complexity of the ball ||W|| <= G against G.
+
+    Found by ascent, the closed form, and its upper bound.
+    """
     figure, ((axes,),) = new_figure(height=4.6)
     axes.plot(rows["bound"], rows["closed_form"], color=PALETTE[0], label="closed form")
-    axes.errorbar(rows["bound"], rows["ascent"], yerr=1.96 * rows["ascent_stderr"], fmt="o", color=PALETTE[1], capsize=3, label="found by ascent")
-    axes.plot(rows["bound"], rows["mean_bound"], color=COLOURS["grey"], linestyle="--", label="Jensen's bound")
+    axes.errorbar(
+        rows["bound"],
+        rows["ascent"],
+        yerr=1.96 * rows["ascent_stderr"],
+        fmt="o",
+        color=PALETTE[1],
+        capsize=3,
+        label="found by ascent",
+    )
+    axes.plot(
+        rows["bound"], rows["mean_bound"], color=COLOURS["grey"], linestyle="--", label="Jensen's bound"
+    )
     axes.set(xlim=(0, None), ylim=(0, None), xlabel="G, largest norm of W", ylabel="Gaussian complexity")
     axes.legend(loc="upper left")
     return figure
@@ -105,7 +132,10 @@ def complexity(rows: pd.DataFrame) -> Figure:
 
 @styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
-    """The six panels of the paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
+    """The six panels of the paper's Figure 2.
+
+    No BatchNorm, BatchNorm, Zen-Score, against depth and against width.
+    """
     figure, axes = new_figure(3, 2, height=10.2, sharex="col")
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
         plain, normalised, zen = axes[:, column]
@@ -116,12 +146,18 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
         zen.plot(rows[across], rows["phi"], color=COLOURS["grey"], linestyle=":", zorder=1, label="Phi")
         _line(zen, rows, across, "zen_difference", 0, "alpha = 0.01")
         _line(zen, rows, across, "zen_derivative", 1, "derivative")
-        for letter, panel, name in zip("abc" if column == 0 else "def", (plain, normalised, zen), ("no BN", "BN", "Zen"), strict=True):
+        for letter, panel, name in zip(
+            "abc" if column == 0 else "def", (plain, normalised, zen), ("no BN", "BN", "Zen"), strict=True
+        ):
             panel.set_title(f"({letter}) {name}")
             panel.legend(loc="lower right")
             panel.set_ylim(bottom=0)
         zen.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
-    for panel, text in zip(axes[:, 0], ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)"), strict=True):
+    for panel, text in zip(
+        axes[:, 0],
+        ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)"),
+        strict=True,
+    ):
         panel.set_ylabel(text)
     _mark_overflow(axes[0, 0], by_depth)
     return figure
@@ -129,14 +165,27 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
 
 def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str, colour: int, name: str) -> None:
     finite = rows[np.isfinite(rows[column])]
-    panel.plot(finite[across], finite[column], color=PALETTE[colour], marker=MARKERS[colour], markersize=5, label=name)
+    panel.plot(
+        finite[across],
+        finite[column],
+        color=PALETTE[colour],
+        marker=MARKERS[colour],
+        markersize=5,
+        label=name,
+    )
 
 
 def _mark_overflow(panel: Axes, rows: pd.DataFrame) -> None:
     """Shades the depths at which float32 has no value left."""
     lost = rows[np.isinf(rows["phi_float32"])]
     if len(lost):
-        panel.axvspan(lost["depth"].min() - 0.5, lost["depth"].max() + 0.5, color=COLOURS["vermilion"], alpha=0.2, linewidth=0)
+        panel.axvspan(
+            lost["depth"].min() - 0.5,
+            lost["depth"].max() + 0.5,
+            color=COLOURS["vermilion"],
+            alpha=0.2,
+            linewidth=0,
+        )
         note(panel, "inf", at=(0.97, 0.45))
 
 
@@ -165,13 +214,21 @@ def theorem_rate(rate: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
 
 def _mean_line(panel: Axes, rows: pd.DataFrame, across: str, colour: int, name: str) -> None:
     mean = rows.groupby(across)["deviation"].mean()
-    panel.plot(rows[across], rows["deviation"], MARKERS[colour], color=PALETTE[colour], alpha=0.3, markersize=5)
+    panel.plot(
+        rows[across], rows["deviation"], MARKERS[colour], color=PALETTE[colour], alpha=0.3, markersize=5
+    )
     panel.plot(mean.index, mean, color=PALETTE[colour], marker=MARKERS[colour], label=name)
 
 
 def _half_power(panel: Axes, x: pd.Series, top: float) -> None:
     ends = np.array([x.min(), x.max()], float)
-    panel.plot(ends, top * (ends / ends[0]) ** -0.5, color=COLOURS["grey"], linestyle=":", label="slope -1/2 (the bound)")
+    panel.plot(
+        ends,
+        top * (ends / ends[0]) ** -0.5,
+        color=COLOURS["grey"],
+        linestyle=":",
+        label="slope -1/2 (the bound)",
+    )
 
 
 @styled
@@ -188,7 +245,13 @@ def theorem_depth(by_depth: pd.DataFrame) -> Figure:
         mean = by_depth[by_depth["centred"].astype(bool) == centred].groupby("depth")[column].mean()
         axes.plot(mean.index, mean, color=PALETTE[index], marker=MARKERS[index], label=name)
     depth = np.sort(by_depth["depth"].unique())
-    axes.plot(depth, (depth - 1) * math.log(1 - 1 / math.pi), color=COLOURS["grey"], linestyle=":", label="(L - 1) log(1 - 1/pi)")
+    axes.plot(
+        depth,
+        (depth - 1) * math.log(1 - 1 / math.pi),
+        color=COLOURS["grey"],
+        linestyle=":",
+        label="(L - 1) log(1 - 1/pi)",
+    )
     axes.axhline(0, color=COLOURS["black"], linewidth=1.2)
     axes.set_xlabel("depth L (convolutions)")
     axes.set_ylabel("log of the ratio (nats)")
@@ -236,6 +299,8 @@ def _errors(panel: Axes, rows: pd.DataFrame, across: str) -> None:
     for index, (column, name) in enumerate((("train_error", "fitted, noisy"), ("test_error", "new images"))):
         found = rows.groupby(across)[column].quantile([0.25, 0.5, 0.75]).unstack()
         panel.plot(found.index, found[0.5], color=PALETTE[index], marker=MARKERS[index], label=name)
-        panel.fill_between(found.index, found[0.25], found[0.75], color=PALETTE[index], alpha=0.2, linewidth=0)
+        panel.fill_between(
+            found.index, found[0.25], found[0.75], color=PALETTE[index], alpha=0.2, linewidth=0
+        )
     if across == "width":
         panel.set_yscale("log")

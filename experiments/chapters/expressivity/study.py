@@ -10,15 +10,27 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.chapters.expressivity.tables import CHECKS, COMPLEXITY, FITS, KERNEL, REGIONS, SCORES, TABLES, THEOREM, regions_on_slice
+from experiments.chapters.expressivity.tables import (
+    CHECKS,
+    COMPLEXITY,
+    FITS,
+    KERNEL,
+    REGIONS,
+    SCORES,
+    TABLES,
+    THEOREM,
+    regions_on_slice,
+)
 from experiments.chapters.expressivity.theory.arguments import RESIDUALS
 
 __all__ = ["TABLES", "ExpressivityRows", "facts", "run"]
 
 MINUS = "\N{MINUS SIGN}"
 SHRINK = math.log(1 - 1 / math.pi)
-"""What subtracting the mean takes from log R with each layer after the first: a ReLU of N(0, 1) has mean square 1/2, of
-which its mean makes 1/(2 pi)."""
+"""What subtracting the mean takes from log R with each layer after the first.
+
+A ReLU of N(0, 1) has mean square 1/2, of which its mean makes 1/(2 pi).
+"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,8 @@ class ExpressivityRows:
     """The measurements of the chapter, one frame a question.
 
     Attributes:
-        pictures: corners of the regions on one slice, for networks of growing depth; computed at once, not stored.
+        pictures: corners of the regions on one slice, for networks of growing depth; computed at once, not
+            stored.
         growth: number of regions of networks that grow wider or deeper; column `grown` says which.
         equal_neurons: number of regions and Phi of networks with as many neurons and different depth.
         complexity: Lemma 2, against the bound on the norm.
@@ -84,23 +97,47 @@ def run(
 ) -> ExpressivityRows:
     """Measures, or reads from the store, every row of the chapter.
 
-    Growing networks start from two channels: one convolution of `growth_channels` channels, or that many channels in
-    layers of two. Networks of equal neurons share `equal_channels` between their layers.
+    Growing networks start from two channels: one convolution of `growth_channels` channels, or that many
+    channels in layers of two. Networks of equal neurons share `equal_channels` between their layers.
     """
     narrow = min(growth_channels)
-    grown = [("wider", 1, width) for width in growth_channels] + [("deeper", total // narrow, narrow) for total in growth_channels]
-    growth = [(label, _region_key(depth, width, 4, seed + draw)) for label, depth, width in grown for draw in range(region_seeds)]
-    equal = [_region_key(depth, equal_channels // depth, 3, seed + draw) for depth in equal_depths for draw in range(region_seeds)]
+    grown = [("wider", 1, width) for width in growth_channels] + [
+        ("deeper", total // narrow, narrow) for total in growth_channels
+    ]
+    growth = [
+        (label, _region_key(depth, width, 4, seed + draw))
+        for label, depth, width in grown
+        for draw in range(region_seeds)
+    ]
+    equal = [
+        _region_key(depth, equal_channels // depth, 3, seed + draw)
+        for depth in equal_depths
+        for draw in range(region_seeds)
+    ]
     seeds = range(seed, seed + theorem_seeds)
     return ExpressivityRows(
         pictures=pictures(picture_depths, narrow, seed),
         growth=REGIONS.fill([key for _, key in growth]).assign(grown=[label for label, _ in growth]),
         equal_neurons=REGIONS.fill(equal),
         complexity=COMPLEXITY.fill(
-            [{"bound": bound, "samples": 50, "inputs": 27, "outputs": 8, "draws": complexity_draws, "seed": seed} for bound in bounds]
+            [
+                {
+                    "bound": bound,
+                    "samples": 50,
+                    "inputs": 27,
+                    "outputs": 8,
+                    "draws": complexity_draws,
+                    "seed": seed,
+                }
+                for bound in bounds
+            ]
         ),
-        by_depth=SCORES.fill([_score_key(depth, depth_width, score_resolution, score_repeats, seed) for depth in depths]),
-        by_width=SCORES.fill([_score_key(2, width, score_resolution, score_repeats, seed) for width in widths]),
+        by_depth=SCORES.fill(
+            [_score_key(depth, depth_width, score_resolution, score_repeats, seed) for depth in depths]
+        ),
+        by_width=SCORES.fill(
+            [_score_key(2, width, score_resolution, score_repeats, seed) for width in widths]
+        ),
         rate=THEOREM.fill(
             [
                 _theorem_key(depth, width, batch, False, theorem_draws, draw)
@@ -110,26 +147,69 @@ def run(
                 for draw in seeds
             ]
         ),
-        rate_by_width=THEOREM.fill([_theorem_key(4, width, 16, False, theorem_draws, draw) for width in theorem_widths for draw in seeds]),
-        rate_by_depth=THEOREM.fill(
-            [_theorem_key(depth, 32, 16, centred, theorem_draws, draw) for centred in (False, True) for depth in theorem_depths for draw in seeds]
+        rate_by_width=THEOREM.fill(
+            [
+                _theorem_key(4, width, 16, False, theorem_draws, draw)
+                for width in theorem_widths
+                for draw in seeds
+            ]
         ),
-        fits=FITS.fill([_fit_key(2, width, images, seed + draw) for images in fit_images for width in fit_widths for draw in range(fit_seeds)]),
-        fits_by_depth=FITS.fill([_fit_key(depth, 32, max(fit_images), seed + draw) for depth in fit_depths for draw in range(fit_seeds)]),
-        checks=CHECKS.fill([{"argument": name, "seed": seed + draw} for name in RESIDUALS for draw in range(check_seeds)]),
+        rate_by_depth=THEOREM.fill(
+            [
+                _theorem_key(depth, 32, 16, centred, theorem_draws, draw)
+                for centred in (False, True)
+                for depth in theorem_depths
+                for draw in seeds
+            ]
+        ),
+        fits=FITS.fill(
+            [
+                _fit_key(2, width, images, seed + draw)
+                for images in fit_images
+                for width in fit_widths
+                for draw in range(fit_seeds)
+            ]
+        ),
+        fits_by_depth=FITS.fill(
+            [
+                _fit_key(depth, 32, max(fit_images), seed + draw)
+                for depth in fit_depths
+                for draw in range(fit_seeds)
+            ]
+        ),
+        checks=CHECKS.fill(
+            [{"argument": name, "seed": seed + draw} for name in RESIDUALS for draw in range(check_seeds)]
+        ),
     )
 
 
 def _score_key(depth: int, width: int, resolution: int, repeats: int, seed: int) -> dict[str, int]:
-    return {"depth": depth, "width": width, "resolution": resolution, "batch_size": 16, "repeats": repeats, "seed": seed}
+    return {
+        "depth": depth,
+        "width": width,
+        "resolution": resolution,
+        "batch_size": 16,
+        "repeats": repeats,
+        "seed": seed,
+    }
 
 
 def _region_key(depth: int, width: int, resolution: int, seed: int) -> dict[str, float]:
     return {"depth": depth, "width": width, "resolution": resolution, "extent": 2.0, "seed": seed}
 
 
-def _theorem_key(depth: int, width: int, batch_size: int, centred: bool, draws: int, seed: int) -> dict[str, object]:
-    return {"depth": depth, "width": width, "resolution": 8, "batch_size": batch_size, "centred": centred, "draws": draws, "seed": seed}
+def _theorem_key(
+    depth: int, width: int, batch_size: int, centred: bool, draws: int, seed: int
+) -> dict[str, object]:
+    return {
+        "depth": depth,
+        "width": width,
+        "resolution": 8,
+        "batch_size": batch_size,
+        "centred": centred,
+        "draws": draws,
+        "seed": seed,
+    }
 
 
 def _fit_key(depth: int, width: int, train_images: int, seed: int) -> dict[str, float]:
@@ -145,13 +225,17 @@ def _fit_key(depth: int, width: int, train_images: int, seed: int) -> dict[str, 
     }
 
 
-def pictures(depths: Sequence[int], width: int, seed: int, resolution: int = 4, extent: float = 0.5) -> pd.DataFrame:
+def pictures(
+    depths: Sequence[int], width: int, seed: int, resolution: int = 4, extent: float = 0.5
+) -> pd.DataFrame:
     """Corners (u, v) of every linear region on one slice, with the region's slope, for each depth."""
     parts = []
     for depth in depths:
         for number, region in enumerate(regions_on_slice(depth, width, resolution, extent, seed)):
             u, v = region.corners.T
-            parts.append(pd.DataFrame({"depth": depth, "region": number, "slope": region.slope, "u": u, "v": v}))
+            parts.append(
+                pd.DataFrame({"depth": depth, "region": number, "slope": region.slope, "u": u, "v": v})
+            )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -159,7 +243,11 @@ def picture_regions(shown: pd.DataFrame) -> pd.DataFrame:
     """One row for each region of the pictures: its number of corners, area (in units of u v) and slope."""
     after = shown.groupby(["depth", "region"])[["u", "v"]].transform(lambda corner: np.roll(corner, -1))
     parts = shown.assign(area=(shown["u"] * after["v"] - shown["v"] * after["u"]) / 2)
-    return parts.groupby(["depth", "region"]).agg(corners=("u", "size"), area=("area", "sum"), slope=("slope", "first")).reset_index()
+    return (
+        parts.groupby(["depth", "region"])
+        .agg(corners=("u", "size"), area=("area", "sum"), slope=("slope", "first"))
+        .reset_index()
+    )
 
 
 @dataclass(frozen=True)
@@ -187,7 +275,9 @@ def theorem_rates(rate: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (depth, width), rows in rate.groupby(["depth", "width"]):
         slope = log_slope(rows["batch_size"] * rows["resolution"] ** 2, rows["deviation"])
-        found.append({"depth": depth, "width": width, "slope": slope.value, "low": slope.low, "high": slope.high})
+        found.append(
+            {"depth": depth, "width": width, "slope": slope.value, "low": slope.low, "high": slope.high}
+        )
     return pd.DataFrame(found)
 
 
@@ -306,8 +396,16 @@ def _theorem_facts(rate: pd.DataFrame, by_width: pd.DataFrame, by_depth: pd.Data
 
 
 def _fit_facts(fits: pd.DataFrame, by_depth: pd.DataFrame) -> dict[str, str]:
-    few = fits[fits["train_images"] == fits["train_images"].min()].groupby("width")[["train_error", "test_error", "phi"]].median()
-    many = fits[fits["train_images"] == fits["train_images"].max()].groupby("width")[["train_error", "test_error"]].median()
+    few = (
+        fits[fits["train_images"] == fits["train_images"].min()]
+        .groupby("width")[["train_error", "test_error", "phi"]]
+        .median()
+    )
+    many = (
+        fits[fits["train_images"] == fits["train_images"].max()]
+        .groupby("width")[["train_error", "test_error"]]
+        .median()
+    )
     deep = by_depth.groupby("depth")[["train_error", "test_error", "phi"]].median()
     return {
         "fit_few": str(fits["train_images"].min()),
@@ -331,7 +429,9 @@ def _fit_facts(fits: pd.DataFrame, by_depth: pd.DataFrame) -> dict[str, str]:
 
 def _check_facts(checks: pd.DataFrame) -> dict[str, str]:
     worst = checks.groupby("argument")["residual"].max()
-    told = {f"residual_{name}": _tiny(value) if value < 1e-6 else f"{value:.2f}" for name, value in worst.items()}
+    told = {
+        f"residual_{name}": _tiny(value) if value < 1e-6 else f"{value:.2f}" for name, value in worst.items()
+    }
     return told | {"check_seeds": str(checks["seed"].nunique())}
 
 

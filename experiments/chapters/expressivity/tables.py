@@ -11,9 +11,19 @@ import numpy as np
 import torch
 
 from experiments.chapters.expressivity.theory.arguments import RESIDUALS
-from experiments.chapters.expressivity.theory.gaussian_complexity import mean_bound, supremum, supremum_by_ascent
+from experiments.chapters.expressivity.theory.gaussian_complexity import (
+    mean_bound,
+    supremum,
+    supremum_by_ascent,
+)
 from experiments.chapters.expressivity.theory.random_features import fit_random_features
-from experiments.chapters.expressivity.theory.regions import Region, log10_region_bound, neurons, random_slice, slice_regions
+from experiments.chapters.expressivity.theory.regions import (
+    Region,
+    log10_region_bound,
+    neurons,
+    random_slice,
+    slice_regions,
+)
 from experiments.chapters.expressivity.theory.rescaling import rescaled_ratios
 from experiments.record.agreement import ARITHMETIC, EXACT, NotCompared, StandardError, Within
 from experiments.record.table import Table
@@ -45,11 +55,14 @@ def plain_vcnn(depth: int, width: int, resolution: int) -> VCNN:
     return to_vcnn(Architecture((Block("conv", KERNEL, 3, width, layers=depth),)), resolution)
 
 
-def scores_row(*, depth: int, width: int, resolution: int, batch_size: int, repeats: int, seed: int) -> dict[str, float | int | None]:
+def scores_row(
+    *, depth: int, width: int, resolution: int, batch_size: int, repeats: int, seed: int
+) -> dict[str, float | int | None]:
     """Phi without BatchNorm, the same gradient norm with it, and the Zen-Score that puts the scale back."""
     vcnn = plain_vcnn(depth, width, resolution)
     single, double = (
-        phi_score(vcnn, batch_size=max(1, batch_size // 4), repeats=repeats, seed=seed, dtype=dtype) for dtype in (torch.float32, torch.float64)
+        phi_score(vcnn, batch_size=max(1, batch_size // 4), repeats=repeats, seed=seed, dtype=dtype)
+        for dtype in (torch.float32, torch.float64)
     )
     row: dict[str, float | int | None] = {"phi_float32": single.mean, "overflow_layer": single.overflow_layer}
     row |= {"phi": double.mean, "phi_stderr": double.stderr}
@@ -69,7 +82,9 @@ def regions_on_slice(depth: int, width: int, resolution: int, extent: float, see
     return slice_regions(vcnn, draw_weights(vcnn, generator, torch.float64), plane)
 
 
-def regions_row(*, depth: int, width: int, resolution: int, extent: float, seed: int) -> dict[str, float | int]:
+def regions_row(
+    *, depth: int, width: int, resolution: int, extent: float, seed: int
+) -> dict[str, float | int]:
     """Regions on one random slice of one network, exactly; Phi over draws of the same network."""
     vcnn = plain_vcnn(depth, width, resolution)
     phi = phi_score(vcnn, batch_size=16, method="jacobian", seed=seed)
@@ -83,17 +98,27 @@ def regions_row(*, depth: int, width: int, resolution: int, extent: float, seed:
     }
 
 
-def complexity_row(*, bound: float, samples: int, inputs: int, outputs: int, draws: int, seed: int) -> dict[str, float]:
+def complexity_row(
+    *, bound: float, samples: int, inputs: int, outputs: int, draws: int, seed: int
+) -> dict[str, float]:
     """Gaussian complexity of the ball ||W||_F <= bound on one sample, over draws of the noise."""
     generator = torch.Generator().manual_seed(seed)
     data = torch.randn(samples, inputs, generator=generator, dtype=torch.float64)
     noises = [torch.randn(samples, outputs, generator=generator, dtype=torch.float64) for _ in range(draws)]
-    closed, found = (np.array([float(method(bound, data, noise)) for noise in noises]) for method in (supremum, supremum_by_ascent))
+    closed, found = (
+        np.array([float(method(bound, data, noise)) for noise in noises])
+        for method in (supremum, supremum_by_ascent)
+    )
     row = _mean_and_error("closed_form", closed) | _mean_and_error("ascent", found)
-    return row | {"largest_gap": float(np.abs(closed / found - 1).max()), "mean_bound": float(mean_bound(bound, data, outputs))}
+    return row | {
+        "largest_gap": float(np.abs(closed / found - 1).max()),
+        "mean_bound": float(mean_bound(bound, data, outputs)),
+    }
 
 
-def theorem_row(*, depth: int, width: int, resolution: int, batch_size: int, centred: bool, draws: int, seed: int) -> dict[str, float]:
+def theorem_row(
+    *, depth: int, width: int, resolution: int, batch_size: int, centred: bool, draws: int, seed: int
+) -> dict[str, float]:
     """Theorem 1's ratio R and its counterpart for gradients, over draws of weights and images."""
     vcnn = plain_vcnn(depth, width, resolution)
     generator = torch.Generator().manual_seed(seed)
@@ -101,7 +126,9 @@ def theorem_row(*, depth: int, width: int, resolution: int, batch_size: int, cen
     for _ in range(draws):
         images, directions = (draw_images(vcnn, batch_size, generator) for _ in range(2))
         weights = (torch.randn(conv.weight_shape, generator=generator) for conv in vcnn.convs)
-        logs.append([float(value) for value in rescaled_ratios(vcnn, weights, images, directions, centred=centred)])
+        logs.append(
+            [float(value) for value in rescaled_ratios(vcnn, weights, images, directions, centred=centred)]
+        )
     features, gradient = np.array(logs).T
     squares = np.square(np.exp(features / 2) - 1)
     deviation = math.sqrt(squares.mean())
@@ -109,12 +136,23 @@ def theorem_row(*, depth: int, width: int, resolution: int, batch_size: int, cen
         _mean_and_error("ratio", np.exp(features))
         | _mean_and_error("log_features", features)
         | _mean_and_error("log_gradient", gradient)
-        | {"deviation": deviation, "deviation_stderr": float(squares.std(ddof=1) / math.sqrt(draws) / (2 * deviation))}
+        | {
+            "deviation": deviation,
+            "deviation_stderr": float(squares.std(ddof=1) / math.sqrt(draws) / (2 * deviation)),
+        }
     )
 
 
 def fit_row(
-    *, depth: int, width: int, resolution: int, train_images: int, test_images: int, noise: float, ridge: float, seed: int
+    *,
+    depth: int,
+    width: int,
+    resolution: int,
+    train_images: int,
+    test_images: int,
+    noise: float,
+    ridge: float,
+    seed: int,
 ) -> dict[str, float]:
     """Errors of a read-out fitted on the pooled features of one random network."""
     student, teacher = plain_vcnn(depth, width, resolution), plain_vcnn(2, 16, resolution)
@@ -152,7 +190,10 @@ SCORES = Table(
     key=("depth", "width", "resolution", "batch_size", "repeats", "seed"),
     compute=scores_row,
     units=_NETWORK_UNITS
-    | {"batch_size": "images: mini-batch with BatchNorm; Phi takes a quarter of it", "repeats": "count: independent draws"}
+    | {
+        "batch_size": "images: mini-batch with BatchNorm; Phi takes a quarter of it",
+        "repeats": "count: independent draws",
+    }
     | _SEED
     | {
         "phi_float32": "nat: Phi-Score in float32, infinite on overflow",
@@ -160,14 +201,21 @@ SCORES = Table(
         "phi": "nat: Phi-Score in float64",
         "bn_difference": "nat: log(||f(x) - f(x + alpha eps)||_F / alpha) with BatchNorm, alpha = 0.01",
         "bn_derivative": "nat: log ||J(x) eps||_F with BatchNorm",
-        "zen_difference": "nat: Zen-Score of Algorithm 1 (Frobenius, mini-batch) less log alpha, alpha = 0.01",
+        "zen_difference": (
+            "nat: Zen-Score of Algorithm 1 (Frobenius, mini-batch) less log alpha, alpha = 0.01"
+        ),
         "zen_derivative": "nat: the same with the exact derivative",
     }
     | _stderrs("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative"),
     agreement={
         "phi_float32": StandardError("phi_stderr"),
-        **{column: StandardError(f"{column}_stderr") for column in ("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative")},
-        "overflow_layer": NotCompared("the layer where numbers leave the range of a type; rounding decides between two neighbours"),
+        **{
+            column: StandardError(f"{column}_stderr")
+            for column in ("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative")
+        },
+        "overflow_layer": NotCompared(
+            "the layer where numbers leave the range of a type; rounding decides between two neighbours"
+        ),
     },
 )
 REGIONS = Table(
@@ -186,7 +234,12 @@ REGIONS = Table(
     }
     | _stderrs("phi"),
     # A line that grazes a corner may be counted on one machine and not on another.
-    agreement={"regions": Within(1e-3), "neurons": EXACT, "log10_bound": ARITHMETIC, "phi": StandardError("phi_stderr")},
+    agreement={
+        "regions": Within(1e-3),
+        "neurons": EXACT,
+        "log10_bound": ARITHMETIC,
+        "phi": StandardError("phi_stderr"),
+    },
 )
 COMPLEXITY = Table(
     study=STUDY,
@@ -229,7 +282,10 @@ THEOREM = Table(
         "deviation": "1: root mean square of sqrt(R) - 1",
     }
     | _stderrs("ratio", "log_features", "log_gradient", "deviation"),
-    agreement={column: StandardError(f"{column}_stderr") for column in ("ratio", "log_features", "log_gradient", "deviation")},
+    agreement={
+        column: StandardError(f"{column}_stderr")
+        for column in ("ratio", "log_features", "log_gradient", "deviation")
+    },
 )
 FITS = Table(
     study=STUDY,

@@ -28,7 +28,8 @@ PREDICTOR_NAMES = {
     "params": "parameters",
 }
 
-# Where a name stands beside its point, in points of type; only networks that mark the ends of a line are named.
+# Where a name stands beside its point, in points of type; only networks that mark the ends of a line are
+# named.
 _NAMED = {
     "alexnet": ("AlexNet", (9, -4)),
     "vgg19": ("VGG-19", (9, -8)),
@@ -106,7 +107,12 @@ def apart(pairs: pd.DataFrame) -> Figure:
     """
     figure, axes = new_figure(2, 1, height=8.4, sharex=True)
     names = {name: text for name, text in PREDICTOR_NAMES.items() if name in ("convs", "flops", "params")}
-    for panel, kind, title in zip(axes[:, 0], ("across", "within"), ("Networks of two different lines", "Networks of one line"), strict=True):
+    for panel, kind, title in zip(
+        axes[:, 0],
+        ("across", "within"),
+        ("Networks of two different lines", "Networks of one line"),
+        strict=True,
+    ):
         rows = pairs[(pairs["pairs"] == kind) & pairs["baseline"].notna()]
         _forest(panel, rows, "baseline", names, labelled=kind == "across")
         panel.set_title(title)
@@ -146,8 +152,25 @@ def lines(rows: pd.DataFrame) -> Figure:
     for panel, line in zip(axes.flat, LINES, strict=True):
         for weights, marker, face in (("V1", "o", COLOURS["blue"]), ("V2", "D", "white")):
             members = rows[(rows["line"] == line) & (rows["weights"] == f"IMAGENET1K_{weights}")]
-            panel.scatter(members["l1_minibatch"], members["top1"], s=60, marker=marker, c=face, edgecolor=COLOURS["blue"], linewidth=1.8)
-            panel.scatter([], [], s=60, marker=marker, c=face, edgecolor=COLOURS["blue"], linewidth=1.8, label=f"{weights} weights")
+            panel.scatter(
+                members["l1_minibatch"],
+                members["top1"],
+                s=60,
+                marker=marker,
+                c=face,
+                edgecolor=COLOURS["blue"],
+                linewidth=1.8,
+            )
+            panel.scatter(
+                [],
+                [],
+                s=60,
+                marker=marker,
+                c=face,
+                edgecolor=COLOURS["blue"],
+                linewidth=1.8,
+                label=f"{weights} weights",
+            )
         panel.set_title(line)
     for panel in axes[:, 0]:
         panel.set_ylabel("top-1 (%)")
@@ -177,16 +200,41 @@ def line_taus(within: pd.DataFrame) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, rows: pd.DataFrame, column: str, names: Mapping[str, tuple[str, tuple[int, int]]] | None = None) -> None:
+def _scatter(
+    axes: Axes,
+    rows: pd.DataFrame,
+    column: str,
+    names: Mapping[str, tuple[str, tuple[int, int]]] | None = None,
+) -> None:
     """One mark a network, coloured by line; graphs hollow. Some are named."""
     for line, colour, marker in zip(LINES, PALETTE, MARKERS, strict=False):
         members = rows[rows["line"] == line]
-        axes.scatter(members[column], members["top1"], s=60, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=line)
+        axes.scatter(
+            members[column],
+            members["top1"],
+            s=60,
+            marker=marker,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.7,
+            label=line,
+        )
     graphs = rows[rows["line"] == "Graphs"]
-    axes.scatter(graphs[column], graphs["top1"], s=60, marker="o", facecolor="none", edgecolor=COLOURS["grey"], linewidth=1.6, label="graphs")
+    axes.scatter(
+        graphs[column],
+        graphs["top1"],
+        s=60,
+        marker="o",
+        facecolor="none",
+        edgecolor=COLOURS["grey"],
+        linewidth=1.6,
+        label="graphs",
+    )
     for row in rows[rows["model"].isin(names or {})].itertuples():
         text, offset = (names or {})[row.model]
-        axes.annotate(text, (getattr(row, column), row.top1), offset, textcoords="offset points", color="#444444")
+        axes.annotate(
+            text, (getattr(row, column), row.top1), offset, textcoords="offset points", color="#444444"
+        )
 
 
 def _legend(figure: Figure, axes: Axes, columns: int, **spacing: float) -> None:
@@ -196,7 +244,9 @@ def _legend(figure: Figure, axes: Axes, columns: int, **spacing: float) -> None:
         figure.legend(handles, texts, loc="outside lower center", ncols=columns, **spacing)
 
 
-def _forest(axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str], *, labelled: bool = True) -> None:
+def _forest(
+    axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str], *, labelled: bool = True
+) -> None:
     """One row a name, one mark a population, with its number of networks in the legend."""
     present = [name for name in names if name in set(rows[row])]
     kinds = [kind for kind in POPULATIONS if kind in set(rows["population"])]
@@ -207,14 +257,43 @@ def _forest(axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str], 
     _finish(axes, [names[name] for name in present])
 
 
-def _series(axes: Axes, rows: pd.DataFrame, row: str, order: Sequence[str], index: int, of: int, text: str | None, families: bool = True) -> None:
-    """Estimates with their 95 % intervals: thick over networks and, where there are any, thin over families."""
+def _series(
+    axes: Axes,
+    rows: pd.DataFrame,
+    row: str,
+    order: Sequence[str],
+    index: int,
+    of: int,
+    text: str | None,
+    families: bool = True,
+) -> None:
+    """Estimates with their 95 % intervals.
+
+    Thick over networks and, where there are any, thin over families.
+    """
     members = rows.set_index(row).reindex(order)
     y = np.arange(len(order))[::-1] + 0.18 * ((of - 1) / 2 - index)
     if families:
-        axes.hlines(y, members["kendall_family_low"], members["kendall_family_high"], color=PALETTE[index], linewidth=1.2)
-    axes.hlines(y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55)
-    axes.scatter(members["kendall"], y, s=60, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text)
+        axes.hlines(
+            y,
+            members["kendall_family_low"],
+            members["kendall_family_high"],
+            color=PALETTE[index],
+            linewidth=1.2,
+        )
+    axes.hlines(
+        y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55
+    )
+    axes.scatter(
+        members["kendall"],
+        y,
+        s=60,
+        marker=MARKERS[index],
+        color=PALETTE[index],
+        edgecolor="white",
+        zorder=3,
+        label=text,
+    )
 
 
 def _finish(axes: Axes, names: Sequence[str]) -> None:

@@ -36,17 +36,28 @@ PREDICTORS = (*DEFINITIONS, *BASELINES)
 
 POPULATIONS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "V1": lambda rows: rows["weights"] == "IMAGENET1K_V1",
-    "V1, no VGG or AlexNet": lambda rows: (rows["weights"] == "IMAGENET1K_V1") & (rows["line"] != "VGG and AlexNet"),
+    "V1, no VGG or AlexNet": lambda rows: (
+        (rows["weights"] == "IMAGENET1K_V1") & (rows["line"] != "VGG and AlexNet")
+    ),
     "V1, plain recipe": lambda rows: (rows["weights"] == "IMAGENET1K_V1") & (rows["recipe"] == "plain"),
-    "V1 of V2's networks": lambda rows: (rows["weights"] == "IMAGENET1K_V1") & rows["model"].isin(rows["model"][rows["weights"] == "IMAGENET1K_V2"]),
+    "V1 of V2's networks": lambda rows: (
+        (rows["weights"] == "IMAGENET1K_V1")
+        & rows["model"].isin(rows["model"][rows["weights"] == "IMAGENET1K_V2"])
+    ),
     "V2": lambda rows: rows["weights"] == "IMAGENET1K_V2",
     "new recipe": lambda rows: rows["recipe"] == "new",
 }
-"""Sets of weights that are correlated, chains only. "V1 of V2's networks" and "V2" are the same networks trained twice;
-"new recipe" is V2 and the V1 weights trained like it."""
+"""Sets of weights that are correlated, chains only.
+
+"V1 of V2's networks" and "V2" are the same networks trained twice; "new recipe" is V2 and the V1 weights
+trained like it.
+"""
 
 COMPARED = ("V1", "V1, no VGG or AlexNet", "V1 of V2's networks", "V2")
-"""Populations in which predictors are compared with each other; the others only check the rule for recipes."""
+"""Populations in which predictors are compared with each other.
+
+The others only check the rule for recipes.
+"""
 
 LINES = ("RegNets", "ResNets", "EfficientNets", "VGG and AlexNet", "Mobile nets")
 """Lines of families with at least five networks under one name of weights."""
@@ -61,9 +72,11 @@ class ZooRows:
 
     Attributes:
         common: every network scored at one resolution.
-        native: chains with V1 or V2 weights, scored at the crop their accuracy was measured on; empty if not asked for.
+        native: chains with V1 or V2 weights, scored at the crop their accuracy was measured on; empty if not
+            asked for.
 
-    In both, `flops` is for an image of `resolution`, where the score was taken, and `published_flops` for one of `crop`.
+    In both, `flops` is for an image of `resolution`, where the score was taken, and `published_flops` for one
+    of `crop`.
     """
 
     common: pd.DataFrame
@@ -115,8 +128,8 @@ def run(
         resolution: side of the images for every network, pixels.
         native: whether to score networks again at the crop of their weights.
         batch_size: images per repeat.
-        multiply_adds: budget of one score. Repeats are as many as fit into it, each costing two passes of the batch,
-            but at least `fewest_repeats` and at most `most_repeats`.
+        multiply_adds: budget of one score. Repeats are as many as fit into it, each costing two passes of the
+            batch, but at least `fewest_repeats` and at most `most_repeats`.
         fewest_repeats: at least 2, for a standard error.
         most_repeats: for small networks.
         perturbation: alpha.
@@ -129,12 +142,18 @@ def run(
     settings = {"batch_size": batch_size, "perturbation": perturbation, "seed": seed, "dtype": dtype}
 
     def scored(rows: pd.DataFrame, side: pd.Series | int) -> pd.DataFrame:
-        at_side = rows.assign(resolution=side, published_flops=rows["flops"], flops=rows["flops"] * (side / rows["crop"]) ** 2)
+        at_side = rows.assign(
+            resolution=side, published_flops=rows["flops"], flops=rows["flops"] * (side / rows["crop"]) ** 2
+        )
         affordable = multiply_adds / (2 * batch_size * at_side["flops"])
         at_side["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
         wanted = at_side.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
-        scores = TABLE.fill([settings | row for row in wanted[["model", "resolution", "repeats"]].to_dict("records")])
-        return at_side.drop(columns="repeats").merge(scores, on=["model", "resolution"], how="left", validate="many_to_one")
+        scores = TABLE.fill(
+            [settings | row for row in wanted[["model", "resolution", "repeats"]].to_dict("records")]
+        )
+        return at_side.drop(columns="repeats").merge(
+            scores, on=["model", "resolution"], how="left", validate="many_to_one"
+        )
 
     common = scored(published, resolution)
     measured = published[published["chain"] & published["weights"].isin(("IMAGENET1K_V1", "IMAGENET1K_V2"))]
@@ -147,7 +166,9 @@ def _published(models: Sequence[str] | None) -> pd.DataFrame:
         return rows
     unknown = sorted(set(models) - set(rows["model"]))
     if unknown:
-        raise ValueError(f"models: needed names of torchvision's convolutional classifiers, got {', '.join(unknown)}")
+        raise ValueError(
+            f"models: needed names of torchvision's convolutional classifiers, got {', '.join(unknown)}"
+        )
     return rows[rows["model"].isin(models)].reset_index(drop=True)
 
 
@@ -168,9 +189,9 @@ def correlations(rows: pd.DataFrame) -> pd.DataFrame:
         rows: `ZooRows.common` or `ZooRows.native`.
 
     Returns:
-        One line per population and predictor: n, `kendall` and `spearman`, each with the `_low` and `_high` ends of its
-        95 % bootstrap interval over networks and `_family_low` and `_family_high` of that over families. Populations of
-        fewer than five networks are left out.
+        One line per population and predictor: n, `kendall` and `spearman`, each with the `_low` and `_high`
+        ends of its 95 % bootstrap interval over networks and `_family_low` and `_family_high` of that over
+        families. Populations of fewer than five networks are left out.
     """
     lines = [
         {"population": name, "predictor": predictor} | _measure(correlate, members, predictor, "top1")
@@ -186,7 +207,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     Columns as in `correlations`, with `baseline` for `predictor`.
     """
     lines = [
-        {"population": name, "baseline": baseline} | _measure(compare, members, "l1_minibatch", baseline, "top1")
+        {"population": name, "baseline": baseline}
+        | _measure(compare, members, "l1_minibatch", baseline, "top1")
         for name, members in _populations(rows, COMPARED)
         for baseline in BASELINES
     ]
@@ -194,13 +216,17 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def partials(rows: pd.DataFrame) -> pd.DataFrame:
-    """Partial correlation with top-1: of the Zen-Score given a baseline, and of that baseline given the Zen-Score.
+    """Partial correlation with top-1.
 
-    Columns as in `correlations`, with `given` beside `predictor`. Populations of fewer than ten networks are left out.
+    Of the Zen-Score given a baseline, and of that baseline given the Zen-Score.
+
+    Columns as in `correlations`, with `given` beside `predictor`. Populations of fewer than ten networks are
+    left out.
     """
     pairs = [pair for baseline in COUNTS for pair in (("l1_minibatch", baseline), (baseline, "l1_minibatch"))]
     lines = [
-        {"population": name, "predictor": predictor, "given": given} | _measure(partial_correlation, members, predictor, "top1", given)
+        {"population": name, "predictor": predictor, "given": given}
+        | _measure(partial_correlation, members, predictor, "top1", given)
         for name, members in _populations(rows, COMPARED, fewest=2 * FEWEST)
         for predictor, given in pairs
     ]
@@ -213,7 +239,8 @@ def within_lines(rows: pd.DataFrame) -> pd.DataFrame:
     Columns as in `correlations`, with `line`. Lines of fewer than five networks in a population are left out.
     """
     lines = [
-        {"population": name, "line": line, "predictor": predictor} | _measure(correlate, members, predictor, "top1")
+        {"population": name, "line": line, "predictor": predictor}
+        | _measure(correlate, members, predictor, "top1")
         for name in ("V1", "V2")
         for line in LINES
         if len(members := population(rows, name).query("line == @line")) >= FEWEST
@@ -225,8 +252,8 @@ def within_lines(rows: pd.DataFrame) -> pd.DataFrame:
 def pairs_apart(rows: pd.DataFrame) -> pd.DataFrame:
     """Kendall's tau over the pairs of networks within one line of families, and over those across two.
 
-    Columns as in `correlations`, with `pairs` ("within" or "across") and `baseline`: where that is not empty the line is the
-    Zen-Score's tau minus the baseline's.
+    Columns as in `correlations`, with `pairs` ("within" or "across") and `baseline`: where that is not empty
+    the line is the Zen-Score's tau minus the baseline's.
     """
     lines: list[dict[str, Any]] = []
     for name, members in _populations(rows, COMPARED, fewest=2 * FEWEST):
@@ -234,54 +261,95 @@ def pairs_apart(rows: pd.DataFrame) -> pd.DataFrame:
             counted: dict[str, Any] = {"families": members["line"].tolist(), "pairs": pairs}
             label: dict[str, Any] = {"population": name, "pairs": pairs}
             for predictor in ("l1_minibatch", *BASELINES):
-                lines.append(label | {"predictor": predictor} | _measure(correlate, members, predictor, "top1", **counted))
+                lines.append(
+                    label
+                    | {"predictor": predictor}
+                    | _measure(correlate, members, predictor, "top1", **counted)
+                )
             for baseline in BASELINES:
                 found = _measure(compare, members, "l1_minibatch", baseline, "top1", **counted)
                 lines.append(label | {"predictor": "l1_minibatch", "baseline": baseline} | found)
     return pd.DataFrame(lines, columns=["population", "pairs", "predictor", "baseline", *_MEASURED])
 
 
-_ENDS = tuple(f"{name}{end}" for name in ("kendall", "spearman") for end in ("", "_low", "_high", "_family_low", "_family_high"))
+_ENDS = tuple(
+    f"{name}{end}"
+    for name in ("kendall", "spearman")
+    for end in ("", "_low", "_high", "_family_low", "_family_high")
+)
 _MEASURED = ("n", *_ENDS)
 
 
-def _populations(rows: pd.DataFrame, names: Iterable[str], fewest: int = FEWEST) -> Iterator[tuple[str, pd.DataFrame]]:
+def _populations(
+    rows: pd.DataFrame, names: Iterable[str], fewest: int = FEWEST
+) -> Iterator[tuple[str, pd.DataFrame]]:
     for name in names:
         members = population(rows, name)
         if len(members) >= fewest:
             yield name, members
 
 
-def _measure(statistic: Callable[..., Correlation], members: pd.DataFrame, *columns: str, **options: Any) -> dict[str, Any]:
+def _measure(
+    statistic: Callable[..., Correlation], members: pd.DataFrame, *columns: str, **options: Any
+) -> dict[str, Any]:
     """One statistic of these columns with its interval over networks and, of three families or more, over families."""
     values = [members[column].to_numpy(float) for column in columns]
     found = statistic(*values, resamples=RESAMPLES, **options)
     measured: dict[str, Any] = {"n": found.n} | _named(found, "")
     if not options and members["family"].nunique() >= 3:
-        over_families = statistic(*values, families=members["family"].tolist(), resample="families", resamples=RESAMPLES)
+        over_families = statistic(
+            *values, families=members["family"].tolist(), resample="families", resamples=RESAMPLES
+        )
         measured |= {name: value for name, value in _named(over_families, "_family").items() if name in _ENDS}
     return measured
 
 
 def _named(found: Correlation, unit: str) -> dict[str, float]:
     """Estimate and ends of both coefficients under the column names of `_ENDS`."""
-    kendall = dict(zip(("", f"{unit}_low", f"{unit}_high"), (found.kendall, *found.kendall_interval), strict=True))
-    spearman = dict(zip(("", f"{unit}_low", f"{unit}_high"), (found.spearman, *found.spearman_interval), strict=True))
-    return {f"kendall{end}": value for end, value in kendall.items()} | {f"spearman{end}": value for end, value in spearman.items()}
+    kendall = dict(
+        zip(("", f"{unit}_low", f"{unit}_high"), (found.kendall, *found.kendall_interval), strict=True)
+    )
+    spearman = dict(
+        zip(("", f"{unit}_low", f"{unit}_high"), (found.spearman, *found.spearman_interval), strict=True)
+    )
+    return {f"kendall{end}": value for end, value in kendall.items()} | {
+        f"spearman{end}": value for end, value in spearman.items()
+    }
 
 
 TOO_FEW = "not measured (too few networks)"
 """What a fact says in a run over too few networks."""
 
-_SLUGS = {"V1": "v1", "V1, no VGG or AlexNet": "modern", "V1, plain recipe": "plain", "V1 of V2's networks": "twice", "V2": "v2", "new recipe": "new"}
-_SHORT = {"l1_minibatch": "zen", "frobenius_minibatch": "frobenius", "l1_running": "released"} | {name: name for name in BASELINES}
+_SLUGS = {
+    "V1": "v1",
+    "V1, no VGG or AlexNet": "modern",
+    "V1, plain recipe": "plain",
+    "V1 of V2's networks": "twice",
+    "V2": "v2",
+    "new recipe": "new",
+}
+_SHORT = {"l1_minibatch": "zen", "frobenius_minibatch": "frobenius", "l1_running": "released"} | {
+    name: name for name in BASELINES
+}
 
 
 def facts(rows: ZooRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
     common = rows.common
-    told = _setting_facts(common) | _noise_facts(common) | _depth_facts(common) | _resnet_facts(common) | _reversal_facts(common)
-    told |= _correlation_facts(rows) | _partial_facts(rows) | _line_facts(rows) | _pair_facts(rows) | _graph_facts(common)
+    told = (
+        _setting_facts(common)
+        | _noise_facts(common)
+        | _depth_facts(common)
+        | _resnet_facts(common)
+        | _reversal_facts(common)
+    )
+    told |= (
+        _correlation_facts(rows)
+        | _partial_facts(rows)
+        | _line_facts(rows)
+        | _pair_facts(rows)
+        | _graph_facts(common)
+    )
     return told | _native_facts(rows)
 
 
@@ -291,22 +359,30 @@ def score_noise(rows: pd.DataFrame, draws: int = 200, seed: int = 0) -> pd.Serie
     Its spread is what the Monte-Carlo error of the scores does to the correlation.
     """
     members = population(rows, "V1")
-    moved = members["l1_minibatch"].to_numpy() + members["l1_minibatch_stderr"].to_numpy() * np.random.default_rng(seed).normal(
-        size=(draws, len(members))
+    moved = members["l1_minibatch"].to_numpy() + members[
+        "l1_minibatch_stderr"
+    ].to_numpy() * np.random.default_rng(seed).normal(size=(draws, len(members)))
+    return pd.Series(
+        [members["top1"].corr(pd.Series(scores, members.index), method="kendall") for scores in moved]
     )
-    return pd.Series([members["top1"].corr(pd.Series(scores, members.index), method="kendall") for scores in moved])
 
 
 def reversals(rows: pd.DataFrame, line: str = "RegNets") -> pd.DataFrame:
     """Pairs of one line (V1 weights) that the Zen-Score orders wrongly, largest loss of accuracy first.
 
     Returns:
-        Columns `preferred` (higher score, lower top-1) and `better` with their scores and accuracies, and `loss` in points.
+        Columns `preferred` (higher score, lower top-1) and `better` with their scores and accuracies, and
+        `loss` in points.
     """
     members = population(rows, "V1").query("line == @line")[["model", "l1_minibatch", "top1"]]
     pairs = members.merge(members, how="cross", suffixes=("_preferred", "_better"))
-    wrong = pairs[(pairs["l1_minibatch_preferred"] > pairs["l1_minibatch_better"]) & (pairs["top1_preferred"] < pairs["top1_better"])]
-    return wrong.assign(loss=wrong["top1_better"] - wrong["top1_preferred"]).sort_values("loss", ascending=False, kind="stable", ignore_index=True)
+    wrong = pairs[
+        (pairs["l1_minibatch_preferred"] > pairs["l1_minibatch_better"])
+        & (pairs["top1_preferred"] < pairs["top1_better"])
+    ]
+    return wrong.assign(loss=wrong["top1_better"] - wrong["top1_preferred"]).sort_values(
+        "loss", ascending=False, kind="stable", ignore_index=True
+    )
 
 
 def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:
@@ -329,15 +405,22 @@ def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:
 def _correlation_facts(rows: ZooRows) -> dict[str, str]:
     found, gaps = rows.correlations, rows.differences
     v1 = {"population": "V1", "predictor": "l1_minibatch"}
-    told = {"rho_v1_zen": _read(found, v1, "spearman"), "tau_v1_zen_families": _read(found, v1, unit="_family")}
+    told = {
+        "rho_v1_zen": _read(found, v1, "spearman"),
+        "tau_v1_zen_families": _read(found, v1, unit="_family"),
+    }
     for name, slug in _SLUGS.items():
         for predictor in PREDICTORS:
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(found, {"population": name, "predictor": predictor})
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
+                found, {"population": name, "predictor": predictor}
+            )
     for name in COMPARED:
         for baseline in BASELINES:
             told[f"gain_{_SLUGS[name]}_{baseline}"] = _read(gaps, {"population": name, "baseline": baseline})
     for baseline in BASELINES:
-        told[f"gain_v1_{baseline}_families"] = _read(gaps, {"population": "V1", "baseline": baseline}, unit="_family")
+        told[f"gain_v1_{baseline}_families"] = _read(
+            gaps, {"population": "V1", "baseline": baseline}, unit="_family"
+        )
     return told
 
 
@@ -347,7 +430,9 @@ def _partial_facts(rows: ZooRows) -> dict[str, str]:
         for baseline in COUNTS:
             for predictor, given in (("l1_minibatch", baseline), (baseline, "l1_minibatch")):
                 at = {"population": name, "predictor": predictor, "given": given}
-                told[f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"] = _read(rows.partials, at)
+                told[f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"] = _read(
+                    rows.partials, at
+                )
     return told
 
 
@@ -357,7 +442,9 @@ def _line_facts(rows: ZooRows) -> dict[str, str]:
         slug = f"v1_{line.lower().replace(' ', '_')}"
         told[f"n_{slug}"] = str(len(population(rows.common, "V1").query("line == @line")))
         for predictor in ("l1_minibatch", *COUNTS):
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(rows.within_lines, {"population": "V1", "line": line, "predictor": predictor})
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
+                rows.within_lines, {"population": "V1", "line": line, "predictor": predictor}
+            )
     return told
 
 
@@ -367,9 +454,13 @@ def _pair_facts(rows: ZooRows) -> dict[str, str]:
         for pairs in ("within", "across"):
             at: dict[str, str | None] = {"population": name, "pairs": pairs}
             for predictor in ("l1_minibatch", *BASELINES):
-                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = _read(rows.pairs_apart, at | {"predictor": predictor, "baseline": None})
+                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = _read(
+                    rows.pairs_apart, at | {"predictor": predictor, "baseline": None}
+                )
             for baseline in BASELINES:
-                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = _read(rows.pairs_apart, at | {"baseline": baseline})
+                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = _read(
+                    rows.pairs_apart, at | {"baseline": baseline}
+                )
     return told
 
 
@@ -393,11 +484,18 @@ def _depth_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _resnet_facts(rows: pd.DataFrame) -> dict[str, str]:
-    """The paper's Figure 14: the five plain ResNets, which every predictor orders alike; and its last three."""
+    """The paper's Figure 14.
+
+    The five plain ResNets, which every predictor orders alike; and its last three.
+    """
     members = population(rows, "V1").query("family == 'ResNet'")
     if len(members) < FEWEST:
         return dict.fromkeys(("resnets_perfect", "resnet_scores", "resnet_top1"), TOO_FEW)
-    perfect = [name for name in ("l1_minibatch", *COUNTS) if members[name].corr(members["top1"], method="kendall") > 1 - 1e-9]
+    perfect = [
+        name
+        for name in ("l1_minibatch", *COUNTS)
+        if members[name].corr(members["top1"], method="kendall") > 1 - 1e-9
+    ]
     ends = members.set_index("model").loc[["resnet50", "resnet152"]]
     return {
         "resnets_perfect": f"{len(perfect)} of {len(COUNTS) + 1}",
@@ -409,13 +507,23 @@ def _resnet_facts(rows: pd.DataFrame) -> dict[str, str]:
 def _reversal_facts(rows: pd.DataFrame) -> dict[str, str]:
     wrong = reversals(rows)
     n = len(population(rows, "V1").query("line == 'RegNets'"))
-    told = {"regnet_pairs": str(n * (n - 1) // 2), "regnet_reversed": str(len(wrong)), "regnet_reversed_by_one": str(int((wrong["loss"] > 1).sum()))}
+    told = {
+        "regnet_pairs": str(n * (n - 1) // 2),
+        "regnet_reversed": str(len(wrong)),
+        "regnet_reversed_by_one": str(int((wrong["loss"] > 1).sum())),
+    }
     if wrong.empty:
         return told | dict.fromkeys(("reversal_preferred", "reversal_better", "reversal_loss"), TOO_FEW)
     worst = wrong.iloc[0]
     return told | {
-        "reversal_preferred": f"{_regnet(worst['model_preferred'])} (score {worst['l1_minibatch_preferred']:.0f}, {worst['top1_preferred']:.1f} %)",
-        "reversal_better": f"{_regnet(worst['model_better'])} (score {worst['l1_minibatch_better']:.0f}, {worst['top1_better']:.1f} %)",
+        "reversal_preferred": (
+            f"{_regnet(worst['model_preferred'])} (score {worst['l1_minibatch_preferred']:.0f}, "
+            f"{worst['top1_preferred']:.1f} %)"
+        ),
+        "reversal_better": (
+            f"{_regnet(worst['model_better'])} (score {worst['l1_minibatch_better']:.0f}, "
+            f"{worst['top1_better']:.1f} %)"
+        ),
         "reversal_loss": f"{worst['loss']:.1f}",
     }
 
@@ -427,7 +535,9 @@ def _graph_facts(rows: pd.DataFrame) -> dict[str, str]:
         enough = len(members) >= FEWEST
         told[f"n_{name}"] = str(len(members))
         for predictor in ("l1_minibatch", *COUNTS):
-            told[f"tau_{name}_{_SHORT[predictor]}"] = _show(correlate(members[predictor], members["top1"])) if enough else TOO_FEW
+            told[f"tau_{name}_{_SHORT[predictor]}"] = (
+                _show(correlate(members[predictor], members["top1"])) if enough else TOO_FEW
+            )
     return told
 
 
@@ -437,11 +547,15 @@ def _native_facts(rows: ZooRows) -> dict[str, str]:
     moved = members.loc[members["crop"] != rows.common["resolution"].iloc[0], "model"].nunique()
     told = {"native_networks": str(moved)}
     for predictor in ("l1_minibatch", "flops"):
-        told[f"tau_native_{_SHORT[predictor]}"] = _show(correlate(members[predictor], members["top1"])) if len(members) >= FEWEST else TOO_FEW
+        told[f"tau_native_{_SHORT[predictor]}"] = (
+            _show(correlate(members[predictor], members["top1"])) if len(members) >= FEWEST else TOO_FEW
+        )
     return told
 
 
-def _read(frame: pd.DataFrame, where: Mapping[str, str | None], coefficient: str = "kendall", unit: str = "") -> str:
+def _read(
+    frame: pd.DataFrame, where: Mapping[str, str | None], coefficient: str = "kendall", unit: str = ""
+) -> str:
     """One estimate of a frame with its interval, as text."""
     chosen = frame
     for column, value in where.items():

@@ -42,7 +42,11 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """
     figure, ((axes,),) = new_figure(height=9.6)
     rows = correlations[correlations["dataset"] == dataset]
-    forest(axes, {text: rows[rows["score"] == score].set_index("population") for score, text in NAMES.items()}, POPULATIONS)
+    forest(
+        axes,
+        {text: rows[rows["score"] == score].set_index("population") for score, text in NAMES.items()},
+        POPULATIONS,
+    )
     axes.set_xlabel("Kendall's tau with test accuracy")
     legend(figure, [axes])
     return figure
@@ -68,7 +72,9 @@ def by_edges(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
             order = np.argsort(numbers.to_numpy(), kind="stable")
             x = numbers.to_numpy()[order]
             line = members.iloc[order]
-            panel.fill_between(x, line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.2, linewidth=0)
+            panel.fill_between(
+                x, line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.2, linewidth=0
+            )
             panel.plot(x, line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=NAMES[score])
         panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
         panel.set_xlabel(f"number of {title}")
@@ -92,7 +98,13 @@ def structure(rows: pd.DataFrame) -> Figure:
     table = rows.set_index("score")
     for index, (kind, text) in enumerate(KINDS.items()):
         y = np.arange(len(shown))[::-1] + 0.18 * (1.5 - index)
-        axes.barh(y, [table.loc[score, f"spearman_{kind}"] for score in shown], height=0.17, color=PALETTE[index], label=text)
+        axes.barh(
+            y,
+            [table.loc[score, f"spearman_{kind}"] for score in shown],
+            height=0.17,
+            color=PALETTE[index],
+            label=text,
+        )
     axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
     axes.set_yticks(range(len(shown)), [NAMES[score] for score in reversed(shown)])
     axes.grid(axis="y", visible=False)
@@ -104,7 +116,9 @@ def structure(rows: pd.DataFrame) -> Figure:
 
 @styled
 def published(rows: pd.DataFrame) -> Figure:
-    """How far every choice of definition and population lies from each published triple; the nearest is at the left.
+    """How far every choice of definition and population lies from each published triple.
+
+    The nearest is at the left.
 
     Args:
         rows: `studies.nasbench201.reproductions`.
@@ -113,9 +127,20 @@ def published(rows: pd.DataFrame) -> Figure:
     sources = list(dict.fromkeys(rows["source"]))
     for index, form in enumerate(("zen", "vanilla")):
         members = rows[rows["score"].str.startswith(form)]
-        y = [len(sources) - 1 - sources.index(source) + 0.12 * (1 - 2 * index) for source in members["source"]]
+        y = [
+            len(sources) - 1 - sources.index(source) + 0.12 * (1 - 2 * index) for source in members["source"]
+        ]
         text = "as built" if form == "zen" else "skips cut"
-        axes.scatter(members["off"], y, s=45, marker=MARKERS[index], color=PALETTE[index], alpha=0.7, edgecolor="white", label=text)
+        axes.scatter(
+            members["off"],
+            y,
+            s=45,
+            marker=MARKERS[index],
+            color=PALETTE[index],
+            alpha=0.7,
+            edgecolor="white",
+            label=text,
+        )
     axes.set_yticks(range(len(sources)), list(reversed(sources)))
     axes.set_xlabel("largest difference from the three published values")
     axes.set_xlim(left=0)

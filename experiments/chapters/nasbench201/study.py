@@ -19,8 +19,27 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer
-from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, EDGE_COUNTS, FEWEST, POPULATIONS, WITHOUT_SCORE, ZEN, cells, population_of
-from experiments.benchmarks.nasbench201_scores import BATCH_SIZE, CHECKS, DEFINITIONS, RESOLUTION, STUDY, fill_gains, fill_zen, sample
+from experiments.benchmarks.nasbench201_cells import (
+    COUNTS,
+    DATASETS,
+    EDGE_COUNTS,
+    FEWEST,
+    POPULATIONS,
+    WITHOUT_SCORE,
+    ZEN,
+    cells,
+    population_of,
+)
+from experiments.benchmarks.nasbench201_scores import (
+    BATCH_SIZE,
+    CHECKS,
+    DEFINITIONS,
+    RESOLUTION,
+    STUDY,
+    fill_gains,
+    fill_zen,
+    sample,
+)
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
@@ -34,10 +53,21 @@ GAIN = ("gain", "zen_l1_minibatch", "zen_l1_running", "live_convs", "params")
 """Compared on the sample of cells whose gain was measured."""
 
 
-MAIN = ("all", "valid", "one per class", "one per function", "no none", "no skip, no pool", "vanilla path", "top 10 %")
+MAIN = (
+    "all",
+    "valid",
+    "one per class",
+    "one per function",
+    "no none",
+    "no skip, no pool",
+    "vanilla path",
+    "top 10 %",
+)
 
 
-def correlation_row(*, dataset: str, population: str, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
+def correlation_row(
+    *, dataset: str, population: str, score: str, seed: int, cells_scored: int
+) -> dict[str, Any]:
     """Both coefficients of one score with accuracy in one population, with intervals over isomorphism classes."""
     members = population_of(dataset, population, cells_scored)
     scores, accuracies = column(members, score, seed), members[dataset].to_numpy(float)
@@ -77,7 +107,11 @@ CORRELATIONS = Table(
     | {
         f"{coefficient}{end}": f"1: {text}"
         for coefficient in ("kendall", "spearman")
-        for end, text in (("", coefficient), ("_low", "lower end of its 95 % interval"), ("_high", "upper end of its 95 % interval"))
+        for end, text in (
+            ("", coefficient),
+            ("_low", "lower end of its 95 % interval"),
+            ("_high", "upper end of its 95 % interval"),
+        )
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -85,7 +119,10 @@ CORRELATIONS = Table(
 
 
 def structure_row(*, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
-    """What a score sees in a connected cell: its rank correlation with each count of edges, and how isomorphic cells differ."""
+    """What a score sees in a connected cell.
+
+    Its rank correlation with each count of edges, and how isomorphic cells differ.
+    """
     rows = cells().iloc[sorted(sample(cells_scored))]
     rows = rows[rows["connected"] & np.isfinite(rows[f"{score}_s{seed}"])]
     values = rows[f"{score}_s{seed}"]
@@ -115,14 +152,22 @@ STRUCTURE = Table(
         "seed": "1: seed of the draw of weights and images",
         "cells_scored": "count: random sample of cells; 15,625 are all",
     }
-    | {f"spearman_{kind}": f"1: Spearman's rho with the number of {kind} edges, connected cells" for kind in EDGE_COUNTS}
-    | {f"per_{kind}": f"nat: what a {kind} edge adds in place of a pooling edge, in a linear fit" for kind in EDGE_COUNTS[:3]}
+    | {
+        f"spearman_{kind}": f"1: Spearman's rho with the number of {kind} edges, connected cells"
+        for kind in EDGE_COUNTS
+    }
+    | {
+        f"per_{kind}": f"nat: what a {kind} edge adds in place of a pooling edge, in a linear fit"
+        for kind in EDGE_COUNTS[:3]
+    }
     | {
         "n": "count: connected cells with a score",
         "spread": "nat: standard deviation between cells",
         "explained": "1: share of the variance that a linear fit on the numbers of edges explains",
         "shared_classes": "count: isomorphism classes with two cells or more",
-        "within_class": "nat: standard deviation between cells of one class, root mean square over these classes",
+        "within_class": (
+            "nat: standard deviation between cells of one class, root mean square over these classes"
+        ),
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -134,7 +179,12 @@ def noise_row(*, score: str, seed: int, other: int, cells_scored: int) -> dict[s
     rows = cells().iloc[sorted(sample(cells_scored))]
     pair = rows[[f"{score}_s{seed}", f"{score}_s{other}"]].dropna().to_numpy(float)
     kendall, spearman = coefficients(*pair.T)
-    return {"n": len(pair), "kendall": kendall.value, "spearman": spearman.value, "difference": float(np.diff(pair, axis=1).std() / math.sqrt(2))}
+    return {
+        "n": len(pair),
+        "kendall": kendall.value,
+        "spearman": spearman.value,
+        "difference": float(np.diff(pair, axis=1).std() / math.sqrt(2)),
+    }
 
 
 NOISE = Table(
@@ -150,7 +200,10 @@ NOISE = Table(
         "n": "count: cells with both scores",
         "kendall": "1: Kendall's tau between the draws",
         "spearman": "1: Spearman's rho between the draws",
-        "difference": "nat: standard deviation of the difference of the draws over root 2, the noise that ranks cells against each other",
+        "difference": (
+            "nat: standard deviation of the difference of the draws over root 2, the noise that ranks cells "
+            "against each other"
+        ),
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -233,9 +286,20 @@ def run(
     examples = EXAMPLES.fill([{"arch": text, "seed": seed} for text in EXAMPLE_CELLS.values()])
     named = examples.assign(example=list(EXAMPLE_CELLS))
     settings = {"seed": seed, "cells_scored": cells_scored}
-    wanted = [key | {"cells_scored": cells_scored} for key in _correlation_keys(datasets, list(POPULATIONS), PREDICTORS, seed)]
-    pairs = [(a, b) for position, a in enumerate((seed, *noise_seeds)) for b in (seed, *noise_seeds)[position + 1 :]]
-    noise = [{"score": score, "seed": a, "other": b, "cells_scored": noise_cells} for score in ZEN for a, b in pairs]
+    wanted = [
+        key | {"cells_scored": cells_scored}
+        for key in _correlation_keys(datasets, list(POPULATIONS), PREDICTORS, seed)
+    ]
+    pairs = [
+        (a, b)
+        for position, a in enumerate((seed, *noise_seeds))
+        for b in (seed, *noise_seeds)[position + 1 :]
+    ]
+    noise = [
+        {"score": score, "seed": a, "other": b, "cells_scored": noise_cells}
+        for score in ZEN
+        for a, b in pairs
+    ]
     if nasbench201.is_there():
         fill_zen(seed, sample(cells_scored))
         fill_gains(seed, sample(gain_cells))
@@ -244,14 +308,28 @@ def run(
         cells.cache_clear()  # it holds the scores of before
         population_of.cache_clear()
     sampled = [key | {"cells_scored": gain_cells} for key in _correlation_keys(datasets, MAIN, GAIN, seed)]
-    drawn = [key | {"cells_scored": noise_cells} for other in (seed, *noise_seeds) for key in _correlation_keys(datasets, MAIN, ZEN, other)]
+    drawn = [
+        key | {"cells_scored": noise_cells}
+        for other in (seed, *noise_seeds)
+        for key in _correlation_keys(datasets, MAIN, ZEN, other)
+    ]
     structured = [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]
-    correlations, gains, draws = (_filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled, drawn))
+    correlations, gains, draws = (
+        _filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled, drawn)
+    )
     return CellRows(correlations, _filled(STRUCTURE, structured), gains, _filled(NOISE, noise), draws, named)
 
 
-def _correlation_keys(datasets: Sequence[str], names: Sequence[str], scores: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    return [{"dataset": d, "population": p, "score": s, "seed": seed} for d in datasets for p in names if p in POPULATIONS for s in scores]
+def _correlation_keys(
+    datasets: Sequence[str], names: Sequence[str], scores: Sequence[str], seed: int
+) -> list[dict[str, Any]]:
+    return [
+        {"dataset": d, "population": p, "score": s, "seed": seed}
+        for d in datasets
+        for p in names
+        if p in POPULATIONS
+        for s in scores
+    ]
 
 
 def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -259,7 +337,9 @@ def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
     if nasbench201.is_there():
         return table.fill(keys)
     stored = table.stored()
-    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[stored.columns]  # in the order of the keys
+    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[
+        stored.columns
+    ]  # in the order of the keys
 
 
 PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {
@@ -269,8 +349,11 @@ PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {
     "Suite-Zero, rho": ("spearman", (0.355, 0.361, 0.400)),
     "VKDNW, tau": ("kendall", (0.102, 0.079, 0.091)),
 }
-"""Published correlations of the Zen-Score on CIFAR-10, CIFAR-100 and ImageNet-16: ZiCo (Li et al. 2023, Tables 1 and 3), the raw
-data of NAS-Bench-Suite-Zero (Krishnakumar et al. 2022), VKDNW (Tybl and Neumann 2025, Table 1)."""
+"""Published correlations of the Zen-Score on CIFAR-10, CIFAR-100 and ImageNet-16.
+
+ZiCo (Li et al. 2023, Tables 1 and 3), the raw data of NAS-Bench-Suite-Zero (Krishnakumar et al. 2022), VKDNW
+(Tybl and Neumann 2025, Table 1).
+"""
 
 
 def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
@@ -280,17 +363,30 @@ def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
         correlations: `CellRows.correlations`.
 
     Returns:
-        For each source every Zen column and population with all three data sets: `source`, `score`, `population`, `n`, our three
-        values, and `off`, the largest of the three differences; sorted by source, then `off`.
+        For each source every Zen column and population with all three data sets: `source`, `score`,
+        `population`, `n`, our three values, and `off`, the largest of the three differences; sorted by
+        source, then `off`.
     """
     rows = correlations[correlations["score"].isin(ZEN) & correlations["population"].isin(MAIN)]
     lines = []
     for source, (coefficient, values) in PUBLISHED.items():
-        table = rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient).reindex(columns=list(DATASETS)).dropna()
+        table = (
+            rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient)
+            .reindex(columns=list(DATASETS))
+            .dropna()
+        )
         if not table.empty:
             off = (table - np.array(values)).abs().max(axis=1)
-            lines.append(table.assign(source=source, coefficient=coefficient, off=off).reset_index().sort_values("off", kind="stable"))
-    return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
+            lines.append(
+                table.assign(source=source, coefficient=coefficient, off=off)
+                .reset_index()
+                .sort_values("off", kind="stable")
+            )
+    return (
+        pd.concat(lines, ignore_index=True)
+        if lines
+        else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
+    )
 
 
 TOO_FEW = "not measured (too few cells)"
@@ -339,13 +435,19 @@ def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
         for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
             for score, short in _SHORT.items():
                 at = (dataset, population, score)
-                told[f"tau_{people}_{short}{data}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
-                told[f"rho_{people}_{short}{data}"] = interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
+                told[f"tau_{people}_{short}{data}"] = (
+                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                )
+                told[f"rho_{people}_{short}{data}"] = (
+                    interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
+                )
     for kind in EDGE_COUNTS:
         for count in range(7):
             for score in ("zen_l1_minibatch", "zen_l1_running", "params"):
                 at = ("cifar10", f"{kind} = {count}", score)
-                told[f"tau_{kind}{count}_{_SHORT[score]}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                told[f"tau_{kind}{count}_{_SHORT[score]}"] = (
+                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                )
     return told
 
 
@@ -356,7 +458,9 @@ def _gain_facts(gains: pd.DataFrame) -> dict[str, str]:
         for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
             for score in GAIN:
                 at = (dataset, population, score)
-                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = (
+                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
+                )
         at = ("cifar10", population, "params")
         told[f"n_gain_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
     return told
@@ -367,10 +471,18 @@ def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
     by_score = structure.set_index("score")
     for score in (*ZEN, "log_delta_l1"):
         row = by_score.loc[score] if score in by_score.index else None
-        names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), *(f"per_{kind}" for kind in EDGE_COUNTS[:3]), "explained", "spread", "within_class")
+        names = (
+            *(f"spearman_{kind}" for kind in EDGE_COUNTS),
+            *(f"per_{kind}" for kind in EDGE_COUNTS[:3]),
+            "explained",
+            "spread",
+            "within_class",
+        )
         for name in names:
             digits = 1 if name in ("spread", "within_class") or name.startswith("per_") else 2
-            told[f"{name}_{_SHORT[score]}"] = TOO_FEW if row is None or math.isnan(row[name]) else number(row[name], digits)
+            told[f"{name}_{_SHORT[score]}"] = (
+                TOO_FEW if row is None or math.isnan(row[name]) else number(row[name], digits)
+            )
     told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
     return told
 
@@ -380,8 +492,12 @@ def _draw_facts(draws: pd.DataFrame) -> dict[str, str]:
     told = {"draws": str(draws["seed"].nunique()) if len(draws) else TOO_FEW}
     for score in ZEN:
         members = draws.query("score == @score and population == 'all' and dataset == 'cifar10'")["kendall"]
-        told[f"draws_{_SHORT[score]}"] = f"{number(members.min(), 3)} to {number(members.max(), 3)}" if len(members) else TOO_FEW
-    spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(lambda taus: taus.max() - taus.min())
+        told[f"draws_{_SHORT[score]}"] = (
+            f"{number(members.min(), 3)} to {number(members.max(), 3)}" if len(members) else TOO_FEW
+        )
+    spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(
+        lambda taus: taus.max() - taus.min()
+    )
     told["draws_widest"] = f"{spans.max():.3f}" if len(spans) else TOO_FEW
     return told
 
@@ -400,7 +516,10 @@ def _example_facts(rows: CellRows) -> dict[str, str]:
     told: dict[str, str] = {}
     for row in rows.examples.itertuples():
         slug = row.example.replace(" ", "_")
-        told |= {f"example_{slug}_{short}": f"{getattr(row, name):.1f}" for name, short in (("l1_minibatch", "zen"), ("l1_running", "released"))}
+        told |= {
+            f"example_{slug}_{short}": f"{getattr(row, name):.1f}"
+            for name, short in (("l1_minibatch", "zen"), ("l1_running", "released"))
+        }
     return told
 
 
@@ -411,7 +530,9 @@ def _found(rows: CellRows) -> dict[str, str]:
     for source in PUBLISHED:
         slug = source.lower().replace(", ", "_").replace("-", "_")
         if source not in nearest.index:
-            told |= dict.fromkeys((f"nearest_{slug}", f"nearest_values_{slug}", f"nearest_off_{slug}"), TOO_FEW)
+            told |= dict.fromkeys(
+                (f"nearest_{slug}", f"nearest_values_{slug}", f"nearest_off_{slug}"), TOO_FEW
+            )
             continue
         row = nearest.loc[source]
         told[f"nearest_{slug}"] = f"{row['score'].replace('_', ' ')}, {row['population']}"

@@ -51,7 +51,15 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
             # A part below zero belongs to a score that orders the wrong way round: nothing is gained there.
             width = table[name].clip(lower=0).fillna(0).to_numpy(float)
             width = np.minimum(width, 1 - start)
-            panel.barh(np.arange(len(shown))[::-1], width, left=start, color=colour, height=0.62, linewidth=0, label=text)
+            panel.barh(
+                np.arange(len(shown))[::-1],
+                width,
+                left=start,
+                color=colour,
+                height=0.62,
+                linewidth=0,
+                label=text,
+            )
             start = start + width
         panel.set_yticks(range(len(shown)), [name_of(score) for score in reversed(shown)])
         panel.set_title(POPULATIONS[population].replace("\n", " "))
@@ -73,7 +81,10 @@ def repetitions(accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """
     figure, ((axes,),) = new_figure(height=5.8)
     rows = accuracies[accuracies["dataset"] == dataset]
-    series = {text: rows[rows["repeated"] == repeated].set_index("population") for repeated, text in REPEATED.items()}
+    series = {
+        text: rows[rows["repeated"] == repeated].set_index("population")
+        for repeated, text in REPEATED.items()
+    }
     forest(axes, series, POPULATIONS, step=0.2, width=4, zero=False)
     axes.set_xlim(0, 1)
     axes.set_xlabel("Kendall's tau of accuracy with its repetition")

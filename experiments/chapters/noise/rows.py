@@ -39,25 +39,50 @@ def _correlated(x: np.ndarray, y: np.ndarray, families: list[int]) -> dict[str, 
 
 
 def _told(found: Correlation) -> dict[str, Any]:
-    ends = {"kendall": (found.kendall, *found.kendall_interval), "spearman": (found.spearman, *found.spearman_interval)}
-    return {"n": found.n} | {f"{name}{end}": value for name, values in ends.items() for end, value in zip(_ENDS, values, strict=True)}
+    ends = {
+        "kendall": (found.kendall, *found.kendall_interval),
+        "spearman": (found.spearman, *found.spearman_interval),
+    }
+    return {"n": found.n} | {
+        f"{name}{end}": value
+        for name, values in ends.items()
+        for end, value in zip(_ENDS, values, strict=True)
+    }
 
 
 def score_row(*, dataset: str, population: str, score: str, seeds: str, cells_scored: int) -> dict[str, Any]:
-    """The correlation with test accuracy of a score, its draws averaged; cells without one of the draws are left out."""
+    """The correlation with test accuracy of a score, its draws averaged.
+
+    Cells without one of the draws are left out.
+    """
     rows = _members(dataset, population, cells_scored)
-    values = rows[score] if score in COUNTS else _draws(rows, score, seeds.split("+")).mean(axis=1, skipna=False)
+    values = (
+        rows[score] if score in COUNTS else _draws(rows, score, seeds.split("+")).mean(axis=1, skipna=False)
+    )
     known = values.notna()
-    return _correlated(values[known].to_numpy(float), rows.loc[known, dataset].to_numpy(float), rows.loc[known, "class"].tolist())
+    return _correlated(
+        values[known].to_numpy(float),
+        rows.loc[known, dataset].to_numpy(float),
+        rows.loc[known, "class"].tolist(),
+    )
 
 
 def _draws(rows: pd.DataFrame, score: str, seeds: Sequence[int | str]) -> pd.DataFrame:
     """The values of a score for some seeds, (cells, seeds)."""
-    columns = [rows if f"{score}_s{seed}" in rows else proxy_scores(int(seed)).loc[rows["index"]].set_index(rows.index) for seed in seeds]
-    return pd.concat([column[f"{score}_s{seed}"] for column, seed in zip(columns, seeds, strict=True)], axis=1)
+    columns = [
+        rows
+        if f"{score}_s{seed}" in rows
+        else proxy_scores(int(seed)).loc[rows["index"]].set_index(rows.index)
+        for seed in seeds
+    ]
+    return pd.concat(
+        [column[f"{score}_s{seed}"] for column, seed in zip(columns, seeds, strict=True)], axis=1
+    )
 
 
-def repeat_row(*, dataset: str, population: str, score: str, seed: int, other: int, cells_scored: int) -> dict[str, Any]:
+def repeat_row(
+    *, dataset: str, population: str, score: str, seed: int, other: int, cells_scored: int
+) -> dict[str, Any]:
     """The correlation of two draws of one score."""
     rows = _members(dataset, population, cells_scored)
     pair = _draws(rows, score, (seed, other)).dropna()
@@ -74,8 +99,15 @@ def accuracy_row(*, dataset: str, population: str, repeated: str, cells_scored: 
         raise ScoreUndefined(f"{dataset} has no second accuracy")
     published = nasbench201.table()
     if _OTHER[repeated] not in published:
-        raise ResultsError(f"{nasbench201.FILE}: needed the column {_OTHER[repeated]}, got none; leave {repeated!r} out of `repeated`")
-    return _correlated(rows[dataset].to_numpy(float), published[_OTHER[repeated]].to_numpy(float)[rows.index], rows["class"].tolist())
+        raise ResultsError(
+            f"{nasbench201.FILE}: needed the column {_OTHER[repeated]}, got none; leave {repeated!r} out of "
+            "`repeated`"
+        )
+    return _correlated(
+        rows[dataset].to_numpy(float),
+        published[_OTHER[repeated]].to_numpy(float)[rows.index],
+        rows["class"].tolist(),
+    )
 
 
 def _isomorphic(members: pd.DataFrame, everyone: pd.DataFrame, dataset: str) -> dict[str, Any]:
@@ -83,13 +115,19 @@ def _isomorphic(members: pd.DataFrame, everyone: pd.DataFrame, dataset: str) -> 
     first = members.sample(frac=1.0, random_state=0).drop_duplicates("class")
     others = everyone.drop(index=first.index).sample(frac=1.0, random_state=1).drop_duplicates("class")
     pairs = first[["class", dataset]].merge(others[["class", dataset]], on="class", suffixes=("", "_again"))
-    return _correlated(pairs[dataset].to_numpy(float), pairs[f"{dataset}_again"].to_numpy(float), pairs["class"].tolist())
+    return _correlated(
+        pairs[dataset].to_numpy(float), pairs[f"{dataset}_again"].to_numpy(float), pairs["class"].tolist()
+    )
 
 
 _COEFFICIENTS = {"n": "count: cells, or pairs of them"} | {
     f"{coefficient}{end}": f"1: {text}"
     for coefficient, name in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho"))
-    for end, text in (("", name), ("_low", "lower end of its 95 % interval"), ("_high", "upper end of its 95 % interval"))
+    for end, text in (
+        ("", name),
+        ("_low", "lower end of its 95 % interval"),
+        ("_high", "upper end of its 95 % interval"),
+    )
 }
 _POPULATION = {
     "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -101,7 +139,12 @@ CORRELATIONS = Table(
     name="correlations",
     key=("dataset", "population", "score", "seeds", "cells_scored"),
     compute=score_row,
-    units=_POPULATION | {"score": "name: column of scores.parquet without its seed", "seeds": "text: the draws whose mean is taken"} | _COEFFICIENTS,
+    units=_POPULATION
+    | {
+        "score": "name: column of scores.parquet without its seed",
+        "seeds": "text: the draws whose mean is taken",
+    }
+    | _COEFFICIENTS,
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
@@ -111,7 +154,11 @@ DRAWS = Table(
     key=("dataset", "population", "score", "seed", "other", "cells_scored"),
     compute=repeat_row,
     units=_POPULATION
-    | {"score": "name: column of scores.parquet without its seed", "seed": "1: seed of one draw", "other": "1: seed of the other draw"}
+    | {
+        "score": "name: column of scores.parquet without its seed",
+        "seed": "1: seed of one draw",
+        "other": "1: seed of the other draw",
+    }
     | _COEFFICIENTS,
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -121,7 +168,9 @@ ACCURACIES = Table(
     name="accuracies",
     key=("dataset", "population", "repeated", "cells_scored"),
     compute=accuracy_row,
-    units=_POPULATION | {"repeated": "name: what test accuracy is compared with: releases, isomorphic or validation"} | _COEFFICIENTS,
+    units=_POPULATION
+    | {"repeated": "name: what test accuracy is compared with: releases, isomorphic or validation"}
+    | _COEFFICIENTS,
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )

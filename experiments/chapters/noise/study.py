@@ -25,7 +25,15 @@ from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, cells, po
 from experiments.benchmarks.nasbench201_proxies import computed
 from experiments.benchmarks.nasbench201_scores import SCORES, fill_zen, sample
 from experiments.chapters.noise.parts import averaged, ceiling, parts
-from experiments.chapters.noise.rows import ACCURACIES, CORRELATIONS, DRAWN, DRAWS, POPULATIONS, REPEATED, NoiseRows
+from experiments.chapters.noise.rows import (
+    ACCURACIES,
+    CORRELATIONS,
+    DRAWN,
+    DRAWS,
+    POPULATIONS,
+    REPEATED,
+    NoiseRows,
+)
 from experiments.record.wording import interval
 
 TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
@@ -33,9 +41,15 @@ TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
 
 
 def run(
-    *, datasets: Sequence[str] = DATASETS, seeds: Sequence[int] = (0, 1, 2), cells_scored: int = nasbench201.CELLS, repeated: Sequence[str] = REPEATED
+    *,
+    datasets: Sequence[str] = DATASETS,
+    seeds: Sequence[int] = (0, 1, 2),
+    cells_scored: int = nasbench201.CELLS,
+    repeated: Sequence[str] = REPEATED,
 ) -> NoiseRows:
-    """Correlates scores, their repetitions, accuracies and their repetitions; without the benchmark's file the stored rows are read.
+    """Correlates scores, their repetitions, accuracies and their repetitions.
+
+    Without the benchmark's file the stored rows are read.
 
     Args:
         datasets: which accuracies.
@@ -45,20 +59,35 @@ def run(
     """
     if not nasbench201.is_there():
         found = (table.stored() for table in (CORRELATIONS, DRAWS, ACCURACIES))
-        return NoiseRows(*(rows[rows["cells_scored"] == cells_scored].dropna(subset="kendall") for rows in found))
+        return NoiseRows(
+            *(rows[rows["cells_scored"] == cells_scored].dropna(subset="kendall") for rows in found)
+        )
     for seed in seeds:
         fill_zen(seed, sample(cells_scored))
     cells.cache_clear()  # it holds the scores of before
     population_of.cache_clear()
-    where = [{"dataset": dataset, "population": name, "cells_scored": cells_scored} for dataset in datasets for name in POPULATIONS]
+    where = [
+        {"dataset": dataset, "population": name, "cells_scored": cells_scored}
+        for dataset in datasets
+        for name in POPULATIONS
+    ]
     scores = _drawn(seeds, cells_scored)
     together = "+".join(map(str, seeds))
-    wanted = [key | {"score": score, "seeds": draws} for key in where for score in scores for draws in (*map(str, seeds), together)]
+    wanted = [
+        key | {"score": score, "seeds": draws}
+        for key in where
+        for score in scores
+        for draws in (*map(str, seeds), together)
+    ]
     wanted += [key | {"score": score, "seeds": "none"} for key in where for score in COUNTS]
     pairs = [(a, b) for position, a in enumerate(seeds) for b in seeds[position + 1 :]]
-    twice = [key | {"score": score, "seed": a, "other": b} for key in where for score in scores for a, b in pairs]
+    twice = [
+        key | {"score": score, "seed": a, "other": b} for key in where for score in scores for a, b in pairs
+    ]
     again = [key | {"repeated": name} for key in where for name in repeated]
-    filled = (table.fill(keys) for table, keys in ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again)))
+    filled = (
+        table.fill(keys) for table, keys in ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again))
+    )
     return NoiseRows(*(rows.dropna(subset="kendall") for rows in filled))
 
 
@@ -78,9 +107,22 @@ SMALLEST = 0.001
 """Parts below this are not written out."""
 FEWEST_KNOWN = 100
 """A score that was computed for fewer cells is left out."""
-_PEOPLE = {"valid": "valid", "one per class": "class", "no none": "full", "no skip, no pool": "vanilla", "top 10 %": "top"}
+_PEOPLE = {
+    "valid": "valid",
+    "one per class": "class",
+    "no none": "full",
+    "no skip, no pool": "vanilla",
+    "top 10 %": "top",
+}
 _FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
-_SCORES = ("zen_l1_minibatch", "zen_frobenius_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
+_SCORES = (
+    "zen_l1_minibatch",
+    "zen_frobenius_minibatch",
+    "zen_l1_running",
+    "log_delta_l1",
+    "params",
+    "live_convs",
+)
 _PARTS = ("measured", "draw", "training", "ranking", "truth")
 
 
@@ -100,7 +142,9 @@ def _repetition_facts(rows: NoiseRows) -> dict[str, str]:
                 found = again.loc[at] if at in again.index else None
                 told[f"tau_{name}"] = UNKNOWN if found is None else _interval(found, "kendall")
                 told[f"n_{name}"] = UNKNOWN if found is None else f"{found['n']:,.0f}"
-                told[f"ceiling_{name}"] = UNKNOWN if found is None else f"{float(ceiling(found['kendall'])):.2f}"
+                told[f"ceiling_{name}"] = (
+                    UNKNOWN if found is None else f"{float(ceiling(found['kendall'])):.2f}"
+                )
             for score in _SCORES:
                 at = (dataset, population, score)
                 told[f"own_{score}_{people}{data}"] = f"{own[at]:.3f}" if at in own.index else UNKNOWN
@@ -116,7 +160,9 @@ def _part_facts(rows: NoiseRows) -> dict[str, str]:
             for score in _SCORES:
                 at = ("cifar10", population, score)
                 for part in _PARTS:
-                    told[f"{part}_{score}_{people}_{repeated}"] = _interval(found.loc[at], part) if at in found.index else UNKNOWN
+                    told[f"{part}_{score}_{people}_{repeated}"] = (
+                        _interval(found.loc[at], part) if at in found.index else UNKNOWN
+                    )
     return told
 
 

@@ -52,9 +52,12 @@ def _seeds(noise: dict[str, float]) -> str:
     if not math.isfinite(noise["seed_sd"]):
         return "Too few networks were trained with a second seed so far, so this noise is not known."
     return (
-        f"{noise['networks']:.0f} networks were trained with two seeds: the accuracies of one network differ with a standard deviation of "
-        f"{_number(noise['seed_sd'])} points, those of different networks with {_number(noise['network_sd'])}. Kendall's tau between the two "
-        f"seeds is {_interval(noise, 'kendall')}: an order that is noise to that extent is what every score is held against."
+        f"{noise['networks']:.0f} networks were trained with two seeds: the accuracies of one network differ "
+        "with a standard deviation of "
+        f"{_number(noise['seed_sd'])} points, those of different networks with "
+        f"{_number(noise['network_sd'])}. Kendall's tau between the two "
+        f"seeds is {_interval(noise, 'kendall')}: an order that is noise to that extent is what every score "
+        "is held against."
     )
 
 
@@ -65,8 +68,10 @@ def _longer(rows: PopulationRows) -> str:
     both = rows.longer.merge(rows.members.drop_duplicates("network")[["network", "depth"]], on="network")
     gain = both["other"] - both["top1"]
     return (
-        f"{len(both)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: Kendall's tau between the two orders is "
-        f"{_tau(both['top1'], both['other'])}. They gain {_number(gain.min())} to {_number(gain.max())} points; the gain has a Kendall's tau of "
+        f"{len(both)} networks were trained for {rows.trainings['epochs'].max()} epochs as well: Kendall's "
+        "tau between the two orders is "
+        f"{_tau(both['top1'], both['other'])}. They gain {_number(gain.min())} to {_number(gain.max())} "
+        "points; the gain has a Kendall's tau of "
         f"{_tau(both['depth'], gain)} with the number of layers."
     )
 
@@ -82,7 +87,8 @@ def _precise(rows: pd.DataFrame) -> str:
         return "No network was trained in another floating type so far."
     difference = rows["other"] - rows["top1"]
     return (
-        f"{len(rows)} networks were trained in another floating type too, with the same seed: their accuracy differs by "
+        f"{len(rows)} networks were trained in another floating type too, with the same seed: their accuracy "
+        "differs by "
         f"{_number(difference.mean())} points on average and by {_number(difference.abs().max())} at most."
     )
 
@@ -90,7 +96,11 @@ def _precise(rows: pd.DataFrame) -> str:
 def _speed_facts(rows: PopulationRows) -> dict[str, str]:
     """Training images per second of one core, and the share of the speed of large matrix products that this is."""
     usual = rows.usual
-    speed = usual["images"] * usual["epochs"] / usual["seconds" if (usual["device"] == "cuda").all() else "cpu_seconds"]
+    speed = (
+        usual["images"]
+        * usual["epochs"]
+        / usual["seconds" if (usual["device"] == "cuda").all() else "cpu_seconds"]
+    )
     share = PASSES * 2 * usual["network_flops"] * speed / (rows.peak * 1e9)
     return {
         "images_per_second": f"{speed.median():,.0f}",
@@ -118,21 +128,37 @@ def _correlation_facts(rows: PopulationRows) -> dict[str, str]:
     told = {}
     for group in (*GROUPS, "all"):
         for proxy, slug in TOLD.items():
-            told[f"tau_{group}_{slug}"] = _interval(found.loc[(group, proxy)], "kendall") if (group, proxy) in found.index else TOO_FEW
+            told[f"tau_{group}_{slug}"] = (
+                _interval(found.loc[(group, proxy)], "kendall") if (group, proxy) in found.index else TOO_FEW
+            )
         measured = rows.correlations.query("group == @group")
-        told[f"best_{group}"] = measured.loc[measured["kendall"].idxmax(), "proxy"] if len(measured) else TOO_FEW
-        told[f"tau_{group}_best"] = _interval(measured.loc[measured["kendall"].idxmax()], "kendall") if len(measured) else TOO_FEW
+        told[f"best_{group}"] = (
+            measured.loc[measured["kendall"].idxmax(), "proxy"] if len(measured) else TOO_FEW
+        )
+        told[f"tau_{group}_best"] = (
+            _interval(measured.loc[measured["kendall"].idxmax()], "kendall") if len(measured) else TOO_FEW
+        )
     return told
 
 
-_GROUP_TEXTS = {"uniform": "among random networks", "evolution": "along a search", "equal": "among networks of equal size"}
+_GROUP_TEXTS = {
+    "uniform": "among random networks",
+    "evolution": "along a search",
+    "equal": "among networks of equal size",
+}
 
 
 def verdict(correlations: pd.DataFrame) -> str:
     """In which groups the closed form orders networks by more than its interval."""
-    found = correlations[(correlations["proxy"] == "closed-form") & correlations["group"].isin(GROUPS)].set_index("group")
+    found = correlations[
+        (correlations["proxy"] == "closed-form") & correlations["group"].isin(GROUPS)
+    ].set_index("group")
     signs = {"holds": found["kendall_low"] > 0, "the reverse holds": found["kendall_high"] < 0}
-    told = [f"{text} {', '.join(_GROUP_TEXTS[group] for group in found.index[there])}" for text, there in signs.items() if there.any()]
+    told = [
+        f"{text} {', '.join(_GROUP_TEXTS[group] for group in found.index[there])}"
+        for text, there in signs.items()
+        if there.any()
+    ]
     if not (signs["holds"] | signs["the reverse holds"]).all():
         told.append("not seen elsewhere" if told else f"not seen in any of the {len(found)} groups")
     return "; ".join(told) or TOO_FEW
@@ -143,12 +169,18 @@ def _sample_facts(rows: PopulationRows) -> dict[str, str]:
     told = {}
     for group in (*GROUPS, "all"):
         known = group in found.index
-        told[f"sample_{group}"] = f"{_number(found.loc[group, 'low'])} to {_number(found.loc[group, 'high'])}" if known else TOO_FEW
+        told[f"sample_{group}"] = (
+            f"{_number(found.loc[group, 'low'])} to {_number(found.loc[group, 'high'])}" if known else TOO_FEW
+        )
         told[f"reached_{group}"] = f"{100 * found.loc[group, 'reached']:.1f} %" if known else TOO_FEW
     return told
 
 
 def _restriction_facts(rows: PopulationRows) -> dict[str, str]:
-    return {f"tau_top{100 * share:.0f}": _interval(row, "kendall") for share, row in rows.restricted.set_index("share").iterrows()} | {
-        f"n_top{100 * share:.0f}": str(int(row["n"])) for share, row in rows.restricted.set_index("share").iterrows()
+    return {
+        f"tau_top{100 * share:.0f}": _interval(row, "kendall")
+        for share, row in rows.restricted.set_index("share").iterrows()
+    } | {
+        f"n_top{100 * share:.0f}": str(int(row["n"]))
+        for share, row in rows.restricted.set_index("share").iterrows()
     }

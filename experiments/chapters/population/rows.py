@@ -15,8 +15,9 @@ class PopulationRows:
     """What the chapter reads.
 
     Attributes:
-        members: one row per network: group, index, network, sizes, depth, `top1` (mean over seeds), `spread` (standard deviation over
-            seeds, NaN for one), `seeds`, and one column per proxy (mean over seeds; NaN where undefined).
+        members: one row per network: group, index, network, sizes, depth, `top1` (mean over seeds), `spread`
+            (standard deviation over seeds, NaN for one), `seeds`, and one column per proxy (mean over seeds;
+            NaN where undefined).
         trainings: the rows of all trainings, with the multiply-adds of the network.
         usual: those of them with the study's epochs and floating type.
         longer: accuracies of some networks after more epochs: network, `top1`, `other`.

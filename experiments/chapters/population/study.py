@@ -28,7 +28,11 @@ BATCH_SIZE = 16
 
 def score_row(*, network: str, proxy: str, resolution: int, seed: int) -> dict[str, float]:
     """One proxy of one network."""
-    return {"score": PROXIES[proxy](Architecture.from_string(network), resolution, batch_size=BATCH_SIZE, seed=seed, device="cpu")}
+    return {
+        "score": PROXIES[proxy](
+            Architecture.from_string(network), resolution, batch_size=BATCH_SIZE, seed=seed, device="cpu"
+        )
+    }
 
 
 SCORES = Table(
@@ -99,21 +103,31 @@ def run(
         raise ValueError(f"proxies: needed names among {', '.join(PROXIES)}, got {', '.join(unknown)}")
     resolution, classes = shortened(recipe, epochs).resolution, data_set(data).classes
     limits = {"params": params, "flops": flops, "resolution": resolution, "classes": classes, "seed": seed}
-    found = NETWORKS.fill([limits | {"group": group, "index": index} for index in range(per_group) for group in GROUPS])
+    found = NETWORKS.fill(
+        [limits | {"group": group, "index": index} for index in range(per_group) for group in GROUPS]
+    )
     subsets = {
         "usual": (per_group, epochs, dtype, seed),
         "again": (again, epochs, dtype, seed + 1),
         "longer": (longer_each, longer_epochs, dtype, seed),
         "precise": (check_each, epochs, check_dtype, seed),
     }
-    keys = {name: _trainings(found, *subset, data=data, recipe=recipe, device=device) for name, subset in subsets.items()}
+    keys = {
+        name: _trainings(found, *subset, data=data, recipe=recipe, device=device)
+        for name, subset in subsets.items()
+    }
     trained = _train([key for name in subsets for key in keys[name]], found)
-    of = {name: trained.merge(pd.DataFrame(keys[name], columns=TRAINED.key), on=list(TRAINED.key)) for name in subsets}
+    of = {
+        name: trained.merge(pd.DataFrame(keys[name], columns=TRAINED.key), on=list(TRAINED.key))
+        for name in subsets
+    }
     usual = pd.concat([of["usual"], of["again"]])
     members = found[["group", "index", "network", "network_params", "network_flops", "depth"]]
     scores = _scores(found["network"].unique(), names, proxy_seeds, resolution)
     return PopulationRows(
-        members=members.merge(_accuracies(usual), on="network", validate="many_to_one").merge(scores, on="network", validate="many_to_one"),
+        members=members.merge(_accuracies(usual), on="network", validate="many_to_one").merge(
+            scores, on="network", validate="many_to_one"
+        ),
         trainings=trained,
         usual=usual,
         longer=_beside(of["usual"], of["longer"]),
@@ -124,20 +138,29 @@ def run(
     )
 
 
-def _trainings(found: pd.DataFrame, each: int, epochs: int, dtype: str, seed: int, **common: str) -> list[dict[str, Any]]:
-    """Keys of the trainings of the first networks of every group; a network that is in two groups is trained once."""
+def _trainings(
+    found: pd.DataFrame, each: int, epochs: int, dtype: str, seed: int, **common: str
+) -> list[dict[str, Any]]:
+    """Keys of the trainings of the first networks of every group.
+
+    A network that is in two groups is trained once.
+    """
     names = dict.fromkeys(found.loc[found["index"] < each, "network"])
     return [{"network": name, "epochs": epochs, "dtype": dtype, "seed": seed} | common for name in names]
 
 
 def _train(keys: list[dict[str, Any]], found: pd.DataFrame) -> pd.DataFrame:
     """The trainings, with the multiply-adds of their networks."""
-    return TRAINED.fill(keys).merge(found[["network", "network_flops"]].drop_duplicates("network"), on="network", validate="many_to_one")
+    return TRAINED.fill(keys).merge(
+        found[["network", "network_flops"]].drop_duplicates("network"), on="network", validate="many_to_one"
+    )
 
 
 def _beside(usual: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Accuracies of the same networks after two kinds of training: network, `top1`, `other`."""
-    return usual[["network", "top1"]].merge(other[["network", "top1"]].rename(columns={"top1": "other"}), on="network")
+    return usual[["network", "top1"]].merge(
+        other[["network", "top1"]].rename(columns={"top1": "other"}), on="network"
+    )
 
 
 def _accuracies(trained: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +169,9 @@ def _accuracies(trained: pd.DataFrame) -> pd.DataFrame:
     return grouped["top1"].agg(top1="mean", spread="std", seeds="count").reset_index()
 
 
-def _scores(texts: Sequence[str], proxies: Sequence[str], seeds: Sequence[int], resolution: int) -> pd.DataFrame:
+def _scores(
+    texts: Sequence[str], proxies: Sequence[str], seeds: Sequence[int], resolution: int
+) -> pd.DataFrame:
     """One row per network, one column per proxy, averaged over seeds; NaN where a seed has no value."""
     keys = [
         {"network": text, "proxy": name, "resolution": resolution, "seed": draw}
@@ -155,7 +180,13 @@ def _scores(texts: Sequence[str], proxies: Sequence[str], seeds: Sequence[int], 
         for text in texts
     ]
     values = SCORES.fill(keys)
-    wide = values.pivot_table(index="network", columns="proxy", values="score", aggfunc=lambda column: column.mean(skipna=False), dropna=False)
+    wide = values.pivot_table(
+        index="network",
+        columns="proxy",
+        values="score",
+        aggfunc=lambda column: column.mean(skipna=False),
+        dropna=False,
+    )
     return wide.reset_index()
 
 

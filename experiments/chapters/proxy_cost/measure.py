@@ -32,14 +32,20 @@ from zenlib.vanilla.convert import to_vcnn
 
 REFERENCE = "zen"
 STEPS = ("conversion", "closed-form, converted")
-"""Parts of a score: making the vanilla form, which Zen, Phi and the closed form begin with, and the arithmetic on one that is there."""
+"""Parts of a score.
+
+Making the vanilla form, which Zen, Phi and the closed form begin with, and the arithmetic on one that is
+there.
+"""
 MEBIBYTE = 2**20
 WARM_UP = 32
 """Side of the images of the warm-up, pixels."""
 _MODULE = "experiments.chapters.proxy_cost.measure"
 
 
-def in_its_own_process(network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str) -> dict[str, float]:
+def in_its_own_process(
+    network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str
+) -> dict[str, float]:
     """What `measure` finds in a fresh process on one thread.
 
     Raises:
@@ -47,14 +53,23 @@ def in_its_own_process(network: str, score: str, resolution: int, batch_size: in
     """
     options = {"resolution": resolution, "batch-size": batch_size, "repeats": repeats, "device": device}
     told = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    done = subprocess.run([sys.executable, "-m", _MODULE, network, score, *told], capture_output=True, text=True, env=os.environ | ONE_THREAD)
+    done = subprocess.run(
+        [sys.executable, "-m", _MODULE, network, score, *told],
+        capture_output=True,
+        text=True,
+        env=os.environ | ONE_THREAD,
+    )
     if done.returncode != 0:
-        raise RuntimeError(f"{score} of {network}: needed a measurement, got {done.stderr.strip().splitlines()[-1:]}")
+        raise RuntimeError(
+            f"{score} of {network}: needed a measurement, got {done.stderr.strip().splitlines()[-1:]}"
+        )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
-def measure(network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str) -> dict[str, float]:
+def measure(
+    network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str
+) -> dict[str, float]:
     """Medians over repeats of the seconds of a score and of Zen, the median of their ratios with its range, and MiB of memory."""
     from torchvision.models import get_model
 
@@ -84,7 +99,9 @@ def measure(network: str, score: str, resolution: int, batch_size: int, repeats:
     }
 
 
-def _question(score: str, module: nn.Module, resolution: int, batch_size: int, device: str) -> Callable[[int], float]:
+def _question(
+    score: str, module: nn.Module, resolution: int, batch_size: int, device: str
+) -> Callable[[int], float]:
     """The score of a module by seed."""
     if score == "conversion":
         return lambda seed: float(len(str(to_vcnn(module, resolution))) > 0)

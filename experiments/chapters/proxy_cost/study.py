@@ -28,7 +28,9 @@ PAPER = {("resnet18", "zen"): 0.012, ("resnet18", "naswot"): 0.040, ("resnet18",
 """Seconds of Table 2."""
 
 
-def cost_row(*, network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str) -> dict[str, Any]:
+def cost_row(
+    *, network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str
+) -> dict[str, Any]:
     """Time and memory of one score, in a process of its own."""
     return in_its_own_process(network, score, resolution, batch_size, repeats, device)
 
@@ -44,12 +46,17 @@ COSTS = Table(
         "resolution": "pixel: side of the images",
         "batch_size": "count: images",
         "repeats": "count: timed scores",
-        "device": "name: cpu (time of the process, one thread) or cuda (time of the clock, device waited for)",
+        "device": (
+            "name: cpu (time of the process, one thread) or cuda (time of the clock, device waited for)"
+        ),
     }
     | {
         "value": "1: the score itself for seed 0, NaN where undefined",
         "time": "s: median over repeats",
-        "zen_time": "s: median over repeats of the Zen-Score, L1 and mini-batch variance, taken in turns with the other",
+        "zen_time": (
+            "s: median over repeats of the Zen-Score, L1 and mini-batch variance, taken in turns with the "
+            "other"
+        ),
         "ratio": "1: median over repeats of time over zen_time",
         "ratio_low": "1: the smallest of these ratios",
         "ratio_high": "1: the largest",
@@ -92,7 +99,13 @@ def run(
         device: "cpu" or "cuda".
     """
     settings = {"resolution": resolution, "batch_size": batch_size, "repeats": repeats, "device": device}
-    costs = COSTS.fill([{"network": network, "score": score} | settings for network in networks for score in scores or SCORES])
+    costs = COSTS.fill(
+        [
+            {"network": network, "score": score} | settings
+            for network in networks
+            for score in scores or SCORES
+        ]
+    )
     zen = costs[costs["score"] == REFERENCE].set_index("network")["mebibytes"]
     needs = costs["score"].map(lambda score: PROXIES[score].needs if score in PROXIES else "counting")
     return CostRows(costs.assign(needs=needs, memory_ratio=costs["mebibytes"] / costs["network"].map(zen)))
@@ -104,8 +117,14 @@ def beside_the_paper(costs: pd.DataFrame) -> pd.DataFrame:
     for (network, score), seconds in PAPER.items():
         row = costs[(costs["network"] == network) & (costs["score"] == score)]
         if score != REFERENCE and len(row):
-            ours = {"ours": row["ratio"].iloc[0], "low": row["ratio_low"].iloc[0], "high": row["ratio_high"].iloc[0]}
-            lines.append({"network": network, "score": score} | ours | {"paper": seconds / PAPER[network, REFERENCE]})
+            ours = {
+                "ours": row["ratio"].iloc[0],
+                "low": row["ratio_low"].iloc[0],
+                "high": row["ratio_high"].iloc[0],
+            }
+            lines.append(
+                {"network": network, "score": score} | ours | {"paper": seconds / PAPER[network, REFERENCE]}
+            )
     return pd.DataFrame(lines, columns=["network", "score", "ours", "low", "high", "paper"])
 
 
@@ -121,13 +140,28 @@ def facts(rows: CostRows) -> dict[str, str]:
         for score in SCORES:
             name = f"{score.replace('-', '_').replace(', ', '_')}_{short}"
             row = costs.loc[(network, score)] if (network, score) in costs.index else None
-            told[f"ratio_{name}"] = UNKNOWN if row is None else f"{_digits(row['ratio'])} [{_digits(row['ratio_low'])}, {_digits(row['ratio_high'])}]"
+            told[f"ratio_{name}"] = (
+                UNKNOWN
+                if row is None
+                else f"{_digits(row['ratio'])} [{_digits(row['ratio_low'])}, {_digits(row['ratio_high'])}]"
+            )
             told[f"seconds_{name}"] = UNKNOWN if row is None else _digits(row["time"])
             told[f"memory_{name}"] = UNKNOWN if row is None else f"{_digits(row['memory_ratio'])}"
             told[f"mebibytes_{name}"] = UNKNOWN if row is None else f"{row['mebibytes']:,.0f}"
             paper = PAPER.get((network, score))
-            told |= {} if paper is None else {f"paper_{name}": _digits(paper / PAPER[network, REFERENCE]), f"paper_seconds_{name}": f"{paper:g}"}
-        others = rows.costs[(rows.costs["network"] == network) & (rows.costs["needs"] != "counting") & (rows.costs["score"] != REFERENCE)]
+            told |= (
+                {}
+                if paper is None
+                else {
+                    f"paper_{name}": _digits(paper / PAPER[network, REFERENCE]),
+                    f"paper_seconds_{name}": f"{paper:g}",
+                }
+            )
+        others = rows.costs[
+            (rows.costs["network"] == network)
+            & (rows.costs["needs"] != "counting")
+            & (rows.costs["score"] != REFERENCE)
+        ]
         told[f"cheapest_{short}"] = others.loc[others["ratio"].idxmin(), "score"] if len(others) else UNKNOWN
         told[f"dearest_{short}"] = others.loc[others["ratio"].idxmax(), "score"] if len(others) else UNKNOWN
         told[f"dearest_ratio_{short}"] = _digits(others["ratio"].max()) if len(others) else UNKNOWN

@@ -40,10 +40,14 @@ def _sum(change: Callable[[ConvTerms], float]) -> Callable[[list[ConvTerms]], fl
 
 BY_TERM: dict[str, Callable[[list[ConvTerms]], float]] = {
     "no_share": _sum(lambda conv: 0.5 * math.log(conv.independent)),
-    "uncentred": _sum(lambda conv: conv.effective_gain + (0.5 * math.log(UNCENTRED / CENTRED) if conv.rectified else 0.0)),
+    "uncentred": _sum(
+        lambda conv: conv.effective_gain + (0.5 * math.log(UNCENTRED / CENTRED) if conv.rectified else 0.0)
+    ),
     "all_inputs": _sum(lambda conv: conv.gain),
     "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
-    "channels": _sum(lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
+    "channels": _sum(
+        lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.kernel**2)
+    ),
     "cells_only": lambda convs: sum(conv.effective_gain for conv in convs if conv.name.startswith("stage")),
     "normed": lambda convs: sum(conv.effective_gain for conv in convs if conv.normed),
     "mean": lambda convs: sum(conv.effective_gain for conv in convs) / len(convs),
@@ -75,7 +79,10 @@ def changed(cell: Cell) -> Values:
     graph = graph_of(live_part(cell))
     convs = [conv for conv in graph_terms(graph).convs if conv.live]
     skipped = Cell(tuple("skip_connect" if op == "avg_pool_3x3" else op for op in live_part(cell).ops))
-    passes = {"borders": repaired(graph_terms(graph, borders=True)), "pool_as_skip": repaired(graph_terms(graph_of(skipped)))}
+    passes = {
+        "borders": repaired(graph_terms(graph, borders=True)),
+        "pool_as_skip": repaired(graph_terms(graph_of(skipped))),
+    }
     return {name: change(convs) for name, change in BY_TERM.items()} | passes
 
 
@@ -106,7 +113,12 @@ def fill(progress: bool = True) -> None:
 
     SCORES.fill([name for name in UNITS if name != "dead"], compute, None, progress)
     defined = cells()[CHOSEN]
-    SCORES.fill(["dead"], lambda index: with_dead(found[index]) if _has_dead(found[index]) else {"dead": float(defined[index])}, None, progress)
+    SCORES.fill(
+        ["dead"],
+        lambda index: with_dead(found[index]) if _has_dead(found[index]) else {"dead": float(defined[index])},
+        None,
+        progress,
+    )
     table.cache_clear()
 
 
@@ -123,19 +135,32 @@ CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
 @cache
 def table() -> pd.DataFrame:
     """One row per cell: accuracy, class, half, the score and its changes."""
-    return pd.concat([cells()[["cifar10", "class", "half", CHOSEN]], SCORES.read().drop(columns="index")], axis=1)
+    return pd.concat(
+        [cells()[["cifar10", "class", "half", CHOSEN]], SCORES.read().drop(columns="index")], axis=1
+    )
 
 
 def convention_row(*, change: str, half: str) -> dict[str, Any]:
     """Kendall's tau of the changed score on one half, and how far it is from that of the score as it is defined."""
     rows = table()
     rows = rows[rows["half"] == half]
-    ours, defined = (np.nan_to_num(rows[name].to_numpy(float), nan=WITHOUT_SCORE) for name in (change, CHOSEN))
+    ours, defined = (
+        np.nan_to_num(rows[name].to_numpy(float), nan=WITHOUT_SCORE) for name in (change, CHOSEN)
+    )
     families = rows["class"].tolist()
     found = correlate_many(ours, rows["cifar10"], families=families)
     over = compare_many(ours, defined, rows["cifar10"], families=families)
-    told = {"n": len(rows), "kendall": found.kendall, "kendall_low": found.kendall_interval[0], "kendall_high": found.kendall_interval[1]}
-    return told | {"over": over.kendall, "over_low": over.kendall_interval[0], "over_high": over.kendall_interval[1]}
+    told = {
+        "n": len(rows),
+        "kendall": found.kendall,
+        "kendall_low": found.kendall_interval[0],
+        "kendall_high": found.kendall_interval[1],
+    }
+    return told | {
+        "over": over.kendall,
+        "over_low": over.kendall_interval[0],
+        "over_high": over.kendall_interval[1],
+    }
 
 
 CONVENTIONS = Table(

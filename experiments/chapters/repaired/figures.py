@@ -37,7 +37,11 @@ SEARCHED = {
     "zen-running": "Zen, released",
     "zen": "Zen, paper",
 }
-KINDS = {("all cells", "draws"): "random draws", ("all cells", "evolution"): "evolution", ("drawn cells", "draws"): "draws of 500"}
+KINDS = {
+    ("all cells", "draws"): "random draws",
+    ("all cells", "evolution"): "evolution",
+    ("drawn cells", "draws"): "draws of 500",
+}
 CURVE = ("regret", "regret_low", "regret_high")
 DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
 
@@ -51,7 +55,13 @@ def places(rows: pd.DataFrame) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=11.5)
     found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
-    forest(axes, {text: found[found["contestant"] == score] for score, text in SHOWN.items()}, ROWS, "other", step=0.12)
+    forest(
+        axes,
+        {text: found[found["contestant"] == score] for score, text in SHOWN.items()},
+        ROWS,
+        "other",
+        step=0.12,
+    )
     axes.set_xlabel("Kendall's tau with accuracy")
     legend(figure, [axes])
     return figure
@@ -69,11 +79,33 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) ->
     figure, axes = new_figure(len(KINDS), 2, height=12.5, sharex=True, sharey="col")
     for line, ((space, strategy), kind) in zip(axes, KINDS.items(), strict=True):
         for panel, (dataset, title) in zip(line, chosen.items(), strict=True):
-            here = searches[(searches["space"] == space) & (searches["strategy"] == strategy) & (searches["dataset"] == dataset)]
+            here = searches[
+                (searches["space"] == space)
+                & (searches["strategy"] == strategy)
+                & (searches["dataset"] == dataset)
+            ]
             for index, (score, text) in enumerate(SEARCHED.items()):
-                rows = here[here["score"] == score].sort_values("evaluations", kind="stable")[["evaluations", *CURVE]].astype(float)
-                panel.fill_between(rows["evaluations"], rows["regret_low"], rows["regret_high"], color=PALETTE[index], alpha=0.15, linewidth=0)
-                panel.plot(rows["evaluations"], rows["regret"], color=PALETTE[index], marker=MARKERS[index], markersize=5, label=text)
+                rows = (
+                    here[here["score"] == score]
+                    .sort_values("evaluations", kind="stable")[["evaluations", *CURVE]]
+                    .astype(float)
+                )
+                panel.fill_between(
+                    rows["evaluations"],
+                    rows["regret_low"],
+                    rows["regret_high"],
+                    color=PALETTE[index],
+                    alpha=0.15,
+                    linewidth=0,
+                )
+                panel.plot(
+                    rows["evaluations"],
+                    rows["regret"],
+                    color=PALETTE[index],
+                    marker=MARKERS[index],
+                    markersize=5,
+                    label=text,
+                )
             panel.set_xlim(0.7, 25_000)
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)

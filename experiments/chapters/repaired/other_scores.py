@@ -33,7 +33,9 @@ BUILT = {
 VANILLA = {
     "repaired_vanilla": "nat: repaired score of its vanilla form",
     "wide_vanilla": "nat: the same in infinite width",
-    "gain_vanilla": "nat: sum of log sigma over the BatchNorms of the vanilla form, in infinite width away from borders",
+    "gain_vanilla": (
+        "nat: sum of log sigma over the BatchNorms of the vanilla form, in infinite width away from borders"
+    ),
 }
 ROWS = {"nasbench101": 10_250, "nats_sizes": 3000, "pycls": 36, "torchvision": TORCHVISION}
 """Networks of each benchmark that are scored: all, but of the sizes a random sample."""
@@ -77,7 +79,11 @@ def vanilla_terms(benchmark: str, network: str) -> Values:
     except ConversionError as error:
         raise ScoreUndefined(str(error)) from error
     wide = graph_terms(graph, width=False)
-    return {"repaired_vanilla": repaired(graph_terms(graph)), "wide_vanilla": repaired(wide), "gain_vanilla": gain(wide)}
+    return {
+        "repaired_vanilla": repaired(graph_terms(graph)),
+        "wide_vanilla": repaired(wide),
+        "gain_vanilla": gain(wide),
+    }
 
 
 def multiply_adds(graph: Graph) -> int:
@@ -87,26 +93,37 @@ def multiply_adds(graph: Graph) -> int:
         if operation.kind == "conv":
             source = operation.inputs[0]
             channels = graph.in_channels if source == IMAGE else graph.operations[source].channels
-            total += channels // operation.groups * operation.channels * operation.kernel**2 * operation.side**2
+            total += (
+                channels // operation.groups * operation.channels * operation.kernel**2 * operation.side**2
+            )
     return total
 
 
 def fill(benchmark: str, count: int, progress: bool = True) -> None:
     """Scores the networks that are drawn first."""
     file, networks = SCORES[benchmark], drawing_order(benchmark)
-    parts = ((BUILT, built_terms), (VANILLA, vanilla_terms)) if benchmark in CHAINS else ((BUILT, built_terms),)
+    parts = (
+        ((BUILT, built_terms), (VANILLA, vanilla_terms)) if benchmark in CHAINS else ((BUILT, built_terms),)
+    )
     for units, terms in parts:
         file.fill(list(units), _by_row(terms, benchmark, networks), range(min(count, file.rows)), progress)
 
 
-def _by_row(terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]) -> Callable[[int], Values]:
+def _by_row(
+    terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]
+) -> Callable[[int], Values]:
     return lambda row: terms(benchmark, networks[row])
 
 
 def recomputed(benchmark: str, column: str, row: int) -> float:
     """The value of a column for the network of one row, computed again."""
-    return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[column]
+    return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[
+        column
+    ]
 
 
-CHECKS = tuple(ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS)) for name, file in SCORES.items())
+CHECKS = tuple(
+    ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS))
+    for name, file in SCORES.items()
+)
 """How a sample of the stored scores is computed again."""

@@ -52,9 +52,19 @@ def networks(benchmark: str, dataset: str) -> pd.DataFrame:
     """
     if benchmark == "nasbench201":
         rows = cells()
-        told = {"accuracy": rows[dataset], "repaired": rows[CHOSEN].fillna(proxy_study.WITHOUT_SCORE), "family": rows["class"]}
-        told |= {"convs": rows["live_convs"], "gain": rows["gain"].fillna(proxy_study.WITHOUT_SCORE), "half": rows["half"]}
-        return pd.DataFrame(told).assign(**{name: rows[name] for name in ("params", "flops", "connected", "none")})
+        told = {
+            "accuracy": rows[dataset],
+            "repaired": rows[CHOSEN].fillna(proxy_study.WITHOUT_SCORE),
+            "family": rows["class"],
+        }
+        told |= {
+            "convs": rows["live_convs"],
+            "gain": rows["gain"].fillna(proxy_study.WITHOUT_SCORE),
+            "half": rows["half"],
+        }
+        return pd.DataFrame(told).assign(
+            **{name: rows[name] for name in ("params", "flops", "connected", "none")}
+        )
     names, file = drawing_order(benchmark), cells_other_scores.SCORES[benchmark]
     accuracies = BENCHMARKS[benchmark].accuracies().set_index("network")[dataset]
     found = file.read().drop(columns="index").dropna(subset="repaired")
@@ -74,7 +84,9 @@ def members(benchmark: str, dataset: str, half: str, networks_used: int, contest
         drawn = min(DRAWN[benchmark], networks_used) if networks_used else DRAWN[benchmark]
         rows = rows.join(proxy_study.scores(benchmark, contestant, SEED, drawn).rename("other"), how="inner")
     if networks_used:
-        rows = rows[rows.index.isin(sample(networks_used) if benchmark == "nasbench201" else range(networks_used))]
+        rows = rows[
+            rows.index.isin(sample(networks_used) if benchmark == "nasbench201" else range(networks_used))
+        ]
     return rows.dropna(subset=["other", "accuracy"])
 
 
@@ -92,7 +104,9 @@ def stratum(rows: pd.DataFrame, population: str) -> pd.DataFrame:
     return rows
 
 
-def comparison_row(*, benchmark: str, dataset: str, population: str, half: str, networks_used: int, contestant: str) -> dict[str, Any]:
+def comparison_row(
+    *, benchmark: str, dataset: str, population: str, half: str, networks_used: int, contestant: str
+) -> dict[str, Any]:
     """Kendall's tau of the repaired score and of another score on the same networks, and the difference of the two."""
     rows = stratum(members(benchmark, dataset, half, networks_used, contestant), population)
     if len(rows) < proxy_study.FEWEST or rows["other"].nunique() < 2:
@@ -111,7 +125,9 @@ ENDS = ("", "_low", "_high")
 def _near(rows: pd.DataFrame, score: str, name: str) -> dict[str, float]:
     """Kendall's tau over pairs of nearly equal parameters."""
     families = rows["family"].tolist()
-    value, ends, pairs = kendall_near(rows[score], rows["accuracy"], rows["params"], proxy_study.RATIO, families=families)
+    value, ends, pairs = kendall_near(
+        rows[score], rows["accuracy"], rows["params"], proxy_study.RATIO, families=families
+    )
     if pairs < FEWEST_PAIRS or math.isnan(value):
         raise ScoreUndefined(f"{pairs} pairs of nearly equal parameters, or all of them tied")
     return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
@@ -146,7 +162,10 @@ COMPARISONS = Table(
     units={
         "benchmark": "name: which benchmark",
         "dataset": "name: data set of the accuracies",
-        "population": "name: all networks, the best fifth by accuracy, pairs whose parameters differ by 5 % at most, or a stratum of cells",
+        "population": (
+            "name: all networks, the best fifth by accuracy, pairs whose parameters differ by 5 % at most, "
+            "or a stratum of cells"
+        ),
         "half": "name: half of the isomorphism classes of NAS-Bench-201, report or all; all elsewhere",
         "networks_used": "count: networks that were drawn; 0 for all that have a repaired score",
         "contestant": "name: the score or proxy that the repaired score is compared with",
@@ -170,11 +189,16 @@ def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]
     found = []
     for benchmark in benchmarks:
         everything = {"nasbench201": 0, "nasbench101": networks101}.get(benchmark, DRAWN[benchmark])
-        sizes = {everything: OWN} if everything == DRAWN[benchmark] else {everything: OWN, DRAWN[benchmark]: OWN}
+        sizes = (
+            {everything: OWN} if everything == DRAWN[benchmark] else {everything: OWN, DRAWN[benchmark]: OWN}
+        )
         contestants = [(size, name) for size, names in sizes.items() for name in names]
         contestants += [(DRAWN[benchmark], name) for name in PROXIES]
         for dataset in BENCHMARKS[benchmark].datasets:
             for half in HALVES.get(benchmark, ("all",)):
                 for population in CELL_POPULATIONS if benchmark == "nasbench201" else POPULATIONS:
-                    found += [dict(zip(COMPARISONS.key, (benchmark, dataset, population, half, *one), strict=True)) for one in contestants]
+                    found += [
+                        dict(zip(COMPARISONS.key, (benchmark, dataset, population, half, *one), strict=True))
+                        for one in contestants
+                    ]
     return found

@@ -32,7 +32,10 @@ SCORES = {
     "params": "params",
     "convs": "live_convs",
 }
-"""Scores of all cells, and their columns: of the Zen-Scores the released one, that of the paper's Table 5 and its Algorithm 1."""
+"""Scores of all cells, and their columns.
+
+Of the Zen-Scores the released one, that of the paper's Table 5 and its Algorithm 1.
+"""
 RANDOM = "random"
 AZ_NAS = "az-nas"
 POOL = 500
@@ -54,7 +57,8 @@ Floats = NDArray[np.float64]
 def scores(score: str) -> Floats:
     """One number per cell, by official index; cells without a score are below all others.
 
-    AZ-NAS ranks its parts among the drawn cells, so that it is known for them alone, and knows all of them at every step.
+    AZ-NAS ranks its parts among the drawn cells, so that it is known for them alone, and knows all of them at
+    every step.
     """
     if score == AZ_NAS:
         found = proxy_study.scores("nasbench201", AZ_NAS, 0, POOL)
@@ -81,8 +85,8 @@ def drawn(space: str, seed: int) -> Ints:
 def evolved(values: Floats, seed: int, evaluations: int) -> Ints:
     """The cells that regularised evolution evaluates, in order, repetitions included.
 
-    It starts with `POPULATION` random cells; then the best of `TOURNAMENT` random members has one edge changed, the result joins
-    and the oldest member leaves.
+    It starts with `POPULATION` random cells; then the best of `TOURNAMENT` random members has one edge
+    changed, the result joins and the oldest member leaves.
 
     Source: Real et al. 2019, Algorithm 1.
     """
@@ -115,7 +119,9 @@ def kept(space: str, strategy: str, score: str, seed: int) -> Ints:
     return order[np.maximum.accumulate(np.where(improved, np.arange(len(order)), 0))]
 
 
-def search_row(*, dataset: str, space: str, strategy: str, score: str, evaluations: int, seeds: int) -> dict[str, float]:
+def search_row(
+    *, dataset: str, space: str, strategy: str, score: str, evaluations: int, seeds: int
+) -> dict[str, float]:
     """Regret of a search after some evaluations, over seeds, and its accuracy minus that by parameters, by the released score and at random."""
     accuracies = cells()[dataset].to_numpy(float)
 
@@ -127,7 +133,11 @@ def search_row(*, dataset: str, space: str, strategy: str, score: str, evaluatio
     told = _ends("regret", accuracies[places(space)].max() - ours) | _ends("accuracy", ours)
     for name, other in OTHERS.items():
         told |= _ends(name, ours - found(other))
-    return told | {"different": float(len({int(kept(space, strategy, score, seed)[evaluations - 1]) for seed in range(seeds)}))}
+    return told | {
+        "different": float(
+            len({int(kept(space, strategy, score, seed)[evaluations - 1]) for seed in range(seeds)})
+        )
+    }
 
 
 OTHERS = {"over_params": "params", "over_zen": "zen-running", "over_random": RANDOM}
@@ -136,7 +146,11 @@ OTHERS = {"over_params": "params", "over_zen": "zen-running", "over_random": RAN
 def _ends(name: str, values: Floats) -> dict[str, float]:
     """Mean over seeds with its 95 % interval by Student's t."""
     mean = float(values.mean())
-    reach = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    reach = (
+        float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+        if len(values) > 1
+        else float("nan")
+    )
     return {name: mean, f"{name}_low": mean - reach, f"{name}_high": mean + reach}
 
 
@@ -181,7 +195,15 @@ def asked(datasets: Sequence[str], seeds: int) -> list[dict[str, Any]]:
                 for score in names:
                     for evaluations in STEPS:
                         if evaluations <= most and not (strategy == "evolution" and score == RANDOM):
-                            found.append(dict(zip(SEARCHES.key, (dataset, space, strategy, score, evaluations, seeds), strict=True)))
+                            found.append(
+                                dict(
+                                    zip(
+                                        SEARCHES.key,
+                                        (dataset, space, strategy, score, evaluations, seeds),
+                                        strict=True,
+                                    )
+                                )
+                            )
     return found
 
 

@@ -61,9 +61,18 @@ PLACES = {
 def chain_row(*, benchmark: str, networks: int) -> dict[str, float]:
     """How the repaired score of vanilla forms is to the sum of log sigma; needs no accuracy."""
     rows = cells_other_scores.SCORES[benchmark].read().iloc[:networks].dropna(subset="gain_vanilla")
-    finite, wide, formula = (rows[name].astype(float) for name in ("repaired_vanilla", "wide_vanilla", "gain_vanilla"))
-    told = {"n": float(len(rows)), "wide": float((wide - formula).abs().max()), "exact": float(np.isclose(wide, formula, rtol=1e-6).sum())}
-    return told | {"lower": float((formula - finite).mean()), "kendall": float(finite.corr(formula, method="kendall"))}
+    finite, wide, formula = (
+        rows[name].astype(float) for name in ("repaired_vanilla", "wide_vanilla", "gain_vanilla")
+    )
+    told = {
+        "n": float(len(rows)),
+        "wide": float((wide - formula).abs().max()),
+        "exact": float(np.isclose(wide, formula, rtol=1e-6).sum()),
+    }
+    return told | {
+        "lower": float((formula - finite).mean()),
+        "kendall": float(finite.corr(formula, method="kendall")),
+    }
 
 
 CHAINS = Table(
@@ -75,16 +84,23 @@ CHAINS = Table(
         "benchmark": "name: which benchmark",
         "networks": "count: networks that were drawn",
         "n": "count: vanilla forms among them that have a score",
-        "wide": "nat: largest difference of the repaired score in infinite width from the sum of log sigma of the vanilla form",
+        "wide": (
+            "nat: largest difference of the repaired score in infinite width from the sum of log sigma of "
+            "the vanilla form"
+        ),
         "exact": "count: vanilla forms in which there is none but rounding",
-        "lower": "nat: mean of the sum of log sigma minus the repaired score at the widths that the networks have",
+        "lower": (
+            "nat: mean of the sum of log sigma minus the repaired score at the widths that the networks have"
+        ),
         "kendall": "1: Kendall's tau between these two scores",
     },
     agreement={"n": EXACT, "exact": EXACT},
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
+TABLES: tuple[Table, ...] = (
+    (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
+)
 """Only what can be computed here is verified: aggregates need the benchmarks' files."""
 SCORE_CHECKS = (*cells_conventions.CHECKS, *cells_other_scores.CHECKS)
 
@@ -109,9 +125,16 @@ class RepairedRows:
 
 
 def run(
-    *, benchmarks: Sequence[str] = BENCHMARKS, networks101: int = 1400, datasets: Sequence[str] = DATASETS, seeds: int = 20, whole: bool = True
+    *,
+    benchmarks: Sequence[str] = BENCHMARKS,
+    networks101: int = 1400,
+    datasets: Sequence[str] = DATASETS,
+    seeds: int = 20,
+    whole: bool = True,
 ) -> RepairedRows:
-    """Computes what is missing; of benchmarks whose file is not there, or unless `whole`, what is stored is read.
+    """Computes what is missing.
+
+    Of benchmarks whose file is not there, or unless `whole`, what is stored is read.
 
     Args:
         benchmarks: which ones are compared.
@@ -130,7 +153,11 @@ def run(
     cells_others.networks.cache_clear()  # they hold the scores of before
     cells_search.forget()
     comparisons = [(key, key["benchmark"] in there) for key in cells_others.compared(benchmarks, networks101)]
-    chains = [({"benchmark": name, "networks": cells_others.DRAWN[name]}, name in there) for name in cells_other_scores.CHAINS if name in benchmarks]
+    chains = [
+        ({"benchmark": name, "networks": cells_others.DRAWN[name]}, name in there)
+        for name in cells_other_scores.CHAINS
+        if name in benchmarks
+    ]
     searches = [(key, cells201) for key in cells_search.asked(datasets, seeds)]
     conventions = [(key, cells201) for key in cells_conventions.asked()]
     return RepairedRows(
@@ -152,7 +179,9 @@ def _filled(table: Table, keys: list[tuple[dict[str, Any], bool]]) -> pd.DataFra
     if all(can for _, can in keys):
         return computed
     both = pd.concat([computed, table.stored()], ignore_index=True).drop_duplicates(list(table.key))
-    return pd.DataFrame([key for key, _ in keys], columns=list(table.key)).merge(both, on=list(table.key))[both.columns]
+    return pd.DataFrame([key for key, _ in keys], columns=list(table.key)).merge(both, on=list(table.key))[
+        both.columns
+    ]
 
 
 def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd.DataFrame:
@@ -163,15 +192,19 @@ def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd
         population: which networks.
         half: half of the isomorphism classes.
     """
-    found = rows[(rows["population"] == population) & (rows["half"] == half)].sort_values("n", ascending=False, kind="stable")
+    found = rows[(rows["population"] == population) & (rows["half"] == half)].sort_values(
+        "n", ascending=False, kind="stable"
+    )
     return found.drop_duplicates(["benchmark", "dataset", "contestant"]).reset_index(drop=True)
 
 
 def overview(rows: RepairedRows, population: str = "all", half: str = "all") -> pd.DataFrame:
-    """Other scores by places: the repaired score's Kendall's tau minus theirs on the same networks, with its interval.
+    """Other scores by places.
 
-    For pairs of equal parameters, where the difference has no interval, "repaired / other". On NAS-Bench-201 and NAS-Bench-101 counts are on more
-    networks than proxies. Empty where undefined.
+    The repaired score's Kendall's tau minus theirs on the same networks, with its interval.
+
+    For pairs of equal parameters, where the difference has no interval, "repaired / other". On NAS-Bench-201
+    and NAS-Bench-101 counts are on more networks than proxies. Empty where undefined.
 
     Args:
         rows: of the study.
@@ -194,10 +227,15 @@ def _cell(row: dict[Any, Any]) -> str:
 
 
 def conventions_table(rows: RepairedRows) -> pd.DataFrame:
-    """Changes of conventions: Kendall's tau on either half, and minus that of the score as defined on the report half."""
+    """Changes of conventions.
+
+    Kendall's tau on either half, and minus that of the score as defined on the report half.
+    """
     by_half = {half: found.set_index("change") for half, found in rows.conventions.groupby("half")}
     lines = {
-        CHANGES[change]: {f"{half} half": interval(found.loc[change], "kendall") for half, found in by_half.items()}
+        CHANGES[change]: {
+            f"{half} half": interval(found.loc[change], "kendall") for half, found in by_half.items()
+        }
         | {"minus the defined, report half": interval(by_half["report"].loc[change], "over")}
         for change in (cells_conventions.UNITS if len(rows.conventions) else ())
     }
@@ -230,7 +268,12 @@ BUDGETS = {"all cells": {"draws": 1000, "evolution": 1000}, "drawn cells": {"dra
 
 def facts(rows: RepairedRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations and regrets read "estimate [95 % interval]"."""
-    return _comparison_facts(rows.comparisons) | _chain_facts(rows.chains) | _search_facts(rows.searches) | _convention_facts(rows.conventions)
+    return (
+        _comparison_facts(rows.comparisons)
+        | _chain_facts(rows.chains)
+        | _search_facts(rows.searches)
+        | _convention_facts(rows.conventions)
+    )
 
 
 def _comparison_facts(comparisons: pd.DataFrame) -> dict[str, str]:
@@ -238,7 +281,9 @@ def _comparison_facts(comparisons: pd.DataFrame) -> dict[str, str]:
     for population, slug in _POPULATIONS.items():
         for half in ("all", "report"):
             found = widest(comparisons, population, half).set_index(["benchmark", "dataset", "contestant"])
-            for place in PLACES if half == "all" else [place for place in PLACES if place[0] == "nasbench201"]:
+            for place in (
+                PLACES if half == "all" else [place for place in PLACES if place[0] == "nasbench201"]
+            ):
                 told |= _place_facts(found, place, f"{slug}_{half}_{'_'.join(place)}")
     return told
 
@@ -253,12 +298,18 @@ def _place_facts(found: pd.DataFrame, place: tuple[str, str], slug: str) -> dict
         told[f"same_{key}"] = MISSING if row is None else interval(row, "repaired")
         told[f"over_{key}"] = MISSING if row is None or math.isnan(row["over"]) else interval(row, "over")
         told[f"n_{key}"] = MISSING if row is None else f"{row['n']:,.0f}"
-    proxies = found[[at[:2] == place and at[2] in cells_others.PROXIES and at[2] != "random" for at in found.index]]
+    proxies = found[
+        [at[:2] == place and at[2] in cells_others.PROXIES and at[2] != "random" for at in found.index]
+    ]
     told[f"proxies_{slug}"] = str(len(proxies)) if len(proxies) else MISSING
     told[f"ahead_{slug}"] = str(int((proxies["over_low"] > 0).sum())) if len(proxies) else MISSING
     told[f"behind_{slug}"] = str(int((proxies["over_high"] < 0).sum())) if len(proxies) else MISSING
     best = proxies["other"].idxmax()[2] if len(proxies) else None
-    told[f"best_{slug}"] = MISSING if best is None else f"{NAMES[best]} ({number(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
+    told[f"best_{slug}"] = (
+        MISSING
+        if best is None
+        else f"{NAMES[best]} ({number(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
+    )
     return told
 
 
@@ -280,7 +331,9 @@ def _search_facts(searches: pd.DataFrame) -> dict[str, str]:
     found = searches.set_index(["dataset", "space", "strategy", "score", "evaluations"])
     for space, strategies in cells_search.STRATEGIES.items():
         for strategy in strategies:
-            last = {"evolution": cells_search.EVOLVED}.get(strategy, cells_search.POOL if space == "drawn cells" else max(cells_search.STEPS))
+            last = {"evolution": cells_search.EVOLVED}.get(
+                strategy, cells_search.POOL if space == "drawn cells" else max(cells_search.STEPS)
+            )
             for when, evaluations in (("early", BUDGETS[space][strategy]), ("late", last)):
                 for dataset in DATASETS:
                     for score in cells_search.SPACES[space]:

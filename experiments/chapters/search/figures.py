@@ -61,7 +61,16 @@ def against_published(summary: pd.DataFrame) -> Figure:
     for index, (start, rows) in enumerate(summary.groupby("start", sort=False)):
         places = np.array([len(tasks) - 1 - tasks.index(task) for task in rows["task"]]) + 0.15 - 0.3 * index
         name = f"first network: {start}"
-        axes.errorbar(rows["gain"], places, xerr=rows["half_width"], fmt=MARKERS[index], color=PALETTE[index], markersize=8, capsize=4, label=name)
+        axes.errorbar(
+            rows["gain"],
+            places,
+            xerr=rows["half_width"],
+            fmt=MARKERS[index],
+            color=PALETTE[index],
+            markersize=8,
+            capsize=4,
+            label=name,
+        )
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
     axes.set_yticks(range(len(tasks)), tasks[::-1])
     axes.set_ylim(-0.6, len(tasks) - 0.4)
@@ -109,7 +118,13 @@ def last_stage(alike: pd.DataFrame) -> Figure:
         shares = 100 * alike.loc[alike["setting"] == setting, "last_stage"].to_numpy()
         offsets = np.linspace(-0.15, 0.15, len(shares)) if len(shares) > 1 else np.zeros(1)
         index = settings.index(setting)
-        axes.scatter(shares, place + offsets, color=PALETTE[index % len(PALETTE)], marker=MARKERS[index % len(MARKERS)], s=60)
+        axes.scatter(
+            shares,
+            place + offsets,
+            color=PALETTE[index % len(PALETTE)],
+            marker=MARKERS[index % len(MARKERS)],
+            s=60,
+        )
     axes.set_yticks(range(len(settings)), settings[::-1])
     axes.set_ylim(-0.6, len(settings) - 0.4)
     axes.set_xlim(0, 100)
@@ -140,7 +155,14 @@ def latency(points: pd.DataFrame) -> Figure:
 def _band(axes: Axes, line: pd.DataFrame, colour: str, name: str) -> None:
     """A mean curve with its interval."""
     axes.plot(line["evaluations"], line["mean"], color=colour, label=name)
-    axes.fill_between(line["evaluations"], line["mean"] - line["half_width"], line["mean"] + line["half_width"], color=colour, alpha=0.2, linewidth=0)
+    axes.fill_between(
+        line["evaluations"],
+        line["mean"] - line["half_width"],
+        line["mean"] + line["half_width"],
+        color=colour,
+        alpha=0.2,
+        linewidth=0,
+    )
 
 
 def _count_axis(axes: Axes, largest: float) -> None:

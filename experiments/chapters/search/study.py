@@ -14,7 +14,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.chapters.search.tables import LATENCIES, LATENCY_SEARCHES, LIMITS, POPULATIONS, RANDOM, RESCORED, SEARCHES, STUDY, TABLES
+from experiments.chapters.search.tables import (
+    LATENCIES,
+    LATENCY_SEARCHES,
+    LIMITS,
+    POPULATIONS,
+    RANDOM,
+    RESCORED,
+    SEARCHES,
+    STUDY,
+    TABLES,
+)
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -66,7 +76,8 @@ class SearchRows:
     """The measurements of the chapter.
 
     Attributes:
-        tasks: one row a search: task, first network, found network, its Monte-Carlo score and that of the published network.
+        tasks: one row a search: task, first network, found network, its Monte-Carlo score and that of the
+            published network.
         main: long searches under the main budget.
         generators: searches of equal length by different generators under the main budget.
         alike: searches by rule and cap on the depth under the main budget, and the published networks.
@@ -115,7 +126,9 @@ def run(
         latency_networks: random networks whose latency is measured, per space.
         latency_repeats: timed passes over them.
     """
-    chosen = {name: TASKS[name] for name in tasks} | {name.removeprefix("zennet-"): _latency_task(name) for name in latency_nets}
+    chosen = {name: TASKS[name] for name in tasks} | {
+        name.removeprefix("zennet-"): _latency_task(name) for name in latency_nets
+    }
     common = {"population": population, "evaluations": evaluations}
 
     def searches(task: Task, **changes: Any) -> pd.DataFrame:
@@ -123,10 +136,16 @@ def run(
         table = LATENCY_SEARCHES if task.max_latency else SEARCHES
         return table.fill([_key(task, seed, **changes) for seed in range(seeds)])
 
-    starts = [(name, task, start) for name, task in chosen.items() for start in (INITIALS[:1] if task.max_latency else INITIALS)]
+    starts = [
+        (name, task, start)
+        for name, task in chosen.items()
+        for start in (INITIALS[:1] if task.max_latency else INITIALS)
+    ]
     found = pd.concat(
         [
-            searches(task, initial=RANDOM if start == "random" else RELEASED_INITIAL[task.space]).assign(task=name, start=start)
+            searches(task, initial=RANDOM if start == "random" else RELEASED_INITIAL[task.space]).assign(
+                task=name, start=start
+            )
             for name, task, start in starts
         ],
         ignore_index=True,
@@ -142,7 +161,14 @@ def run(
     by_cap[f"released rule, cap {main.max_depth}"] = generators["evolution, released rule"]
     by_cap[f"released start, cap {main.max_depth}"] = searches(main, initial=RELEASED_INITIAL[main.space])
     latencies = [
-        {"space": space, "resolution": side, "batch_size": 1, "networks": latency_networks, "repeats": latency_repeats, "seed": 0}
+        {
+            "space": space,
+            "resolution": side,
+            "batch_size": 1,
+            "networks": latency_networks,
+            "repeats": latency_repeats,
+            "seed": 0,
+        }
         for space, side in zip(("resnet-like", "mobilenet-like"), latency_resolutions, strict=True)
     ]
     pictures = [_key(main, 0, **common) | {"step": step} for step in steps if step <= evaluations]
@@ -162,9 +188,14 @@ def _key(task: Task, seed: int, **changes: Any) -> dict[str, Any]:
 
 
 def _latency_task(name: str) -> Task:
-    """The budget of a published latency network: its depth, and its predicted latency, batch 1, as it is stored."""
+    """The budget of a published latency network.
+
+    Its depth, and its predicted latency, batch 1, as it is stored.
+    """
     limit = LIMITS.fill([{"network": name, "resolution": 224, "batch_size": 1}])["predicted"].iloc[0]
-    return Task(name, "resnet-like", 224, 1000, max_latency=float(limit), max_depth=zennet_architecture(name).depth)
+    return Task(
+        name, "resnet-like", 224, 1000, max_latency=float(limit), max_depth=zennet_architecture(name).depth
+    )
 
 
 def _labelled(frames: dict[str, pd.DataFrame], column: str) -> pd.DataFrame:
@@ -184,7 +215,10 @@ def _rescored(found: pd.DataFrame, tasks: dict[str, Task], repeats: int) -> pd.D
 
     published = found["task"].map(lambda name: tasks[name].published)
     ours, theirs = scores(found["best"]), scores(published)
-    closed = [closed_form_zen_score(zennet_architecture(name), tasks[task].resolution) for name, task in zip(published, found["task"], strict=True)]
+    closed = [
+        closed_form_zen_score(zennet_architecture(name), tasks[task].resolution)
+        for name, task in zip(published, found["task"], strict=True)
+    ]
     return found.assign(
         zen=ours["zen"],
         zen_stderr=ours["zen_stderr"],
@@ -197,10 +231,19 @@ def _rescored(found: pd.DataFrame, tasks: dict[str, Task], repeats: int) -> pd.D
 
 def _with_stages(found: pd.DataFrame) -> pd.DataFrame:
     """The searches with `last_stage`, the share of inner layers on the smallest map, and `stages`, all shares as JSON; published networks too."""
-    published = pd.DataFrame({"best": [zennet_architecture(TASKS[MAIN].published).to_string()], "setting": ["published net"], "seed": [0]})
+    published = pd.DataFrame(
+        {
+            "best": [zennet_architecture(TASKS[MAIN].published).to_string()],
+            "setting": ["published net"],
+            "seed": [0],
+        }
+    )
     rows = pd.concat([found, published], ignore_index=True)
     shares = [stage_shares(Architecture.from_string(text)) for text in rows["best"]]
-    return rows.assign(last_stage=[share[-1] for share in shares], stages=[json.dumps(np.round(share, 4).tolist()) for share in shares])
+    return rows.assign(
+        last_stage=[share[-1] for share in shares],
+        stages=[json.dumps(np.round(share, 4).tolist()) for share in shares],
+    )
 
 
 def stage_shares(architecture: Architecture) -> np.ndarray:
@@ -231,7 +274,10 @@ def _half_width(std: pd.Series, count: pd.Series) -> np.ndarray:
 
 
 def against_published(tasks: pd.DataFrame) -> pd.DataFrame:
-    """Per task and first network: mean over seeds of the Monte-Carlo score minus the published network's, with the 95 % interval over seeds."""
+    """Per task and first network.
+
+    Mean over seeds of the Monte-Carlo score minus the published network's, with the 95 % interval over seeds.
+    """
     gain = tasks["zen"] - tasks["published_zen"]
     grouped = tasks.assign(gain=gain).groupby(["task", "start"], sort=False)
     summary = grouped.agg(
@@ -316,22 +362,36 @@ def _main_facts(main: pd.DataFrame) -> dict[str, str]:
         "main_core_days": f"{seconds / 86_400:.5f}",
         "main_rate": f"{evaluations / seconds:,.0f}",
         "main_accepted": f"{100 * main['evaluations'].sum() / main['proposals'].sum():.0f} %",
-    } | {f"main_rejected_{reason}": f"{100 * count / main['proposals'].sum():.0f} %" for reason, count in rejected.items()}
+    } | {
+        f"main_rejected_{reason}": f"{100 * count / main['proposals'].sum():.0f} %"
+        for reason, count in rejected.items()
+    }
 
 
 def _generator_facts(generators: pd.DataFrame) -> dict[str, str]:
     grouped = generators.groupby("generator", sort=False)["best_score"].agg(["mean", "std", "count"])
-    names = {"evolution, paper's rule": "paper", "evolution, released rule": "released", "REINFORCE": "reinforce", "random": "random"}
+    names = {
+        "evolution, paper's rule": "paper",
+        "evolution, released rule": "released",
+        "REINFORCE": "reinforce",
+        "random": "random",
+    }
     half = dict(zip(grouped.index, _half_width(grouped["std"], grouped["count"]), strict=True))
-    return {f"best_{short}": f"{grouped['mean'][name]:.1f} ± {half[name]:.1f}" for name, short in names.items()}
+    return {
+        f"best_{short}": f"{grouped['mean'][name]:.1f} ± {half[name]:.1f}" for name, short in names.items()
+    }
 
 
 def _alike_facts(alike: pd.DataFrame) -> dict[str, str]:
     told = {}
     for setting, rows in alike.groupby("setting", sort=False):
-        name = "".join(c if c.isalnum() else "_" for c in str(setting).replace("'", "").lower()).replace("__", "_")
+        name = "".join(c if c.isalnum() else "_" for c in str(setting).replace("'", "").lower()).replace(
+            "__", "_"
+        )
         low, high = rows["last_stage"].min(), rows["last_stage"].max()
-        told[f"last_{name}"] = f"{100 * low:.0f} %" if len(rows) == 1 else f"{100 * low:.0f} to {100 * high:.0f} %"
+        told[f"last_{name}"] = (
+            f"{100 * low:.0f} %" if len(rows) == 1 else f"{100 * low:.0f} to {100 * high:.0f} %"
+        )
     return told
 
 

@@ -67,7 +67,13 @@ def run_search(
 ) -> SearchResult:
     """One search by the closed form; 0 stands for no limit."""
     predictor = LatencyPredictor(device="cpu") if max_latency else None
-    budget = Budget(params=max_params or None, flops=max_flops or None, depth=max_depth or None, latency_ms=max_latency or None, latency=predictor)
+    budget = Budget(
+        params=max_params or None,
+        flops=max_flops or None,
+        depth=max_depth or None,
+        latency_ms=max_latency or None,
+        latency=predictor,
+    )
     return search(
         space,
         "closed-form",
@@ -133,7 +139,10 @@ SEARCHES = Table(
 
 
 LATENCY_SEARCHES = replace(SEARCHES, name="latency_searches", agreement={}, otherwise=FOLLOWS)
-"""Searches under a limit of the latency: another machine has other latencies, so it finds other networks within the same limit."""
+"""Searches under a limit of the latency.
+
+Another machine has other latencies, so it finds other networks within the same limit.
+"""
 
 
 def limit_row(*, network: str, resolution: int, batch_size: int) -> dict[str, float]:
@@ -185,7 +194,9 @@ POPULATIONS = Table(
 )
 
 
-def rescored_row(*, network: str, resolution: int, batch_size: int, repeats: int, seed: int) -> dict[str, float]:
+def rescored_row(
+    *, network: str, resolution: int, batch_size: int, repeats: int, seed: int
+) -> dict[str, float]:
     """The Monte-Carlo score of a found or published network."""
     architecture = zennet_architecture(network) if network in ZENNETS else Architecture.from_string(network)
     estimate = zen_score(architecture, resolution, batch_size=batch_size, repeats=repeats, seed=seed)
@@ -210,11 +221,13 @@ RESCORED = Table(
 )
 
 
-def latency_row(*, space: str, resolution: int, batch_size: int, networks: int, repeats: int, seed: int) -> dict[str, float | str]:
+def latency_row(
+    *, space: str, resolution: int, batch_size: int, networks: int, repeats: int, seed: int
+) -> dict[str, float | str]:
     """Measured and predicted latency of random networks of a space on this machine's processor.
 
-    The factor of the prediction is fitted on the calibration networks in the same minutes, since how busy the machine is
-    changes it; the error with the factor that was stored earlier is kept beside it.
+    The factor of the prediction is fitted on the calibration networks in the same minutes, since how busy the
+    machine is changes it; the error with the factor that was stored earlier is kept beside it.
     """
     rng = random.Random(seed)
     drawn = [_narrow_network(space, resolution, rng) for _ in range(networks)]
@@ -222,7 +235,9 @@ def latency_row(*, space: str, resolution: int, batch_size: int, networks: int, 
     stored = np.array([predictor.predict(network, resolution) for network in drawn])
     others = calibration_networks(space, resolution)
     sums = np.array([predictor.sum_of_pieces(network, resolution) for network in [*others, *drawn]])
-    latencies = measure_latencies([*others, *drawn], resolution, batch_size=batch_size, repeats=repeats, device="cpu")
+    latencies = measure_latencies(
+        [*others, *drawn], resolution, batch_size=batch_size, repeats=repeats, device="cpu"
+    )
     times = np.array([found.undisturbed for found in latencies])
     factor = np.median(times[: len(others)] / sums[: len(others)])
     predicted, measured = factor * sums[len(others) :], times[len(others) :]

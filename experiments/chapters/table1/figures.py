@@ -24,7 +24,14 @@ def convergence(curves: pd.DataFrame) -> Figure:
     figure, axes = new_figure(rows, 2, height=2.3 * rows + 0.6, sharex=True)
     for panel, proxy in zip(axes.flat, proxies, strict=False):
         for index, (seed, line) in enumerate(curves[curves["proxy"] == proxy].groupby("seed")):
-            panel.step(line["evaluations"], line["score"], where="post", color=PALETTE[index], linestyle=("-", "--")[index % 2], label=f"seed {seed}")
+            panel.step(
+                line["evaluations"],
+                line["score"],
+                where="post",
+                color=PALETTE[index],
+                linestyle=("-", "--")[index % 2],
+                label=f"seed {seed}",
+            )
         panel.set_title(proxy)
         panel.set_xscale("log")
         panel.yaxis.set_major_locator(MaxNLocator(4))
@@ -51,18 +58,42 @@ def accuracies(trained: pd.DataFrame, winners: pd.DataFrame, drawn: pd.DataFrame
         winners: `Table1Rows.winners`, one row a proxy.
         drawn: `Table1Rows.drawn`; their mean is drawn as a line where there are any.
     """
-    rows = winners.iloc[::-1].sort_values("top1", na_position="first", kind="stable")  # the first proxy on top where none is trained
+    rows = winners.iloc[::-1].sort_values(
+        "top1", na_position="first", kind="stable"
+    )  # the first proxy on top where none is trained
     places = dict(zip(rows["proxy"], range(len(rows)), strict=True))
     figure, axes = new_figure(1, 2, height=1.8 + 0.55 * len(rows), sharey=True)
     ours, paper = axes[0]
     for index, (seed, marks) in enumerate(trained.groupby("search_seed")):
         heights = marks["proxy"].map(places) + 0.16 * (0.5 - index)
-        ours.scatter(marks["top1"], heights, s=70, color=PALETTE[index], marker=MARKERS[index], edgecolor="white", zorder=3, label=f"search {seed}")
+        ours.scatter(
+            marks["top1"],
+            heights,
+            s=70,
+            color=PALETTE[index],
+            marker=MARKERS[index],
+            edgecolor="white",
+            zorder=3,
+            label=f"search {seed}",
+        )
     if len(drawn):
-        ours.axvline(drawn.groupby("network")["top1"].mean().mean(), color=COLOURS["grey"], linestyle=":", label="random networks")
+        ours.axvline(
+            drawn.groupby("network")["top1"].mean().mean(),
+            color=COLOURS["grey"],
+            linestyle=":",
+            label="random networks",
+        )
     for place, missing in enumerate(rows["top1"].isna()):
         if missing:
-            ours.text(0.5, place, "not trained", transform=ours.get_yaxis_transform(), ha="center", va="center", color=COLOURS["grey"])
+            ours.text(
+                0.5,
+                place,
+                "not trained",
+                transform=ours.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                color=COLOURS["grey"],
+            )
     paper.scatter(rows["cifar100"], range(len(rows)), s=70, color=COLOURS["black"], marker="D")
     ours.set_yticks(range(len(rows)), rows["proxy"])
     ours.set_ylim(-0.6, len(rows) - 0.4)

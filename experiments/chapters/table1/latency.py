@@ -16,9 +16,17 @@ from zenlib.search.latency import measure_latency
 REPEATS = 15
 
 
-def latency_row(*, network: str, resolution: int, batch_size: int, dtype: str, device: str) -> dict[str, float]:
+def latency_row(
+    *, network: str, resolution: int, batch_size: int, dtype: str, device: str
+) -> dict[str, float]:
     """One network on this machine."""
-    settings = {"batch_size": batch_size, "num_classes": CLASSES, "device": device, "dtype": getattr(torch, dtype), "channels_last": True}
+    settings = {
+        "batch_size": batch_size,
+        "num_classes": CLASSES,
+        "device": device,
+        "dtype": getattr(torch, dtype),
+        "channels_last": True,
+    }
     with one_thread():
         found = measure_latency(Architecture.from_string(network), resolution, repeats=REPEATS, **settings)
     return {"milliseconds": found.milliseconds, "spread": found.spread}
@@ -46,7 +54,9 @@ LATENCY = Table(
         "batch_size": "images: of one pass",
         "dtype": "name: floating type of weights and feature maps",
         "device": "name: cpu, or cuda",
-        "milliseconds": f"ms: of an image, median over {REPEATS} repeats; on a CPU processor time of one thread",
+        "milliseconds": (
+            f"ms: of an image, median over {REPEATS} repeats; on a CPU processor time of one thread"
+        ),
         "spread": "ms: half the distance between the quartiles of the repeats",
     },
     otherwise=TIME,

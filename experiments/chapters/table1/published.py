@@ -35,8 +35,11 @@ TABLE1 = {
     "naswot": Published(96.0, 77.5, 1.0, 304, 0.25),
     "random": Published(93.5, 71.1, 1.0, 110, 0.09),
 }
-"""By the names of `searches.SEARCHED`. "ntk" is the paper's TE-Score, of which the released code computes this half; "random" is
-the mean of `RANDOM_NETWORKS`. Parameters alone were not tried."""
+"""By the names of `searches.SEARCHED`.
+
+"ntk" is the paper's TE-Score, of which the released code computes this half; "random" is the mean of
+`RANDOM_NETWORKS`. Parameters alone were not tried.
+"""
 RANDOM_NETWORKS = 32
 RANDOM_SD = {"cifar10": 0.7, "cifar100": 3.1}
 """Standard deviation of their accuracies, points."""

@@ -49,7 +49,16 @@ def minus_synflow(architecture: Architecture, resolution: int, seed: int) -> flo
 
 
 def search_row(
-    *, proxy: str, params: float, flops: float, depth: int, resolution: int, evaluations: int, population: int, round_size: int, seed: int
+    *,
+    proxy: str,
+    params: float,
+    flops: float,
+    depth: int,
+    resolution: int,
+    evaluations: int,
+    population: int,
+    round_size: int,
+    seed: int,
 ) -> dict[str, Any]:
     """What one search found, and its curve."""
     found = search(
@@ -84,7 +93,17 @@ def search_row(
 SEARCHES = Table(
     study=STUDY,
     name="searches",
-    key=("proxy", "params", "flops", "depth", "resolution", "evaluations", "population", "round_size", "seed"),
+    key=(
+        "proxy",
+        "params",
+        "flops",
+        "depth",
+        "resolution",
+        "evaluations",
+        "population",
+        "round_size",
+        "seed",
+    ),
     compute=search_row,
     units={
         "proxy": f"name: {'; '.join(SEARCHED)}",
@@ -106,7 +125,8 @@ SEARCHES = Table(
         "search_seconds": "s: wall time of the search on one thread of a busy machine",
         "curve": "text: JSON list of [scored candidates, best score so far]",
     },
-    # A search is deterministic, but its path turns on the last digits of the score, which another processor rounds otherwise.
+    # A search is deterministic, but its path turns on the last digits of the score, which another processor
+    # rounds otherwise.
     agreement={"best_score": OneDraw(Within(0.25), alike=("proxy",))},
     otherwise=ON_THE_WAY,
 )

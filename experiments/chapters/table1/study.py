@@ -45,10 +45,10 @@ class Table1Rows:
         searches: one row a search, with the `latency` of its winner in milliseconds an image.
         longer: Zen searches of more evaluations, one row a seed.
         trained: one row a training of a winner: proxy, search seed, seed, sizes, `top1`, and what it cost.
-        alike: trainings with the same recipe of networks within the same budget, from the study `population`: group, network, seed,
-            `top1`; empty where that study has stored none.
-        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, what both cost, and a column for
-            each of `WITHOUT_TRAINING`.
+        alike: trainings with the same recipe of networks within the same budget, from the study `population`:
+            group, network, seed, `top1`; empty where that study has stored none.
+        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone,
+            what both cost, and a column for each of `WITHOUT_TRAINING`.
         latency_images: images of a pass whose latency was measured.
     """
 
@@ -110,7 +110,8 @@ def run(
         once: proxies that search with the first seed alone, because they are dear.
         training_seeds: seeds of the trainings.
         trainings: how many of them, in the order of `training_order`; 0 trains nothing.
-        supernet_networks: networks of the supernet's slice, judged with shared weights and trained alone; 0 for none.
+        supernet_networks: networks of the supernet's slice, judged with shared weights and trained alone; 0
+            for none.
         supernet_epochs: of the training of the supernet.
         data: data set.
         recipe: recipe, shortened to `epochs`.
@@ -123,27 +124,56 @@ def run(
         raise ValueError(f"trainings: needed 0 or more, got {trainings}")
     if latency_images < 1:
         raise ValueError(f"latency_images: needed at least 1 image a pass, got {latency_images}")
-    common = {"params": params, "flops": flops, "depth": depth, "resolution": resolution, "population": population, "round_size": round_size}
-    asked = [(seed, name) for seed in search_seeds for name in proxies if seed == search_seeds[0] or name not in once]
-    searches = SEARCHES.fill([common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed, name in asked])
+    common = {
+        "params": params,
+        "flops": flops,
+        "depth": depth,
+        "resolution": resolution,
+        "population": population,
+        "round_size": round_size,
+    }
+    asked = [
+        (seed, name)
+        for seed in search_seeds
+        for name in proxies
+        if seed == search_seeds[0] or name not in once
+    ]
+    searches = SEARCHES.fill(
+        [common | {"proxy": name, "evaluations": evaluations, "seed": seed} for seed, name in asked]
+    )
     latency = {"resolution": resolution, "batch_size": latency_images, "dtype": "float32", "device": device}
-    timed = LATENCY.fill([latency | {"network": network} for network in dict.fromkeys(searches["network"])]).set_index("network")
+    timed = LATENCY.fill(
+        [latency | {"network": network} for network in dict.fromkeys(searches["network"])]
+    ).set_index("network")
     searches = searches.assign(latency=searches["network"].map(timed["milliseconds"]))
-    further = [common | {"proxy": "zen", "evaluations": longer_evaluations, "seed": seed} for seed in search_seeds if longer_evaluations]
+    further = [
+        common | {"proxy": "zen", "evaluations": longer_evaluations, "seed": seed}
+        for seed in search_seeds
+        if longer_evaluations
+    ]
     settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device}
     order = training_order(searches, training_seeds)[:trainings]
     keys = [settings | {"network": place["network"], "seed": place["training_seed"]} for place in order]
     values = TRAINED.fill(keys)[["top1", "test_loss", "images", "epochs", "cpu_seconds"]]
     trained = pd.concat([pd.DataFrame(order, columns=_ORDER), values], axis=1)
     shared = compared(members(supernet_networks, 0), settings, supernet_epochs, resolution)
-    return Table1Rows(searches, SEARCHES.fill(further), trained, trained_alike(settings, params, flops), shared, latency_images)
+    return Table1Rows(
+        searches,
+        SEARCHES.fill(further),
+        trained,
+        trained_alike(settings, params, flops),
+        shared,
+        latency_images,
+    )
 
 
 _ORDER = ("proxy", "search_seed", "training_seed", "network")
 
 
 def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> list[dict[str, Any]]:
-    """What has to be trained: each proxy once before any twice, so that every beginning of the list compares proxies.
+    """What has to be trained.
+
+    Each proxy once before any twice, so that every beginning of the list compares proxies.
 
     Returns:
         One dict per training: proxy, search_seed, training_seed, network.
@@ -156,15 +186,22 @@ def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> lis
 def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int, resolution: int) -> pd.DataFrame:
     """Networks judged with the weights of a supernet of so many epochs, trained alone with these settings, and judged without training."""
     alone = TRAINED.fill([settings | {"network": network, "seed": 0} for network in networks])
-    shared = SHARED.fill([settings | {"network": network, "seed": 0, "epochs": epochs} for network in networks])
+    shared = SHARED.fill(
+        [settings | {"network": network, "seed": 0, "epochs": epochs} for network in networks]
+    )
     columns = ["network", "shared_top1", "supernet_cpu_seconds", "judging_cpu_seconds"]
-    counted = {name: [PROXIES[name](Architecture.from_string(network), resolution) for network in networks] for name in WITHOUT_TRAINING}
+    counted = {
+        name: [PROXIES[name](Architecture.from_string(network), resolution) for network in networks]
+        for name in WITHOUT_TRAINING
+    }
     return pd.concat([shared[columns], alone[["top1", "cpu_seconds"]], pd.DataFrame(counted)], axis=1)
 
 
 def trained_alike(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
     """Stored trainings of the study `population` that have these settings, of its networks within this budget."""
-    networks = random_networks.NETWORKS.stored().query("params == @params and flops == @flops")[["group", "network"]]
+    networks = random_networks.NETWORKS.stored().query("params == @params and flops == @flops")[
+        ["group", "network"]
+    ]
     rows = training_table(random_networks.STUDY).stored()
     same = np.logical_and.reduce([rows[name] == value for name, value in settings.items()])
     return networks.merge(rows.loc[same, ["network", "seed", "top1"]], on="network")
@@ -174,9 +211,10 @@ def winners(searches: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
     """One line per proxy, in the order of the searches.
 
     Returns:
-        Columns `proxy`; means over its searches `params`, `flops`, `depth`, `latency`; `networks` and `trainings` that are trained; `top1`, the mean
-        over its networks of their means over seeds (NaN where none is trained); `low` and `high`, the least and the largest accuracy of a
-        training; and the paper's `cifar10`, `cifar100`, `paper_params`, `paper_flops`, `paper_latency` (NaN where it has no such row).
+        Columns `proxy`; means over its searches `params`, `flops`, `depth`, `latency`; `networks` and
+        `trainings` that are trained; `top1`, the mean over its networks of their means over seeds (NaN where
+        none is trained); `low` and `high`, the least and the largest accuracy of a training; and the paper's
+        `cifar10`, `cifar100`, `paper_params`, `paper_flops`, `paper_latency` (NaN where it has no such row).
     """
     lines = []
     for name, rows in searches.groupby("proxy", sort=False):
@@ -205,20 +243,33 @@ def _published(name: str) -> dict[str, float]:
 
 
 def curves(searches: pd.DataFrame) -> pd.DataFrame:
-    """Best score so far of every search: proxy, seed, evaluations, score, and `gained`, the share of the search's whole gain."""
+    """Best score so far of every search.
+
+    Proxy, seed, evaluations, score, and `gained`, the share of the search's whole gain.
+    """
     lines = []
     for row in searches.to_dict("records"):
         points = json.loads(row["curve"])
         first, last = points[0][1], points[-1][1]
         for count, score in points:
             gained = (score - first) / (last - first) if last > first else 1.0
-            lines.append({"proxy": row["proxy"], "seed": row["seed"], "evaluations": count, "score": score, "gained": gained})
+            lines.append(
+                {
+                    "proxy": row["proxy"],
+                    "seed": row["seed"],
+                    "evaluations": count,
+                    "score": score,
+                    "gained": gained,
+                }
+            )
     return pd.DataFrame(lines)
 
 
 def nearly_done(searches: pd.DataFrame) -> pd.DataFrame:
     """Evaluations after which a search had `NEAR` of its gain, the later of its seeds: proxy, evaluations."""
-    near = curves(searches).query("gained >= @NEAR").groupby(["proxy", "seed"], sort=False)["evaluations"].min()
+    near = (
+        curves(searches).query("gained >= @NEAR").groupby(["proxy", "seed"], sort=False)["evaluations"].min()
+    )
     return near.groupby("proxy", sort=False).max().reset_index()
 
 
@@ -229,8 +280,8 @@ def seed_spread(trained: pd.DataFrame) -> tuple[float, int]:
         trained: one row per training: `network`, `training_seed`, `top1`.
 
     Returns:
-        Standard deviation of the accuracy between trainings of one network, pooled over networks, percent, and the number of networks that
-        were trained more than once; NaN where there is none.
+        Standard deviation of the accuracy between trainings of one network, pooled over networks, percent,
+        and the number of networks that were trained more than once; NaN where there is none.
     """
     per_network = trained.drop_duplicates(["network", "training_seed"]).groupby("network")["top1"]
     several = per_network.var()[per_network.count() > 1]
@@ -244,8 +295,9 @@ def search_spread(trained: pd.DataFrame) -> tuple[float, int]:
         trained: one row per training: `proxy`, `search_seed`, `top1`.
 
     Returns:
-        Standard deviation of the winner's accuracy between searches by one proxy, pooled over proxies, percent, and the number of proxies
-        whose winners of several searches were trained; NaN where there is none.
+        Standard deviation of the winner's accuracy between searches by one proxy, pooled over proxies,
+        percent, and the number of proxies whose winners of several searches were trained; NaN where there is
+        none.
     """
     per_proxy = trained.groupby(["proxy", "search_seed"])["top1"].mean().groupby("proxy")
     several = per_proxy.var()[per_proxy.count() > 1]
@@ -253,7 +305,10 @@ def search_spread(trained: pd.DataFrame) -> tuple[float, int]:
 
 
 def agreement(found: pd.DataFrame, column: str) -> Correlation | None:
-    """How our accuracies order the proxies that the paper has too, against its own; None for fewer than `FEWEST`."""
+    """How our accuracies order the proxies that the paper has too, against its own.
+
+    None for fewer than `FEWEST`.
+    """
     both = found.dropna(subset=["top1", column])
     return correlate(both["top1"], both[column]) if len(both) >= FEWEST else None
 
@@ -264,14 +319,19 @@ def random_search(trained: pd.DataFrame) -> dict[str, float]:
     Only networks with two trainings take part, so that the choice and the judgement are apart.
 
     Returns:
-        `networks` that took part, the `chosen` one's accuracy in the training it was chosen by, and `judged`, in the other one.
+        `networks` that took part, the `chosen` one's accuracy in the training it was chosen by, and `judged`,
+        in the other one.
     """
     wide = trained.pivot_table(index="network", columns="seed", values="top1").dropna()
     if wide.shape[1] < 2 or wide.empty:
         return {"networks": 0, "chosen": math.nan, "judged": math.nan}
     first, second = wide.columns[:2]
     best = wide[first].idxmax()
-    return {"networks": len(wide), "chosen": float(wide.loc[best, first]), "judged": float(wide.loc[best, second])}
+    return {
+        "networks": len(wide),
+        "chosen": float(wide.loc[best, first]),
+        "judged": float(wide.loc[best, second]),
+    }
 
 
 _PER_PROXY = (
@@ -283,7 +343,13 @@ _PER_PROXY = (
 def facts(rows: Table1Rows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     unknown = {f"{column}_{slug(name)}": UNSEARCHED for name in SEARCHED for column in _PER_PROXY}
-    told = unknown | _setting_facts(rows) | _search_facts(rows) | _winner_facts(rows.winners) | _accuracy_facts(rows)
+    told = (
+        unknown
+        | _setting_facts(rows)
+        | _search_facts(rows)
+        | _winner_facts(rows.winners)
+        | _accuracy_facts(rows)
+    )
     return told | _drawn_facts(rows.drawn) | {"supernet": summary(rows.shared)}
 
 
@@ -295,7 +361,10 @@ def _setting_facts(rows: Table1Rows) -> dict[str, str]:
         "search_seeds": str(rows.searches["seed"].nunique()),
         "evaluations": f"{first['evaluations']:,}",
         "population": str(first["population"]),
-        "once": ", ".join(rows.searches.groupby("proxy", sort=False)["seed"].count().loc[lambda seeds: seeds == 1].index) or "none",
+        "once": ", ".join(
+            rows.searches.groupby("proxy", sort=False)["seed"].count().loc[lambda seeds: seeds == 1].index
+        )
+        or "none",
         "paper_evaluations": f"{EVALUATIONS:,}",
         "paper_random_networks": str(RANDOM_NETWORKS),
         "paper_random_sd": " and ".join(f"{spread:.1f}" for spread in RANDOM_SD.values()),
@@ -310,7 +379,10 @@ def _setting_facts(rows: Table1Rows) -> dict[str, str]:
 
 
 def _search_facts(rows: Table1Rows) -> dict[str, str]:
-    told = {"search_hours": f"{rows.searches['search_seconds'].sum() / 3600:.1f}", "failed": str(int(rows.searches["failed"].sum()))}
+    told = {
+        "search_hours": f"{rows.searches['search_seconds'].sum() / 3600:.1f}",
+        "failed": str(int(rows.searches["failed"].sum())),
+    }
     for row in nearly_done(rows.searches).itertuples():
         told[f"near_{slug(str(row.proxy))}"] = str(row.evaluations)
     zen = rows.searches[rows.searches["proxy"] == "zen"]
@@ -330,7 +402,10 @@ def _winner_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"latency_{name}"] = f"{row.latency:.2f}"
         told[f"top1_{name}"] = _accuracy(row)
         told[f"trained_{name}"] = f"{row.networks} of {row.trainings}" if row.trainings else UNTRAINED
-        told |= {f"{column}_{name}": _listed(getattr(row, column), "{:.1f}") for column in ("cifar10", "cifar100", "paper_params")}
+        told |= {
+            f"{column}_{name}": _listed(getattr(row, column), "{:.1f}")
+            for column in ("cifar10", "cifar100", "paper_params")
+        }
         told[f"paper_flops_{name}"] = _listed(row.paper_flops, "{:.0f} M")
         told[f"paper_latency_{name}"] = _listed(row.paper_latency, "{:.2f} ms")
     return told
@@ -350,7 +425,9 @@ def _listed(value: float, form: str) -> str:
 
 def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
     found = rows.winners.dropna(subset=["top1"]).sort_values("top1", ascending=False, kind="stable")
-    spread, several = seed_spread(pd.concat([rows.trained, rows.alike.rename(columns={"seed": "training_seed"})]))
+    spread, several = seed_spread(
+        pd.concat([rows.trained, rows.alike.rename(columns={"seed": "training_seed"})])
+    )
     between, searched = search_spread(rows.trained)
     told = {
         "trainings": str(len(rows.trained.drop_duplicates(["network", "training_seed"]))),
@@ -366,13 +443,18 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
         "best_top1": number(found["top1"].max(), 2, TOO_FEW),
         "worst_proxy": found["proxy"].iloc[-1] if len(found) else UNTRAINED,
         "worst_top1": number(found["top1"].min(), 2, TOO_FEW),
-        "zen_place": str(1 + list(found["proxy"]).index("zen")) if "zen" in set(found["proxy"]) else UNTRAINED,
+        "zen_place": str(1 + list(found["proxy"]).index("zen"))
+        if "zen" in set(found["proxy"])
+        else UNTRAINED,
     }
     for column in ("cifar10", "cifar100"):
         order = agreement(rows.winners, column)
         told[f"tau_{column}"] = bracketed(order.kendall, *order.kendall_interval) if order else TOO_FEW
         told[f"tau_{column}_n"] = str(order.n) if order else TOO_FEW
-    return told | {"answer": _answer(told, len(rows.winners)), "verdict": verdict(rows.winners, spread, between)}
+    return told | {
+        "answer": _answer(told, len(rows.winners)),
+        "verdict": verdict(rows.winners, spread, between),
+    }
 
 
 def _answer(told: dict[str, str], proxies: int) -> str:
@@ -391,7 +473,8 @@ def verdict(found: pd.DataFrame, seeds: float, searches: float) -> str:
     Args:
         found: `winners`.
         seeds: standard deviation between trainings of one network, percent; NaN where unknown.
-        searches: that between searches by one proxy; NaN where unknown, and the lead is then held against trainings alone.
+        searches: that between searches by one proxy; NaN where unknown, and the lead is then held against
+            trainings alone.
     """
     trained = found.dropna(subset=["top1"]).set_index("proxy")
     if len(trained) < FEWEST or "zen" not in trained.index:
@@ -401,8 +484,13 @@ def verdict(found: pd.DataFrame, seeds: float, searches: float) -> str:
     two = trained.loc[["zen", best]]
     spread, counts = (seeds, two["trainings"]) if math.isnan(searches) else (searches, two["networks"])
     noise = spread * math.sqrt((1 / counts).sum())
-    networks, trainings = (" and ".join(str(count) for count in two[column]) for column in ("networks", "trainings"))
-    told = f"{number(lead)} ± {number(noise)} points to {best}, the best of the others ({networks} networks, {trainings} trainings)"
+    networks, trainings = (
+        " and ".join(str(count) for count in two[column]) for column in ("networks", "trainings")
+    )
+    told = (
+        f"{number(lead)} ± {number(noise)} points to {best}, the best of the others ({networks} networks, "
+        f"{trainings} trainings)"
+    )
     if not abs(lead) > 2 * noise:
         return f"not to be told from the best: {told}"
     return f"{'holds' if lead > 0 else 'does not hold'} at this scale: {told}"

@@ -35,22 +35,45 @@ def members(count: int, seed: int) -> list[str]:
 
     networks = Slice(Architecture.from_string(SKELETON))
     if not 0 <= count <= networks.size:
-        raise ValueError(f"supernet_networks: needed 0 to {networks.size}, the networks of the slice, got {count}")
+        raise ValueError(
+            f"supernet_networks: needed 0 to {networks.size}, the networks of the slice, got {count}"
+        )
     rng, found = random.Random(seed), dict[str, None]()
     while len(found) < count:
         found[networks.sample(rng).to_string()] = None
     return list(found)
 
 
-def shared_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> dict[str, float]:
+def shared_row(
+    *, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int
+) -> dict[str, float]:
     """Accuracy of one network with the shared weights, which are trained first unless the cache folder holds them."""
     from experiments.chapters.table1.supernet_training import judge
 
-    settings = {"data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed}
+    settings = {
+        "data": data,
+        "recipe": recipe,
+        "epochs": epochs,
+        "dtype": dtype,
+        "device": device,
+        "seed": seed,
+    }
     supernet, spent = _trained(**settings)  # type: ignore[arg-type]  # a dict of keyword arguments
     start, begun = time.perf_counter(), time.process_time()
-    found = judge(supernet, Architecture.from_string(network), data, shortened(recipe, epochs), seed=seed, device=device, dtype=dtype)
-    values = {"shared_top1": found.top1, "supernet_cpu_seconds": spent, "judging_cpu_seconds": time.process_time() - begun}
+    found = judge(
+        supernet,
+        Architecture.from_string(network),
+        data,
+        shortened(recipe, epochs),
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
+    values = {
+        "shared_top1": found.top1,
+        "supernet_cpu_seconds": spent,
+        "judging_cpu_seconds": time.process_time() - begun,
+    }
     # Whoever recomputes one row from nothing has to train the supernet for it.
     return values | {"seconds": round(spent + time.perf_counter() - start, 4)}
 
@@ -59,8 +82,26 @@ def shared_row(*, network: str, data: str, recipe: str, epochs: int, dtype: str,
 def _trained(data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> tuple[Any, float]:
     from experiments.chapters.table1.supernet_training import Slice, train_supernet
 
-    folder = _folder({"skeleton": SKELETON, "data": data, "recipe": recipe, "epochs": epochs, "dtype": dtype, "device": device, "seed": seed})
-    return train_supernet(Slice(Architecture.from_string(SKELETON)), data, shortened(recipe, epochs), folder, seed=seed, device=device, dtype=dtype)
+    folder = _folder(
+        {
+            "skeleton": SKELETON,
+            "data": data,
+            "recipe": recipe,
+            "epochs": epochs,
+            "dtype": dtype,
+            "device": device,
+            "seed": seed,
+        }
+    )
+    return train_supernet(
+        Slice(Architecture.from_string(SKELETON)),
+        data,
+        shortened(recipe, epochs),
+        folder,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
 
 
 def _folder(settings: dict[str, Any]) -> Path:
@@ -94,17 +135,24 @@ def summary(shared: pd.DataFrame) -> str:
     """What sharing weights is worth and costs, beside proxies that need no training, in a sentence.
 
     Args:
-        shared: one row per network: `shared_top1`, `top1` alone, `cpu_seconds` of that training, the costs of `SHARED`, and a column for each
-            of `WITHOUT_TRAINING`.
+        shared: one row per network: `shared_top1`, `top1` alone, `cpu_seconds` of that training, the costs of
+            `SHARED`, and a column for each of `WITHOUT_TRAINING`.
     """
     if len(shared) < FEWEST:
-        return f"It is not measured here yet: {len(shared)} of at least {FEWEST} networks of the slice are trained alone"
-    found = {column: correlate(shared[column], shared["top1"]) for column in ("shared_top1", *WITHOUT_TRAINING)}
+        return (
+            f"It is not measured here yet: {len(shared)} of at least {FEWEST} networks of the slice are "
+            "trained alone"
+        )
+    found = {
+        column: correlate(shared[column], shared["top1"]) for column in ("shared_top1", *WITHOUT_TRAINING)
+    }
     tau = {column: bracketed(order.kendall, *order.kendall_interval) for column, order in found.items()}
     others = " and ".join(f"{text} {tau[name]}" for name, text in WITHOUT_TRAINING.items())
     once, alone = shared["supernet_cpu_seconds"].iloc[0] / 60, shared["cpu_seconds"].mean() / 60
     return (
-        f"Over {len(shared)} networks of the slice the accuracies with shared weights have a Kendall's tau of {tau['shared_top1']} with those of "
-        f"stand-alone trainings, {others}; the supernet cost {once:.0f} core minutes and {shared['judging_cpu_seconds'].mean():.0f} seconds for "
+        f"Over {len(shared)} networks of the slice the accuracies with shared weights have a Kendall's tau "
+        f"of {tau['shared_top1']} with those of "
+        f"stand-alone trainings, {others}; the supernet cost {once:.0f} core minutes and "
+        f"{shared['judging_cpu_seconds'].mean():.0f} seconds for "
         f"each network, a stand-alone training {alone:.1f} minutes"
     )

@@ -68,7 +68,9 @@ class Slice:
         first, *inner, last = self.skeleton.blocks
         kinds = [block.kind for block in inner]
         if not inner or set(kinds) != {"residual"} or first.kind != "conv" or last.kind != "conv":
-            raise ValueError(f"skeleton: needed residual blocks between a stem and a head, got {self.skeleton}")
+            raise ValueError(
+                f"skeleton: needed residual blocks between a stem and a head, got {self.skeleton}"
+            )
 
     @property
     def choices(self) -> list[tuple[int, int, int]]:
@@ -83,7 +85,9 @@ class Slice:
     @property
     def largest(self) -> Architecture:
         """The network of which all others use a part."""
-        return self._network([(max(self.kernels), max(self.widths), max(self.layers))] * (len(self.skeleton.blocks) - 2))
+        return self._network(
+            [(max(self.kernels), max(self.widths), max(self.layers))] * (len(self.skeleton.blocks) - 2)
+        )
 
     def sample(self, rng: random.Random) -> Architecture:
         """A network, all being equally likely."""
@@ -92,7 +96,8 @@ class Slice:
     def _network(self, chosen: list[tuple[int, int, int]]) -> Architecture:
         first, *inner, last = self.skeleton.blocks
         blocks = [
-            replace(block, kernel=kernel, bottleneck=width, layers=layers) for block, (kernel, width, layers) in zip(inner, chosen, strict=True)
+            replace(block, kernel=kernel, bottleneck=width, layers=layers)
+            for block, (kernel, width, layers) in zip(inner, chosen, strict=True)
         ]
         return Architecture((first, *blocks, last))
 
@@ -108,11 +113,16 @@ class Supernet(nn.Module):
 
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(N, C, H, W) to the logits (N, num_classes) of one network, BatchNorm by the statistics of these images."""
-        network = cast(Network, build_network(architecture, self.num_classes)).to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = cast(Network, build_network(architecture, self.num_classes)).to(
+            images.device, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
         return functional_call(network.train(), self.weights(architecture), (images,))
 
     def weights(self, architecture: Architecture) -> dict[str, Tensor]:
-        """Weights of one network by their names in it: parts of the shared ones, through which gradients reach them."""
+        """Weights of one network by their names in it.
+
+        Parts of the shared ones, through which gradients reach them.
+        """
         shared = dict(self.largest.named_parameters())
         places = _places(architecture.blocks, self.networks.largest.blocks)
         with torch.device("meta"):
@@ -156,7 +166,15 @@ def _part(weight: Tensor, shape: torch.Size) -> Tensor:
 
 
 def train_supernet(
-    networks: Slice, data: str, recipe: Recipe, out: Path, *, seed: int = 0, device: str = "cpu", dtype: str = "float32", progress: bool = True
+    networks: Slice,
+    data: str,
+    recipe: Recipe,
+    out: Path,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: bool = True,
 ) -> tuple[Supernet, float]:
     """Trains the shared weights, or goes on with the training in the folder, epoch by epoch.
 
@@ -177,28 +195,48 @@ def train_supernet(
     """
     about, where = data_set(data), torch.device(device)
     precision = Precision(where, dtype)
-    images = Transformed(load_data(data, None, training=True), training_transform(recipe, about, networks.skeleton.in_channels))
+    images = Transformed(
+        load_data(data, None, training=True), training_transform(recipe, about, networks.skeleton.in_channels)
+    )
     supernet = Supernet(networks, about.classes)
     initialise(supernet.largest, recipe, seed)
     supernet.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     optimiser = torch.optim.SGD(
-        supernet.parameters(), recipe.learning_rate, recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay
+        supernet.parameters(),
+        recipe.learning_rate,
+        recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
     )
     settings = _settings(networks, data, recipe, seed, dtype)
     done, spent = _resume(out / CHECKPOINT, settings, supernet, optimiser)
     steps = steps_per_epoch(len(images), recipe.batch_size)
-    with tqdm(total=recipe.epochs * steps, initial=done * steps, desc="supernet", unit=" steps", disable=not progress, mininterval=60.0) as bar:
+    with tqdm(
+        total=recipe.epochs * steps,
+        initial=done * steps,
+        desc="supernet",
+        unit=" steps",
+        disable=not progress,
+        mininterval=60.0,
+    ) as bar:
         for epoch in range(done, recipe.epochs):
             start = time.process_time()
             images.seed = (seed, epoch)
-            for step, batch in enumerate(loader(images, _order(len(images), recipe, seed, epoch), 0, pinned=False)):
+            for step, batch in enumerate(
+                loader(images, _order(len(images), recipe, seed, epoch), 0, pinned=False)
+            ):
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
                 architecture = networks.sample(random.Random(seed_of(seed, epoch, step, _PATH)))
                 _step(supernet, architecture, batch, optimiser, recipe, precision)
                 bar.update()
             spent += time.process_time() - start
-            state = {"state_dict": supernet.state_dict(), "optimiser": optimiser.state_dict(), "settings": settings, "epoch": epoch + 1}
+            state = {
+                "state_dict": supernet.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "settings": settings,
+                "epoch": epoch + 1,
+            }
             checkpoint.write(out / CHECKPOINT, state | {"cpu_seconds": spent})
     return supernet, spent
 
@@ -219,18 +257,25 @@ def _step(
     """One step of the part of the weights that one network uses."""
     images, labels = precision.moved(batch[0]), batch[1].to(precision.device)
     with precision.autocast():
-        loss = functional.cross_entropy(supernet(images, architecture), labels, label_smoothing=recipe.label_smoothing)
+        loss = functional.cross_entropy(
+            supernet(images, architecture), labels, label_smoothing=recipe.label_smoothing
+        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
 
 
 def _settings(networks: Slice, data: str, recipe: Recipe, seed: int, dtype: str) -> dict[str, Any]:
-    slice_of = {"largest": networks.largest.to_string(), "choices": [list(choice) for choice in networks.choices]}
+    slice_of = {
+        "largest": networks.largest.to_string(),
+        "choices": [list(choice) for choice in networks.choices],
+    }
     return slice_of | {"data": data, "seed": seed, "dtype": dtype, "recipe": repr(recipe)}
 
 
-def _resume(path: Path, settings: dict[str, Any], supernet: Supernet, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+def _resume(
+    path: Path, settings: dict[str, Any], supernet: Supernet, optimiser: torch.optim.Optimizer
+) -> tuple[int, float]:
     """Takes up the stored training; epochs done and seconds spent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = checkpoint.read(path)
@@ -243,7 +288,14 @@ def _resume(path: Path, settings: dict[str, Any], supernet: Supernet, optimiser:
 
 
 def judge(
-    supernet: Supernet, architecture: Architecture, data: str, recipe: Recipe, *, seed: int = 0, device: str = "cpu", dtype: str = "float32"
+    supernet: Supernet,
+    architecture: Architecture,
+    data: str,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> Evaluation:
     """Accuracy of one network with the shared weights, its BatchNorm statistics computed anew from `RECALIBRATION` batches of training images."""
     about, where = data_set(data), torch.device(device)
@@ -254,11 +306,26 @@ def judge(
             module.reset_running_stats()
             module.momentum = None  # the mean over all batches
     channels = architecture.in_channels
-    images = Transformed(load_data(data, None, training=True), training_transform(recipe, about, channels), (seed, _RECALIBRATED))
+    images = Transformed(
+        load_data(data, None, training=True),
+        training_transform(recipe, about, channels),
+        (seed, _RECALIBRATED),
+    )
     parts = _order(len(images), recipe, seed, _RECALIBRATED)[:RECALIBRATION]
     network.train()
     with torch.no_grad(), precision.autocast():
         for inputs, _ in loader(images, parts, 0, pinned=False):
             network(precision.moved(inputs))
-    test = Transformed(load_data(data, None, training=False), evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels))
-    return evaluate_images(network, test, about.classes, batch_size=recipe.batch_size, workers=0, devices=Devices(where), precision=precision)
+    test = Transformed(
+        load_data(data, None, training=False),
+        evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
+    )
+    return evaluate_images(
+        network,
+        test,
+        about.classes,
+        batch_size=recipe.batch_size,
+        workers=0,
+        devices=Devices(where),
+        precision=precision,
+    )

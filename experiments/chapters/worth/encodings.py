@@ -32,7 +32,10 @@ PATHS = tuple(ops for length in range(1, NODES) for ops in product(_CARRYING, re
 
 
 def operations(cell: Cell) -> Floats:
-    """One indicator for every edge and operation, (30,): the adjacency encoding of a space whose edges are fixed."""
+    """One indicator for every edge and operation, (30,).
+
+    The adjacency encoding of a space whose edges are fixed.
+    """
     return np.array([op == given for op in cell.ops for given in OPS], dtype=np.float64)
 
 

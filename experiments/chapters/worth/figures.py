@@ -30,19 +30,35 @@ def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
         dataset: whose accuracies.
     """
     figure, ((axes,),) = new_figure(height=7.4)
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
+        "n", kind="stable"
+    )
     for index, ((predictor, features), text) in enumerate(LEARNED.items()):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
         if line.empty:
             continue
-        axes.fill_between(line["n"], line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.18, linewidth=0)
+        axes.fill_between(
+            line["n"],
+            line["kendall_low"],
+            line["kendall_high"],
+            color=PALETTE[index],
+            alpha=0.18,
+            linewidth=0,
+        )
         axes.plot(line["n"], line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=text)
     for score, touching in LEVELS.items():
         line = rows[(rows["predictor"] == "none") & (rows["features"] == score)]
         if not line.empty:
             axes.plot(line["n"], line["kendall"], color=COLOURS["black"], linewidth=1.4, linestyle="--")
             end, away = line.iloc[-1], 4 if touching == "bottom" else -4
-            axes.annotate(name_of(score), (end["n"], end["kendall"]), xytext=(0, away), textcoords="offset points", ha="right", va=touching)
+            axes.annotate(
+                name_of(score),
+                (end["n"], end["kendall"]),
+                xytext=(0, away),
+                textcoords="offset points",
+                ha="right",
+                va=touching,
+            )
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, rows["n"])
     axes.set_xlabel("trained cells")
@@ -60,15 +76,28 @@ def pays(rows: pd.DataFrame) -> Figure:
         rows: `study.pays`, of predictors that see no scores.
     """
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
-    order = rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
+    order = (
+        rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
+    )
     figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
     for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
-        line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)].set_index("score").reindex(order)
+        line = (
+            rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
+            .set_index("score")
+            .reindex(order)
+        )
         y = np.arange(len(order)) + 0.2 * (1 - index)
         ends = [line[name].replace(np.inf, 2.0**12) for name in ("low", "high")]
         axes.hlines(y, *ends, color=PALETTE[index], linewidth=4, alpha=0.55)
         axes.scatter(
-            line["n"].replace(np.inf, 2.0**12), y, s=45, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=text
+            line["n"].replace(np.inf, 2.0**12),
+            y,
+            s=45,
+            marker=MARKERS[index],
+            color=PALETTE[index],
+            edgecolor="white",
+            zorder=3,
+            label=text,
         )
     axes.set_yticks(range(len(order)), [name_of(score) for score in order])
     axes.set_xscale("log", base=2)
@@ -100,11 +129,17 @@ def regret(picks: pd.DataFrame) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=7.0)
     for index, ((strategy, predictor, features), text) in enumerate(SEARCHES.items()):
-        line = picks[(picks["strategy"] == strategy) & (picks["predictor"] == predictor) & (picks["features"] == features)]
+        line = picks[
+            (picks["strategy"] == strategy)
+            & (picks["predictor"] == predictor)
+            & (picks["features"] == features)
+        ]
         line = line.sort_values("n", kind="stable")
         if line.empty:
             continue
-        axes.fill_between(line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0)
+        axes.fill_between(
+            line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0
+        )
         axes.plot(line["n"], line["regret"], marker=MARKERS[index], color=PALETTE[index], label=text)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=0.1)

@@ -20,7 +20,10 @@ from sklearn.linear_model import RidgeCV
 from experiments.chapters.worth.encodings import Floats, normal_scores
 
 MOST_FITTED = 128
-"""Cells on which the two numbers of the Gaussian process's kernel are fitted; all cells are then conditioned on."""
+"""Cells on which the two numbers of the Gaussian process's kernel are fitted.
+
+All cells are then conditioned on.
+"""
 
 
 def ridge(x: Floats, y: Floats, seed: int) -> RegressorMixin:
@@ -29,18 +32,29 @@ def ridge(x: Floats, y: Floats, seed: int) -> RegressorMixin:
 
 
 def gaussian_process(x: Floats, y: Floats, seed: int) -> RegressorMixin:
-    """Squared-exponential kernel of one length, and noise; both fitted by maximum likelihood, starting from the width of the features."""
+    """Squared-exponential kernel of one length, and noise.
+
+    Both fitted by maximum likelihood, starting from the width of the features.
+    """
     width = np.sqrt(x.shape[1])
     kernel = RBF(width, (0.1 * width, 100 * width)) + WhiteKernel(0.1, (1e-4, 10.0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a few cells often say nothing about the noise: it then ends at its bound
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a few cells often say nothing about the noise: it then ends at its bound
         fitted = GaussianProcessRegressor(kernel, random_state=seed).fit(x[:MOST_FITTED], y[:MOST_FITTED])
-    return fitted if len(x) <= MOST_FITTED else GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x, y)
+    return (
+        fitted
+        if len(x) <= MOST_FITTED
+        else GaussianProcessRegressor(fitted.kernel_, optimizer=None).fit(x, y)
+    )
 
 
 def gradient_boosting(x: Floats, y: Floats, seed: int) -> RegressorMixin:
     """100 trees of depth 3, each on a random half of the cells."""
-    return GradientBoostingRegressor(n_estimators=100, max_depth=3, learning_rate=0.1, subsample=0.5, random_state=seed).fit(x, y)
+    return GradientBoostingRegressor(
+        n_estimators=100, max_depth=3, learning_rate=0.1, subsample=0.5, random_state=seed
+    ).fit(x, y)
 
 
 PREDICTORS: dict[str, Callable[[Floats, Floats, int], RegressorMixin]] = {
@@ -50,7 +64,9 @@ PREDICTORS: dict[str, Callable[[Floats, Floats, int], RegressorMixin]] = {
 }
 
 
-def predict(predictor: str, x: Floats, trained: np.ndarray, accuracies: Floats, asked: np.ndarray, seed: int) -> Floats:
+def predict(
+    predictor: str, x: Floats, trained: np.ndarray, accuracies: Floats, asked: np.ndarray, seed: int
+) -> Floats:
     """Predicted order of cells, larger is better, (asked,).
 
     Args:

@@ -50,22 +50,34 @@ def pool(cells_scored: int) -> pd.DataFrame:
 
 @cache
 def scores_known(cells_scored: int, seed: int) -> dict[str, np.ndarray]:
-    """For each score by name the cells on which it is judged: those that have it, of proxies the sample of `PROXY_CELLS`."""
+    """For each score by name the cells on which it is judged.
+
+    Those that have it, of proxies the sample of `PROXY_CELLS`.
+    """
     index = pool(cells_scored)["index"]
     asked = np.isin(index, sample(PROXY_CELLS))
     own = {name: SCORES.done(f"{name}_s{seed}")[index] for name in (*GROUPS["zen"], "gain")}
     others = {name: asked for name, mask in computed(seed).items() if mask[index][asked].all()}
-    return dict.fromkeys(COUNTS, np.ones(len(index), dtype=bool)) | {name: mask for name, mask in own.items() if mask.any()} | others
+    return (
+        dict.fromkeys(COUNTS, np.ones(len(index), dtype=bool))
+        | {name: mask for name, mask in own.items() if mask.any()}
+        | others
+    )
 
 
 @cache
 def inputs(features_named: str, seed: int, cells_scored: int) -> Floats:
-    """Features of every cell of the pool, each of mean 0 and variance 1; the name joins encodings, groups of scores and scores by "+"."""
+    """Features of every cell of the pool, each of mean 0 and variance 1.
+
+    The name joins encodings, groups of scores and scores by "+".
+    """
     parts = features_named.split("+")
     scores = [score for part in parts if part not in ENCODINGS for score in GROUPS.get(part, (part,))]
     rows = pool(cells_scored)
     rows = rows.join(proxy_scores(seed), on="index")
-    told = features(rows, [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores])
+    told = features(
+        rows, [part for part in parts if part in ENCODINGS], [_column(score, seed) for score in scores]
+    )
     return StandardScaler().fit_transform(told)
 
 
@@ -82,7 +94,8 @@ def labels_of(cells_scored: int, dataset: str, labels: str) -> Floats:
     rows = pool(cells_scored)
     if labels == "validation" and labels not in rows:
         raise ResultsError(
-            f"{nasbench201.FILE}: needed the column {VALIDATION}, got none; write the file anew with experiments.benchmarks.nasbench201"
+            f"{nasbench201.FILE}: needed the column {VALIDATION}, got none; write the file anew with "
+            "experiments.benchmarks.nasbench201"
         )
     return rows[dataset if labels == "test" else labels].to_numpy(float)
 
@@ -100,8 +113,21 @@ def split(n: int, draw: int, cells_scored: int) -> tuple[np.ndarray, np.ndarray]
     return trained, held_out
 
 
-def curve_row(*, dataset: str, predictor: str, features: str, labels: str, seed: int, n: int, draws: int, cells_scored: int) -> dict[str, Any]:
-    """Both coefficients on held-out cells after n trained ones: mean over draws, its standard error, and the middle 80 % of draws."""
+def curve_row(
+    *,
+    dataset: str,
+    predictor: str,
+    features: str,
+    labels: str,
+    seed: int,
+    n: int,
+    draws: int,
+    cells_scored: int,
+) -> dict[str, Any]:
+    """Both coefficients on held-out cells after n trained ones.
+
+    Mean over draws, its standard error, and the middle 80 % of draws.
+    """
     accuracies, told = pool(cells_scored)[dataset].to_numpy(float), labels_of(cells_scored, dataset, labels)
     found = []
     for draw in range(draws):
@@ -110,7 +136,9 @@ def curve_row(*, dataset: str, predictor: str, features: str, labels: str, seed:
             held_out = held_out[scores_known(cells_scored, seed)[features][held_out]]
             order = inputs(features, seed, cells_scored)[held_out, 0]
         else:
-            order = predict(predictor, inputs(features, seed, cells_scored), trained, told[trained], held_out, draw)
+            order = predict(
+                predictor, inputs(features, seed, cells_scored), trained, told[trained], held_out, draw
+            )
         pair = order, accuracies[held_out]
         found.append((len(held_out), kendalltau(*pair).statistic, spearmanr(*pair).statistic))
     numbers, kendall, spearman = np.array(found, dtype=float).T
@@ -154,19 +182,36 @@ CURVES = Table(
     key=("dataset", "predictor", "features", "labels", "seed", "n", "draws", "cells_scored"),
     compute=curve_row,
     units=_SETTINGS
-    | {"labels": "name: accuracy that the predictor is told, test or validation", "held_out": "count: cells that it is judged on, mean over draws"}
+    | {
+        "labels": "name: accuracy that the predictor is told, test or validation",
+        "held_out": "count: cells that it is judged on, mean over draws",
+    }
     | _spread_units("kendall", "1: Kendall's tau with test accuracy on held-out cells")
     | _spread_units("spearman", "1: Spearman's rho with test accuracy on held-out cells"),
-    agreement={"held_out": EXACT, "kendall": StandardError("kendall_stderr"), "spearman": StandardError("spearman_stderr")},
+    agreement={
+        "held_out": EXACT,
+        "kendall": StandardError("kendall_stderr"),
+        "spearman": StandardError("spearman_stderr"),
+    },
     otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )
 
 
-def pick_row(*, strategy: str, predictor: str, features: str, seed: int, n: int, draws: int, candidates: int, cells_scored: int) -> dict[str, Any]:
+def pick_row(
+    *,
+    strategy: str,
+    predictor: str,
+    features: str,
+    seed: int,
+    n: int,
+    draws: int,
+    candidates: int,
+    cells_scored: int,
+) -> dict[str, Any]:
     """How far the cell that a search ends with is below the best of its candidates, after n trained cells.
 
-    Every draw takes other candidates; ties of a score fall at random. The cell of the best validation accuracy is kept, and its
-    test accuracy is what counts.
+    Every draw takes other candidates; ties of a score fall at random. The cell of the best validation
+    accuracy is kept, and its test accuracy is what counts.
     """
     test, seen = labels_of(cells_scored, "cifar10", "test"), labels_of(cells_scored, "cifar10", "validation")
     if n > min(candidates, len(test)):
@@ -183,11 +228,15 @@ def _at_random(chosen: np.ndarray, n: int, *_: Any) -> np.ndarray:
     return chosen[:n]
 
 
-def _by_score(chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int) -> np.ndarray:
+def _by_score(
+    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
+) -> np.ndarray:
     return chosen[_best(inputs(features, seed, cells_scored)[chosen, 0], n)]
 
 
-def _by_predictor(chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int) -> np.ndarray:
+def _by_predictor(
+    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
+) -> np.ndarray:
     """Half of the cells at random, then those that a predictor trained on them puts first among the rest."""
     first, rest = chosen[: n // 2], chosen[n // 2 :]
     told = labels_of(cells_scored, "cifar10", "validation")[first]
@@ -208,10 +257,15 @@ PICKS = Table(
     compute=pick_row,
     units={name: unit for name, unit in _SETTINGS.items() if name != "dataset"}
     | {
-        "strategy": "name: what is trained: cells at random; those of the highest score; half at random and half by a predictor",
+        "strategy": (
+            "name: what is trained: cells at random; those of the highest score; half at random and half by "
+            "a predictor"
+        ),
         "candidates": "count: random cells among which a draw searches",
     }
-    | _spread_units("regret", "percent: best CIFAR-10 test accuracy of the candidates minus that of the cell kept"),
+    | _spread_units(
+        "regret", "percent: best CIFAR-10 test accuracy of the candidates minus that of the cell kept"
+    ),
     agreement={"regret": StandardError("regret_stderr")},
     otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )

@@ -67,7 +67,8 @@ def run(
     """Trains the predictors, or reads the stored rows; without the benchmark's file, those that are stored.
 
     Args:
-        datasets: which accuracies; the first gets every predictor, CIFAR-10 alone has validation accuracies and searches.
+        datasets: which accuracies; the first gets every predictor, CIFAR-10 alone has validation accuracies
+            and searches.
         seed: of the scores.
         cells_scored: how many cells, all or a random sample.
         n: numbers of trained cells.
@@ -87,19 +88,40 @@ def run(
     curves = [told | size | settings for told in _learners(datasets, known) for size in repeated]
     often = {"random": searches, "score": searches, "predictor": searches_predicted}
     budgets = [{"n": size, "candidates": candidates} for size in sizes(max(n), candidates)]
-    searched = [how | budget | {"draws": often[how["strategy"]]} | settings for how in _searches() for budget in budgets]
+    searched = [
+        how | budget | {"draws": often[how["strategy"]]} | settings
+        for how in _searches()
+        for budget in budgets
+    ]
     picks = [key for key in searched if key["strategy"] != "predictor" or key["n"] >= 2 * min(n)]
-    return WorthRows(*(table.fill(keys).dropna(subset=value) for table, keys, value in ((CURVES, curves, "kendall"), (PICKS, picks, "regret"))))
+    return WorthRows(
+        *(
+            table.fill(keys).dropna(subset=value)
+            for table, keys, value in ((CURVES, curves, "kendall"), (PICKS, picks, "regret"))
+        )
+    )
 
 
 def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What is asked for at every n, the columns of the key without n and settings."""
     first, *others = datasets
     for score in known:
-        yield from ({"dataset": dataset, "predictor": NO_PREDICTOR, "features": score, "labels": "test"} for dataset in datasets)
+        yield from (
+            {"dataset": dataset, "predictor": NO_PREDICTOR, "features": score, "labels": "test"}
+            for dataset in datasets
+        )
     for features in (*ENCODED, *SCORED):
-        asked = PREDICTORS if features in ENCODED else ("ridge", "gradient boosting") if features == BOTH else ("ridge",)
-        yield from ({"dataset": first, "predictor": predictor, "features": features, "labels": "test"} for predictor in asked)
+        asked = (
+            PREDICTORS
+            if features in ENCODED
+            else ("ridge", "gradient boosting")
+            if features == BOTH
+            else ("ridge",)
+        )
+        yield from (
+            {"dataset": first, "predictor": predictor, "features": features, "labels": "test"}
+            for predictor in asked
+        )
     again = {"predictor": ELSEWHERE[0], "features": ELSEWHERE[1]}
     yield from ({"dataset": dataset, "labels": "test"} | again for dataset in others)
     if first == "cifar10":
@@ -127,18 +149,30 @@ def pays(curves: pd.DataFrame, dataset: str = "cifar10", coefficient: str = "ken
         coefficient: "kendall" or "spearman".
 
     Returns:
-        One line per score and predictor: `score`, `score_value` (its coefficient at the smallest n), `predictor`, `features`, `n` and its
-        95 % interval `low`, `high` over draws (infinite: above all n that were tried; the smallest n: at or below it), and `surely`, from which
-        on 9 of 10 draws are better than the score.
+        One line per score and predictor: `score`, `score_value` (its coefficient at the smallest n),
+        `predictor`, `features`, `n` and its 95 % interval `low`, `high` over draws (infinite: above all n
+        that were tried; the smallest n: at or below it), and `surely`, from which on 9 of 10 draws are better
+        than the score.
     """
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
+        "n", kind="stable"
+    )
     lines = []
     for score, of_score in rows[rows["predictor"] == NO_PREDICTOR].groupby("features", sort=False):
-        for (predictor, features), learned in rows[rows["predictor"] != NO_PREDICTOR].groupby(["predictor", "features"], sort=False):
+        for (predictor, features), learned in rows[rows["predictor"] != NO_PREDICTOR].groupby(
+            ["predictor", "features"], sort=False
+        ):
             both = learned.merge(of_score, on="n", suffixes=("", "_score"))
-            told = {"score": score, "score_value": of_score[coefficient].iloc[0], "predictor": predictor, "features": features}
+            told = {
+                "score": score,
+                "score_value": of_score[coefficient].iloc[0],
+                "predictor": predictor,
+                "features": features,
+            }
             lines.append(told | _crossing(both, coefficient))
-    return pd.DataFrame(lines, columns=["score", "score_value", "predictor", "features", "n", "low", "high", "surely"])
+    return pd.DataFrame(
+        lines, columns=["score", "score_value", "predictor", "features", "n", "low", "high", "surely"]
+    )
 
 
 def _crossing(both: pd.DataFrame, coefficient: str) -> dict[str, float]:
@@ -165,9 +199,15 @@ def _first_above(log_n: np.ndarray, gap: np.ndarray) -> float:
 
 
 def best(curves: pd.DataFrame, features: Sequence[str], dataset: str = "cifar10") -> tuple[str, str] | None:
-    """The predictor and the features, among these, with the highest mean tau over all n; None without such rows."""
+    """The predictor and the features, among these, with the highest mean tau over all n.
+
+    None without such rows.
+    """
     rows = curves[
-        (curves["dataset"] == dataset) & (curves["labels"] == "test") & (curves["predictor"] != NO_PREDICTOR) & curves["features"].isin(features)
+        (curves["dataset"] == dataset)
+        & (curves["labels"] == "test")
+        & (curves["predictor"] != NO_PREDICTOR)
+        & curves["features"].isin(features)
     ]
     if rows.empty:
         return None
@@ -176,15 +216,20 @@ def best(curves: pd.DataFrame, features: Sequence[str], dataset: str = "cifar10"
 
 
 def saves(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
-    """What scores as features save: for every n, the n that the best predictor without scores needs for the same tau.
+    """What scores as features save.
+
+    For every n, the n that the best predictor without scores needs for the same tau.
 
     Returns:
-        Columns `n`, `predictor`, `features`, `kendall`, `without` (infinite: more than was tried) for the best predictor of each set of features.
+        Columns `n`, `predictor`, `features`, `kendall`, `without` (infinite: more than was tried) for the
+        best predictor of each set of features.
     """
     alone = best(curves, ENCODED, dataset)
     if alone is None:
         return pd.DataFrame(columns=["n", "predictor", "features", "kendall", "without"])
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values("n", kind="stable")
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
+        "n", kind="stable"
+    )
     plain = rows[(rows["predictor"] == alone[0]) & (rows["features"] == alone[1])]
     log_n, tau = np.log(plain["n"].to_numpy(float)), plain["kendall"].to_numpy(float)
     lines = []
@@ -192,7 +237,13 @@ def saves(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
         found = best(curves, [features], dataset)
         members = rows[(rows["features"] == features) & (rows["predictor"] == (found or ("",))[0])]
         lines += [
-            {"n": row.n, "predictor": row.predictor, "features": features, "kendall": row.kendall, "without": _first_above(log_n, tau - row.kendall)}
+            {
+                "n": row.n,
+                "predictor": row.predictor,
+                "features": features,
+                "kendall": row.kendall,
+                "without": _first_above(log_n, tau - row.kendall),
+            }
             for row in members.itertuples()
         ]
     return pd.DataFrame(lines, columns=["n", "predictor", "features", "kendall", "without"])
@@ -219,8 +270,17 @@ _BUDGETS = (1, 4, 16, 64, 256, 1024)
 
 
 def facts(rows: WorthRows) -> dict[str, str]:
-    """Every number of the chapter's prose. Curves read "mean (middle 80 % of draws)", crossings "n [95 % interval]"."""
-    return _setting_facts(rows) | _pays_facts(rows.curves) | _curve_facts(rows.curves) | _saved_facts(rows.curves) | _pick_facts(rows.picks)
+    """Every number of the chapter's prose.
+
+    Curves read "mean (middle 80 % of draws)", crossings "n [95 % interval]".
+    """
+    return (
+        _setting_facts(rows)
+        | _pays_facts(rows.curves)
+        | _curve_facts(rows.curves)
+        | _saved_facts(rows.curves)
+        | _pick_facts(rows.picks)
+    )
 
 
 def _setting_facts(rows: WorthRows) -> dict[str, str]:
@@ -228,7 +288,9 @@ def _setting_facts(rows: WorthRows) -> dict[str, str]:
     alone = best(curves, ENCODED)
     return {
         "held_out_most": f"{curves['held_out'].max():,.0f}" if len(curves) else UNKNOWN,
-        "held_out_least": f"{curves.loc[curves['features'] == 'params', 'held_out'].min():,.0f}" if len(curves) else UNKNOWN,
+        "held_out_least": f"{curves.loc[curves['features'] == 'params', 'held_out'].min():,.0f}"
+        if len(curves)
+        else UNKNOWN,
         "draws": f"{curves['draws'].max():.0f}" if len(curves) else UNKNOWN,
         "draws_large": f"{curves['draws'].min():.0f}" if len(curves) else UNKNOWN,
         "n_least": f"{curves['n'].min():,.0f}" if len(curves) else UNKNOWN,
@@ -249,19 +311,32 @@ def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
         for score in _SCORES:
             members = found[found["score"] == score]
             told[f"tau_{score}{data}"] = f"{members['score_value'].iloc[0]:.2f}" if len(members) else UNKNOWN
-            told[f"pays_{score}{data}"] = f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}" if len(members) else UNKNOWN
+            told[f"pays_{score}{data}"] = (
+                f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}"
+                if len(members)
+                else UNKNOWN
+            )
             for predictor, features in NAMED:
                 row = members[(members["predictor"] == predictor) & (members["features"] == features)]
                 at = f"{score}_{_SHORT[predictor]}{data}"
                 told[f"pays_{at}"] = (
-                    f"{_n(row['n'].iloc[0], *ends)} [{_n(row['low'].iloc[0], *ends)}, {_n(row['high'].iloc[0], *ends)}]" if len(row) else UNKNOWN
+                    f"{_n(row['n'].iloc[0], *ends)} [{_n(row['low'].iloc[0], *ends)}, "
+                    f"{_n(row['high'].iloc[0], *ends)}]"
+                    if len(row)
+                    else UNKNOWN
                 )
                 told[f"surely_{at}"] = _n(row["surely"].iloc[0], *ends) if len(row) else UNKNOWN
     return told
 
 
 def _n(value: float, least: float, most: float) -> str:
-    return f"over {most:,.0f}" if math.isinf(value) else f"{least:.0f} or fewer" if value <= least else f"{value:,.0f}"
+    return (
+        f"over {most:,.0f}"
+        if math.isinf(value)
+        else f"{least:.0f} or fewer"
+        if value <= least
+        else f"{value:,.0f}"
+    )
 
 
 def _curve_facts(curves: pd.DataFrame) -> dict[str, str]:
@@ -274,7 +349,9 @@ def _curve_facts(curves: pd.DataFrame) -> dict[str, str]:
                     at = ("cifar10", predictor, features, labels, size)
                     name = f"curve_{short}_{features.replace('+', '_')}{mark}_{size}"
                     told[name] = (
-                        "{:.2f} ({:.2f} to {:.2f})".format(*found.loc[at, ["kendall", "kendall_low", "kendall_high"]])
+                        "{:.2f} ({:.2f} to {:.2f})".format(
+                            *found.loc[at, ["kendall", "kendall_low", "kendall_high"]]
+                        )
                         if at in found.index
                         else UNKNOWN
                     )
@@ -298,9 +375,15 @@ def _pick_facts(picks: pd.DataFrame) -> dict[str, str]:
     found = picks.set_index(["strategy", "predictor", "features", "n"])
     for how in _searches():
         name = "_".join(
-            part for part in (how["strategy"], _SHORT.get(how["predictor"], ""), how["features"].replace("+", "_")) if part and part != NO_PREDICTOR
+            part
+            for part in (how["strategy"], _SHORT.get(how["predictor"], ""), how["features"].replace("+", "_"))
+            if part and part != NO_PREDICTOR
         )
         for size in _BUDGETS:
             at = (how["strategy"], how["predictor"], how["features"], size)
-            told[f"regret_{name}_{size}"] = "{:.2f} ± {:.2f}".format(*found.loc[at, ["regret", "regret_stderr"]]) if at in found.index else UNKNOWN
+            told[f"regret_{name}_{size}"] = (
+                "{:.2f} ± {:.2f}".format(*found.loc[at, ["regret", "regret_stderr"]])
+                if at in found.index
+                else UNKNOWN
+            )
     return told

@@ -56,10 +56,18 @@ def spread(rows: pd.DataFrame) -> Figure:
     for index, (name, line) in enumerate(rows.groupby("network", sort=False)):
         # Relative error of a standard deviation from n draws: 1 / sqrt(2 (n - 1)).
         error = 1.96 * line["sd"] / np.sqrt(2 * (line["repeats"] - 1))
-        axes.errorbar(line["batch_size"], line["sd"], yerr=error, marker=MARKERS[index], capsize=3, label=_name(name))
+        axes.errorbar(
+            line["batch_size"], line["sd"], yerr=error, marker=MARKERS[index], capsize=3, label=_name(name)
+        )
     sizes = np.sort(rows["batch_size"].unique())
     anchor = rows["sd"].max() * 1.25
-    axes.plot(sizes, anchor * (sizes / sizes[0]) ** -0.5, color=COLOURS["grey"], linestyle=":", label="1 / sqrt(batch)")
+    axes.plot(
+        sizes,
+        anchor * (sizes / sizes[0]) ** -0.5,
+        color=COLOURS["grey"],
+        linestyle=":",
+        label="1 / sqrt(batch)",
+    )
     _log2_axis(axes, sizes)
     axes.set_yscale("log")
     axes.set_xlabel("images per batch")
@@ -75,10 +83,23 @@ def resolution(rows: pd.DataFrame) -> Figure:
     figure, axes = new_figure(len(names), 1, height=3.1 * len(names))
     for index, (name, panel) in enumerate(zip(names, axes[:, 0], strict=True)):
         line = rows[rows["network"] == name]
-        panel.errorbar(line["resolution"], line["l1_minibatch"], yerr=1.96 * line["l1_minibatch_stderr"], marker="o", capsize=3, label="Zen-Score")
+        panel.errorbar(
+            line["resolution"],
+            line["l1_minibatch"],
+            yerr=1.96 * line["l1_minibatch_stderr"],
+            marker="o",
+            capsize=3,
+            label="Zen-Score",
+        )
         side = line["resolution"].to_numpy(float)
         anchor = line["l1_minibatch"].iloc[-1]
-        panel.plot(side, anchor + 2 * np.log(side / side[-1]), color=COLOURS["grey"], linestyle=":", label="2 log(side)")
+        panel.plot(
+            side,
+            anchor + 2 * np.log(side / side[-1]),
+            color=COLOURS["grey"],
+            linestyle=":",
+            label="2 log(side)",
+        )
         _log2_axis(panel, side.astype(int))
         panel.set_title(_name(name))
         panel.set_ylabel("Zen-Score (nats)")
@@ -114,7 +135,12 @@ def size(rows: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (width, line) in enumerate(rows.groupby("width")):
         axes.errorbar(
-            line["convs"], line["l1_minibatch"], yerr=1.96 * line["l1_minibatch_stderr"], marker=MARKERS[index], capsize=3, label=f"{width} channels"
+            line["convs"],
+            line["l1_minibatch"],
+            yerr=1.96 * line["l1_minibatch_stderr"],
+            marker=MARKERS[index],
+            capsize=3,
+            label=f"{width} channels",
         )
     axes.set_xlabel("number of convolutions")
     axes.set_ylabel("Zen-Score (nats)")
@@ -124,7 +150,10 @@ def size(rows: pd.DataFrame) -> Figure:
 
 @styled
 def definitions(rows: pd.DataFrame) -> Figure:
-    """The released definition against ours over random networks of one budget; colour is the number of convolutions."""
+    """The released definition against ours over random networks of one budget.
+
+    Colour is the number of convolutions.
+    """
     figure, ((axes,),) = new_figure(height=5.4)
     axes.errorbar(
         rows["l1_minibatch"],
@@ -135,7 +164,16 @@ def definitions(rows: pd.DataFrame) -> Figure:
         ecolor="#BBBBBB",
         elinewidth=1,
     )
-    points = axes.scatter(rows["l1_minibatch"], rows["l1_running"], c=rows["convs"], cmap="cividis", s=60, edgecolor="white", linewidth=0.7, zorder=3)
+    points = axes.scatter(
+        rows["l1_minibatch"],
+        rows["l1_running"],
+        c=rows["convs"],
+        cmap="cividis",
+        s=60,
+        edgecolor="white",
+        linewidth=0.7,
+        zorder=3,
+    )
     axes.set_xlabel("L1, mini-batch variance (nats)")
     axes.set_ylabel("L1, running variance (nats)")
     note(axes, f"n = {len(rows)}")

@@ -53,7 +53,14 @@ def run(
     batch_repeats: int = 64,
     resolution_networks: Mapping[str, Sequence[int]] | None = None,
     resolution_repeats: int = 8,
-    perturbation_networks: Sequence[str] = ("plain-5", "plain-10", "plain-20", "plain-40", "zennet-0.1ms", "zennet-1.0M"),
+    perturbation_networks: Sequence[str] = (
+        "plain-5",
+        "plain-10",
+        "plain-20",
+        "plain-40",
+        "zennet-0.1ms",
+        "zennet-1.0M",
+    ),
     perturbations: Sequence[float] = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
     perturbation_repeats: int = 4,
     depths: Sequence[int] = (2, 5, 10, 20, 40, 80),
@@ -70,19 +77,40 @@ def run(
     "plain-D" stands for a plain network of D equal 3x3 convolutions of width 32, at 32 pixels.
     """
     if resolution_networks is None:
-        resolution_networks = {"zennet-1.0M": (16, 24, 32, 48, 64, 96), "resnet18": (64, 96, 128, 160, 224, 288)}
+        resolution_networks = {
+            "zennet-1.0M": (16, 24, 32, 48, 64, 96),
+            "resnet18": (64, 96, 128, 160, 224, 288),
+        }
     table5 = [_key(name, table5_resolution, table5_repeats, seed) for name in table5_models]
-    batch = [_key(name, _native(name), batch_repeats, seed, batch_size=size) for name in batch_networks for size in batch_sizes]
-    by_side = [_key(name, side, resolution_repeats, seed) for name, sides in resolution_networks.items() for side in sides]
-    by_alpha = [
-        _key(name, _native(name), perturbation_repeats, seed, perturbation=alpha) for name in perturbation_networks for alpha in perturbations
+    batch = [
+        _key(name, _native(name), batch_repeats, seed, batch_size=size)
+        for name in batch_networks
+        for size in batch_sizes
     ]
-    size = [_key(plain_network(width, depth).to_string(), 32, size_repeats, seed) for depth in depths for width in widths]
+    by_side = [
+        _key(name, side, resolution_repeats, seed)
+        for name, sides in resolution_networks.items()
+        for side in sides
+    ]
+    by_alpha = [
+        _key(name, _native(name), perturbation_repeats, seed, perturbation=alpha)
+        for name in perturbation_networks
+        for alpha in perturbations
+    ]
+    size = [
+        _key(plain_network(width, depth).to_string(), 32, size_repeats, seed)
+        for depth in depths
+        for width in widths
+    ]
     rng = random.Random(seed)
     drawn = [random_network(rng, max_params=max_params, max_depth=max_depth) for _ in range(population)]
     random_keys = [_key(network.to_string(), 32, population_repeats, seed) for network in drawn]
-    size_frame = TABLE.fill(size).assign(depth=[depth for depth in depths for _ in widths], width=[width for _ in depths for width in widths])
-    population_frame = TABLE.fill(random_keys).assign(params=[network.params(100) for network in drawn], depth=[network.depth for network in drawn])
+    size_frame = TABLE.fill(size).assign(
+        depth=[depth for depth in depths for _ in widths], width=[width for _ in depths for width in widths]
+    )
+    population_frame = TABLE.fill(random_keys).assign(
+        params=[network.params(100) for network in drawn], depth=[network.depth for network in drawn]
+    )
     return ZenScoreRows(
         table5=TABLE.fill(table5).assign(paper=[PAPER_TABLE_5[name] for name in table5_models]),
         batch=_labelled(TABLE.fill(batch)),
@@ -96,8 +124,12 @@ def run(
 _PLAIN = {plain_network(32, depth).to_string(): f"plain-{depth}" for depth in (5, 10, 20, 40, 80)}
 
 
-def _key(name: str, resolution: int, repeats: int, seed: int, *, batch_size: int = 16, perturbation: float = 0.01) -> dict[str, object]:
-    network = plain_network(32, int(name.removeprefix("plain-"))).to_string() if name.startswith("plain-") else name
+def _key(
+    name: str, resolution: int, repeats: int, seed: int, *, batch_size: int = 16, perturbation: float = 0.01
+) -> dict[str, object]:
+    network = (
+        plain_network(32, int(name.removeprefix("plain-"))).to_string() if name.startswith("plain-") else name
+    )
     return {
         "network": network,
         "resolution": resolution,
@@ -118,7 +150,10 @@ def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviation_from_paper(table5: pd.DataFrame) -> pd.DataFrame:
-    """Per network and definition: our score, its standard error and its deviation from the printed one, in percent."""
+    """Per network and definition.
+
+    Our score, its standard error and its deviation from the printed one, in percent.
+    """
     parts = [
         pd.DataFrame(
             {
@@ -138,8 +173,8 @@ def deviation_from_paper(table5: pd.DataFrame) -> pd.DataFrame:
 def saturation(perturbation: pd.DataFrame) -> pd.DataFrame:
     """Log of Delta / alpha against the exact derivative (alpha = 0) of the same network, draws and images.
 
-    Where the difference is 0 the finite difference measures the derivative; where it falls with -log alpha the two
-    outputs have become as different as those of unrelated images.
+    Where the difference is 0 the finite difference measures the derivative; where it falls with -log alpha
+    the two outputs have become as different as those of unrelated images.
     """
     exact = perturbation[perturbation["perturbation"] == 0].set_index("network")["log_delta"]
     rows = perturbation[perturbation["perturbation"] > 0]
@@ -155,7 +190,8 @@ class Reordering:
         pairs: number of pairs of networks.
         flipped: pairs that the two order differently.
         beyond_noise: flipped pairs whose difference exceeds three standard errors under both definitions.
-        deeper: of `beyond_noise`, those of different depth in which the first definition prefers the net with more convolutions.
+        deeper: of `beyond_noise`, those of different depth in which the first definition prefers the net with
+            more convolutions.
         comparable: of `beyond_noise`, those whose numbers of convolutions differ.
         top_overlap: share of the first definition's best third that the second also puts there.
     """
@@ -201,12 +237,20 @@ def facts(rows: ZenScoreRows) -> dict[str, str]:
     told |= _saturation_facts(saturation(rows.perturbation))
     told |= _population_facts(rows.population)
     told |= _size_facts(rows.size)
-    told |= {f"{name}_repeats": str(getattr(rows, name)["repeats"].iloc[0]) for name in ("resolution", "perturbation", "size")}
+    told |= {
+        f"{name}_repeats": str(getattr(rows, name)["repeats"].iloc[0])
+        for name in ("resolution", "perturbation", "size")
+    }
     return told
 
 
 def _table5_facts(table5: pd.DataFrame) -> dict[str, str]:
-    worst = deviation_from_paper(table5).assign(size=lambda frame: frame["deviation"].abs()).groupby("definition")["size"].max()
+    worst = (
+        deviation_from_paper(table5)
+        .assign(size=lambda frame: frame["deviation"].abs())
+        .groupby("definition")["size"]
+        .max()
+    )
     told = {f"table5_worst_{column}": f"{worst[column]:.1f} %" for column in DEFINITIONS}
     told["table5_n"] = str(len(table5))
     told["table5_repeats"] = str(table5["repeats"].iloc[0])
@@ -232,7 +276,10 @@ def single_repeat_spread(batch: pd.DataFrame) -> pd.DataFrame:
 
 def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
     at_alpha = rows[rows["perturbation"] == 0.01].set_index("network")["bias"]
-    return {f"bias_{network.replace('.', '_').replace('-', '_')}": f"{bias:+.1f}".replace("-", "−") for network, bias in at_alpha.items()} | {
+    return {
+        f"bias_{network.replace('.', '_').replace('-', '_')}": f"{bias:+.1f}".replace("-", "−")
+        for network, bias in at_alpha.items()
+    } | {
         "saturated_nets": str(int((at_alpha < -1).sum())),
         "saturation_nets": str(len(at_alpha)),
     }
@@ -250,7 +297,9 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
         "flipped_comparable": str(change.comparable),
         "top_overlap": f"{100 * change.top_overlap:.0f} %",
         "frobenius_flipped_beyond": str(reordering(rows, "l1_minibatch", "frobenius_minibatch").beyond_noise),
-        "offset_per_bn": f"{((rows['l1_running'] - rows['l1_minibatch']) / rows['convs']).mean():.2f}".replace("-", "−"),
+        "offset_per_bn": f"{((rows['l1_running'] - rows['l1_minibatch']) / rows['convs']).mean():.2f}".replace(
+            "-", "−"
+        ),
         "convs_range": f"{rows['convs'].min()} to {rows['convs'].max()}",
     }
     for name, (first, second) in {
@@ -267,10 +316,16 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _size_facts(size: pd.DataFrame) -> dict[str, str]:
-    per_layer = size.groupby("width").apply(lambda rows: np.polyfit(rows["convs"], rows["l1_minibatch"], 1)[0], include_groups=False)
+    per_layer = size.groupby("width").apply(
+        lambda rows: np.polyfit(rows["convs"], rows["l1_minibatch"], 1)[0], include_groups=False
+    )
     told = {f"per_layer_{width}": f"{slope:.2f}" for width, slope in per_layer.items()}
     fitted = np.polyfit(np.log(per_layer.index.to_numpy(float)), per_layer.to_numpy(), 1)[0]
-    return told | {"width_slope": f"{fitted:.2f}", "widths": _span(size["width"], "{:.0f}"), "depths": _span(size["convs"], "{:.0f}")}
+    return told | {
+        "width_slope": f"{fitted:.2f}",
+        "widths": _span(size["width"], "{:.0f}"),
+        "depths": _span(size["convs"], "{:.0f}"),
+    }
 
 
 def _span(values: Iterable[float], pattern: str) -> str:

@@ -30,15 +30,24 @@ def explorer(rows: pd.DataFrame, costs: Mapping[str, str], title: str) -> str:
         title: what the plot shows, for those who do not see it.
     """
     marks = [
-        {"name": row["name"], "line": LINES.index(row["line"]), "hollow": row["accuracy"] == "V2", "top1": round(row["top1"], 2)}
+        {
+            "name": row["name"],
+            "line": LINES.index(row["line"]),
+            "hollow": row["accuracy"] == "V2",
+            "top1": round(row["top1"], 2),
+        }
         | {"costs": [_number(row[column]) for column in costs]}
         for row in rows.to_dict("records")
     ]
     colours = (*PALETTE[:-1], "var(--pst-color-text-base, #222)")  # black would vanish in the dark
-    families = [{"name": name, "shape": shape, "colour": colour} for name, shape, colour in zip(LINES, SHAPES, colours, strict=True)]
-    data = json.dumps({"marks": marks, "families": families, "costs": list(costs.values()), "title": title}, ensure_ascii=True).replace(
-        "<", "\\u003c"
-    )
+    families = [
+        {"name": name, "shape": shape, "colour": colour}
+        for name, shape, colour in zip(LINES, SHAPES, colours, strict=True)
+    ]
+    data = json.dumps(
+        {"marks": marks, "families": families, "costs": list(costs.values()), "title": title},
+        ensure_ascii=True,
+    ).replace("<", "\\u003c")
     script = files(__package__).joinpath("explorer.js").read_text(encoding="utf-8")
     style = files(__package__).joinpath("explorer.css").read_text(encoding="utf-8")
     return (

@@ -12,7 +12,15 @@ from experiments.benchmarks import torchvision_zoo
 from experiments.chapters.zennets.latency import LATENCY
 from experiments.chapters.zennets.published_counts import agreement, as_number
 from experiments.chapters.zennets.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
-from experiments.chapters.zennets.speed import DISTURBED, PRINTED, RESAMPLES, efficientnets, front, interpolated, measured_columns
+from experiments.chapters.zennets.speed import (
+    DISTURBED,
+    PRINTED,
+    RESAMPLES,
+    efficientnets,
+    front,
+    interpolated,
+    measured_columns,
+)
 from experiments.chapters.zennets.training import training_network
 from zenlib.networks.zennets import PUBLISHED
 
@@ -22,7 +30,14 @@ if TYPE_CHECKING:
 NOT_MEASURED = "not measured"
 """What a fact says where a run has no rows for it."""
 
-COLUMNS = (*PRINTED, "cpu_float32_1", "cpu_float32_16", "cpu_bfloat16_1", "cpu_bfloat16_16", "cuda_float16_64")
+COLUMNS = (
+    *PRINTED,
+    "cpu_float32_1",
+    "cpu_float32_16",
+    "cpu_bfloat16_1",
+    "cpu_bfloat16_16",
+    "cuda_float16_64",
+)
 """Columns of latencies that the prose speaks of."""
 
 LARGEST, GATED = "zennet-1.2ms", "zennet-900M-SE"
@@ -32,7 +47,9 @@ GOAL = 93.0
 
 def facts(rows: ZenNetRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
-    told = _size_facts(rows.sizes) | _table7_facts() | _flops_facts(rows.networks) | _latency_facts(rows.latency)
+    told = (
+        _size_facts(rows.sizes) | _table7_facts() | _flops_facts(rows.networks) | _latency_facts(rows.latency)
+    )
     for column in dict.fromkeys((*COLUMNS, *measured_columns(rows.networks))):
         told |= _speed_facts(rows, column) | _front_facts(rows.networks, column)
     return told | _rank_facts(rows.ranks) | _recipe_facts(rows) | _training_facts(rows.training)
@@ -99,7 +116,9 @@ def _latency_facts(latency: pd.DataFrame) -> dict[str, str]:
         "latency_disturbed": str(int((spread > DISTURBED).sum())),
         "latency_limit": f"{100 * DISTURBED:.0f} %",
         "latency_threads": _list(sorted(latency["threads"].unique())),
-        "latency_processor": _list(sorted({run["device"].replace("(R)", "") for run in about["runs"].values()})),
+        "latency_processor": _list(
+            sorted({run["device"].replace("(R)", "") for run in about["runs"].values()})
+        ),
         "latency_seconds": f"{latency['seconds'].sum() / 60:.0f} min",
     }
 
@@ -128,7 +147,9 @@ def resnet_factors(networks: pd.DataFrame, column: str) -> pd.Series:
     found = {}
     for trained in TRAINED_ELSEWHERE:
         if trained.network.startswith("resnet") and column in networks:
-            found[trained.network] = times.loc[trained.network, column] / interpolated(latency_nets, column, trained.top1)
+            found[trained.network] = times.loc[trained.network, column] / interpolated(
+                latency_nets, column, trained.top1
+            )
     return pd.Series(found, dtype=float).dropna()
 
 
@@ -149,11 +170,15 @@ def _rival_facts(networks: pd.DataFrame, column: str) -> dict[str, str]:
     if column not in networks:
         return dict.fromkeys(keys, NOT_MEASURED)
     zen = networks.set_index("network").loc[LARGEST]
-    others = networks[(networks["line"] != "ZenNets") & (networks["top1"] >= zen["top1"]) & networks[column].notna()]
+    others = networks[
+        (networks["line"] != "ZenNets") & (networks["top1"] >= zen["top1"]) & networks[column].notna()
+    ]
     if others.empty or math.isnan(zen[column]):
         return dict.fromkeys(keys, NOT_MEASURED)
     best = others.loc[others[column].idxmin()]
-    return dict(zip(keys, (best["name"], f"{best['top1']:.1f} %", _factor(zen[column] / best[column])), strict=True))
+    return dict(
+        zip(keys, (best["name"], f"{best['top1']:.1f} %", _factor(zen[column] / best[column])), strict=True)
+    )
 
 
 def _ratio(networks: pd.DataFrame, above: str, below: str, column: str) -> float:
@@ -167,8 +192,13 @@ def _rank_facts(ranks: pd.DataFrame) -> dict[str, str]:
     for position, first in enumerate(columns := (*COLUMNS, "flops")):
         for second in columns[position + 1 :]:
             row = found.get((first, second))
-            text = f"{row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]" if row else NOT_MEASURED
-            told |= {f"tau_{first}_{second}": text, f"n_{first}_{second}": str(row.n) if row else NOT_MEASURED}
+            text = (
+                f"{row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]" if row else NOT_MEASURED
+            )
+            told |= {
+                f"tau_{first}_{second}": text,
+                f"n_{first}_{second}": str(row.n) if row else NOT_MEASURED,
+            }
     return told
 
 
@@ -177,14 +207,30 @@ def _recipe_facts(rows: ZenNetRows) -> dict[str, str]:
     published = rows.networks.query("accuracy == 'paper'").set_index("network")["top1"]
     gains = {trained: trained.top1 - published[trained.network] for trained in TRAINED_ELSEWHERE}
     resnets = [gain for trained, gain in gains.items() if trained.network.startswith("resnet")]
-    told = {"recipe_resnets": f"{min(resnets):.1f} to {max(resnets):.1f}", "table6_networks": str(len(resnets))}
-    for name in ("zennet-0.1ms", "zennet-0.8ms", "zennet-400M-SE", "zennet-600M-SE", "efficientnet_b0", "efficientnet_b1"):
+    told = {
+        "recipe_resnets": f"{min(resnets):.1f} to {max(resnets):.1f}",
+        "table6_networks": str(len(resnets)),
+    }
+    for name in (
+        "zennet-0.1ms",
+        "zennet-0.8ms",
+        "zennet-400M-SE",
+        "zennet-600M-SE",
+        "efficientnet_b0",
+        "efficientnet_b1",
+    ):
         trained, gain = next((trained, gain) for trained, gain in gains.items() if trained.network == name)
         slug = name.replace("zennet-", "").replace(".", "").replace("-", "_").replace("efficientnet_", "")
         told |= {f"elsewhere_{slug}": f"{trained.top1:g}", f"elsewhere_gain_{slug}": _signed(gain)}
     short = {trained.network: trained.top1 for trained in TRAINED_ELSEWHERE if trained.recipe == "short"}
-    for slug, zen, other in (("400M_SE", "zennet-400M-SE", "efficientnet_b0"), ("600M_SE", "zennet-600M-SE", "efficientnet_b1")):
-        told |= {f"lead_{slug}": _signed(published[zen] - published[other]), f"lead_short_{slug}": _signed(short[zen] - short[other])}
+    for slug, zen, other in (
+        ("400M_SE", "zennet-400M-SE", "efficientnet_b0"),
+        ("600M_SE", "zennet-600M-SE", "efficientnet_b1"),
+    ):
+        told |= {
+            f"lead_{slug}": _signed(published[zen] - published[other]),
+            f"lead_short_{slug}": _signed(short[zen] - short[other]),
+        }
     return told | _torchvision_recipe_facts() | _timm_facts(rows.recipes)
 
 
@@ -203,7 +249,11 @@ def _again(trained: Trained, about: pd.DataFrame) -> dict[str, str | float]:
 def _torchvision_recipe_facts() -> dict[str, str]:
     zoo = torchvision_zoo.zoo().pivot(index="model", columns="weights", values="top1")
     gains = (zoo["IMAGENET1K_V2"] - zoo["IMAGENET1K_V1"]).dropna()
-    return {"v2_networks": str(len(gains)), "v2_gain": f"{gains.mean():.1f}", "v2_gain_most": f"{gains.max():.1f}"}
+    return {
+        "v2_networks": str(len(gains)),
+        "v2_gain": f"{gains.mean():.1f}",
+        "v2_gain_most": f"{gains.max():.1f}",
+    }
 
 
 def _timm_facts(recipes: pd.DataFrame) -> dict[str, str]:
@@ -212,7 +262,10 @@ def _timm_facts(recipes: pd.DataFrame) -> dict[str, str]:
     for name in ("resnets", "efficientnets", "noisy"):
         there = name in found.index
         told |= {f"timm_{name}": f"{found.loc[name, 'mean']:.1f}" if there else NOT_MEASURED}
-        told |= {f"timm_{name}_{column}": str(found.loc[name, column]) if there else NOT_MEASURED for column in ("networks", "weights")}
+        told |= {
+            f"timm_{name}_{column}": str(found.loc[name, column]) if there else NOT_MEASURED
+            for column in ("networks", "weights")
+        }
     return told
 
 
@@ -229,9 +282,13 @@ def _training_facts(training: pd.DataFrame) -> dict[str, str]:
         "training_top1": f"{last['test_top1']:.2f} %",
         "training_loss": f"{last['test_loss']:.3f}",
         "training_goal": f"{GOAL:.0f} %",
-        "training_reached": f"first after epoch {reached['epoch'].iloc[0]}" if len(reached) else "not reached",
+        "training_reached": f"first after epoch {reached['epoch'].iloc[0]}"
+        if len(reached)
+        else "not reached",
         "training_params": f"{network.params(about.classes):,}",
-        "training_flops": f"{network.flops(RECIPES[first['recipe']].resolution, about.classes) / 1e6:.1f} million",
+        "training_flops": (
+            f"{network.flops(RECIPES[first['recipe']].resolution, about.classes) / 1e6:.1f} million"
+        ),
         "training_minutes": f"{training['seconds'].sum() / 60:.0f} min",
         "training_dtype": first["dtype"],
         "training_seed": str(first["seed"]),

@@ -21,7 +21,9 @@ LINES = ("EfficientNets", "ResNets", "RegNets", "ZenNets", "Mobile nets", "ConvN
 
 
 @styled
-def accuracy_cost(rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping[str, pd.DataFrame]) -> Figure:
+def accuracy_cost(
+    rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping[str, pd.DataFrame]
+) -> Figure:
     """Accuracy against several costs, one panel each, with the Pareto front as a line; V2 weights are hollow.
 
     Args:
@@ -36,7 +38,9 @@ def accuracy_cost(rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping
         line = fronts[column].query("top1 > @LOWEST")
         panel.step(line[column], line["top1"], where="post", color=COLOURS["grey"], linewidth=1.4, zorder=1)
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e9:g}G"))
+        panel.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e9:g}G")
+        )
         panel.set_title(title)
     for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
@@ -51,8 +55,27 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         members = rows[rows["line"] == line]
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         size = 90 if line == "ZenNets" else 48
-        axes.scatter(first[column], first["top1"], s=size, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=line, zorder=3)
-        axes.scatter(second[column], second["top1"], s=size, marker=marker, facecolor="none", edgecolor=colour, linewidth=1.5, zorder=2)
+        axes.scatter(
+            first[column],
+            first["top1"],
+            s=size,
+            marker=marker,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.7,
+            label=line,
+            zorder=3,
+        )
+        axes.scatter(
+            second[column],
+            second["top1"],
+            s=size,
+            marker=marker,
+            facecolor="none",
+            edgecolor=colour,
+            linewidth=1.5,
+            zorder=2,
+        )
 
 
 @styled
@@ -65,11 +88,23 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """
     figure, axes = new_figure(2, 1, height=9.6, sharey=True)
     gated = gains["network"].str.endswith("SE")
-    for panel, members, title in zip(axes[:, 0], (gains[~gated], gains[gated]), ("ZenNets for latency", "ZenNets for FLOPs, gated"), strict=True):
+    for panel, members, title in zip(
+        axes[:, 0],
+        (gains[~gated], gains[gated]),
+        ("ZenNets for latency", "ZenNets for FLOPs, gated"),
+        strict=True,
+    ):
         for column, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
             line = members[members["column"] == column].sort_values("top1", kind="stable")
             style = "-" if column in ("v100", "t4", "pixel2") else "--"
-            panel.plot(line["top1"], line["factor"], color=colour, marker=marker, linestyle=style, label=names[column])
+            panel.plot(
+                line["top1"],
+                line["factor"],
+                color=colour,
+                marker=marker,
+                linestyle=style,
+                label=names[column],
+            )
         panel.axhline(1, color=COLOURS["grey"], linewidth=1.2)
         panel.set_yscale("log")
         panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
@@ -94,8 +129,19 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
     for index, (device, name) in enumerate(printed.items()):
         rows = both[both["first"] == device].set_index("second").reindex(list(names))
         y = np.arange(len(names))[::-1] + 0.22 * (1 - index)
-        axes.hlines(y, rows["kendall_low"], rows["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55)
-        axes.scatter(rows["kendall"], y, s=60, marker=MARKERS[index], color=PALETTE[index], edgecolor="white", zorder=3, label=f"with {name}")
+        axes.hlines(
+            y, rows["kendall_low"], rows["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55
+        )
+        axes.scatter(
+            rows["kendall"],
+            y,
+            s=60,
+            marker=MARKERS[index],
+            color=PALETTE[index],
+            edgecolor="white",
+            zorder=3,
+            label=f"with {name}",
+        )
     axes.set_yticks(range(len(names)), list(names.values())[::-1])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="y", visible=False)
@@ -114,9 +160,20 @@ def recipes(evidence: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
     y = np.arange(len(evidence))[::-1]
     axes.hlines(y, evidence["published"], evidence["top1"], color=COLOURS["grey"], linewidth=2)
-    axes.scatter(evidence["published"], y, s=80, marker=MARKERS[0], facecolor="white", edgecolor=COLOURS["black"], zorder=3, label="Table 7")
+    axes.scatter(
+        evidence["published"],
+        y,
+        s=80,
+        marker=MARKERS[0],
+        facecolor="white",
+        edgecolor=COLOURS["black"],
+        zorder=3,
+        label="Table 7",
+    )
     named = {"paper": "the paper's recipe", "short": "150 epochs, no teacher"}
-    for (recipe, text), colour, marker in zip(named.items(), (COLOURS["blue"], COLOURS["vermilion"]), MARKERS[1:], strict=False):
+    for (recipe, text), colour, marker in zip(
+        named.items(), (COLOURS["blue"], COLOURS["vermilion"]), MARKERS[1:], strict=False
+    ):
         here = (evidence["recipe"] == recipe).to_numpy()
         axes.scatter(evidence["top1"][here], y[here], s=70, marker=marker, color=colour, zorder=4, label=text)
     axes.set_yticks(y, evidence["name"])

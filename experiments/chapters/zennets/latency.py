@@ -22,8 +22,22 @@ IMAGENET_ZENNETS = tuple(name for name in ZENNETS if zennet_resolution(name) == 
 
 REFERENCES = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d"),
-    *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf", "regnet_y_16gf"),
-    *("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b5"),
+    *(
+        "regnet_y_400mf",
+        "regnet_y_800mf",
+        "regnet_y_1_6gf",
+        "regnet_y_3_2gf",
+        "regnet_y_8gf",
+        "regnet_y_16gf",
+    ),
+    *(
+        "efficientnet_b0",
+        "efficientnet_b1",
+        "efficientnet_b2",
+        "efficientnet_b3",
+        "efficientnet_b4",
+        "efficientnet_b5",
+    ),
     *("efficientnet_b6", "efficientnet_b7", "efficientnet_v2_s", "efficientnet_v2_m"),
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mnasnet1_0", "densenet121"),
     *("convnext_tiny", "convnext_small", "convnext_base"),
@@ -36,7 +50,9 @@ SECONDS = 4.0
 """A network is timed `MOST_REPEATS` times where that fits into this, but at least `FEWEST_REPEATS` times."""
 
 
-def latency_row(*, network: str, resolution: int, batch_size: int, dtype: str, device: str) -> dict[str, float | int]:
+def latency_row(
+    *, network: str, resolution: int, batch_size: int, dtype: str, device: str
+) -> dict[str, float | int]:
     """One network on this machine."""
     kind = getattr(torch, dtype)
     module = zennet(network) if network in ZENNETS else torchvision_zoo.build(network)
@@ -81,7 +97,9 @@ def networks() -> dict[str, int]:
     return dict.fromkeys(IMAGENET_ZENNETS, 224) | {name: int(crops[name]) for name in REFERENCES}
 
 
-def latency_keys(names: Sequence[str] | None, dtypes: Sequence[str], batch_sizes: Sequence[int], device: str) -> list[dict[str, str | int]]:
+def latency_keys(
+    names: Sequence[str] | None, dtypes: Sequence[str], batch_sizes: Sequence[int], device: str
+) -> list[dict[str, str | int]]:
     """Keys of the rows of one device.
 
     Args:
@@ -93,9 +111,17 @@ def latency_keys(names: Sequence[str] | None, dtypes: Sequence[str], batch_sizes
     sides = networks()
     unknown = sorted(set(names or ()) - set(sides))
     if unknown:
-        raise ValueError(f"latency_networks: needed names of this study ({', '.join(sides)}), got {', '.join(unknown)}")
+        raise ValueError(
+            f"latency_networks: needed names of this study ({', '.join(sides)}), got {', '.join(unknown)}"
+        )
     return [
-        {"network": name, "resolution": sides[name], "batch_size": batch_size, "dtype": dtype, "device": device}
+        {
+            "network": name,
+            "resolution": sides[name],
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "device": device,
+        }
         for dtype in dtypes
         for batch_size in batch_sizes
         for name in (sides if names is None else names)

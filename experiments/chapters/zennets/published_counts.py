@@ -26,8 +26,8 @@ def without_gates(architecture: Architecture) -> Architecture:
 def operations(architecture: Architecture, resolution: int, num_classes: int = 1000) -> int:
     """Multiply-adds of one image by the rule of the published digits.
 
-    Adds to `Architecture.flops` two operations per value of a BatchNorm, one per value of a projection's bias, and one per
-    value that is averaged by a gate.
+    Adds to `Architecture.flops` two operations per value of a BatchNorm, one per value of a projection's
+    bias, and one per value that is averaged by a gate.
 
     Args:
         architecture: with or without gates.

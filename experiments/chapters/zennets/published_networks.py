@@ -89,7 +89,8 @@ class Trained:
     Attributes:
         network: a ZenNet, or torchvision's name of a network.
         top1: ImageNet top-1 accuracy in percent.
-        recipe: "paper" for the recipe of Zen-NAS as its authors or others ran it, "short" for 150 epochs without a teacher.
+        recipe: "paper" for the recipe of Zen-NAS as its authors or others ran it, "short" for 150 epochs
+            without a teacher.
         source: who trained it.
     """
 

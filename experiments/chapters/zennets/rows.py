@@ -16,7 +16,8 @@ class ZenNetRows:
 
     Attributes:
         sizes: one row per ZenNet, with the printed numbers beside ours and how they agree.
-        latency: one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand beside the CPU's.
+        latency: one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand
+            beside the CPU's.
         recipes: aggregates over recipes; empty where neither the rows nor timm's table are there.
         training: one row per epoch.
     """

@@ -68,10 +68,10 @@ def compared(latency: pd.DataFrame) -> pd.DataFrame:
         latency: rows of the table of measured latencies.
 
     Returns:
-        One row per network and accuracy. Columns: `network` (a ZenNet, torchvision's name, or the paper's), `name` to show,
-        `line` of families, `accuracy` ("paper" for Table 7, else "V1" or "V2", torchvision's weights), `top1` in percent,
-        `params`, `flops` (as the source prints them), the columns of `PRINTED`, and one per device, dtype and batch size
-        that was measured; all latencies in milliseconds per image.
+        One row per network and accuracy. Columns: `network` (a ZenNet, torchvision's name, or the paper's),
+        `name` to show, `line` of families, `accuracy` ("paper" for Table 7, else "V1" or "V2", torchvision's
+        weights), `top1` in percent, `params`, `flops` (as the source prints them), the columns of `PRINTED`,
+        and one per device, dtype and batch size that was measured; all latencies in milliseconds per image.
     """
     rows = pd.DataFrame([*_zennet_rows(), *_table7_rows(), *_torchvision_rows()])
     calm = latency[latency["spread"] <= DISTURBED * latency["milliseconds"]]
@@ -117,13 +117,20 @@ def _torchvision_rows() -> list[dict[str, Any]]:
     """Measured networks outside Table 7, and all measured ones that torchvision trained a second time."""
     zoo = torchvision_zoo.zoo()
     rows = []
-    for row in zoo[zoo["model"].isin(REFERENCES) & zoo["weights"].isin(("IMAGENET1K_V1", "IMAGENET1K_V2"))].itertuples():
+    for row in zoo[
+        zoo["model"].isin(REFERENCES) & zoo["weights"].isin(("IMAGENET1K_V1", "IMAGENET1K_V2"))
+    ].itertuples():
         second, printed = row.weights.endswith("V2"), listed(row.model)
         if printed and not second:
             continue
         name = printed.name if printed else _NAMES[row.model]
         line = printed.family if printed else row.line
-        about = {"network": row.model, "name": name + " V2" * second, "line": line, "accuracy": "V2" if second else "V1"}
+        about = {
+            "network": row.model,
+            "name": name + " V2" * second,
+            "line": line,
+            "accuracy": "V2" if second else "V1",
+        }
         rows.append(about | {"top1": row.top1, "params": row.params, "flops": row.flops})
     return rows
 
@@ -159,8 +166,9 @@ def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
         rows: `compared`.
 
     Returns:
-        Columns: `network`, `name`, `top1`, `column`, `milliseconds` (of the ZenNet), `efficientnet` (milliseconds on the line
-        between two EfficientNets of Table 7), `factor`. Pairs without a value are left out.
+        Columns: `network`, `name`, `top1`, `column`, `milliseconds` (of the ZenNet), `efficientnet`
+        (milliseconds on the line between two EfficientNets of Table 7), `factor`. Pairs without a value are
+        left out.
     """
     zennets = rows[rows["line"] == "ZenNets"]
     lines = [
@@ -176,18 +184,26 @@ def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
         for zen in zennets.itertuples()
     ]
     found = pd.DataFrame(lines)
-    return found.assign(factor=found["efficientnet"] / found["milliseconds"]).dropna(subset="factor").reset_index(drop=True)
+    return (
+        found.assign(factor=found["efficientnet"] / found["milliseconds"])
+        .dropna(subset="factor")
+        .reset_index(drop=True)
+    )
 
 
 def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.DataFrame:
-    """The Pareto front: networks that no other one beats both in accuracy and in a cost, from the cheapest to the dearest.
+    """The Pareto front.
+
+    Networks that no other one beats both in accuracy and in a cost, from the cheapest to the dearest.
 
     Args:
         rows: `compared`.
         column: the cost, smaller is better.
         accuracies: which values of `accuracy` take part.
     """
-    members = rows[rows["accuracy"].isin(accuracies) & rows[column].notna()].sort_values([column, "top1"], ascending=[True, False], kind="stable")
+    members = rows[rows["accuracy"].isin(accuracies) & rows[column].notna()].sort_values(
+        [column, "top1"], ascending=[True, False], kind="stable"
+    )
     best_before = members["top1"].cummax().shift(fill_value=-np.inf)
     return members[members["top1"] > best_before]
 
@@ -199,8 +215,8 @@ def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
         rows: `compared`.
 
     Returns:
-        Columns: `first`, `second`, `n`, `kendall`, `kendall_low`, `kendall_high` (95 % bootstrap interval over networks).
-        Pairs with fewer than five networks are left out.
+        Columns: `first`, `second`, `n`, `kendall`, `kendall_low`, `kendall_high` (95 % bootstrap interval
+        over networks). Pairs with fewer than five networks are left out.
     """
     networks = rows.drop_duplicates("network")
     columns = [*latency_columns(rows), "flops"]
@@ -211,7 +227,9 @@ def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
             if len(members) >= FEWEST:
                 found = correlate(members[first], members[second], resamples=RESAMPLES)
                 ends = dict(zip(("kendall_low", "kendall_high"), found.kendall_interval, strict=True))
-                lines.append({"first": first, "second": second, "n": found.n, "kendall": found.kendall} | ends)
+                lines.append(
+                    {"first": first, "second": second, "n": found.n, "kendall": found.kendall} | ends
+                )
     return pd.DataFrame(lines, columns=["first", "second", "n", "kendall", "kendall_low", "kendall_high"])
 
 
@@ -227,11 +245,17 @@ def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
 
 def measured_panels(rows: pd.DataFrame) -> dict[str, Any]:
     """The same for the measured columns; the fronts leave out the weights that were trained a second time."""
-    return _panels(rows, {column: f"{column_label(column)}, ms" for column in measured_columns(rows)}, ("paper", "V1"))
+    return _panels(
+        rows, {column: f"{column_label(column)}, ms" for column in measured_columns(rows)}, ("paper", "V1")
+    )
 
 
 def _panels(rows: pd.DataFrame, panels: dict[str, str], accuracies: Sequence[str]) -> dict[str, Any]:
-    return {"rows": rows, "panels": panels, "fronts": {column: front(rows, column, accuracies) for column in panels}}
+    return {
+        "rows": rows,
+        "panels": panels,
+        "fronts": {column: front(rows, column, accuracies) for column in panels},
+    }
 
 
 def latency_names(rows: pd.DataFrame) -> dict[str, str]:
@@ -242,4 +266,6 @@ def latency_names(rows: pd.DataFrame) -> dict[str, str]:
 def cost_names(rows: pd.DataFrame) -> dict[str, str]:
     """Names of all costs with their units, measured ones first."""
     latencies = [*measured_columns(rows), *PRINTED]
-    return {column: f"{column_label(column)} (ms per image)" for column in latencies} | {"flops": "FLOPs (multiply-adds)"}
+    return {column: f"{column_label(column)} (ms per image)" for column in latencies} | {
+        "flops": "FLOPs (multiply-adds)"
+    }

@@ -78,12 +78,20 @@ def recipe_row(*, quantity: str) -> dict[str, float | int]:
         gains = rows.groupby("model")["top1"].agg(lambda top1: top1.max() - top1.min())
     else:
         rows = rows[rows["model"].isin(_EFFICIENTNETS)]
-        noisy, plain = rows[rows["tag"] == _NOISY].set_index("model")["top1"], rows[~rows["more_data"]].groupby("model")["top1"]
+        noisy, plain = (
+            rows[rows["tag"] == _NOISY].set_index("model")["top1"],
+            rows[~rows["more_data"]].groupby("model")["top1"],
+        )
         if quantity == "efficientnets":
             rows, gains = rows[~rows["more_data"]], plain.max() - plain.min()
         else:
             gains = noisy - plain.max()
-    return {"networks": len(gains), "weights": len(rows), "mean": round(gains.mean(), 2), "largest": round(gains.max(), 2)}
+    return {
+        "networks": len(gains),
+        "weights": len(rows),
+        "mean": round(gains.mean(), 2),
+        "largest": round(gains.max(), 2),
+    }
 
 
 RECIPES = Table(
@@ -92,7 +100,10 @@ RECIPES = Table(
     key=("quantity",),
     compute=recipe_row,
     units={
-        "quantity": "name: resnets or efficientnets (best minus worst recipe on ImageNet-1k alone), or noisy (Noisy Student minus the best of those)",
+        "quantity": (
+            "name: resnets or efficientnets (best minus worst recipe on ImageNet-1k alone), or noisy (Noisy "
+            "Student minus the best of those)"
+        ),
         "networks": "count: networks",
         "weights": "count: sets of weights",
         "mean": "points: of top-1, mean over networks",
@@ -135,9 +146,19 @@ def run(
         seed: of the training.
     """
     classes = {32: 100, 224: 1000}
-    sizes = SIZES.fill([{"network": name, "resolution": (side := zennet_resolution(name)), "num_classes": classes[side]} for name in ZENNETS])
+    sizes = SIZES.fill(
+        [
+            {"network": name, "resolution": (side := zennet_resolution(name)), "num_classes": classes[side]}
+            for name in ZENNETS
+        ]
+    )
     LATENCY.fill(latency_keys(latency_networks, latency_dtypes, latency_batches, latency_device))
-    settings = {"architecture": training_architecture, "data": training_data, "recipe": training_recipe, "seed": seed}
+    settings = {
+        "architecture": training_architecture,
+        "data": training_data,
+        "recipe": training_recipe,
+        "seed": seed,
+    }
     settings |= {"dtype": training_dtype, "device": training_device}
     training = TRAINING.fill([settings | {"epoch": epoch + 1} for epoch in range(training_epochs)])
     return ZenNetRows(_with_printed(sizes), LATENCY.stored(), _recipes(), training)
@@ -149,8 +170,13 @@ def _with_printed(sizes: pd.DataFrame) -> pd.DataFrame:
     return sizes.assign(
         printed_params=[row.params for row in printed],
         printed_flops=[row.flops for row in printed],
-        params_agree=[_agree(row.params, count) for row, count in zip(printed, sizes["params_without_gates"], strict=True)],
-        flops_agree=[_agree(row.flops, count) for row, count in zip(printed, sizes["operations"], strict=True)],
+        params_agree=[
+            _agree(row.params, count)
+            for row, count in zip(printed, sizes["params_without_gates"], strict=True)
+        ],
+        flops_agree=[
+            _agree(row.flops, count) for row, count in zip(printed, sizes["operations"], strict=True)
+        ],
     )
 
 
@@ -196,7 +222,10 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
 def speed_table(rows: ZenNetRows) -> pd.DataFrame:
     """The ZenNets with published accuracies and all latencies, for the page."""
     zennets = rows.networks[rows.networks["line"] == "ZenNets"]
-    columns: dict[str, Any] = {"network": zennets["name"], "top-1 (%), paper": zennets["top1"].map("{:.1f}".format)}
+    columns: dict[str, Any] = {
+        "network": zennets["name"],
+        "top-1 (%), paper": zennets["top1"].map("{:.1f}".format),
+    }
     for column, name in latency_names(zennets).items():
         columns[f"{name} (ms)"] = zennets[column].map(_milliseconds)
     return pd.DataFrame(columns).set_index("network")
@@ -228,4 +257,8 @@ def recipe_table() -> pd.DataFrame:
     from zenlib.train.recipes import RECIPES
 
     names = ("cifar", "imagenet", "fashion-mnist")
-    return pd.DataFrame({name: dataclasses.asdict(RECIPES[name]) for name in names}).rename_axis("attribute").map(lambda value: str(value) or "–")
+    return (
+        pd.DataFrame({name: dataclasses.asdict(RECIPES[name]) for name in names})
+        .rename_axis("attribute")
+        .map(lambda value: str(value) or "–")
+    )

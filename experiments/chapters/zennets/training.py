@@ -16,14 +16,31 @@ from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
 
 
-def training_row(*, architecture: str, data: str, recipe: str, seed: int, dtype: str, device: str, epoch: int) -> dict[str, float]:
+def training_row(
+    *, architecture: str, data: str, recipe: str, seed: int, dtype: str, device: str, epoch: int
+) -> dict[str, float]:
     """One epoch of a training, which is run up to it unless the folder of its settings holds it already."""
     from zenlib.train.loop import train
     from zenlib.train.recipes import RECIPES
 
-    settings = {"architecture": architecture, "recipe": dataclasses.asdict(RECIPES[recipe]), "seed": seed, "dtype": dtype, "device": device}
+    settings = {
+        "architecture": architecture,
+        "recipe": dataclasses.asdict(RECIPES[recipe]),
+        "seed": seed,
+        "dtype": dtype,
+        "device": device,
+    }
     out = training_folder(f"{data}-{_digest(settings)}")
-    log = train(Architecture.from_string(architecture), data, RECIPES[recipe], out, seed=seed, device=device, dtype=dtype, until=epoch)
+    log = train(
+        Architecture.from_string(architecture),
+        data,
+        RECIPES[recipe],
+        out,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        until=epoch,
+    )
     return {name: log[epoch - 1][name] for name in (*TRAINING.values, "seconds")}
 
 
@@ -50,7 +67,8 @@ TRAINING = Table(
         "test_top1": "percent: test images whose class is first, averaged weights",
         "test_top5": "percent: test images whose class is among the first five, averaged weights",
     },
-    # Another processor rounds otherwise: the loss of an epoch is then the same within some percent, the accuracy of an early one is not.
+    # Another processor rounds otherwise: the loss of an epoch is then the same within some percent, the
+    # accuracy of an early one is not.
     agreement={"learning_rate": ARITHMETIC},
     otherwise=AFTER_TRAINING,
 )

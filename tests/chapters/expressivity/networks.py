@@ -11,7 +11,14 @@ def plain(depth: int, width: int, resolution: int, kernel: int = 3) -> VCNN:
     return to_vcnn(Architecture((Block("conv", kernel, 3, width, layers=depth),)), resolution)
 
 
-def _step(operation: type[Step], inputs: tuple[int, ...], channels: tuple[int, int], sides: tuple[int, int], /, **rest) -> Step:
+def _step(
+    operation: type[Step],
+    inputs: tuple[int, ...],
+    channels: tuple[int, int],
+    sides: tuple[int, int],
+    /,
+    **rest,
+) -> Step:
     (in_channels, out_channels), (before, after) = channels, sides
     return operation(
         name=operation.__name__.lower(),
@@ -29,7 +36,17 @@ def pooled() -> VCNN:
     return VCNN(
         (
             _step(Conv, (-1,), (3, 4), (8, 8), kernel=(3, 3), padding=(1, 1, 1, 1)),
-            _step(Pool, (0,), (4, 4), (8, 5), kind="max", kernel=(3, 3), stride=(2, 2), padding=(1, 1), ceil_mode=True),
+            _step(
+                Pool,
+                (0,),
+                (4, 4),
+                (8, 5),
+                kind="max",
+                kernel=(3, 3),
+                stride=(2, 2),
+                padding=(1, 1),
+                ceil_mode=True,
+            ),
             _step(Conv, (1,), (4, 6), (5, 3), kernel=(2, 2), stride=(2, 2), padding=(0, 1, 0, 1), groups=2),
             _step(Pool, (2,), (6, 6), (3, 2), kind="avg", kernel=(2, 2), stride=(1, 1)),
         ),

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.chapters.expressivity.theory.arguments import RESIDUALS, fold_batch_norm, self_attention, share_outside_span
+from experiments.chapters.expressivity.theory.arguments import (
+    RESIDUALS,
+    fold_batch_norm,
+    self_attention,
+    share_outside_span,
+)
 from zenlib import build_network
 from zenlib.networks.zennets import zennet_architecture
 
@@ -31,7 +36,9 @@ def fold_everything(network: nn.Module) -> int:
 def test_batch_norm_folds_into_a_whole_network_exactly():
     torch.manual_seed(0)
     network = build_network(zennet_architecture("zennet-1.0M"), num_classes=10).double()
-    network.train()(torch.randn(4, 3, 16, 16, dtype=torch.float64) + 0.3)  # running statistics that are not those of a fresh module
+    network.train()(
+        torch.randn(4, 3, 16, 16, dtype=torch.float64) + 0.3
+    )  # running statistics that are not those of a fresh module
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
     with torch.no_grad():
         expected = network.eval()(images)
@@ -48,7 +55,9 @@ def test_a_strided_grouped_convolution_with_bias_folds_exactly(affine):
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.1, 3)
     images = torch.randn(3, 6, 9, 9, dtype=torch.float64)
-    torch.testing.assert_close(fold_batch_norm(conv, norm)(images), norm.eval()(conv(images)), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        fold_batch_norm(conv, norm)(images), norm.eval()(conv(images)), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_folding_needs_a_bias_and_does_not_hold_in_training_mode():
@@ -68,7 +77,9 @@ def test_a_batch_norm_without_running_statistics_cannot_be_folded():
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_attention_is_what_torch_computes(heads):
-    draws = [torch.randn(size, 16, generator=generator(size), dtype=torch.float64) for size in (6, 16, 16, 16)]
+    draws = [
+        torch.randn(size, 16, generator=generator(size), dtype=torch.float64) for size in (6, 16, 16, 16)
+    ]
     outputs, _ = self_attention(*draws, heads=heads)
     layer = nn.MultiheadAttention(16, heads, bias=False, dtype=torch.float64)
     layer.in_proj_weight.data = torch.cat([matrix.T for matrix in draws[1:]])
@@ -87,5 +98,10 @@ def test_the_span_of_a_set_of_tokens_holds_their_mixtures_and_nothing_else():
 def test_statements_are_exact_and_counter_examples_are_not():
     residuals = {name: residual(generator()) for name, residual in RESIDUALS.items()}
     exact = {name for name, residual in residuals.items() if residual < 1e-10}
-    assert exact == {"region_map", "batch_norm_folding", "attention_1_head_8_tokens", "attention_4_heads_32_tokens"}
+    assert exact == {
+        "region_map",
+        "batch_norm_folding",
+        "attention_1_head_8_tokens",
+        "attention_4_heads_32_tokens",
+    }
     assert all(residual > 0.1 for name, residual in residuals.items() if name not in exact)

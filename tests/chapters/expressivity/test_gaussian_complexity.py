@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.chapters.expressivity.theory.gaussian_complexity import mean_bound, noise_fit, supremum, supremum_by_ascent
+from experiments.chapters.expressivity.theory.gaussian_complexity import (
+    mean_bound,
+    noise_fit,
+    supremum,
+    supremum_by_ascent,
+)
 
 
 def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,6 +40,11 @@ def test_no_matrix_of_that_norm_fits_the_noise_better():
 def test_the_mean_stays_below_its_bound_and_close_to_it():
     inputs, _ = sample()
     generator = torch.Generator().manual_seed(2)
-    suprema = torch.stack([supremum(1.0, inputs, torch.randn(40, 5, generator=generator, dtype=torch.float64)) for _ in range(400)])
+    suprema = torch.stack(
+        [
+            supremum(1.0, inputs, torch.randn(40, 5, generator=generator, dtype=torch.float64))
+            for _ in range(400)
+        ]
+    )
     limit = mean_bound(1.0, inputs, outputs=5)
     assert 0.95 * limit < suprema.mean() < limit

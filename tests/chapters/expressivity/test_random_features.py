@@ -3,14 +3,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.chapters.expressivity.theory.random_features import Fit, fit_random_features, fit_readout, pooled_features
+from experiments.chapters.expressivity.theory.random_features import (
+    Fit,
+    fit_random_features,
+    fit_readout,
+    pooled_features,
+)
 from tests.chapters.expressivity.networks import plain
 from zenlib.scores.forward import draw_images, draw_weights
 
 
 def fit(width: int, images: int = 40, seed: int = 0, **settings) -> Fit:
     options = {"train_images": images, "test_images": 200, "noise": 0.5, "ridge": 0.0} | settings
-    return fit_random_features(plain(2, width, 6), plain(2, 16, 6), generator=torch.Generator().manual_seed(seed), **options)
+    return fit_random_features(
+        plain(2, width, 6), plain(2, 16, 6), generator=torch.Generator().manual_seed(seed), **options
+    )
 
 
 def test_the_ridge_solution_solves_its_normal_equations():

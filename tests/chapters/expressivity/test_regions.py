@@ -39,13 +39,22 @@ def area(corners: np.ndarray) -> float:
     return 0.5 * abs(u @ np.roll(v, -1) - v @ np.roll(u, -1))
 
 
-@pytest.mark.parametrize("vcnn", [plain(1, 4, 6), plain(5, 6, 6), pooled(), branched()], ids=["shallow", "deep", "pooled", "branched"])
+@pytest.mark.parametrize(
+    "vcnn",
+    [plain(1, 4, 6), plain(5, 6, 6), pooled(), branched()],
+    ids=["shallow", "deep", "pooled", "branched"],
+)
 def test_the_network_is_the_matrix_of_the_region_exactly(vcnn):
     weights = draw_weights(vcnn, generator(), torch.float64)
     for image in draw_images(vcnn, 5, generator(1), torch.float64):
         features = forward(vcnn, weights, image[None]).flatten()
         assert features.norm() > 0
-        torch.testing.assert_close(region_map(vcnn, weights, image) @ image.flatten(), features, rtol=1e-12, atol=1e-12 * features.norm().item())
+        torch.testing.assert_close(
+            region_map(vcnn, weights, image) @ image.flatten(),
+            features,
+            rtol=1e-12,
+            atol=1e-12 * features.norm().item(),
+        )
 
 
 def test_one_matrix_holds_in_the_whole_polygon_and_not_in_the_next_one():
@@ -90,7 +99,11 @@ def test_a_fine_grid_finds_the_same_regions_but_for_the_smallest():
     seen = {row.numpy().tobytes() for row in patterns(vcnn, weights, plane.images(grid))}
     exact = {
         row.numpy().tobytes(): region
-        for row, region in zip(patterns(vcnn, weights, plane.images(np.array([region.centre for region in regions]))), regions, strict=True)
+        for row, region in zip(
+            patterns(vcnn, weights, plane.images(np.array([region.centre for region in regions]))),
+            regions,
+            strict=True,
+        )
     }
     assert seen <= set(exact)
     missed = [area(region.corners) for pattern, region in exact.items() if pattern not in seen]
@@ -113,7 +126,10 @@ def test_the_slope_of_a_region_is_that_of_its_matrix_along_the_slice():
 
 def test_regions_are_cones_because_a_vcnn_has_no_biases():
     vcnn = plain(4, 5, 6)
-    weights, images = draw_weights(vcnn, generator(), torch.float64), draw_images(vcnn, 3, generator(1), torch.float64)
+    weights, images = (
+        draw_weights(vcnn, generator(), torch.float64),
+        draw_images(vcnn, 3, generator(1), torch.float64),
+    )
     assert torch.equal(patterns(vcnn, weights, images), patterns(vcnn, weights, 8 * images))
 
 

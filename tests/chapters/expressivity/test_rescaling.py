@@ -19,7 +19,9 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_the_energy_without_batch_norm_is_the_mean_over_draws():
     vcnn, source = plain(3, 32, 6), generator()
     images = draw_images(vcnn, 4, source)
-    drawn = torch.stack([forward(vcnn, draw_weights(vcnn, source), images).square().sum() for _ in range(600)]).double()
+    drawn = torch.stack(
+        [forward(vcnn, draw_weights(vcnn, source), images).square().sum() for _ in range(600)]
+    ).double()
     expected = log_expected_energy(vcnn, images).exp()
     assert abs(drawn.mean() - expected) < 4 * drawn.std() / len(drawn) ** 0.5
     assert drawn.std() / len(drawn) ** 0.5 < 0.02 * expected
@@ -28,7 +30,12 @@ def test_the_energy_without_batch_norm_is_the_mean_over_draws():
 def test_the_energy_with_batch_norm_is_half_of_all_positions():
     vcnn, source = plain(3, 16, 6), generator()
     images = draw_images(vcnn, 4, source)
-    drawn = torch.stack([forward(vcnn, draw_weights(vcnn, source), images, batch_norm=True).square().sum() for _ in range(300)])
+    drawn = torch.stack(
+        [
+            forward(vcnn, draw_weights(vcnn, source), images, batch_norm=True).square().sum()
+            for _ in range(300)
+        ]
+    )
     assert abs(drawn.mean() - 4 * 16 * 36 / 2) < 4 * drawn.std() / len(drawn) ** 0.5
 
 
@@ -54,7 +61,9 @@ def test_the_ratios_are_those_of_a_plain_network_with_batch_norm_and_its_derivat
     found = rescaled_ratios(vcnn, weights, images, directions, centred=centred)
     expected = log_scale + math.log(features.numel() / 2) - log_expected_energy(vcnn, images)
     torch.testing.assert_close(found.features, expected)
-    torch.testing.assert_close(found.gradient, log_scale + moved.square().sum().log() - log_expected_energy(vcnn, directions))
+    torch.testing.assert_close(
+        found.gradient, log_scale + moved.square().sum().log() - log_expected_energy(vcnn, directions)
+    )
 
 
 def means(depth: int, centred: bool, kernel: int, draws: int = 12) -> tuple[float, float]:

@@ -14,7 +14,21 @@ from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 
 TINY = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,2)SuperConvK1BNRELU(16,32,1,1)"
-SEARCH = ["search", "--space", "resnet-like", "--params", "1e6", "--depth", "18", "--evaluations", "150", "--population", "20", "--round-size", "16"]
+SEARCH = [
+    "search",
+    "--space",
+    "resnet-like",
+    "--params",
+    "1e6",
+    "--depth",
+    "18",
+    "--evaluations",
+    "150",
+    "--population",
+    "20",
+    "--round-size",
+    "16",
+]
 
 
 def run(capsys, *arguments):
@@ -71,7 +85,9 @@ def test_convert_prints_the_vanilla_network(capsys):
 
 
 def test_latency_is_measured_and_predicted(capsys, tmp_path):
-    code, out, err = run(capsys, "latency", TINY, "--resolution", 16, "--device", "cpu", "--table", tmp_path / "table.csv")
+    code, out, err = run(
+        capsys, "latency", TINY, "--resolution", 16, "--device", "cpu", "--table", tmp_path / "table.csv"
+    )
     assert code == 0, err
     assert "measured" in out and "predicted" in out and (tmp_path / "table.csv").exists()
 
@@ -86,10 +102,22 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
         (["score", "SuperConvK3BNRELU(3,8,1"], 1, "structure string, character 23"),
         (["score", "zennet-1.0M", "--resolution", "2"], 1, "resolution: needed at least"),
         (["search", "--space", "tiny", "--out", "x"], 1, "space: needed one of"),
-        (["search", "--space", "resnet-like", "--params", "-5", "--out", "x"], 1, "budget: params needed a positive number"),
+        (
+            ["search", "--space", "resnet-like", "--params", "-5", "--out", "x"],
+            1,
+            "budget: params needed a positive number",
+        ),
         (["search", "--space", "resnet-like", "--score", "beauty", "--out", "x"], 1, "score: needed one of"),
-        (["search", "--space", "resnet-like", "--scheduler-file", "none.json", "--out", "x"], 1, "scheduler_file: needed the file"),
-        (["search", "--space", "resnet-like", "--workers", "-1", "--out", "x"], 1, "workers: needed 0 or more"),
+        (
+            ["search", "--space", "resnet-like", "--scheduler-file", "none.json", "--out", "x"],
+            1,
+            "scheduler_file: needed the file",
+        ),
+        (
+            ["search", "--space", "resnet-like", "--workers", "-1", "--out", "x"],
+            1,
+            "workers: needed 0 or more",
+        ),
         (["latency", "zennet-1.0M", "--dtype", "float"], 1, "dtype: needed"),
         (["search"], 2, "Missing option"),
         (["dance"], 2, "No such command"),
@@ -108,44 +136,79 @@ def test_the_installed_command_starts_without_torch():
     check = "import sys, zenlib.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
-    told = subprocess.run([sys.executable, "-m", "zenlib.cli", "--help"], capture_output=True, text=True, env=environment, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-m", "zenlib.cli", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    ).stdout
     assert all(command in told for command in ("search", "latency", "score", "convert"))
 
 
 def test_a_published_net_can_start_a_search(capsys, tmp_path):
-    code, _, err = run(capsys, "search", "--space", "resnet-like", "--initial", "zennet-0.5M", "--evaluations", 20, "--out", tmp_path)
+    code, _, err = run(
+        capsys,
+        "search",
+        "--space",
+        "resnet-like",
+        "--initial",
+        "zennet-0.5M",
+        "--evaluations",
+        20,
+        "--out",
+        tmp_path,
+    )
     assert code == 0, err
-    assert pd.read_parquet(tmp_path / "history.parquet")["architecture"][0] == zennet_architecture("zennet-0.5M").to_string()
+    assert (
+        pd.read_parquet(tmp_path / "history.parquet")["architecture"][0]
+        == zennet_architecture("zennet-0.5M").to_string()
+    )
 
 
 def table(path, rows=40):
     """A file of networks whose score says something."""
     rng = np.random.default_rng(0)
     accuracy = rng.normal(70, 5, rows)
-    pd.DataFrame({"name": "net", "mine": accuracy + rng.normal(0, 5, rows), "other": rng.normal(size=rows), "top1": accuracy}).to_csv(
-        path, index=False
-    )
+    pd.DataFrame(
+        {
+            "name": "net",
+            "mine": accuracy + rng.normal(0, 5, rows),
+            "other": rng.normal(size=rows),
+            "top1": accuracy,
+        }
+    ).to_csv(path, index=False)
     return path
 
 
 @pytest.mark.parametrize("rows", [40, 2000])
 def test_scores_of_ones_own_are_correlated_with_intervals(capsys, tmp_path, rows):
     file = table(tmp_path / "mine.csv", rows)
-    code, out, err = run(capsys, "correlate", file, "--score", "mine", "--score", "other", "--accuracy", "top1")
+    code, out, err = run(
+        capsys, "correlate", file, "--score", "mine", "--score", "other", "--accuracy", "top1"
+    )
     assert code == 0, err
     numbers = pd.read_csv(file)
     for column in ("mine", "other"):
         (line,) = [line for line in out.splitlines() if f" {column} " in line]
-        assert f" {rows} " in line and f"{numbers[column].corr(numbers['top1'], method='kendall'):.3f} [" in line
+        assert (
+            f" {rows} " in line and f"{numbers[column].corr(numbers['top1'], method='kendall'):.3f} [" in line
+        )
         assert f"{numbers[column].corr(numbers['top1'], method='spearman'):.3f} [" in line
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows.drop(columns="mine"), "needed the columns mine, top1, got no mine; it has name, other, top1"),
+        (
+            lambda rows: rows.drop(columns="mine"),
+            "needed the columns mine, top1, got no mine; it has name, other, top1",
+        ),
         (lambda rows: rows.assign(mine=1.0), "scores: needed at least two different values"),
-        (lambda rows: rows.assign(mine=rows["mine"].where(rows.index != 3)), "needed a number in every row of mine, got nan in line 5"),
+        (
+            lambda rows: rows.assign(mine=rows["mine"].where(rows.index != 3)),
+            "needed a number in every row of mine, got nan in line 5",
+        ),
         (lambda rows: rows.assign(mine="high"), "needed a number in every row of mine, got 'high' in line 2"),
         (lambda rows: rows.head(4), "needed at least 5 networks, got 4"),
     ],
@@ -155,4 +218,6 @@ def test_a_table_that_cannot_be_correlated_is_refused(capsys, tmp_path, change, 
     change(pd.read_csv(file)).to_csv(file, index=False)
     code, out, err = run(capsys, "correlate", file, "--score", "mine", "--accuracy", "top1")
     assert code == 1 and out == "" and message in err.replace("np.float64(nan)", "nan")
-    assert run(capsys, "correlate", tmp_path / "none.csv", "--score", "mine", "--accuracy", "top1")[2].startswith("error: file: needed a CSV file")
+    assert run(capsys, "correlate", tmp_path / "none.csv", "--score", "mine", "--accuracy", "top1")[
+        2
+    ].startswith("error: file: needed a CSV file")

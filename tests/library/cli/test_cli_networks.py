@@ -70,7 +70,19 @@ def read(capsys, *arguments):
 QUICK = ["--resolution", 16, "--repeats", 2, "--batch-size", 8]
 
 
-@pytest.mark.parametrize("network", ["own.py:Net", "own.py:net", "own:Net", "timm:resnet18d", "squeezenet1_1", "best.txt", TINY, "zennet-0.1ms"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        "own.py:Net",
+        "own.py:net",
+        "own:Net",
+        "timm:resnet18d",
+        "squeezenet1_1",
+        "best.txt",
+        TINY,
+        "zennet-0.1ms",
+    ],
+)
 def test_a_network_may_be_named_in_many_ways(capsys, folder, network):
     found = read(capsys, "score", network, "--resolution", 32, *QUICK[2:])
     assert found["network"] == network and found["resolution"] == 32
@@ -90,12 +102,19 @@ def test_the_folder_of_a_search_stands_for_its_best_network_at_its_resolution(ca
 def test_other_scores_are_told_by_name_and_an_undefined_one_with_its_reason(capsys, folder):
     settings = ("--resolution", 16, "--batch-size", 2)
     found = read(capsys, "score", TINY, "--proxy", "params", "--proxy", "naswot", *settings)["scores"]
-    assert found["params"]["value"] == Architecture.from_string(TINY).params(10) and found["naswot"]["value"] > 0
+    assert (
+        found["params"]["value"] == Architecture.from_string(TINY).params(10) and found["naswot"]["value"] > 0
+    )
     names = [entry["name"] for entry in read(capsys, "proxies")["proxies"]]
     assert {"zen", "closed-form", "synflow"} <= set(names)
     deep = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,1,8,700)"
-    assert "undefined: " in run(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[1]
-    undefined = read(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)["scores"]["closed-form"]
+    assert (
+        "undefined: "
+        in run(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[1]
+    )
+    undefined = read(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[
+        "scores"
+    ]["closed-form"]
     assert undefined["value"] is None and "needed a chain" in undefined["reason"]
     assert read(capsys, "score", deep, "--proxy", "layers", *settings)["scores"]["layers"]["value"] > 1400
 
@@ -108,8 +127,15 @@ def test_other_scores_are_told_by_name_and_an_undefined_one_with_its_reason(caps
         ("timm:resnet18z", "did you mean resnet18"),
         ("own.py", "such as own.py:Net; got own.py; it has Net, Wide, Broken, number"),
         ("own.py:Nte", "got 'Nte', which it does not have; it has Net, Wide"),
-        ("own.py:Wide", "Wide of own.py needs width; add a function to the file, such as def make(): return Wide(width=...)"),
-        ("own.py:Broken", "own.py:Broken raised RuntimeError: the weights are in the other office; `zenlib --debug"),
+        (
+            "own.py:Wide",
+            "Wide of own.py needs width; add a function to the file, such as def make(): return "
+            "Wide(width=...)",
+        ),
+        (
+            "own.py:Broken",
+            "own.py:Broken raised RuntimeError: the weights are in the other office; `zenlib --debug",
+        ),
         ("own.py:number", "torch.nn.Module or a zenlib.Architecture, got int"),
         ("bare.py", "it has no class of a network and no function"),
         ("lost.py:Net", "needs the module 'nowhere_to_be_found', which is not installed here"),
@@ -147,15 +173,21 @@ def test_a_search_and_a_correlation_answer_as_json(capsys, folder):
     found = read(capsys, *SEARCH[:8], 20, "--out", "found")
     assert found["best"] == (folder / "found" / "best.txt").read_text().strip()
     assert found["scored"] == 20 and found["params"] <= 1e6 and found["latency_ms"] is None
-    (folder / "mine.csv").write_text("zen,top1\n" + "\n".join(f"{value},{value * value % 7}" for value in range(12)))
-    (line,) = read(capsys, "correlate", "mine.csv", "--score", "zen", "--accuracy", "top1", "--resamples", 100)["correlations"]
+    (folder / "mine.csv").write_text(
+        "zen,top1\n" + "\n".join(f"{value},{value * value % 7}" for value in range(12))
+    )
+    (line,) = read(
+        capsys, "correlate", "mine.csv", "--score", "zen", "--accuracy", "top1", "--resamples", 100
+    )["correlations"]
     assert line["n"] == 12 and line["kendall_interval"][0] <= line["kendall"] <= line["kendall_interval"][1]
 
 
 @pytest.mark.parametrize("arguments", [[], ["zennet-1.0M", "--arch", "zennet-1.0M"]])
 def test_a_network_is_named_once(capsys, tmp_path, arguments):
     code, _, err = run(capsys, "export", *arguments, "--out", tmp_path / "net.onnx")
-    assert code == 2 and "needed a network, as NETWORK or as --arch" in " ".join(err.replace("│", " ").split())
+    assert code == 2 and "needed a network, as NETWORK or as --arch" in " ".join(
+        err.replace("│", " ").split()
+    )
 
 
 EXAMPLES = [example for examples in COMMANDS.values() for example in examples]
@@ -165,7 +197,9 @@ EXAMPLES = [example for examples in COMMANDS.values() for example in examples]
 def test_every_example_of_the_help_is_a_command_that_exists(example):
     words = shlex.split(example.partition("-m zenlib.cli ")[2] or example.removeprefix("zenlib "))
     group = typer.main.get_command(cli.app)
-    name, command, rest = group.resolve_command(group.make_context("zenlib", words.copy(), resilient_parsing=True), words)
+    name, command, rest = group.resolve_command(
+        group.make_context("zenlib", words.copy(), resilient_parsing=True), words
+    )
     assert command is not None and command.name == name
     if "--device cuda" not in example:  # a machine without one refuses it, rightly
         command.make_context(name, list(rest))
@@ -186,10 +220,18 @@ def test_the_commands_about_stored_rows_say_where_they_went(capsys):
 
 def complete(words, shell="bash"):
     """What the shell would offer after these words."""
-    environment = os.environ | {"_ZENLIB_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    environment = os.environ | {
+        "_ZENLIB_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
     environment |= {"_TYPER_COMPLETE_ARGS": words}
     done = subprocess.run(
-        [sys.executable, "-c", "from zenlib.cli import main; main([])"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "from zenlib.cli import main; main([])"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.split()
 
@@ -218,11 +260,26 @@ def test_debug_shows_the_traceback_wherever_it_stands(capsys):
 def test_what_was_not_foreseen_is_named_without_a_traceback(capsys, monkeypatch):
     monkeypatch.setattr("zenlib.vanilla.convert.to_vcnn", lambda *_: {}["missing"])
     code, _, err = run(capsys, "convert", "zennet-1.0M")
-    assert code == 70 and "KeyError: 'missing'" in err and "`zenlib --debug convert zennet-1.0M` shows where" in err and "Traceback" not in err
+    assert (
+        code == 70
+        and "KeyError: 'missing'" in err
+        and "`zenlib --debug convert zennet-1.0M` shows where" in err
+        and "Traceback" not in err
+    )
 
 
 def test_an_interrupted_search_leaves_no_partial_file_and_goes_on(capsys, tmp_path):
-    arguments = ["search", "--space", "resnet-like", "--evaluations", "1000000", "--params", "1e6", "--out", str(tmp_path)]
+    arguments = [
+        "search",
+        "--space",
+        "resnet-like",
+        "--evaluations",
+        "1000000",
+        "--params",
+        "1e6",
+        "--out",
+        str(tmp_path),
+    ]
     often = "from zenlib.search.driver import search; search.__kwdefaults__['checkpoint_seconds'] = 0.1"  # not every ten seconds
     command = [sys.executable, "-c", f"{often}; from zenlib import cli; cli.main()", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

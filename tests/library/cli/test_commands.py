@@ -44,7 +44,9 @@ def test_a_network_is_trained_evaluated_and_exported(capsys, tmp_path):
     assert top1 > 60
 
     common = ["--arch", SMALL, "--checkpoint", tmp_path / "last.pth"]
-    code, out, err = run(capsys, "evaluate", *common, "--data", "digits", "--resolution", 16, "--device", "cpu")
+    code, out, err = run(
+        capsys, "evaluate", *common, "--data", "digits", "--resolution", 16, "--device", "cpu"
+    )
     assert code == 0, err
     assert f"{top1:.3f}" in out and "359" in out
 
@@ -58,13 +60,27 @@ def test_gated_networks_of_the_released_layout_run_in_onnxruntime_to_its_logits(
     structure = "SuperConvK3BNRELU(3,8,2,1)SuperResK1K5K1(8,16,2,8,1)SuperResIDWE2K3(16,24,2,16,1)SuperConvK1BNRELU(24,32,1,1)"
     reference = randomised(Released(structure, 10, True))
     torch.save({"state_dict": reference.state_dict()}, tmp_path / "published.pth")
-    command = ["export", "--arch", structure, "--gates", "--resolution", 32, "--checkpoint", tmp_path / "published.pth"]
+    command = [
+        "export",
+        "--arch",
+        structure,
+        "--gates",
+        "--resolution",
+        32,
+        "--checkpoint",
+        tmp_path / "published.pth",
+    ]
     code, _, err = run(capsys, *command, "--out", tmp_path / "net.onnx")
     assert code == 0, err
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        torch.testing.assert_close(torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0]), reference(images), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0]),
+            reference(images),
+            rtol=1e-3,
+            atol=1e-4,
+        )
 
 
 def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
@@ -84,10 +100,19 @@ def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
         (["train", "--arch", "resnet18", "--data", "digits"], "structure string"),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),
-        (["train", "--arch", SMALL, "--data", "cifar10", "--root", "nowhere"], "cifar-10-batches-py in nowhere"),
+        (
+            ["train", "--arch", SMALL, "--data", "cifar10", "--root", "nowhere"],
+            "cifar-10-batches-py in nowhere",
+        ),
         (["train", "--arch", SMALL, "--data", "imagenet", "--recipe", "imagenet-plain"], "1,000 folders"),
-        (["evaluate", "--arch", "zennet-1.2ms", "--checkpoint", "nowhere.pth", "--data", "imagenet"], "nowhere.pth, which does not exist"),
-        (["export", "--arch", "zennet-1.2ms", "--checkpoint", "nowhere.pth"], "nowhere.pth, which does not exist"),
+        (
+            ["evaluate", "--arch", "zennet-1.2ms", "--checkpoint", "nowhere.pth", "--data", "imagenet"],
+            "nowhere.pth, which does not exist",
+        ),
+        (
+            ["export", "--arch", "zennet-1.2ms", "--checkpoint", "nowhere.pth"],
+            "nowhere.pth, which does not exist",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_message(arguments, message, capsys, tmp_path):
@@ -99,25 +124,60 @@ def test_what_cannot_be_done_is_one_message(arguments, message, capsys, tmp_path
 
 def test_weights_for_other_classes_are_refused_by_the_evaluation(capsys, tmp_path):
     torch.save(zennet("zennet-0.5M", 7).state_dict(), tmp_path / "seven.pth")
-    code, _, err = run(capsys, "evaluate", "--arch", "zennet-0.5M", "--checkpoint", tmp_path / "seven.pth", "--data", "digits", "--device", "cpu")
+    code, _, err = run(
+        capsys,
+        "evaluate",
+        "--arch",
+        "zennet-0.5M",
+        "--checkpoint",
+        tmp_path / "seven.pth",
+        "--data",
+        "digits",
+        "--device",
+        "cpu",
+    )
     assert code == 1 and "needed 10 classes, as the data set has, got 7" in err
 
 
 def test_a_structure_is_read_from_the_file_of_a_search(capsys, tmp_path):
     (tmp_path / "best.txt").write_text(SMALL + "\n")
-    code, out, err = run(capsys, "export", "--arch", tmp_path / "best.txt", "--num-classes", 4, "--resolution", 16, "--out", tmp_path / "n.onnx")
+    code, out, err = run(
+        capsys,
+        "export",
+        "--arch",
+        tmp_path / "best.txt",
+        "--num-classes",
+        4,
+        "--resolution",
+        16,
+        "--out",
+        tmp_path / "n.onnx",
+    )
     assert code == 0, err
     assert "logits differ by at most" in out
 
 
 def test_the_command_line_starts_without_the_extras_and_names_the_one_that_is_missing(tmp_path):
     """Modules of the extras are hidden from a fresh process."""
-    hide = "import sys; [sys.modules.__setitem__(name, None) for name in ('timm', 'torchvision', 'onnxruntime', 'onnxscript', 'sklearn')]"
+    hide = (
+        "import sys; [sys.modules.__setitem__(name, None) for name in ('timm', 'torchvision', 'onnxruntime', "
+        "'onnxscript', 'sklearn')]"
+    )
     command = f"{hide}; from zenlib.cli import main; main(sys.argv[1:])"
 
     def start(*arguments):
-        return subprocess.run([sys.executable, "-c", command, *map(str, arguments)], capture_output=True, text=True, env=os.environ, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=os.environ,
+            check=False,
+        )
 
     assert start("--help").returncode == 0
     failed = start(*TRAIN, "--out", tmp_path)
-    assert failed.returncode == 1 and "pip install 'zenlib[train]'" in failed.stderr and "Traceback" not in failed.stderr
+    assert (
+        failed.returncode == 1
+        and "pip install 'zenlib[train]'" in failed.stderr
+        and "Traceback" not in failed.stderr
+    )

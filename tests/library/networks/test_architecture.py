@@ -12,8 +12,8 @@ from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolut
 
 STEM = "SuperConvK3BNRELU(3,8,1,1)"
 
-# Lin et al. 2021, Table 7 (latency and FLOPs nets; the -SE rows are counted there without their gates) and Table 4:
-# parameters in millions, multiply-adds in millions, digits as printed.
+# Lin et al. 2021, Table 7 (latency and FLOPs nets; the -SE rows are counted there without their gates) and
+# Table 4: parameters in millions, multiply-adds in millions, digits as printed.
 PAPER = {
     "zennet-1.0M": (1.0, 162),
     "zennet-2.0M": (2.0, 487),
@@ -54,7 +54,11 @@ def test_the_readme_counts_the_largest_gated_net_with_its_gates():
 
 
 def test_depth_counts_layers_of_all_blocks():
-    assert [zennet_architecture(name).depth for name in ("zennet-1.0M", "zennet-2.0M", "zennet-1.2ms")] == [18, 20, 30]
+    assert [zennet_architecture(name).depth for name in ("zennet-1.0M", "zennet-2.0M", "zennet-1.2ms")] == [
+        18,
+        20,
+        30,
+    ]
 
 
 def test_every_published_string_is_written_as_it_was_read():
@@ -84,7 +88,9 @@ def test_every_published_string_is_written_as_it_was_read():
     ],
 )
 def test_a_wrong_string_is_refused_at_the_character_that_is_wrong(text, position, message):
-    with pytest.raises(ArchitectureError, match=message and message.replace("(", r"\(").replace(")", r"\)")) as caught:
+    with pytest.raises(
+        ArchitectureError, match=message and message.replace("(", r"\(").replace(")", r"\)")
+    ) as caught:
         Architecture.from_string(text)
     if message is not None:
         assert caught.value.position == position

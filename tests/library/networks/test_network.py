@@ -18,7 +18,9 @@ def multiply_adds(network: nn.Module, images: torch.Tensor) -> int:
         per_value = module.in_features if isinstance(module, nn.Linear) else module.weight[0].numel()
         counted.append(output[0].numel() * per_value)
 
-    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    handles = [
+        m.register_forward_hook(count) for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))
+    ]
     network.eval()(images)
     for handle in handles:
         handle.remove()
@@ -31,7 +33,9 @@ def test_parameters_and_flops_by_arithmetic_equal_those_of_the_built_module(arch
     network = build_network(architecture, num_classes=7)
     resolution = max(19, architecture.minimum_resolution)
     assert architecture.params(7) == sum(parameter.numel() for parameter in network.parameters())
-    assert architecture.flops(resolution, 7) == multiply_adds(network, torch.zeros(1, 3, resolution, resolution))
+    assert architecture.flops(resolution, 7) == multiply_adds(
+        network, torch.zeros(1, 3, resolution, resolution)
+    )
 
 
 def test_a_built_network_trains():
@@ -52,7 +56,10 @@ def test_a_built_network_trains():
 def test_gates_change_the_network_only_when_asked_for():
     gated = zennet_architecture("zennet-400M-SE")
     with torch.device("meta"):
-        count = [sum(p.numel() for p in build_network(gated, use_se=use).parameters()) for use in (None, True, False)]
+        count = [
+            sum(p.numel() for p in build_network(gated, use_se=use).parameters())
+            for use in (None, True, False)
+        ]
     assert count[0] == count[1] == gated.params() > count[2]
 
 
@@ -60,7 +67,9 @@ def test_a_network_without_shortcuts_is_its_vanilla_network():
     """With plain blocks only, the trainable network and the VCNN are the same function once the BatchNorms are the identity."""
     from zenlib import Architecture
 
-    architecture = Architecture.from_string("SuperConvK3BNRELU(3,6,2,1)SuperConvK5BNRELU(6,8,1,2)SuperConvK1BNRELU(8,4,2,1)")
+    architecture = Architecture.from_string(
+        "SuperConvK3BNRELU(3,6,2,1)SuperConvK5BNRELU(6,8,1,2)SuperConvK1BNRELU(8,4,2,1)"
+    )
     network = build_network(architecture).double().eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -49,13 +49,31 @@ def assert_same_outputs(network, reference):
 
 WRAPPINGS = {
     "bare": lambda state: state,
-    "as the released code saves it": lambda state: {"state_dict": state, "epoch": 479, "top1_acc": 83.6, "top5_acc": 96.0},
+    "as the released code saves it": lambda state: {
+        "state_dict": state,
+        "epoch": 479,
+        "top1_acc": 83.6,
+        "top5_acc": 96.0,
+    },
     "from several devices": lambda state: {"state_dict": prefixed(state, "module.")},
     "compiled, from several devices": lambda state: {"model": prefixed(state, "_orig_mod.module.")},
-    "with the state of an optimiser": lambda state: {"state_dict": state, "optimizer": torch.optim.SGD([torch.zeros(3)], lr=0.1).state_dict()},
-    "with numpy accuracies": lambda state: {"state_dict": state, "top1_acc": np.float64(83.6), "top5_acc": np.float32(96)},
-    "average, flat": lambda state: {"state_dict": prefixed_noise(state), "state_dict_ema": prefixed(state, "module.")},
-    "average, nested": lambda state: {"state_dict": prefixed_noise(state), "ema": {"module": 1, "state_dict": state}},
+    "with the state of an optimiser": lambda state: {
+        "state_dict": state,
+        "optimizer": torch.optim.SGD([torch.zeros(3)], lr=0.1).state_dict(),
+    },
+    "with numpy accuracies": lambda state: {
+        "state_dict": state,
+        "top1_acc": np.float64(83.6),
+        "top5_acc": np.float32(96),
+    },
+    "average, flat": lambda state: {
+        "state_dict": prefixed_noise(state),
+        "state_dict_ema": prefixed(state, "module."),
+    },
+    "average, nested": lambda state: {
+        "state_dict": prefixed_noise(state),
+        "ema": {"module": 1, "state_dict": state},
+    },
 }
 
 
@@ -102,7 +120,10 @@ def test_the_names_are_those_of_the_released_code(name, num_classes):
     names = released_names(architecture)
     with torch.device("meta"):
         network = build_network(architecture, num_classes)
-    lines = [f"{names[own]}\t{list(tensor.shape)}\t{str(tensor.dtype)[6:]}" for own, tensor in network.state_dict().items()]
+    lines = [
+        f"{names[own]}\t{list(tensor.shape)}\t{str(tensor.dtype)[6:]}"
+        for own, tensor in network.state_dict().items()
+    ]
     assert hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() == LISTINGS[name, num_classes]
 
 
@@ -118,16 +139,24 @@ def test_the_weights_or_their_average_can_be_asked_for(published, saved):
 
 def test_our_own_names_load_too(saved):
     network = randomised(build_network(zennet_architecture("zennet-0.5M"), 10))
-    assert_same_outputs(zennet("zennet-0.5M", checkpoint=saved({"state_dict": network.state_dict()})), network)
+    assert_same_outputs(
+        zennet("zennet-0.5M", checkpoint=saved({"state_dict": network.state_dict()})), network
+    )
 
 
 def test_old_files_without_counts_of_batches_load(published, saved):
-    state = {name: tensor for name, tensor in published.state_dict().items() if not name.endswith("num_batches_tracked")}
+    state = {
+        name: tensor
+        for name, tensor in published.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
     assert_same_outputs(zennet("zennet-0.5M", checkpoint=saved(state)), published)
 
 
 def test_the_old_file_format_of_torch_loads(published, tmp_path):
-    torch.save({"state_dict": published.state_dict()}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"state_dict": published.state_dict()}, tmp_path / "old.pth", _use_new_zipfile_serialization=False
+    )
     assert_same_outputs(zennet("zennet-0.5M", checkpoint=tmp_path / "old.pth"), published)
 
 
@@ -152,7 +181,9 @@ def test_one_wrong_bit_is_found(published, tmp_path):
         zennet("zennet-0.5M", checkpoint=tmp_path / "flipped.pth")
 
 
-@pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", os.urandom(4096)])
+@pytest.mark.parametrize(
+    "content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", os.urandom(4096)]
+)
 def test_a_file_of_another_kind_is_refused(content, tmp_path):
     (tmp_path / "page.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match="needed"):
@@ -186,7 +217,9 @@ def test_the_file_of_another_network_is_refused_by_name(published, saved):
 
 def test_weights_of_another_shape_or_number_of_classes_are_refused(published, saved):
     path = saved(published.state_dict())
-    with pytest.raises(CheckpointError, match=r"fc_linear.netblock.weight of shape \(100, 512\), got \(10, 512\)"):
+    with pytest.raises(
+        CheckpointError, match=r"fc_linear.netblock.weight of shape \(100, 512\), got \(10, 512\)"
+    ):
         zennet("zennet-0.5M", 100, checkpoint=path)
 
 

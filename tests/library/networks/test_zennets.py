@@ -29,13 +29,20 @@ def test_the_papers_parameters_are_those_without_gates(name):
 
 @pytest.mark.parametrize("name", WITH_NUMBERS)
 def test_the_papers_multiply_adds_follow_from_one_rule(name):
-    assert agreement(PUBLISHED[name].flops, operations(without_gates(zennet_architecture(name)), zennet_resolution(name), classes(name)))
+    assert agreement(
+        PUBLISHED[name].flops,
+        operations(without_gates(zennet_architecture(name)), zennet_resolution(name), classes(name)),
+    )
 
 
 def test_the_readme_counted_the_largest_gated_network_with_its_gates():
     gated = zennet_architecture("zennet-900M-SE")
     readme = PUBLISHED["zennet-900M-SE"].readme
-    assert agreement(readme["params"], gated.params()) == agreement(readme["flops"], operations(gated, 224)) == "rounded"
+    assert (
+        agreement(readme["params"], gated.params())
+        == agreement(readme["flops"], operations(gated, 224))
+        == "rounded"
+    )
     assert agreement(readme["params"], without_gates(gated).params()) is None
 
 
@@ -47,7 +54,10 @@ def test_the_readme_cut_off_what_the_paper_rounded():
 
 @pytest.mark.parametrize("name", ZENNETS)
 def test_torchs_own_counter_finds_the_same_multiply_adds_and_parameters(name):
-    """The counter sees matrix products and convolutions of the built module; a multiply-add is two of its operations."""
+    """The counter sees matrix products and convolutions of the built module.
+
+    A multiply-add is two of its operations.
+    """
     architecture, side = zennet_architecture(name), zennet_resolution(name)
     with torch.device("meta"):
         network = build_network(architecture, classes(name)).eval()
@@ -78,7 +88,10 @@ def test_the_added_operations_are_those_of_norms_biases_and_gates():
     assert sum(extra) == operations(architecture, 224) - architecture.flops(224)
 
 
-@pytest.mark.parametrize(("printed", "count", "how"), [("1.7G", 1.76e9, "cut off"), ("1.7G", 1.74e9, "rounded"), ("1.7G", 1.81e9, None)])
+@pytest.mark.parametrize(
+    ("printed", "count", "how"),
+    [("1.7G", 1.76e9, "cut off"), ("1.7G", 1.74e9, "rounded"), ("1.7G", 1.81e9, None)],
+)
 def test_agreement_tells_rounding_from_cutting_off(printed, count, how):
     assert agreement(printed, count) == how
 
@@ -89,7 +102,10 @@ def test_a_size_without_a_unit_is_refused(printed):
         agreement(printed, 1.0)
 
 
-@pytest.mark.parametrize(("name", "num_classes", "width"), [("zennet-0.5M", None, 100), ("zennet-0.5M", 10, 10), ("zennet-400M-SE", None, 1000)])
+@pytest.mark.parametrize(
+    ("name", "num_classes", "width"),
+    [("zennet-0.5M", None, 100), ("zennet-0.5M", 10, 10), ("zennet-400M-SE", None, 1000)],
+)
 def test_an_untrained_network_has_the_classifier_of_its_data_set(name, num_classes, width):
     with torch.device("meta"):
         assert zennet(name, num_classes).classifier.out_features == width

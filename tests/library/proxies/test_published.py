@@ -20,7 +20,11 @@ CPU = torch.device("cpu")
 
 def chain(widths, kernel=1, activation=nn.Identity):
     """Convolutions, global pooling, a linear layer of two classes."""
-    layers = [layer for pair in itertools.pairwise(widths) for layer in (nn.Conv2d(*pair, kernel, padding=kernel // 2, bias=False), activation())]
+    layers = [
+        layer
+        for pair in itertools.pairwise(widths)
+        for layer in (nn.Conv2d(*pair, kernel, padding=kernel // 2, bias=False), activation())
+    ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 2))
 
 
@@ -31,16 +35,24 @@ def fresh(module, seed=0):
 
 def test_synflow_of_a_linear_chain_is_the_product_of_absolute_weights():
     module = chain([3, 5, 4])
-    weights = [layer.weight.detach().abs().double().flatten(1) for layer in fresh(module) if hasattr(layer, "weight")]
+    weights = [
+        layer.weight.detach().abs().double().flatten(1) for layer in fresh(module) if hasattr(layer, "weight")
+    ]
     through = torch.ones(3, dtype=torch.float64)
     for weight in weights:
         through = weight @ through
     # By Euler's theorem every one of the three layers contributes R once.
-    assert PROXIES["synflow"](module, 4, device="cpu") == pytest.approx(math.log(3 * through.sum()), rel=1e-12)
+    assert PROXIES["synflow"](module, 4, device="cpu") == pytest.approx(
+        math.log(3 * through.sum()), rel=1e-12
+    )
 
 
 def test_synflow_does_not_overflow_where_float32_would():
-    assert math.log(torch.finfo(torch.float32).max) < PROXIES["synflow"](chain([3] + [64] * 60, kernel=3), 4, device="cpu") < 709
+    assert (
+        math.log(torch.finfo(torch.float32).max)
+        < PROXIES["synflow"](chain([3] + [64] * 60, kernel=3), 4, device="cpu")
+        < 709
+    )
 
 
 def test_weights_are_drawn_with_variance_two_over_fan_in():
@@ -84,13 +96,17 @@ def test_jacobian_covariance_is_minus_n_for_uncorrelated_jacobians():
             return images.flatten(1).square() / 2
 
     images = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]).view(3, 1, 2, 2)
-    assert PROXIES["jacob-cov"](Square(), device="cpu", batch=(images, torch.zeros(3))) == pytest.approx(-3, abs=1e-4)
+    assert PROXIES["jacob-cov"](Square(), device="cpu", batch=(images, torch.zeros(3))) == pytest.approx(
+        -3, abs=1e-4
+    )
     equal = images[[0, 0, 1]]
     assert PROXIES["jacob-cov"](Square(), device="cpu", batch=(equal, torch.zeros(3))) < -1e4
 
 
 def test_the_kernel_of_a_linear_classifier_is_the_inner_product_of_features():
-    module = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(4, 2, bias=False)).requires_grad_(True)
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(4, 2, bias=False)
+    ).requires_grad_(True)
     module[0].weight.requires_grad_(False)
     images = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
     kernel = torch.linalg.eigvalsh(2 * images.flatten(1).double() @ images.flatten(1).double().T)
@@ -127,7 +143,9 @@ def by_hand():
     ],
 )
 def test_gradient_proxies_of_a_softmax_regression(name, expected):
-    assert PROXIES[name](one_layer(), device="cpu", batch=batch_of_one_layer()) == pytest.approx(float(expected(*by_hand())), rel=1e-5)
+    assert PROXIES[name](one_layer(), device="cpu", batch=batch_of_one_layer()) == pytest.approx(
+        float(expected(*by_hand())), rel=1e-5
+    )
 
 
 def test_fisher_of_a_softmax_regression():
@@ -135,7 +153,9 @@ def test_fisher_of_a_softmax_regression():
     activations = images.flatten(1) @ fresh(one_layer())[0].weight.detach().flatten(1).T
     gradients = (activations.softmax(1) - F.one_hot(labels)) / 4
     expected = ((activations * gradients) ** 2).mean(0).sum() / 2
-    assert PROXIES["fisher"](one_layer(), device="cpu", batch=(images, labels)) == pytest.approx(float(expected), rel=1e-5)
+    assert PROXIES["fisher"](one_layer(), device="cpu", batch=(images, labels)) == pytest.approx(
+        float(expected), rel=1e-5
+    )
 
 
 def test_zico_of_a_softmax_regression():
@@ -147,7 +167,9 @@ def test_zico_of_a_softmax_regression():
     )
     halves = torch.stack([first, second])
     expected = (halves.abs().mean(0) / halves.std(0, correction=0)).sum().log()
-    assert PROXIES["zico"](one_layer(), device="cpu", batch=(images, labels)) == pytest.approx(float(expected), rel=1e-4)
+    assert PROXIES["zico"](one_layer(), device="cpu", batch=(images, labels)) == pytest.approx(
+        float(expected), rel=1e-4
+    )
 
 
 def test_entropy_of_features_is_the_log_of_their_effective_number():
@@ -158,7 +180,9 @@ def test_entropy_of_features_is_the_log_of_their_effective_number():
 
 
 def test_a_block_that_keeps_gradients_is_perfectly_trainable():
-    module = nn.Sequential(*(nn.Conv2d(4, 4, 1, bias=False) for _ in range(3)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module = nn.Sequential(
+        *(nn.Conv2d(4, 4, 1, bias=False) for _ in range(3)), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     query = Query(module, 32, 16, 0, CPU)
     prepared = prepare(module, query.generator(0))
     query.__dict__["module"] = prepared

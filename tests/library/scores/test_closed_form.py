@@ -20,11 +20,19 @@ from zenlib.scores.border import M1_SQUARED, Window, border_at, fields
 from zenlib.scores.closed_form import closed_form_terms
 from zenlib.scores.zen import zen_terms
 
-PAPER_TABLE_5 = {"resnet18": 59.53, "resnet34": 112.32, "resnet50": 140.3, "resnet101": 287.87, "resnet152": 433.57}
+PAPER_TABLE_5 = {
+    "resnet18": 59.53,
+    "resnet34": 112.32,
+    "resnet50": 140.3,
+    "resnet101": 287.87,
+    "resnet152": 433.57,
+}
 
 
 def plain(width: int, depth: int, kernel: int = 3) -> Architecture:
-    return Architecture((Block("conv", kernel, 3, width), Block("conv", kernel, width, width, layers=depth - 1)))
+    return Architecture(
+        (Block("conv", kernel, 3, width), Block("conv", kernel, width, width, layers=depth - 1))
+    )
 
 
 def drawn(count: int, seed: int = 3) -> list[Architecture]:
@@ -34,7 +42,9 @@ def drawn(count: int, seed: int = 3) -> list[Architecture]:
 
 def meta(model):
     with torch.device("meta"):
-        return to_vcnn(model(weights=None, init_weights=False) if model is googlenet else model(weights=None), 224)
+        return to_vcnn(
+            model(weights=None, init_weights=False) if model is googlenet else model(weights=None), 224
+        )
 
 
 def test_one_wide_convolution_is_its_fan_in_under_the_border():
@@ -45,17 +55,26 @@ def test_one_wide_convolution_is_its_fan_in_under_the_border():
 
 def test_without_a_border_a_wide_layer_has_the_variance_of_a_centred_rectified_gaussian():
     network = Architecture((Block("conv", 1, 4096, 4096, layers=3),))
-    assert closed_form_terms(network, 8).log_sigma[2] == pytest.approx(0.5 * math.log(4096 * (0.5 - M1_SQUARED)), abs=2e-3)
+    assert closed_form_terms(network, 8).log_sigma[2] == pytest.approx(
+        0.5 * math.log(4096 * (0.5 - M1_SQUARED)), abs=2e-3
+    )
 
 
 @pytest.mark.parametrize(
-    "network", [plain(64, 8), plain(32, 6, 7), Architecture.from_string("SuperConvK3BNRELU(3,32,2,1)SuperResIDWE2K5(32,48,2,48,1)")]
+    "network",
+    [
+        plain(64, 8),
+        plain(32, 6, 7),
+        Architecture.from_string("SuperConvK3BNRELU(3,32,2,1)SuperResIDWE2K5(32,48,2,48,1)"),
+    ],
 )
 def test_each_log_sigma_and_log_delta_agree_with_monte_carlo(network):
     measured = zen_terms(network, 16, repeats=24)
     theory = closed_form_terms(network, 16)
     stderr = measured.log_sigma_minibatch.std(0, ddof=1) / math.sqrt(24)
-    np.testing.assert_allclose(theory.log_sigma, measured.log_sigma_minibatch.mean(0), atol=0.02 + 3 * stderr.max())
+    np.testing.assert_allclose(
+        theory.log_sigma, measured.log_sigma_minibatch.mean(0), atol=0.02 + 3 * stderr.max()
+    )
     assert theory.log_delta == pytest.approx(measured.log_delta_l1.mean(), abs=0.1)
 
 
@@ -64,7 +83,9 @@ def test_both_norms_agree_with_monte_carlo_at_any_perturbation(alpha):
     network = plain(48, 6)
     measured = zen_terms(network, 16, repeats=16, perturbation=alpha)
     for norm in ("l1", "frobenius"):
-        assert closed_form_zen_score(network, 16, perturbation=alpha, norm=norm) == pytest.approx(measured.score(norm).mean(), abs=0.1)
+        assert closed_form_zen_score(network, 16, perturbation=alpha, norm=norm) == pytest.approx(
+            measured.score(norm).mean(), abs=0.1
+        )
 
 
 def test_random_networks_are_met_within_one_percent_and_ranked_alike():
@@ -88,7 +109,9 @@ def test_the_papers_table_5_is_met(name):
 @pytest.mark.parametrize("name", ["zennet-0.5M", "zennet-0.1ms", "zennet-400M-SE"])
 def test_an_architecture_and_its_vcnn_have_the_same_score(name, norm):
     network, resolution = zennet_architecture(name), zennet_resolution(name)
-    assert closed_form_zen_score(network, resolution, norm=norm) == closed_form_zen_score(to_vcnn(network, resolution), norm=norm)
+    assert closed_form_zen_score(network, resolution, norm=norm) == closed_form_zen_score(
+        to_vcnn(network, resolution), norm=norm
+    )
 
 
 def test_a_score_does_not_depend_on_what_was_scored_before():
@@ -102,14 +125,21 @@ def test_a_score_does_not_depend_on_what_was_scored_before():
 def test_the_terms_add_up_to_the_score():
     for name in ZENNETS[:2]:
         network, resolution = zennet_architecture(name), zennet_resolution(name)
-        assert closed_form_terms(network, resolution).score == pytest.approx(closed_form_zen_score(network, resolution), abs=1e-9)
+        assert closed_form_terms(network, resolution).score == pytest.approx(
+            closed_form_zen_score(network, resolution), abs=1e-9
+        )
 
 
 def test_the_derivative_is_the_limit_of_small_perturbations():
     network = plain(32, 5)
     limit = closed_form_zen_score(network, 16, perturbation=0)
-    assert closed_form_zen_score(network, 16, perturbation=1e-7) - math.log(1e-7) == pytest.approx(limit, abs=1e-4)
-    assert closed_form_zen_score(plain(32, 60), 16, perturbation=0.01) - math.log(0.01) < closed_form_zen_score(plain(32, 60), 16, perturbation=0) - 3
+    assert closed_form_zen_score(network, 16, perturbation=1e-7) - math.log(1e-7) == pytest.approx(
+        limit, abs=1e-4
+    )
+    assert (
+        closed_form_zen_score(plain(32, 60), 16, perturbation=0.01) - math.log(0.01)
+        < closed_form_zen_score(plain(32, 60), 16, perturbation=0) - 3
+    )
 
 
 def test_max_pooling_before_and_after_the_last_convolution_is_met():
@@ -119,7 +149,9 @@ def test_max_pooling_before_and_after_the_last_convolution_is_met():
 
 
 def test_one_image_takes_over_the_batch_in_deep_networks():
-    network = Architecture((Block("conv", 3, 3, 256), Block("bottleneck", 3, 256, 256, layers=18, bottleneck=64)))
+    network = Architecture(
+        (Block("conv", 3, 3, 256), Block("bottleneck", 3, 256, 256, layers=18, bottleneck=64))
+    )
     spread = [layer.image_spread for layer in closed_form_terms(network, 14).layers]
     assert spread[10] < 0.05
     assert spread[-1] > 20 * spread[40] > 0

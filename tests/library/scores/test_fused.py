@@ -47,13 +47,19 @@ def test_the_compiled_passes_agree_with_the_eager_ones(fused, count, channels, d
         EAGER.normalise_rectify(*eager, scaling, 0.01, scratch)
         fused.normalise_rectify(*compiled, scaling, 0.01, scratch)
         for ours, theirs in zip(compiled, eager, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3)
+            torch.testing.assert_close(
+                ours, theirs, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3
+            )
 
 
 def test_a_mean_far_from_zero_costs_no_precision(fused):
     z, e = rows(5000, 8, torch.float32)
     moved = fused.block_moments(z + 1000, e - 1000, torch.empty(3, 5000, 8))
-    for given, wanted in zip(moved[2:], EAGER.block_moments(z.double(), e.double(), torch.empty(3, 5000, 8, dtype=torch.float64))[2:], strict=True):
+    for given, wanted in zip(
+        moved[2:],
+        EAGER.block_moments(z.double(), e.double(), torch.empty(3, 5000, 8, dtype=torch.float64))[2:],
+        strict=True,
+    ):
         torch.testing.assert_close(given.double(), wanted, rtol=1e-3, atol=10)
 
 
@@ -83,6 +89,12 @@ assert any("torch.compile does not work here" in str(warning.message) for warnin
 
 @pytest.mark.slow
 def test_a_machine_without_a_compiler_gets_a_warning_and_the_same_score(tmp_path):
-    environment = {**os.environ, "CXX": str(tmp_path / "missing"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    finished = subprocess.run([sys.executable, "-c", WITHOUT_A_COMPILER], env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "CXX": str(tmp_path / "missing"),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_COMPILER], env=environment, capture_output=True, text=True
+    )
     assert finished.returncode == 0, finished.stderr

@@ -56,7 +56,9 @@ def test_pooling_of_white_values_divides_their_variance_by_nine():
 def test_the_module_of_a_cell_gives_the_terms_of_the_cell():
     every = [cell for cell in cells() if cell.is_connected]
     for index in np.random.default_rng(3).permutation(len(every))[2:4]:
-        assert repaired_score(build(every[index]), 32) == pytest.approx(repaired_score(every[index]), rel=1e-9)
+        assert repaired_score(build(every[index]), 32) == pytest.approx(
+            repaired_score(every[index]), rel=1e-9
+        )
 
 
 def test_dead_convolutions_do_not_move_the_repaired_score():
@@ -77,16 +79,19 @@ def test_variance_gain_overlap_and_growth_are_those_of_monte_carlo(text):
         assert math.log(conv.independent) == pytest.approx(np.mean(inputs), abs=0.3), conv.name
     for index, mark in enumerate(theory.marks):
         for name in ("variance", "growth", "channel_count"):
-            assert math.log(getattr(mark, name)) == pytest.approx(np.mean([math.log(getattr(run.marks[index], name)) for run in found]), abs=0.35), (
-                name
-            )
+            assert math.log(getattr(mark, name)) == pytest.approx(
+                np.mean([math.log(getattr(run.marks[index], name)) for run in found]), abs=0.35
+            ), name
 
 
 def test_a_gate_changes_nothing_and_a_shortcut_does():
     class Block(nn.Module):
         def __init__(self, shortcut: bool, gated: bool) -> None:
             super().__init__()
-            self.stem, self.conv = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Conv2d(8, 8, 3, padding=1, bias=False)
+            self.stem, self.conv = (
+                nn.Conv2d(3, 8, 3, padding=1, bias=False),
+                nn.Conv2d(8, 8, 3, padding=1, bias=False),
+            )
             self.last = nn.Conv2d(8, 8, 3, padding=1, bias=False)
             self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(3))
             self.shortcut, self.gated = shortcut, gated
@@ -98,7 +103,9 @@ def test_a_gate_changes_nothing_and_a_shortcut_does():
             third = torch.relu(second + first if self.shortcut else second)
             return self.norms[2](self.last(third)).mean((2, 3))
 
-    plain, gated, joined = (repaired_score(Block(*kind), 16) for kind in ((False, False), (False, True), (True, False)))
+    plain, gated, joined = (
+        repaired_score(Block(*kind), 16) for kind in ((False, False), (False, True), (True, False))
+    )
     assert gated == pytest.approx(plain)
     assert abs(joined - plain) > 0.01
 
@@ -107,7 +114,9 @@ def test_a_gate_changes_nothing_and_a_shortcut_does():
 def test_torchvision_networks_have_a_finite_score(name):
     torchvision = pytest.importorskip("torchvision")
     with torch.device("meta"):
-        module = getattr(torchvision.models, name)(weights=None, **({"init_weights": False, "aux_logits": False} if name == "googlenet" else {}))
+        module = getattr(torchvision.models, name)(
+            weights=None, **({"init_weights": False, "aux_logits": False} if name == "googlenet" else {})
+        )
     assert math.isfinite(repaired_score(module, 64))
 
 

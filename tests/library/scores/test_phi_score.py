@@ -27,7 +27,10 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("vcnn", NETWORKS.values(), ids=NETWORKS.keys())
 def test_directions_travel_as_automatic_differentiation_says(vcnn):
     weights = draw_weights(vcnn, generator(), torch.float64)
-    images, direction = draw_images(vcnn, 3, generator(1), torch.float64), draw_images(vcnn, 3, generator(2), torch.float64)
+    images, direction = (
+        draw_images(vcnn, 3, generator(1), torch.float64),
+        draw_images(vcnn, 3, generator(2), torch.float64),
+    )
     features, moved = pushforward(vcnn, weights, images, direction[None])
     expected, derivative = torch.func.jvp(lambda x: forward(vcnn, weights, x), (images,), (direction,))
     torch.testing.assert_close(features, expected)
@@ -36,7 +39,10 @@ def test_directions_travel_as_automatic_differentiation_says(vcnn):
 
 @pytest.mark.parametrize("vcnn", NETWORKS.values(), ids=NETWORKS.keys())
 def test_the_jacobian_norm_is_the_norm_of_the_region_matrix(vcnn):
-    weights, images = draw_weights(vcnn, generator(), torch.float64), draw_images(vcnn, 3, generator(1), torch.float64)
+    weights, images = (
+        draw_weights(vcnn, generator(), torch.float64),
+        draw_images(vcnn, 3, generator(1), torch.float64),
+    )
     log_norms, finite = log_jacobian_norms(vcnn, weights, images)
     expected = torch.stack([region_map(vcnn, weights, image).norm().log() for image in images])
     torch.testing.assert_close(log_norms, expected)
@@ -47,7 +53,9 @@ def test_the_jacobian_norm_is_the_norm_of_the_region_matrix(vcnn):
 def test_probes_agree_with_the_exact_jacobian_within_their_error(vcnn):
     exact = phi_score(vcnn, method="jacobian", repeats=24)
     probed = phi_score(vcnn, method="probe", repeats=24)
-    assert abs(exact.mean - probed.mean) < 0.5 * exact.stderr + 0.02  # the same weights and images: only the probes add noise
+    assert (
+        abs(exact.mean - probed.mean) < 0.5 * exact.stderr + 0.02
+    )  # the same weights and images: only the probes add noise
     other_draws = phi_score(vcnn, method="probe", repeats=24, seed=1)
     assert abs(exact.mean - other_draws.mean) < 4 * math.hypot(exact.stderr, other_draws.stderr)
 
@@ -97,7 +105,14 @@ def test_a_norm_whose_square_overflows_is_still_a_number():
 
 def test_an_architecture_a_vcnn_and_a_module_have_one_score():
     architecture = Architecture((Block("conv", 3, 3, 8, layers=2),))
-    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
     scores = [phi_score(network, 12).mean for network in (architecture, to_vcnn(architecture, 12), module)]
     assert scores[0] == scores[1] == scores[2]
 
@@ -127,7 +142,9 @@ def test_more_layers_need_no_more_memory():
         own = {id(tensor) for tensor in gc.get_objects() if type(tensor) is torch.Tensor}
 
         def count(index: int, output: torch.Tensor) -> None:
-            seen.append(sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor and id(o) not in own))
+            seen.append(
+                sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor and id(o) not in own)
+            )
 
         pushforward(vcnn, weights, images, directions, on_conv=count)
         return max(seen)
@@ -140,7 +157,9 @@ def test_nothing_sits_on_the_wrong_device():
         with FakeTensorMode():
             weights = [torch.randn(conv.weight_shape, device="cuda") for conv in vcnn.convs]
             images = torch.randn(2, 3, vcnn.resolution, vcnn.resolution, device="cuda")
-            log_norms, finite = log_probe_norms(vcnn, weights, images, torch.randn(4, *images.shape, device="cuda"))
+            log_norms, finite = log_probe_norms(
+                vcnn, weights, images, torch.randn(4, *images.shape, device="cuda")
+            )
             assert (log_norms.device.type, finite.device.type) == ("cuda", "cuda")
             log_norms, finite = log_jacobian_norms(vcnn, weights, images)
             assert (log_norms.device.type, finite.device.type) == ("cuda", "cuda")
@@ -152,7 +171,10 @@ def test_a_network_that_loses_all_signal_has_no_score():
         phi_score(dying)
 
 
-@pytest.mark.parametrize(("argument", "value"), [("batch_size", 0), ("repeats", 0), ("probes", 1), ("seed", -1), ("method", "finite-difference")])
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("batch_size", 0), ("repeats", 0), ("probes", 1), ("seed", -1), ("method", "finite-difference")],
+)
 def test_a_bad_argument_is_named_with_what_was_needed(argument, value):
     with pytest.raises(ValueError, match=f"{argument}: needed .* got {value!r}"):
         phi_score(plain(1, 4, 4), **{argument: value})

@@ -13,8 +13,12 @@ from zenlib.scores.zen import zen_terms
 
 NETWORKS = {
     "a plain chain": Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,24,2,3)"),
-    "bottlenecks": Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperResK1K5K1(16,32,2,8,2)SuperConvK1BNRELU(32,64,1,1)"),
-    "depthwise convolutions": Architecture.from_string("SuperConvK3BNRELU(3,16,2,1)SuperResIDWE4K5(16,24,2,16,2)"),
+    "bottlenecks": Architecture.from_string(
+        "SuperConvK3BNRELU(3,16,1,1)SuperResK1K5K1(16,32,2,8,2)SuperConvK1BNRELU(32,64,1,1)"
+    ),
+    "depthwise convolutions": Architecture.from_string(
+        "SuperConvK3BNRELU(3,16,2,1)SuperResIDWE4K5(16,24,2,16,2)"
+    ),
     "max pooling": resnet18(),
     "pooling after every stage": vgg11(),
 }

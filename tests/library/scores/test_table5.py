@@ -10,7 +10,8 @@ import torchvision
 from zenlib import zen_score
 from zenlib.scores.zen import zen_terms
 
-# Table 5 (Lin et al. 2021, v4), the scores of the released code at batch 4, and repeats: one draw of a deep network is far from the mean.
+# Table 5 (Lin et al. 2021, v4), the scores of the released code at batch 4, and repeats: one draw of a deep
+# network is far from the mean.
 SCORES = {
     "resnet18": (59.53, 45.6, 3),
     "resnet34": (112.32, 85.1, 2),
@@ -20,7 +21,9 @@ SCORES = {
 }
 DEEP = ("resnet101", "resnet152")
 
-every_network = pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else []) for name in SCORES])
+every_network = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else []) for name in SCORES]
+)
 
 
 @cache

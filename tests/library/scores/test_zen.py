@@ -23,13 +23,17 @@ from zenlib.scores.zen import log_terms, zen_terms
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step
 
 PLAIN = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,12,2)")
-BOTTLENECK = Architecture.from_string("SuperConvK3BNRELU(3,8,2,1)SuperResK1K5K1(8,24,2,8,1)SuperConvK1BNRELU(24,32,1,1)")
+BOTTLENECK = Architecture.from_string(
+    "SuperConvK3BNRELU(3,8,2,1)SuperResK1K5K1(8,24,2,8,1)SuperConvK1BNRELU(24,32,1,1)"
+)
 DEPTHWISE = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperResIDWE4K3(8,16,2,8,1)")
 FIVE_CONVS = Architecture.from_string("SuperConvK3BNRELU(3,16,1,1)SuperResK3K3(16,32,2,16,2)")
 TINY = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperConvK1BNRELU(8,4,2,1)")
 
 
-def conv(inputs: tuple[int, ...], channels: tuple[int, int], sides: tuple[int, int], kernel: int = 3, **more) -> Conv:
+def conv(
+    inputs: tuple[int, ...], channels: tuple[int, int], sides: tuple[int, int], kernel: int = 3, **more
+) -> Conv:
     margin = (kernel - 1) // 2
     given = {"kernel": (kernel, kernel), "padding": (margin,) * 4, **more}
     return Conv(name="conv", inputs=inputs, **step_sizes(channels, sides), **given)
@@ -47,7 +51,15 @@ def step_sizes(channels: tuple[int, int], sides: tuple[int, int]) -> dict:
 def chain_with_pools() -> VCNN:
     steps: tuple[Step, ...] = (
         conv((IMAGE,), (3, 8), (16, 8), stride=(2, 2), padding=(0, 1, 0, 1)),
-        Pool(name="max", inputs=(0,), kind="max", kernel=(3, 3), stride=(2, 2), padding=(1, 1), **step_sizes((8, 8), (8, 4))),
+        Pool(
+            name="max",
+            inputs=(0,),
+            kind="max",
+            kernel=(3, 3),
+            stride=(2, 2),
+            padding=(1, 1),
+            **step_sizes((8, 8), (8, 4)),
+        ),
         conv((1,), (8, 8), (4, 4), groups=2),
         Pool(name="avg", inputs=(2,), kind="avg", kernel=(2, 2), stride=(2, 2), **step_sizes((8, 8), (4, 2))),
         conv((3,), (8, 12), (2, 2), kernel=1),
@@ -65,7 +77,9 @@ def graph() -> VCNN:
         ChannelShuffle(name="shuffle", inputs=(3,), groups=3, **step_sizes((12, 12), (8, 8))),
         conv((4,), (12, 12), (8, 8), groups=12),
         Add(name="add", inputs=(5, 4), **step_sizes((12, 12), (8, 8))),
-        Pool(name="max", inputs=(6,), kind="max", kernel=(2, 2), stride=(2, 2), **step_sizes((12, 12), (8, 4))),
+        Pool(
+            name="max", inputs=(6,), kind="max", kernel=(2, 2), stride=(2, 2), **step_sizes((12, 12), (8, 4))
+        ),
     )
     return VCNN(steps, resolution=8, name="graph")
 
@@ -93,7 +107,15 @@ def two_forwards(vcnn, weights, images, noise, alpha):
     maps = []
     for batch in (images, images + alpha * noise):
         seen.append([])
-        maps.append(forward(vcnn, weights, batch, batch_norm=True, on_conv=lambda _, x: seen[-1].append(x.var((0, 2, 3), correction=0).mean())))
+        maps.append(
+            forward(
+                vcnn,
+                weights,
+                batch,
+                batch_norm=True,
+                on_conv=lambda _, x: seen[-1].append(x.var((0, 2, 3), correction=0).mean()),
+            )
+        )
     return *maps, *map(torch.stack, seen)
 
 
@@ -128,7 +150,9 @@ def test_the_carried_pair_is_two_plain_passes_for_random_architectures(architect
     first, second, *_ = two_forwards(vcnn, weights, images, noise, 0.01)
     blocks, _ = carried(vcnn, weights, images, noise, 0.01)
     error = (0.01 * joined(blocks, "change") - (second - first)).norm()
-    assert error <= 1e-6 * (second - first).norm() + 1e-12 * first.norm()  # narrow networks can lose the perturbation altogether
+    assert (
+        error <= 1e-6 * (second - first).norm() + 1e-12 * first.norm()
+    )  # narrow networks can lose the perturbation altogether
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -256,7 +280,9 @@ def test_a_repeat_depends_on_its_seed_and_number_alone():
 
 
 def test_a_module_is_left_as_found():
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Dropout(), torch.nn.ReLU())
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Dropout(), torch.nn.ReLU()
+    )
     module[2].eval()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     modes = [layer.training for layer in module.modules()]
@@ -299,7 +325,9 @@ class LiveBytes(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor):
                 storage = tensor.untyped_storage()
                 self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-        self.alive = {key: (reference, size) for key, (reference, size) in self.alive.items() if not reference.expired()}
+        self.alive = {
+            key: (reference, size) for key, (reference, size) in self.alive.items() if not reference.expired()
+        }
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
         return result
 
@@ -329,7 +357,9 @@ def test_memory_is_one_pair_of_feature_maps_and_a_few_blocks(monkeypatch):
 def test_no_forward_part_leaves_the_device_of_its_tensors(name, alpha, dtype):
     vcnn = NETWORKS[name]
     with FakeTensorMode():
-        images, noise = (torch.empty(4, 3, vcnn.resolution, vcnn.resolution, device="cuda", dtype=dtype) for _ in range(2))
+        images, noise = (
+            torch.empty(4, 3, vcnn.resolution, vcnn.resolution, device="cuda", dtype=dtype) for _ in range(2)
+        )
         weights = [torch.empty(step.weight_shape, device="cuda", dtype=dtype) for step in vcnn.convs]
         blocks, variances = carried(vcnn, weights, images, noise, alpha)
         for term in log_terms(blocks, variances, alpha):
@@ -346,7 +376,10 @@ def test_a_gpu_gives_the_same_distribution():
 
 
 def test_a_score_that_is_not_finite_is_undefined_and_names_the_layer():
-    with pytest.raises(ScoreUndefined, match=r"log sigma is .* and inf \(mini-batch and running\) after unit 0 conv 0 \(conv 3x3\)") as caught:
+    with pytest.raises(
+        ScoreUndefined,
+        match=r"log sigma is .* and inf \(mini-batch and running\) after unit 0 conv 0 \(conv 3x3\)",
+    ) as caught:
         zen_score(TINY, 8, repeats=1, perturbation=1e30)
     assert caught.value.reason in str(caught.value)
 
@@ -363,7 +396,10 @@ def test_the_smallest_perturbation_is_the_exact_derivative():
         ({"batch_size": -1}, "batch_size: needed a whole number of at least 1, got -1"),
         ({"batch_size": 2.5}, "batch_size: needed a whole number"),
         ({"repeats": 0}, "repeats: needed a whole number of at least 1, got 0"),
-        ({"perturbation": -0.1}, "perturbation: needed a finite number of at least 1e-30, or 0 for the exact derivative; got -0.1"),
+        (
+            {"perturbation": -0.1},
+            "perturbation: needed a finite number of at least 1e-30, or 0 for the exact derivative; got -0.1",
+        ),
         ({"perturbation": math.nan}, "perturbation: needed"),
         ({"norm": "l2"}, "norm: needed one of 'l1', 'frobenius', got 'l2'"),
         ({"bn_variance": "population"}, "bn_variance: needed one of 'minibatch', 'running'"),
@@ -378,7 +414,9 @@ def test_bad_input_is_one_clear_error(given, message):
 
 
 def test_one_position_per_channel_has_no_variance():
-    with pytest.raises(ValueError, match="batch_size: needed at least 2, since unit 1 conv 0 gives a 1x1 map"):
+    with pytest.raises(
+        ValueError, match="batch_size: needed at least 2, since unit 1 conv 0 gives a 1x1 map"
+    ):
         zen_score(TINY, 2, batch_size=1)
     assert math.isfinite(zen_score(TINY, 2, batch_size=2, repeats=1).mean)
 

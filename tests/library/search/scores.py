@@ -17,7 +17,10 @@ BUDGET = Budget(params=300_000, depth=12)
 
 def log_widths(architecture: Architecture) -> float:
     """Grows with depth and width, as the Zen-Score does."""
-    return sum(block.layers * math.log((block.bottleneck or 4) * block.out_channels * block.kernel**2) for block in architecture.blocks)
+    return sum(
+        block.layers * math.log((block.bottleneck or 4) * block.out_channels * block.kernel**2)
+        for block in architecture.blocks
+    )
 
 
 def picky(architecture: Architecture) -> float:

@@ -17,13 +17,30 @@ from zenlib.search import STRATEGIES, Budget, checkpoint, search
 
 
 def run(path=None, evaluations=96, **options):
-    options = {"population": 20, "round_size": 8, "checkpoint": path, "checkpoint_seconds": 0.0, "progress": False} | options
-    return search("resnet-like", options.pop("score", patient), options.pop("budget", BUDGET), evaluations=evaluations, **options)
+    options = {
+        "population": 20,
+        "round_size": 8,
+        "checkpoint": path,
+        "checkpoint_seconds": 0.0,
+        "progress": False,
+    } | options
+    return search(
+        "resnet-like",
+        options.pop("score", patient),
+        options.pop("budget", BUDGET),
+        evaluations=evaluations,
+        **options,
+    )
 
 
 def assert_same(one, other):
     pd.testing.assert_frame_equal(one.history, other.history)
-    assert (one.best, one.best_score, one.rejected, one.proposed) == (other.best, other.best_score, other.rejected, other.proposed)
+    assert (one.best, one.best_score, one.rejected, one.proposed) == (
+        other.best,
+        other.best_score,
+        other.rejected,
+        other.proposed,
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -34,7 +51,11 @@ def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_pat
         before = path.stat().st_mtime_ns if path.exists() else 0
         with subprocess.Popen(command, start_new_session=True) as process:
             deadline = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < deadline and (path.stat().st_mtime_ns if path.exists() else 0) == before:
+            while (
+                process.poll() is None
+                and time.monotonic() < deadline
+                and (path.stat().st_mtime_ns if path.exists() else 0) == before
+            ):
                 time.sleep(0.005)  # a kill before the first writing would only test the start
             time.sleep(rng.uniform(0, 0.15))
             if process.poll() is not None:
@@ -62,7 +83,9 @@ def test_a_finished_search_can_be_made_longer(tmp_path):
 
 def test_a_search_cannot_be_made_shorter(tmp_path):
     run(tmp_path / "search.parquet")
-    with pytest.raises(ValueError, match=r"evaluations: needed at least the 96 that .* already holds, got 50"):
+    with pytest.raises(
+        ValueError, match=r"evaluations: needed at least the 96 that .* already holds, got 50"
+    ):
         run(tmp_path / "search.parquet", evaluations=50)
 
 
@@ -71,7 +94,11 @@ def test_a_search_cannot_be_made_shorter(tmp_path):
     [
         ({"seed": 1}, "seed is 0 there and 1 here"),
         ({"budget": Budget(params=300_001, depth=12)}, "budget is"),
-        ({"score": log_widths}, "score is 'tests.library.search.scores.patient' there and 'tests.library.search.scores.log_widths' here"),
+        (
+            {"score": log_widths},
+            "score is 'tests.library.search.scores.patient' there and "
+            "'tests.library.search.scores.log_widths' here",
+        ),
         ({"mutation": "released"}, "mutation is 'paper' there"),
         ({"population": 21}, "population is 20 there"),
         ({"round_size": 16}, "round_size is 8 there"),
@@ -82,7 +109,9 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, options, told):
     path = tmp_path / "search.parquet"
     run(path, evaluations=20)
     before = path.read_bytes()
-    with pytest.raises(ResultsError, match=f"needed the settings of the search that wrote it, got others.*{told}"):
+    with pytest.raises(
+        ResultsError, match=f"needed the settings of the search that wrote it, got others.*{told}"
+    ):
         run(path, evaluations=20, **options)
     assert path.read_bytes() == before
 

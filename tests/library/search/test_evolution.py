@@ -25,7 +25,9 @@ def told(run, rounds, score=lambda candidate: log_widths(candidate.architecture)
         candidates = run.ask(10)
         outcomes = [score(candidate) for candidate in candidates]
         outcomes = [found if isinstance(found, Outcome) else Outcome(found) for found in outcomes]
-        rows += list(zip(candidates, outcomes, run.tell(candidates, outcomes, first_id + len(rows)), strict=True))
+        rows += list(
+            zip(candidates, outcomes, run.tell(candidates, outcomes, first_id + len(rows)), strict=True)
+        )
     return rows
 
 
@@ -67,7 +69,11 @@ def test_failures_never_enter_the_population():
     rng = random.Random(0)
 
     def flaky(candidate):
-        return Outcome(math.nan, "lost") if rng.random() < 0.5 and candidate.parent >= 0 else log_widths(candidate.architecture)
+        return (
+            Outcome(math.nan, "lost")
+            if rng.random() < 0.5 and candidate.parent >= 0
+            else log_widths(candidate.architecture)
+        )
 
     run = evolution(population=10)
     rows = told(run, 20, flaky)
@@ -107,8 +113,15 @@ def test_the_released_rule_replaces_one_block_until_the_population_has_grown():
 
     def changes(candidates):
         parents = {member.id: member.blocks for member in run.members}
-        pairs = [(parents[c.parent], c.blocks) for c in candidates if c.parent in parents and len(parents[c.parent]) == len(c.blocks)]
-        return max(sum(old.out_channels != new.out_channels for old, new in zip(*pair, strict=True)) for pair in pairs)
+        pairs = [
+            (parents[c.parent], c.blocks)
+            for c in candidates
+            if c.parent in parents and len(parents[c.parent]) == len(c.blocks)
+        ]
+        return max(
+            sum(old.out_channels != new.out_channels for old, new in zip(*pair, strict=True))
+            for pair in pairs
+        )
 
     assert changes(few) == 1
     assert changes(many) == 2

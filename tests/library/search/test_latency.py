@@ -59,9 +59,12 @@ def test_a_measurement_is_per_image_and_takes_modules_too():
 def test_predictions_rank_networks_as_measurements_do(space, predictor):
     networks = list(small_networks(space, 8))
     predicted = np.array([predictor.predict(network, 32) for network in networks])
-    measured = np.array([found.undisturbed for found in measure_latencies(networks, 32, device="cpu", repeats=8)])
+    measured = np.array(
+        [found.undisturbed for found in measure_latencies(networks, 32, device="cpu", repeats=8)]
+    )
     assert np.corrcoef(predicted.argsort().argsort(), measured.argsort().argsort())[0, 1] > 0.8
-    # The machine may be busier in one of the two minutes than in the other, so the scale is only roughly right here.
+    # The machine may be busier in one of the two minutes than in the other, so the scale is only roughly
+    # right here.
     assert 0.5 < np.median(predicted / measured) < 2
 
 
@@ -91,7 +94,9 @@ def test_a_table_that_was_cut_short_loses_its_last_line_only(tmp_path):
 def test_another_file_is_no_table(tmp_path):
     (tmp_path / "table.csv").write_text("hello\nworld\n")
     with pytest.raises(ValueError, match="needed a table of measured pieces"):
-        LatencyPredictor(device="cpu", table=tmp_path / "table.csv").predict(Architecture.from_string(SMALL), 16)
+        LatencyPredictor(device="cpu", table=tmp_path / "table.csv").predict(
+            Architecture.from_string(SMALL), 16
+        )
 
 
 def test_interpolation_is_exact_for_times_that_are_bilinear_in_the_widths(tmp_path):
@@ -104,7 +109,9 @@ def test_interpolation_is_exact_for_times_that_are_bilinear_in_the_widths(tmp_pa
         for width_out in (256, 512):
             predictor._pieces[Piece("conv", 3, width_in, width_out, 1, 1, 8)] = seconds(width_in, width_out)
     for width_in, width_out in ((64, 256), (72, 504), (120, 264), (96, 384)):
-        assert predictor._interpolated(Piece("conv", 3, width_in, width_out, 1, 1, 8)) == pytest.approx(seconds(width_in, width_out))
+        assert predictor._interpolated(Piece("conv", 3, width_in, width_out, 1, 1, 8)) == pytest.approx(
+            seconds(width_in, width_out)
+        )
 
 
 def test_a_network_far_above_a_limit_is_told_without_measuring_it(predictor):
@@ -113,7 +120,9 @@ def test_a_network_far_above_a_limit_is_told_without_measuring_it(predictor):
     assert not predictor.exceeds(1.001 * predicted, small, 32)
     assert predictor.exceeds(0.999 * predicted, small, 32)
     known = predictor.measured().keys()
-    huge = Architecture.from_string("SuperConvK3BNRELU(3,4096,1,1)SuperResK7K7(4096,4096,1,4096,4)SuperConvK1BNRELU(4096,8,1,1)")
+    huge = Architecture.from_string(
+        "SuperConvK3BNRELU(3,4096,1,1)SuperResK7K7(4096,4096,1,4096,4)SuperConvK1BNRELU(4096,8,1,1)"
+    )
     assert predictor.exceeds(predicted, huge, 32)
     assert predictor.measured().keys() == known
 
@@ -126,7 +135,11 @@ def test_grid_shares_add_up_to_the_width(width):
 
 def test_every_device_batch_and_dtype_has_its_own_table(monkeypatch, tmp_path):
     monkeypatch.setenv("ZENLIB_CACHE", str(tmp_path))
-    paths = {LatencyPredictor(device="cpu", batch_size=batch, dtype=dtype).path for batch in (1, 8) for dtype in ("float32", "bfloat16")}
+    paths = {
+        LatencyPredictor(device="cpu", batch_size=batch, dtype=dtype).path
+        for batch in (1, 8)
+        for dtype in ("float32", "bfloat16")
+    }
     assert len(paths) == 4 and all(path.parent == tmp_path / "latency" for path in paths)
 
 
@@ -134,9 +147,17 @@ def test_a_search_keeps_a_latency_budget(predictor, tmp_path):
     network = next(small_networks("resnet-like", 1))
     limit = predictor.predict(network, 32, 100)
     options = {"evaluations": 20, "population": 10, "round_size": 8, "progress": False}
-    found = search("resnet-like", log_widths, Budget(latency_ms=limit, latency=predictor), checkpoint=tmp_path / "s.parquet", **options)
+    found = search(
+        "resnet-like",
+        log_widths,
+        Budget(latency_ms=limit, latency=predictor),
+        checkpoint=tmp_path / "s.parquet",
+        **options,
+    )
     assert found.history["latency_ms"].max() <= limit
-    assert found.history["latency_ms"][5] == predictor.predict(Architecture.from_string(found.history["architecture"][5]), 32, 100)
+    assert found.history["latency_ms"][5] == predictor.predict(
+        Architecture.from_string(found.history["architecture"][5]), 32, 100
+    )
     again = search("resnet-like", log_widths, Budget(latency_ms=limit, latency=predictor), **options)
     assert again.history["architecture"].tolist() == found.history["architecture"].tolist()
     assert found.settings["budget"]["latency"]["torch"] == torch.__version__

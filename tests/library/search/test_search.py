@@ -43,7 +43,10 @@ def test_a_search_scores_as_many_networks_as_asked_all_new_and_within_the_budget
 def test_proposals_are_scored_or_counted_by_reason(strategy):
     found = run(strategy=strategy)
     assert found.proposed == 300 + sum(found.rejected.values())
-    assert set(found.rejected) <= {"depth", "params", "flops", "duplicate", "latency"} and found.rejected["depth"] > 0
+    assert (
+        set(found.rejected) <= {"depth", "params", "flops", "duplicate", "latency"}
+        and found.rejected["depth"] > 0
+    )
 
 
 @STRATEGY
@@ -55,7 +58,12 @@ def test_the_seed_decides_the_search(strategy):
 
 
 def test_evolution_and_the_policy_improve_on_random_sampling():
-    best = {strategy: np.mean([run(evaluations=2500, strategy=strategy, seed=seed).best_score for seed in range(2)]) for strategy in STRATEGIES}
+    best = {
+        strategy: np.mean(
+            [run(evaluations=2500, strategy=strategy, seed=seed).best_score for seed in range(2)]
+        )
+        for strategy in STRATEGIES
+    }
     assert best["evolution"] > best["random"] + 1
     assert best["reinforce"] > best["random"] + 1
 
@@ -64,8 +72,14 @@ def test_evolution_and_the_policy_improve_on_random_sampling():
 @pytest.mark.parametrize("space", ["resnet-like", "mobilenet-like"])
 def test_both_rules_work_in_both_spaces_under_every_kind_of_limit(space, mutation):
     budget = Budget(params=2e6, flops=3e8, depth=14)
-    found = search(space, log_widths, budget, evaluations=150, resolution=64, mutation=mutation, progress=False)
-    assert found.history["flops"].max() <= 3e8 and found.history["params"].max() <= 2e6 and found.history["depth"].max() <= 14
+    found = search(
+        space, log_widths, budget, evaluations=150, resolution=64, mutation=mutation, progress=False
+    )
+    assert (
+        found.history["flops"].max() <= 3e8
+        and found.history["params"].max() <= 2e6
+        and found.history["depth"].max() <= 14
+    )
     assert len(found.history) == 150
 
 
@@ -86,7 +100,9 @@ def test_failures_are_recorded_with_their_reason_and_never_win():
 
 
 def test_a_search_in_which_nothing_has_a_score_says_why():
-    with pytest.raises(ScoreUndefined, match="none of 5 candidates has a score; the first one: the score is nan"):
+    with pytest.raises(
+        ScoreUndefined, match="none of 5 candidates has a score; the first one: the score is nan"
+    ):
         run(evaluations=5, score=lambda network: math.nan)
 
 
@@ -114,11 +130,21 @@ def test_a_given_network_is_scored_first_and_without_gates():
         ({"mutation": "none"}, "mutation: needed one of paper, released, got 'none'"),
         (
             {"initial": zennet_architecture("zennet-2.0M")},
-            r"initial: needed a network within the budget \(params <= 300000, depth <= 12\), got one with depth 20",
+            r"initial: needed a network within the budget \(params <= 300000, depth <= 12\), got one with "
+            r"depth 20",
         ),
-        ({"initial": zennet_architecture("zennet-400M-SE")}, "initial: needed a network of the space resnet-like"),
-        ({"initial": zennet_architecture("zennet-0.5M"), "strategy": "random", "budget": Budget()}, "initial: needed None for the strategy 'random'"),
-        ({"initial": zennet_architecture("zennet-0.5M"), "budget": Budget(), "resolution": 4}, "resolution: needed at least"),
+        (
+            {"initial": zennet_architecture("zennet-400M-SE")},
+            "initial: needed a network of the space resnet-like",
+        ),
+        (
+            {"initial": zennet_architecture("zennet-0.5M"), "strategy": "random", "budget": Budget()},
+            "initial: needed None for the strategy 'random'",
+        ),
+        (
+            {"initial": zennet_architecture("zennet-0.5M"), "budget": Budget(), "resolution": 4},
+            "resolution: needed at least",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(options, message):
@@ -132,7 +158,13 @@ def test_an_unknown_space_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("limits", "message"), [({"params": -1}, "params"), ({"depth": 0}, "depth"), ({"flops": math.nan}, "flops"), ({"latency_ms": "1"}, "latency_ms")]
+    ("limits", "message"),
+    [
+        ({"params": -1}, "params"),
+        ({"depth": 0}, "depth"),
+        ({"flops": math.nan}, "flops"),
+        ({"latency_ms": "1"}, "latency_ms"),
+    ],
 )
 def test_a_budget_is_positive_numbers(limits, message):
     with pytest.raises(ValueError, match=f"budget: {message} needed a positive number or None"):
@@ -141,7 +173,13 @@ def test_a_budget_is_positive_numbers(limits, message):
 
 def test_a_budget_that_no_network_meets_is_an_error_that_names_the_limit(monkeypatch):
     monkeypatch.setattr("zenlib.search.sampling.PATIENCE", 200)
-    with pytest.raises(ValueError, match=r"got params <= 500; of 200 draws of resnet-like at 32 pixels all were turned away \(200 for params\)"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"got params <= 500; of 200 draws of resnet-like at 32 pixels all were turned away \(200 for "
+            r"params\)"
+        ),
+    ):
         run(budget=Budget(params=500))
     with pytest.raises(ValueError, match="200 for depth"):
         run(budget=Budget(depth=3))
@@ -149,7 +187,9 @@ def test_a_budget_that_no_network_meets_is_an_error_that_names_the_limit(monkeyp
 
 def test_a_space_that_runs_out_of_new_networks_is_an_error(monkeypatch):
     monkeypatch.setattr("zenlib.search.evolution.PATIENCE", 500)
-    start = Architecture.from_string("SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,2,8,1)SuperConvK1BNRELU(8,8,1,1)")
+    start = Architecture.from_string(
+        "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,2,8,1)SuperConvK1BNRELU(8,8,1,1)"
+    )
     with pytest.raises(ValueError, match=r"mutants at 32 pixels all were turned away.*duplicate"):
         run(budget=Budget(params=start.params(100)), initial=start)
 
@@ -166,7 +206,12 @@ def test_the_running_best_passes_over_failures():
 
 
 def test_the_package_and_its_function_share_their_name():
-    assert zenlib.search(space="resnet-like", score=log_widths, budget=BUDGET, evaluations=3, progress=False).proposed >= 3
+    assert (
+        zenlib.search(
+            space="resnet-like", score=log_widths, budget=BUDGET, evaluations=3, progress=False
+        ).proposed
+        >= 3
+    )
     assert inspect.signature(zenlib.search) == inspect.signature(search)
     from zenlib import Budget as public
 
@@ -174,7 +219,14 @@ def test_the_package_and_its_function_share_their_name():
 
 
 def test_the_function_is_there_whichever_is_imported_first():
-    orders = ("from zenlib import search", "import zenlib.search; from zenlib import search", "from zenlib import search; import zenlib.search")
+    orders = (
+        "from zenlib import search",
+        "import zenlib.search; from zenlib import search",
+        "from zenlib import search; import zenlib.search",
+    )
     for order in orders:
-        check = f"{order}; from zenlib import search, Budget; search('resnet-like', lambda network: 1.0, Budget(), evaluations=2, progress=False)"
+        check = (
+            f"{order}; from zenlib import search, Budget; search('resnet-like', lambda network: 1.0, "
+            "Budget(), evaluations=2, progress=False)"
+        )
         assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0, order

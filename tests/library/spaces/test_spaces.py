@@ -53,7 +53,9 @@ def test_mutants_stay_in_the_space_and_keep_its_strides(space, rule):
         parent = space.sample(rng)
         child = space.mutate(parent, rng, rule)
         assert space.contains(child)
-        assert [block.stride for block in child.blocks if block.stride > 1] == [block.stride for block in parent.blocks if block.stride > 1]
+        assert [block.stride for block in child.blocks if block.stride > 1] == [
+            block.stride for block in parent.blocks if block.stride > 1
+        ]
 
 
 @SPACE
@@ -69,7 +71,11 @@ def differing(parent, child):
     def own(block):
         return block.kind, block.kernel, block.out_channels, block.layers, block.bottleneck, block.expansion
 
-    return [index for index, (old, new) in enumerate(zip(parent.blocks, child.blocks, strict=True)) if own(old) != own(new)]
+    return [
+        index
+        for index, (old, new) in enumerate(zip(parent.blocks, child.blocks, strict=True))
+        if own(old) != own(new)
+    ]
 
 
 @SPACE
@@ -97,8 +103,13 @@ def test_the_released_rule_draws_small_kernels_more_often():
     kernels = Counter()
     for _ in range(6000):
         child = SPACES["resnet-like"].mutate(parent, rng, "released", replaced=1)
-        kernels.update(new.kernel for old, new in zip(parent.blocks, child.blocks, strict=False) if old.kernel == 7 and old.kind != "conv")
-    # Of 1/8 of the children the second block was drawn again, with kernels 3, 5, 7 in the ratio 3 : 2 : 1; of 1/8 the third.
+        kernels.update(
+            new.kernel
+            for old, new in zip(parent.blocks, child.blocks, strict=False)
+            if old.kernel == 7 and old.kind != "conv"
+        )
+    # Of 1/8 of the children the second block was drawn again, with kernels 3, 5, 7 in the ratio 3 : 2 : 1; of
+    # 1/8 the third.
     drawn = 6000 * 2 / 8
     assert abs(kernels[3] / drawn - 3 / 6) < 0.05
     assert abs(kernels[5] / drawn - 2 / 6) < 0.05
@@ -113,7 +124,9 @@ def test_the_released_rule_changes_layers_by_two_at_most_and_splits_deep_blocks(
         seen.add(child.depth - parent.depth)
         assert max(block.layers for block in child.blocks) < 6
         # four layers become six in two blocks
-        assert len(child.blocks) == len(parent.blocks) + (child.depth - parent.depth == 2 and len(child.blocks) > len(parent.blocks))
+        assert len(child.blocks) == len(parent.blocks) + (
+            child.depth - parent.depth == 2 and len(child.blocks) > len(parent.blocks)
+        )
     assert seen == {-2, -1, 0, 1, 2}
 
 

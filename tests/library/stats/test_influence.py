@@ -7,7 +7,15 @@ import pytest
 from scipy import stats as scipy_stats
 
 from zenlib.stats import compare, correlate, partial_correlation
-from zenlib.stats.influence import coefficients, compare_many, concordance, correlate_many, correlate_within, kendall_near, partial_many
+from zenlib.stats.influence import (
+    coefficients,
+    compare_many,
+    concordance,
+    correlate_many,
+    correlate_within,
+    kendall_near,
+    partial_many,
+)
 
 
 def sample(n, levels=None, seed=0):
@@ -55,7 +63,11 @@ def test_intervals_are_those_of_the_bootstrap(options):
     )
     for quick, slow in pairs:
         assert quick.n == slow.n == 300
-        for one, other in zip((quick.kendall_interval, quick.spearman_interval), (slow.kendall_interval, slow.spearman_interval), strict=True):
+        for one, other in zip(
+            (quick.kendall_interval, quick.spearman_interval),
+            (slow.kendall_interval, slow.spearman_interval),
+            strict=True,
+        ):
             np.testing.assert_allclose(one, other, atol=0.012)
         assert quick.kendall == pytest.approx(slow.kendall)
         assert quick.spearman == pytest.approx(slow.spearman)
@@ -67,7 +79,9 @@ def test_copies_of_a_network_make_no_interval_shorter_when_they_are_one_family()
     families = list(range(200)) * 3
     copied = correlate_many(np.tile(x, 3), np.tile(y, 3), families=families)
     np.testing.assert_allclose(copied.kendall_interval, once.kendall_interval, atol=1e-3)
-    assert np.diff(correlate_many(np.tile(x, 3), np.tile(y, 3)).kendall_interval) < 0.7 * np.diff(once.kendall_interval)
+    assert np.diff(correlate_many(np.tile(x, 3), np.tile(y, 3)).kendall_interval) < 0.7 * np.diff(
+        once.kendall_interval
+    )
 
 
 def test_a_perfect_order_has_an_interval_without_width():
@@ -77,7 +91,10 @@ def test_a_perfect_order_has_an_interval_without_width():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"families": [1, 2]}, r"families: needed one per network \(200\), got 2"), ({"confidence": 1.0}, "confidence: needed a share")],
+    [
+        ({"families": [1, 2]}, r"families: needed one per network \(200\), got 2"),
+        ({"confidence": 1.0}, "confidence: needed a share"),
+    ],
 )
 def test_bad_input_is_one_clear_error(options, message):
     x, y, _ = sample(200)
@@ -90,7 +107,10 @@ def test_partial_correlations_and_their_intervals_are_those_of_the_bootstrap(lev
     x, y, z = sample(300, levels, seed=3)
     quick, slow = partial_many(x, y, z), partial_correlation(x, y, z, resamples=2000)
     assert (quick.kendall, quick.spearman) == pytest.approx((slow.kendall, slow.spearman))
-    for one, other in ((quick.kendall_interval, slow.kendall_interval), (quick.spearman_interval, slow.spearman_interval)):
+    for one, other in (
+        (quick.kendall_interval, slow.kendall_interval),
+        (quick.spearman_interval, slow.spearman_interval),
+    ):
         np.testing.assert_allclose(one, other, atol=0.02)
     with pytest.raises(ValueError, match="given: needed an order of the networks unlike"):
         partial_many(x, y, np.exp(y))
@@ -109,7 +129,9 @@ def test_kendall_near_counts_the_pairs_of_nearly_equal_cost():
 
 
 def test_the_interval_at_equal_cost_covers_the_spread_of_samples():
-    found = [kendall_near(*sample(200, seed=seed)[:2], np.arange(200) % 5 + 1.0, ratio=1.0) for seed in range(60)]
+    found = [
+        kendall_near(*sample(200, seed=seed)[:2], np.arange(200) % 5 + 1.0, ratio=1.0) for seed in range(60)
+    ]
     values, widths = [value for value, _, _ in found], [high - low for _, (low, high), _ in found]
     assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(values), rel=0.3)
 

@@ -33,7 +33,8 @@ def test_both_coefficients_agree_with_scipy_with_and_without_ties(n: int, decima
 
 
 def test_a_case_counted_by_hand() -> None:
-    # Pairs of (1, 2, 3, 4, 5) with (1, 3, 2, 4, 5): one of ten is reversed; the squared rank differences sum to 2.
+    # Pairs of (1, 2, 3, 4, 5) with (1, 3, 2, 4, 5): one of ten is reversed; the squared rank differences sum
+    # to 2.
     found = correlate([1, 2, 3, 4, 5], [1, 3, 2, 4, 5], resamples=FEW)
     assert found.kendall == pytest.approx(8 / 10)
     assert found.spearman == pytest.approx(1 - 6 * 2 / (5 * 24))
@@ -41,7 +42,9 @@ def test_a_case_counted_by_hand() -> None:
 
 def test_a_tie_counted_by_hand() -> None:
     # The tie removes one of ten pairs from one side of the denominator only (tau-b).
-    assert correlate([1, 2, 3, 4, 5], [1, 2, 2, 4, 5], resamples=FEW).kendall == pytest.approx(9 / math.sqrt(10 * 9))
+    assert correlate([1, 2, 3, 4, 5], [1, 2, 2, 4, 5], resamples=FEW).kendall == pytest.approx(
+        9 / math.sqrt(10 * 9)
+    )
 
 
 def test_each_resample_has_the_coefficients_of_the_drawn_sample() -> None:
@@ -101,19 +104,28 @@ def test_a_perfect_order_has_an_interval_without_width() -> None:
 def test_resampling_families_widens_the_interval_where_families_move_together() -> None:
     rng = np.random.default_rng(0)
     families = np.repeat(np.arange(10), 6)
-    x, y = rng.normal(size=10)[families] + 0.05 * rng.normal(size=60), rng.normal(size=10)[families] + 0.05 * rng.normal(size=60)
-    alone, grouped = correlate(x, y), correlate(x, y, families=[f"family {i}" for i in families], resample="families")
+    x, y = (
+        rng.normal(size=10)[families] + 0.05 * rng.normal(size=60),
+        rng.normal(size=10)[families] + 0.05 * rng.normal(size=60),
+    )
+    alone, grouped = (
+        correlate(x, y),
+        correlate(x, y, families=[f"family {i}" for i in families], resample="families"),
+    )
     assert alone.kendall == grouped.kendall
     assert np.subtract(*grouped.kendall_interval[::-1]) > 1.5 * np.subtract(*alone.kendall_interval[::-1])
 
 
 def test_families_of_one_network_are_the_plain_bootstrap() -> None:
     x, y = sample(20, 0.5, seed=2)
-    assert correlate(x, y, families=range(20), resample="families", resamples=FEW) == correlate(x, y, resamples=FEW)
+    assert correlate(x, y, families=range(20), resample="families", resamples=FEW) == correlate(
+        x, y, resamples=FEW
+    )
 
 
 def test_pairs_within_and_across_families_are_counted_apart() -> None:
-    # Two families, each reversed inside, one above the other: every pair within is wrong, every pair across is right.
+    # Two families, each reversed inside, one above the other: every pair within is wrong, every pair across
+    # is right.
     scores, accuracies, families = [1, 2, 3, 11, 12, 13], [3, 2, 1, 13, 12, 11], ["a"] * 3 + ["b"] * 3
 
     def tau(pairs: str) -> float:
@@ -127,7 +139,10 @@ def test_the_two_kinds_of_pairs_make_up_all_of_them() -> None:
     x, y = sample(30, 0.4, seed=0)
     families = np.random.default_rng(0).integers(0, 5, size=30).tolist()
     within = sum(a == b for i, a in enumerate(families) for b in families[:i])
-    tau = {pairs: correlate(x, y, families=families, pairs=pairs, resamples=FEW).kendall for pairs in ("all", "within", "across")}
+    tau = {
+        pairs: correlate(x, y, families=families, pairs=pairs, resamples=FEW).kendall
+        for pairs in ("all", "within", "across")
+    }
     assert tau["within"] * within + tau["across"] * (435 - within) == pytest.approx(435 * tau["all"])
 
 
@@ -135,8 +150,12 @@ def test_the_difference_is_the_difference_of_the_two_correlations() -> None:
     x, y = sample(30, 0.7, seed=0)
     z = np.random.default_rng(9).normal(size=30)
     found = compare(x, z, y, resamples=FEW)
-    assert found.kendall == pytest.approx(correlate(x, y, resamples=FEW).kendall - correlate(z, y, resamples=FEW).kendall)
-    assert found.spearman == pytest.approx(correlate(x, y, resamples=FEW).spearman - correlate(z, y, resamples=FEW).spearman)
+    assert found.kendall == pytest.approx(
+        correlate(x, y, resamples=FEW).kendall - correlate(z, y, resamples=FEW).kendall
+    )
+    assert found.spearman == pytest.approx(
+        correlate(x, y, resamples=FEW).spearman - correlate(z, y, resamples=FEW).spearman
+    )
 
 
 def test_a_paired_difference_can_be_certain_where_the_two_intervals_overlap() -> None:
@@ -159,7 +178,9 @@ def test_partial_spearman_is_the_correlation_of_rank_residuals() -> None:
     z = x + np.random.default_rng(3).normal(size=40)
     ranks = [scipy.stats.rankdata(values) for values in (x, y, z)]
     residuals = [values - np.polyval(np.polyfit(ranks[2], values, 1), ranks[2]) for values in ranks[:2]]
-    assert partial_correlation(x, y, z, resamples=FEW).spearman == pytest.approx(np.corrcoef(*residuals)[0, 1], abs=1e-9)
+    assert partial_correlation(x, y, z, resamples=FEW).spearman == pytest.approx(
+        np.corrcoef(*residuals)[0, 1], abs=1e-9
+    )
 
 
 def test_partial_kendall_follows_its_formula() -> None:
@@ -184,10 +205,22 @@ def test_a_common_cause_is_partialled_out() -> None:
     [
         ([1, 2, 3, 4, 5], [1, 2, 3, 4], r"accuracies: needed as many values as scores \(5\), got 4"),
         ([1, 2, 3, 4], [1, 2, 3, 4], r"scores: needed at least 5 networks, got 4"),
-        ([1, 2, 3, math.nan, 5], [1, 2, 3, 4, 5], r"scores: needed finite numbers, got nan at index 3; leave out"),
+        (
+            [1, 2, 3, math.nan, 5],
+            [1, 2, 3, 4, 5],
+            r"scores: needed finite numbers, got nan at index 3; leave out",
+        ),
         ([1, 2, 3, 4, 5], [1, 2, math.inf, 4, 5], r"accuracies: needed finite numbers, got inf at index 2"),
-        ([7, 7, 7, 7, 7], [1, 2, 3, 4, 5], r"scores: needed at least two different values, got 7\.0 for every network"),
-        ([[1, 2, 3, 4, 5]], [1, 2, 3, 4, 5], r"scores: needed one number per network, got an array of shape \(1, 5\)"),
+        (
+            [7, 7, 7, 7, 7],
+            [1, 2, 3, 4, 5],
+            r"scores: needed at least two different values, got 7\.0 for every network",
+        ),
+        (
+            [[1, 2, 3, 4, 5]],
+            [1, 2, 3, 4, 5],
+            r"scores: needed one number per network, got an array of shape \(1, 5\)",
+        ),
     ],
 )
 def test_bad_values_are_named(scores: list, accuracies: list, message: str) -> None:

@@ -58,7 +58,9 @@ def work(out, accumulate=1, until=None, variables=()):
     os.environ.update(variables)
     torch.set_num_threads(1)
     DATASETS["digits"] = FEW_DIGITS
-    train(NETWORK, "digits", RECIPE, Path(out), accumulate=accumulate, until=until, device="cpu", progress=False)
+    train(
+        NETWORK, "digits", RECIPE, Path(out), accumulate=accumulate, until=until, device="cpu", progress=False
+    )
 
 
 def work_until_killed(out, steps):
@@ -77,7 +79,9 @@ def work_until_killed(out, steps):
 
 def curve(log):
     """A log without its times."""
-    return [{name: value for name, value in row.items() if name not in ("seconds", "cpu_seconds")} for row in log]
+    return [
+        {name: value for name, value in row.items() if name not in ("seconds", "cpu_seconds")} for row in log
+    ]
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ def test_the_normalisation_is_that_of_the_training_images(name):
     assert pixels.std() == pytest.approx(DATASETS[name].std[0], abs=2e-4)
 
 
-@pytest.mark.parametrize(("name", "words"), [("cifar10", "cifar-10-batches-py"), ("imagenet", "/train"), ("fashion-mnist", "apt-get install")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("cifar10", "cifar-10-batches-py"), ("imagenet", "/train"), ("fashion-mnist", "apt-get install")],
+)
 def test_missing_files_are_named_with_the_way_to_fetch_them(name, words, tmp_path):
     for root in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(DataMissing) as caught:
@@ -51,7 +54,9 @@ def test_missing_files_are_named_with_the_way_to_fetch_them(name, words, tmp_pat
 
 @pytest.mark.parametrize("name", ["cifar100", "imagenet"])
 def test_a_data_set_without_a_folder_asks_for_one(name):
-    with pytest.raises(DataMissing, match=r"got no folder; say where with --root FOLDER or ZENLIB_IMAGES=FOLDER"):
+    with pytest.raises(
+        DataMissing, match=r"got no folder; say where with --root FOLDER or ZENLIB_IMAGES=FOLDER"
+    ):
         load_data(name, None, True)
 
 
@@ -120,7 +125,10 @@ def test_an_image_folder_with_a_thousand_classes_is_imagenet(tmp_path):
 
 
 def test_cifar_is_read_from_the_files_that_its_makers_give(tmp_path, monkeypatch):
-    """Files in the published format, small; torchvision's check of their digests is switched off, since they are ours."""
+    """Files in the published format, small.
+
+    Torchvision's check of their digests is switched off, since they are ours.
+    """
     from torchvision.datasets import CIFAR10
 
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)
@@ -130,7 +138,9 @@ def test_cifar_is_read_from_the_files_that_its_makers_give(tmp_path, monkeypatch
     rows = np.arange(2 * 3072, dtype=np.uint32).reshape(2, 3072).astype(np.uint8)
     for name in [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]:
         (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [7, 4]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(number) for number in range(10)]}))
+    (folder / "batches.meta").write_bytes(
+        pickle.dumps({"label_names": [str(number) for number in range(10)]})
+    )
     images = load_data("cifar10", tmp_path, True)
     assert (len(images), images[1][1], images[0][0].size) == (10, 4, (32, 32))
     assert np.asarray(images[0][0])[0, 5].tolist() == [rows[0, 5], rows[0, 1024 + 5], rows[0, 2048 + 5]]

@@ -25,7 +25,13 @@ NETWORK = Architecture.from_string(
     "SuperConvK1BNRELU(24,32,1,1)"
 )
 RECIPE = dataclasses.replace(
-    RECIPES["digits"], epochs=2, warmup_epochs=1, batch_size=16, resolution=32, teacher="test_efficientnet", teacher_resolution=64
+    RECIPES["digits"],
+    epochs=2,
+    warmup_epochs=1,
+    batch_size=16,
+    resolution=32,
+    teacher="test_efficientnet",
+    teacher_resolution=64,
 )
 
 
@@ -91,24 +97,37 @@ def test_the_loss_is_the_sum_of_its_parts_by_hand():
     targets = [torch.randn(4, 6, 8, 8, generator=generator), torch.randn(4, 8, 2, 2, generator=generator)]
     soft = -(wanted.softmax(1) * logits.log_softmax(1)).sum(1).mean()
     fitted = targets[0].view(4, 6, 4, 2, 4, 2).mean((3, 5))
-    feature = (functional.smooth_l1_loss(maps[0], fitted) + functional.smooth_l1_loss(maps[1], targets[1])) / 2
-    torch.testing.assert_close(distillation_loss(recipe, (logits, maps), (wanted, targets)), 0.5 * soft + 3 * feature)
+    feature = (
+        functional.smooth_l1_loss(maps[0], fitted) + functional.smooth_l1_loss(maps[1], targets[1])
+    ) / 2
+    torch.testing.assert_close(
+        distillation_loss(recipe, (logits, maps), (wanted, targets)), 0.5 * soft + 3 * feature
+    )
 
 
 def training(tmp_path, teacher, recipe=RECIPE, seed=0):
     devices = Devices(torch.device("cpu"))
-    return Training(NETWORK, "digits", recipe, tmp_path, None, seed, 0, 1, devices, Precision(devices.device), teacher)
+    return Training(
+        NETWORK, "digits", recipe, tmp_path, None, seed, 0, 1, devices, Precision(devices.device), teacher
+    )
 
 
 def test_a_student_comes_closer_to_its_teacher_and_goes_on_where_it_was(teacher, tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=0.2, init_gain=1.4, feature_weight=20.0)
     features_alone = dataclasses.replace(recipe, logit_weight=0.0)
-    images = torch.stack([training_transform(recipe, DATASETS["digits"])(training(tmp_path, teacher).images[index][0]) for index in range(64)])
+    images = torch.stack(
+        [
+            training_transform(recipe, DATASETS["digits"])(training(tmp_path, teacher).images[index][0])
+            for index in range(64)
+        ]
+    )
 
     def distance(run):
         run.model.eval()
         with torch.no_grad():
-            return distillation_loss(features_alone, run.model(_scaled(images, recipe.resolution)), teacher(images)).item()
+            return distillation_loss(
+                features_alone, run.model(_scaled(images, recipe.resolution)), teacher(images)
+            ).item()
 
     untrained = distance(training(tmp_path, teacher, recipe))
     run = training(tmp_path, teacher, recipe)
@@ -133,7 +152,9 @@ def test_a_teacher_that_timm_does_not_know_or_cannot_fetch_is_named(monkeypatch)
 
 
 def test_a_teacher_of_other_data_is_refused(tmp_path):
-    torch.save(timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "teacher.pth")
+    torch.save(
+        timm.create_model("test_efficientnet", pretrained=False).state_dict(), tmp_path / "teacher.pth"
+    )
     with pytest.raises(ValueError, match="needed one for 10 classes"):
         load_teacher(RECIPE, DATASETS["digits"], tmp_path / "teacher.pth")
     assert load_teacher(RECIPE, DATASETS["imagenet"], tmp_path / "teacher.pth").model.num_classes == 1000

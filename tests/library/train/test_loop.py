@@ -72,7 +72,10 @@ def test_the_log_on_disk_is_what_was_returned_and_the_rate_ends_near_zero(traine
 
 
 def test_the_checkpoint_holds_the_network_that_was_tested(trained):
-    """Averaged weights, since the recipe averages; the evaluation reads them from the file and finds the accuracy of the log."""
+    """Averaged weights, since the recipe averages.
+
+    The evaluation reads them from the file and finds the accuracy of the log.
+    """
     log, out = trained
     network = build_network(NETWORK, 10)
     load_weights(network, NETWORK, read_weights(out / "last.pth"))
@@ -80,9 +83,9 @@ def test_the_checkpoint_holds_the_network_that_was_tested(trained):
     assert found.top1 == pytest.approx(log[-1]["test_top1"])
     assert found.loss == pytest.approx(log[-1]["test_loss"], rel=1e-4)
     load_weights(network, NETWORK, read_weights(out / "last.pth", averaged=False))
-    assert evaluate(network, "digits", resolution=RECIPE.resolution, device="cpu", progress=False).loss != pytest.approx(
-        log[-1]["test_loss"], rel=1e-4
-    )
+    assert evaluate(
+        network, "digits", resolution=RECIPE.resolution, device="cpu", progress=False
+    ).loss != pytest.approx(log[-1]["test_loss"], rel=1e-4)
 
 
 def test_a_training_in_pieces_is_the_training_in_one(trained, tmp_path):
@@ -90,7 +93,9 @@ def test_a_training_in_pieces_is_the_training_in_one(trained, tmp_path):
         log = train(NETWORK, "digits", RECIPE, tmp_path, until=until, device="cpu", progress=False)
     assert curve(log) == curve(trained[0])
     whole, pieces = read(trained[1] / "last.pth"), read(tmp_path / "last.pth")
-    assert all(torch.equal(whole["state_dict"][name], tensor) for name, tensor in pieces["state_dict"].items())
+    assert all(
+        torch.equal(whole["state_dict"][name], tensor) for name, tensor in pieces["state_dict"].items()
+    )
 
 
 def test_a_finished_training_is_not_trained_again(trained):
@@ -105,7 +110,9 @@ def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path):
     killed = PROCESSES.Process(target=work_until_killed, args=(tmp_path, 9))  # an epoch has 6 steps
     assert exit_codes(killed) == [-signal.SIGKILL]
     assert len(read(tmp_path / "last.pth")["log"]) == 1
-    assert curve(train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)) == curve(trained[0])
+    assert curve(train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)) == curve(
+        trained[0]
+    )
 
 
 def free_port():
@@ -122,9 +129,22 @@ def two_processes(out):
 
 
 def torchrun(out):
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "--master-addr=127.0.0.1"]
+    launcher = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        f"--master-port={free_port()}",
+        "--master-addr=127.0.0.1",
+    ]
     command = [sys.executable, *launcher, "-m", "tests.library.train.small", str(out), "1", "2"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -139,12 +159,25 @@ def test_two_processes_train_as_one_process_in_two_passes(start, tmp_path):
             torch.testing.assert_close(two["state_dict"][name], tensor, rtol=2e-3, atol=2e-4)
     for mine, other in zip(one["log"], two["log"], strict=True):
         assert other["loss"] == pytest.approx(mine["loss"], rel=1e-4)
-        # The test loss differs: two processes update running statistics once a step and average them, one process twice.
+        # The test loss differs: two processes update running statistics once a step and average them, one
+        # process twice.
 
 
 def test_the_order_does_not_depend_on_loading_processes(tmp_path):
     short = dataclasses.replace(RECIPE, epochs=2)
-    logs = [train(NETWORK, "digits", short, tmp_path / str(workers), workers=workers, until=1, device="cpu", progress=False) for workers in (0, 2)]
+    logs = [
+        train(
+            NETWORK,
+            "digits",
+            short,
+            tmp_path / str(workers),
+            workers=workers,
+            until=1,
+            device="cpu",
+            progress=False,
+        )
+        for workers in (0, 2)
+    ]
     assert curve(logs[0]) == curve(logs[1])
 
 
@@ -157,7 +190,9 @@ def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tmp_path, monk
     train(NETWORK, "digits", RECIPE, tmp_path, until=2, device="cpu", progress=False)
     before = (tmp_path / "last.pth").read_bytes()
     monkeypatch.setattr("zenlib.train.loop.learning_rate", lambda recipe, step, steps: float("inf"))
-    with pytest.raises(TrainingDiverged, match=r"in epoch 3; the last good checkpoint is .*last\.pth, after epoch 2"):
+    with pytest.raises(
+        TrainingDiverged, match=r"in epoch 3; the last good checkpoint is .*last\.pth, after epoch 2"
+    ):
         train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)
     assert (tmp_path / "last.pth").read_bytes() == before
 
@@ -171,7 +206,14 @@ def test_a_training_that_diverges_at_once_says_that_there_is_no_checkpoint(tmp_p
 
 def test_a_training_of_other_settings_is_not_gone_on_with(trained):
     with pytest.raises(CheckpointError, match=r"learning_rate is 0\.4 there and 0\.1 here"):
-        train(NETWORK, "digits", dataclasses.replace(RECIPE, learning_rate=0.1), trained[1], device="cpu", progress=False)
+        train(
+            NETWORK,
+            "digits",
+            dataclasses.replace(RECIPE, learning_rate=0.1),
+            trained[1],
+            device="cpu",
+            progress=False,
+        )
 
 
 def test_a_training_goes_on_only_with_as_many_accumulated_passes(trained):
@@ -195,7 +237,9 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(trained, monkeypatch, tm
     from zenlib.train import checkpoint
 
     checkpoint.write(tmp_path / "last.pth", {"log": [1]})
-    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(CheckpointError, match="No space left on device; what was there before is whole"):
         checkpoint.write(tmp_path / "last.pth", {"log": [1, 2]})
     assert checkpoint.read(tmp_path / "last.pth")["log"] == [1]
@@ -214,7 +258,9 @@ def test_a_gpu_trains_to_nearly_the_same_loss(dtype, trained, tmp_path):
     assert log[-1]["loss"] == pytest.approx(trained[0][-1]["loss"], rel=0.1)
 
 
-@pytest.mark.parametrize(("dtype", "message"), [("float16", "needed float32 or bfloat16 on cpu"), ("float8", "needed one of")])
+@pytest.mark.parametrize(
+    ("dtype", "message"), [("float16", "needed float32 or bfloat16 on cpu"), ("float8", "needed one of")]
+)
 def test_a_type_that_cannot_train_is_refused(dtype, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(NETWORK, "digits", RECIPE, tmp_path, dtype=dtype, device="cpu", progress=False)

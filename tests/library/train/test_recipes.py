@@ -30,10 +30,19 @@ CIFAR, IMAGENET = RECIPES["cifar"], RECIPES["imagenet"]
 def test_the_papers_recipes_are_complete():
     for recipe, epochs, decay in ((CIFAR, 1440, 5e-4), (IMAGENET, 480, 4e-5)):
         assert (recipe.epochs, recipe.weight_decay, recipe.learning_rate) == (epochs, decay, 0.1)
-        assert (recipe.momentum, recipe.nesterov, recipe.warmup_epochs, recipe.bn_momentum) == (0.9, True, 5, 0.01)
+        assert (recipe.momentum, recipe.nesterov, recipe.warmup_epochs, recipe.bn_momentum) == (
+            0.9,
+            True,
+            5,
+            0.01,
+        )
         assert (recipe.label_smoothing, recipe.mixup, recipe.random_erasing) == (0.1, 0.2, 0.5)
         assert recipe.zero_last_norm and recipe.auto_augment
-    assert (IMAGENET.teacher, IMAGENET.resolution, IMAGENET.teacher_resolution) == ("tf_efficientnet_b3.ns_jft_in1k", 224, 320)
+    assert (IMAGENET.teacher, IMAGENET.resolution, IMAGENET.teacher_resolution) == (
+        "tf_efficientnet_b3.ns_jft_in1k",
+        224,
+        320,
+    )
     assert learning_rate(CIFAR, 5 * 10, 10) == pytest.approx(0.025)  # 0.1 per 256 images at batch 64
 
 
@@ -49,7 +58,13 @@ def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing():
 
 def test_changes_are_read_by_the_type_of_the_attribute():
     recipe = changed(CIFAR, ["epochs=7", "mixup=0", "nesterov=false", "crop=none", "learning_rate=2e-1"])
-    assert (recipe.epochs, recipe.mixup, recipe.nesterov, recipe.crop, recipe.learning_rate) == (7, 0.0, False, "none", 0.2)
+    assert (recipe.epochs, recipe.mixup, recipe.nesterov, recipe.crop, recipe.learning_rate) == (
+        7,
+        0.0,
+        False,
+        "none",
+        0.2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,13 +97,18 @@ def test_weights_start_as_the_recipe_says_and_from_the_seed_alone():
     again = build_network(zennet_architecture("zennet-0.5M"), 10)
     torch.manual_seed(99)
     initialise(again, CIFAR, seed=3)
-    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 def test_residual_units_start_as_their_shortcuts():
     network = build_network(zennet_architecture("zennet-0.5M"), 10).eval()
     initialise(network, CIFAR, seed=0)
-    unit = next(m for m in network.modules() if isinstance(m, ResidualUnit) and isinstance(m.shortcut, nn.Identity))
+    unit = next(
+        m for m in network.modules() if isinstance(m, ResidualUnit) and isinstance(m.shortcut, nn.Identity)
+    )
     features = torch.rand(2, unit.path[0].in_channels, 8, 8)
     assert torch.equal(unit(features), features)
 
@@ -106,7 +126,15 @@ def picture(side=40):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side + 8, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize(("name", "data"), [("cifar", "cifar10"), ("imagenet", "imagenet"), ("fashion-mnist", "fashion-mnist"), ("digits", "digits")])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("cifar", "cifar10"),
+        ("imagenet", "imagenet"),
+        ("fashion-mnist", "fashion-mnist"),
+        ("digits", "digits"),
+    ],
+)
 def test_training_images_have_the_side_that_is_loaded_and_differ_from_draw_to_draw(name, data):
     recipe = RECIPES[name]
     transform = training_transform(recipe, DATASETS[data])
@@ -137,7 +165,11 @@ def test_draws_leave_the_global_generator_alone():
 def test_erased_rectangles_are_black_before_normalisation_of_nothing():
     """The erased value is 0 after normalisation, which is the mean colour."""
     recipe = dataclasses.replace(CIFAR, random_erasing=1.0, auto_augment="", crop="none")
-    image = Transformed([(Image.new("RGB", (32, 32), (255, 255, 255)), 0)], training_transform(recipe, DATASETS["cifar10"]), (0, 0))[0][0]
+    image = Transformed(
+        [(Image.new("RGB", (32, 32), (255, 255, 255)), 0)],
+        training_transform(recipe, DATASETS["cifar10"]),
+        (0, 0),
+    )[0][0]
     share = (image == 0).all(0).float().mean().item()
     assert 0.01 < share < 0.35
 

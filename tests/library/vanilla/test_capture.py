@@ -26,19 +26,71 @@ torchvision = pytest.importorskip("torchvision")
 
 # Convolutions of the vanilla network of every single-branch classifier of torchvision.
 CHAINS = {
-    **dict(alexnet=5, vgg11=8, vgg13=10, vgg16=13, vgg19=16, vgg11_bn=8, vgg13_bn=10, vgg16_bn=13, vgg19_bn=16),
+    **dict(
+        alexnet=5, vgg11=8, vgg13=10, vgg16=13, vgg19=16, vgg11_bn=8, vgg13_bn=10, vgg16_bn=13, vgg19_bn=16
+    ),
     **dict(resnet18=17, resnet34=33, resnet50=49, resnet101=100, resnet152=151),
-    **dict(resnext50_32x4d=49, resnext101_32x8d=100, resnext101_64x4d=100, wide_resnet50_2=49, wide_resnet101_2=100),
-    **dict(mobilenet_v2=52, mobilenet_v3_small=34, mobilenet_v3_large=46, mnasnet0_5=52, mnasnet0_75=52, mnasnet1_0=52, mnasnet1_3=52),
-    **dict(efficientnet_b0=49, efficientnet_b1=69, efficientnet_b2=69, efficientnet_b3=78, efficientnet_b4=96, efficientnet_b5=116),
-    **dict(efficientnet_b6=134, efficientnet_b7=163, efficientnet_v2_s=110, efficientnet_v2_m=157, efficientnet_v2_l=217),
-    **dict(regnet_x_400mf=67, regnet_x_800mf=49, regnet_x_1_6gf=55, regnet_x_3_2gf=76, regnet_x_8gf=70, regnet_x_16gf=67, regnet_x_32gf=70),
-    **dict(regnet_y_400mf=49, regnet_y_800mf=43, regnet_y_1_6gf=82, regnet_y_3_2gf=64, regnet_y_8gf=52, regnet_y_16gf=55, regnet_y_32gf=61),
+    **dict(
+        resnext50_32x4d=49,
+        resnext101_32x8d=100,
+        resnext101_64x4d=100,
+        wide_resnet50_2=49,
+        wide_resnet101_2=100,
+    ),
+    **dict(
+        mobilenet_v2=52,
+        mobilenet_v3_small=34,
+        mobilenet_v3_large=46,
+        mnasnet0_5=52,
+        mnasnet0_75=52,
+        mnasnet1_0=52,
+        mnasnet1_3=52,
+    ),
+    **dict(
+        efficientnet_b0=49,
+        efficientnet_b1=69,
+        efficientnet_b2=69,
+        efficientnet_b3=78,
+        efficientnet_b4=96,
+        efficientnet_b5=116,
+    ),
+    **dict(
+        efficientnet_b6=134,
+        efficientnet_b7=163,
+        efficientnet_v2_s=110,
+        efficientnet_v2_m=157,
+        efficientnet_v2_l=217,
+    ),
+    **dict(
+        regnet_x_400mf=67,
+        regnet_x_800mf=49,
+        regnet_x_1_6gf=55,
+        regnet_x_3_2gf=76,
+        regnet_x_8gf=70,
+        regnet_x_16gf=67,
+        regnet_x_32gf=70,
+    ),
+    **dict(
+        regnet_y_400mf=49,
+        regnet_y_800mf=43,
+        regnet_y_1_6gf=82,
+        regnet_y_3_2gf=64,
+        regnet_y_8gf=52,
+        regnet_y_16gf=55,
+        regnet_y_32gf=61,
+    ),
     **dict(regnet_y_128gf=82, convnext_tiny=58, convnext_small=112, convnext_base=112, convnext_large=112),
 }
 GRAPHS = {
     **dict(densenet121=120, densenet161=160, densenet169=168, densenet201=200, googlenet=57, inception_v3=94),
-    **dict(shufflenet_v2_x0_5=56, shufflenet_v2_x1_0=56, shufflenet_v2_x1_5=56, shufflenet_v2_x2_0=56, squeezenet1_0=26, squeezenet1_1=26),
+    **dict(
+        shufflenet_v2_x0_5=56,
+        shufflenet_v2_x1_0=56,
+        shufflenet_v2_x1_5=56,
+        shufflenet_v2_x2_0=56,
+        squeezenet1_0=26,
+        squeezenet1_1=26,
+    ),
 }
 TRANSFORMERS = {
     **dict(vit_b_16=12, vit_b_32=12, vit_l_16=24, vit_l_32=24, vit_h_14=32),
@@ -100,7 +152,14 @@ def refused(function, resolution=32, **parts):
 
 def test_every_classifier_of_torchvision_is_listed_here_once():
     listed = sorted([*CHAINS, *GRAPHS, *TRANSFORMERS])
-    assert set(listed) >= {"resnet50", "mobilenet_v2", "efficientnet_b0", "regnet_y_400mf", "mobilenet_v3_large", "convnext_tiny"}
+    assert set(listed) >= {
+        "resnet50",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "regnet_y_400mf",
+        "mobilenet_v3_large",
+        "convnext_tiny",
+    }
     assert len(CHAINS) == 56
     assert listed == sorted(torchvision.models.list_models(module=torchvision.models))
 
@@ -127,7 +186,11 @@ def test_classifiers_with_branches_become_graphs_and_say_so(name):
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformers_are_refused_with_what_cannot_be_vanilla_and_why(name):
     with pytest.raises(
-        ConversionError, match=f"{TRANSFORMERS[name]} attention operations against .* no region of the input has one fixed linear map"
+        ConversionError,
+        match=(
+            f"{TRANSFORMERS[name]} attention operations against .* no region of the input has one fixed "
+            "linear map"
+        ),
     ):
         to_vcnn(published(name))
 
@@ -135,19 +198,42 @@ def test_transformers_are_refused_with_what_cannot_be_vanilla_and_why(name):
 def test_resnet50_keeps_what_the_paper_keeps():
     vcnn = to_vcnn(published("resnet50"))
     assert removed(vcnn) == {"batch norm": 49, "shortcut": 16, "projection": 4, "classifier": 1}
-    assert [step.name for step in vcnn.steps[:5]] == ["conv1", "maxpool", "layer1.0.conv1", "layer1.0.conv2", "layer1.0.conv3"]
+    assert [step.name for step in vcnn.steps[:5]] == [
+        "conv1",
+        "maxpool",
+        "layer1.0.conv1",
+        "layer1.0.conv2",
+        "layer1.0.conv3",
+    ]
     assert vcnn.steps[-1].out_channels == 2048 and vcnn.steps[-1].out_resolution == (7, 7)
     # Every kernel of the network but the four projections, by its own count.
-    kernels = {name: weight.numel() for name, weight in published("resnet50").named_parameters() if weight.dim() == 4 and "downsample" not in name}
+    kernels = {
+        name: weight.numel()
+        for name, weight in published("resnet50").named_parameters()
+        if weight.dim() == 4 and "downsample" not in name
+    }
     assert {f"{conv.name}.weight": conv.weights for conv in vcnn.convs} == kernels
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("efficientnet_b0", {"gate": 16, "shortcut": 9, "stochastic depth": 9, "batch norm": 49, "classifier": 1}),
+        (
+            "efficientnet_b0",
+            {"gate": 16, "shortcut": 9, "stochastic depth": 9, "batch norm": 49, "classifier": 1},
+        ),
         ("mobilenet_v3_large", {"gate": 8, "shortcut": 10, "batch norm": 46, "classifier": 1}),
-        ("convnext_tiny", {"layer scale": 18, "shortcut": 18, "stochastic depth": 18, "layer norm": 22, "bias": 58, "classifier": 1}),
+        (
+            "convnext_tiny",
+            {
+                "layer scale": 18,
+                "shortcut": 18,
+                "stochastic depth": 18,
+                "layer norm": 22,
+                "bias": 58,
+                "classifier": 1,
+            },
+        ),
         ("regnet_y_400mf", {"gate": 16, "shortcut": 16, "projection": 4, "batch norm": 49, "classifier": 1}),
         ("squeezenet1_0", {"bias": 26, "dropout": 1, "classifier": 1}),
     ],
@@ -155,7 +241,9 @@ def test_resnet50_keeps_what_the_paper_keeps():
 def test_gates_layer_scale_and_stochastic_depth_are_removed_and_counted(name, expected):
     vcnn = to_vcnn(published(name))
     assert removed(vcnn) == expected
-    assert str(vcnn).splitlines()[-1] == "removed: " + ", ".join(f"{count} {kind}" for kind, count in sorted(expected.items()))
+    assert str(vcnn).splitlines()[-1] == "removed: " + ", ".join(
+        f"{count} {kind}" for kind, count in sorted(expected.items())
+    )
 
 
 def test_the_linear_layers_of_convnext_are_1x1_convolutions():
@@ -174,7 +262,10 @@ def test_auxiliary_heads_and_input_normalisation_leave_no_trace():
 
 
 def as_vanilla(module):
-    """The module in evaluation mode with neutral BatchNorm and no biases: then it computes what its vanilla network does."""
+    """The module in evaluation mode with neutral BatchNorm and no biases.
+
+    Then it computes what its vanilla network does.
+    """
     module = module.eval()
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -200,7 +291,9 @@ def test_the_vanilla_network_of_published_nets_computes_their_own_feature_map(na
     vcnn = to_vcnn(module, resolution)
     images = torch.randn(2, 3, resolution, resolution)
     seen = []
-    handle = module.get_submodule(last).register_forward_hook(lambda part, inputs, output: seen.append(output))
+    handle = module.get_submodule(last).register_forward_hook(
+        lambda part, inputs, output: seen.append(output)
+    )
     with torch.no_grad():
         module(images)
         ours = forward(vcnn, [module.get_submodule(conv.name).weight for conv in vcnn.convs], images)
@@ -213,7 +306,12 @@ class Shuffled(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.left, self.right, self.last = conv3(3, 12), conv3(6, 6), conv3(6, 9, groups=3), conv3(15, 4)
+        self.stem, self.left, self.right, self.last = (
+            conv3(3, 12),
+            conv3(6, 6),
+            conv3(6, 9, groups=3),
+            conv3(15, 4),
+        )
 
     def forward(self, images):
         features = torch.relu(self.stem(images))
@@ -234,7 +332,9 @@ class EveryOther(nn.Module):
     def forward(self, images):
         features = self.stem(images).relu()
         n, c, h, w = features.shape
-        even, odd = features.reshape(n * c // 2, 2, h * w).permute(1, 0, 2).reshape(2, n, c // 2, h, w).unbind(0)
+        even, odd = (
+            features.reshape(n * c // 2, 2, h * w).permute(1, 0, 2).reshape(2, n, c // 2, h, w).unbind(0)
+        )
         return torch.cat((even, self.branch(odd).relu()), 1)
 
 
@@ -243,7 +343,11 @@ class Dense(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.a, self.b, self.c = conv3(3, 4), conv3(7, 5), nn.Conv2d(12, 6, (1, 5), (1, 2), (0, 2), bias=False)
+        self.a, self.b, self.c = (
+            conv3(3, 4),
+            conv3(7, 5),
+            nn.Conv2d(12, 6, (1, 5), (1, 2), (0, 2), bias=False),
+        )
 
     def forward(self, images):
         a = torch.cat([images, self.a(images).relu()], 1)
@@ -274,7 +378,9 @@ class Parallel(nn.Module):
 )
 def test_the_vanilla_graph_of_small_nets_computes_their_own_output(module, kinds):
     vcnn = capture(module, 16)
-    images = torch.randn(3, 3, 16, 16).abs()  # what zeros pad, a pooling may otherwise prefer to a negative image
+    images = torch.randn(
+        3, 3, 16, 16
+    ).abs()  # what zeros pad, a pooling may otherwise prefer to a negative image
     ours = forward(vcnn, [module.get_submodule(conv.name).weight for conv in vcnn.convs], images)
     assert {type(step) for step in vcnn.steps} - {Conv} == kinds
     torch.testing.assert_close(ours, module(images), rtol=0, atol=0)
@@ -298,7 +404,13 @@ def test_padding_of_every_kind_is_the_convolutions_own():
     module = SamePadded()
     vcnn = capture(module, 31)
     assert vcnn.is_chain
-    assert [conv.padding for conv in vcnn.convs] == [(0, 1, 0, 1), (1, 2, 1, 2), (2, 2, 2, 2), (0, 0, 0, 0), (2, 0, 0, 1)]
+    assert [conv.padding for conv in vcnn.convs] == [
+        (0, 1, 0, 1),
+        (1, 2, 1, 2),
+        (2, 2, 2, 2),
+        (0, 0, 0, 0),
+        (2, 0, 0, 1),
+    ]
     images = torch.rand(2, 3, 31, 31) / 100  # small, so that no ReLU6 saturates
     ours = forward(vcnn, [module.get_submodule(conv.name).weight for conv in vcnn.convs], images)
     torch.testing.assert_close(ours, module(images), rtol=0, atol=0)
@@ -318,7 +430,18 @@ def random_architecture(rng):
         width, out = blocks[-1].out_channels, rng.choice([8, 16, 40])
         kind, inner = rng.choice(["residual", "bottleneck", "inverted"]), rng.choice([8, 16, 24])
         expansion = rng.choice([1, 2, 4]) if kind == "inverted" else 0
-        blocks.append(Block(kind, rng.choice([3, 5, 7]), width, out, rng.choice([1, 2]), rng.randint(1, 3), inner, expansion))
+        blocks.append(
+            Block(
+                kind,
+                rng.choice([3, 5, 7]),
+                width,
+                out,
+                rng.choice([1, 2]),
+                rng.randint(1, 3),
+                inner,
+                expansion,
+            )
+        )
     return Architecture((*blocks, Block("conv", 1, blocks[-1].out_channels, 32)), use_se=rng.random() < 0.5)
 
 
@@ -358,7 +481,9 @@ class SelfAttention(nn.Module):
     def forward(self, features):
         n, c, h, w = features.shape
         q, k, v = self.qkv(features).reshape(n, 3, self.heads, c // self.heads, h * w).unbind(1)
-        logits = q.transpose(-2, -1) @ k / (c // self.heads) ** 0.5 + q.transpose(-2, -1) @ self.relative.transpose(-2, -1)
+        logits = q.transpose(-2, -1) @ k / (c // self.heads) ** 0.5 + q.transpose(
+            -2, -1
+        ) @ self.relative.transpose(-2, -1)
         return self.project((v @ logits.softmax(-1).transpose(-2, -1)).reshape(n, c, h, w))
 
 
@@ -367,7 +492,11 @@ class FusedAttention(nn.Module):
 
     def __init__(self, channels, positions, heads=4):
         super().__init__()
-        self.heads, self.qkv, self.project = heads, nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.heads, self.qkv, self.project = (
+            heads,
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+        )
 
     def forward(self, features):
         n, c, h, w = features.shape
@@ -442,7 +571,9 @@ def test_channel_and_spatial_gates_are_removed_whatever_they_compute():
             self.spatial, self.coarse = nn.Conv2d(2, 1, 7, padding=3), conv3(8, 8, 2)
 
         def forward(self, x):
-            x = x * torch.sigmoid(self.mlp(F.adaptive_avg_pool2d(x, 1)) + self.mlp(F.adaptive_max_pool2d(x, 1)))
+            x = x * torch.sigmoid(
+                self.mlp(F.adaptive_avg_pool2d(x, 1)) + self.mlp(F.adaptive_max_pool2d(x, 1))
+            )
             x = x * self.spatial(torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True)[0]], 1)).sigmoid()
             x = x * F.hardsigmoid(F.interpolate(self.coarse(x), scale_factor=2))
             x = x * (1 + torch.tanh(F.avg_pool2d(x, x.shape[2:])))
@@ -460,7 +591,10 @@ def test_gated_linear_units_keep_the_ungated_half():
         return self.c(F.glu(self.b(torch.tanh(value) * torch.sigmoid(gate)), dim=1))
 
     vcnn = capture(Written(function, **parts), 8)
-    assert [(step.start, step.out_channels) for step in vcnn.steps if isinstance(step, ChannelSlice)] == [(0, 4), (0, 8)]
+    assert [(step.start, step.out_channels) for step in vcnn.steps if isinstance(step, ChannelSlice)] == [
+        (0, 4),
+        (0, 8),
+    ]
     assert vcnn.removed == ("gate", "gate")
 
 
@@ -502,8 +636,16 @@ def test_a_convnext_block_with_everything_written_by_hand():
     class BlockByHand(nn.Module):
         def __init__(self):
             super().__init__()
-            self.stem, self.norm, self.depthwise = nn.Conv2d(3, 8, 4, 4), Norm(), nn.Conv2d(8, 8, 7, padding=3, groups=8)
-            self.up, self.down, self.scale = nn.Linear(8, 32), nn.Parameter(torch.ones(32, 8)), nn.Parameter(torch.ones(8))
+            self.stem, self.norm, self.depthwise = (
+                nn.Conv2d(3, 8, 4, 4),
+                Norm(),
+                nn.Conv2d(8, 8, 7, padding=3, groups=8),
+            )
+            self.up, self.down, self.scale = (
+                nn.Linear(8, 32),
+                nn.Parameter(torch.ones(32, 8)),
+                nn.Parameter(torch.ones(8)),
+            )
 
         def forward(self, x):
             x = self.norm(self.stem(x))
@@ -515,14 +657,21 @@ def test_a_convnext_block_with_everything_written_by_hand():
 
     vcnn = capture(BlockByHand(), 32)
     assert vcnn.is_chain
-    assert [conv.weight_shape for conv in vcnn.convs] == [(8, 3, 4, 4), (8, 1, 7, 7), (32, 8, 1, 1), (8, 32, 1, 1)]
+    assert [conv.weight_shape for conv in vcnn.convs] == [
+        (8, 3, 4, 4),
+        (8, 1, 7, 7),
+        (32, 8, 1, 1),
+        (8, 32, 1, 1),
+    ]
     counts = removed(vcnn)
     assert (counts["layer scale"], counts["layer norm"], counts["shortcut"], counts["gate"]) == (4, 1, 1, 1)
 
 
 def test_a_1x1_projection_loses_against_a_spatial_branch_of_equal_length():
     parts = {"stem": conv3(3, 4), "projection": nn.Conv2d(4, 4, 1, bias=False), "spatial": conv3(4, 4)}
-    vcnn = capture(Written(lambda self, x: self.projection(y := self.stem(x)) + self.spatial(y) + y, **parts), 8)
+    vcnn = capture(
+        Written(lambda self, x: self.projection(y := self.stem(x)) + self.spatial(y) + y, **parts), 8
+    )
     assert [conv.name for conv in vcnn.convs] == ["stem", "spatial"]
     assert removed(vcnn) == {"shortcut": 2, "projection": 1}
 
@@ -555,7 +704,11 @@ def test_control_flow_that_reads_shapes_weights_or_settings_is_followed():
 
 
 def test_kernels_strides_and_dilations_that_are_not_square_are_kept():
-    module = nn.Sequential(nn.Conv2d(3, 4, (1, 7), (1, 2), (0, 3)), nn.Conv2d(4, 6, (5, 1), dilation=(2, 1), groups=2), nn.MaxPool2d((2, 1)))
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, (1, 7), (1, 2), (0, 3)),
+        nn.Conv2d(4, 6, (5, 1), dilation=(2, 1), groups=2),
+        nn.MaxPool2d((2, 1)),
+    )
     a, b, pool = capture(module, 20).layers
     assert (a.kernel, a.stride, a.padding, a.out_resolution) == ((1, 7), (1, 2), (0, 0, 3, 3), (20, 10))
     assert (b.kernel, b.dilation, b.groups, b.out_resolution) == ((5, 1), (2, 1), 2, (12, 10))
@@ -571,9 +724,15 @@ HEADS = {
     "a window as wide as the map": lambda x: F.avg_pool2d(x, 8).view(x.size(0), -1),
     "flattening": lambda x: x.flatten(1) @ torch.ones(512, 3),
     "pooling to a fixed size": lambda x: F.linear(F.adaptive_avg_pool2d(x, 4).flatten(1), torch.ones(3, 128)),
-    "pooling to a fixed size that does not divide it": lambda x: F.linear(F.adaptive_avg_pool2d(x, (3, 5)).flatten(1), torch.ones(3, 120)),
-    "a class token by attention": lambda x: F.scaled_dot_product_attention(torch.ones(x.size(0), 1, 8), *[x.flatten(2).mT] * 2)[:, 0],
-    "convolutions behind pooling": lambda x: F.conv2d(F.relu(F.conv2d(x.mean((2, 3), keepdim=True), torch.ones(4, 8, 1, 1))), torch.ones(2, 4, 1, 1)),
+    "pooling to a fixed size that does not divide it": lambda x: F.linear(
+        F.adaptive_avg_pool2d(x, (3, 5)).flatten(1), torch.ones(3, 120)
+    ),
+    "a class token by attention": lambda x: F.scaled_dot_product_attention(
+        torch.ones(x.size(0), 1, 8), *[x.flatten(2).mT] * 2
+    )[:, 0],
+    "convolutions behind pooling": lambda x: F.conv2d(
+        F.relu(F.conv2d(x.mean((2, 3), keepdim=True), torch.ones(4, 8, 1, 1))), torch.ones(2, 4, 1, 1)
+    ),
     "a dictionary": lambda x: {"logits": x.mean((2, 3)) @ torch.ones(8, 2), "features": x},
 }
 
@@ -604,13 +763,21 @@ def test_windowed_attention_on_tokens_leaves_the_network_around_it():
 
         def forward(self, x):
             n, h, w, c = x.shape
-            tokens = self.norm(x).view(n, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+            tokens = (
+                self.norm(x).view(n, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+            )
             q, k, v = self.qkv(tokens).chunk(3, -1)
             tokens = self.project((q @ k.mT).softmax(-1) @ v)
             return x + tokens.view(n, h // 4, w // 4, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h, w, c)
 
     parts = {"a": conv3(3, 8), "windows": Windows(), "mlp": nn.Linear(8, 6), "b": conv3(6, 4)}
-    vcnn = capture(Written(lambda self, x: self.b(self.mlp(self.windows(self.a(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)), **parts), 8)
+    vcnn = capture(
+        Written(
+            lambda self, x: self.b(self.mlp(self.windows(self.a(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)),
+            **parts,
+        ),
+        8,
+    )
     assert [conv.name for conv in vcnn.convs] == ["a", "mlp", "b"] and vcnn.removed.count("attention") == 1
 
 
@@ -650,7 +817,10 @@ def test_the_module_and_the_random_state_are_left_as_found():
     module.bn.eval()
     module.conv.weight.requires_grad_(False)
     module.conv.register_forward_hook(lambda part, inputs, output: output * 2)
-    before, tensors = copy.deepcopy(module.state_dict()), {name: id(value) for name, value in module.state_dict(keep_vars=True).items()}
+    before, tensors = (
+        copy.deepcopy(module.state_dict()),
+        {name: id(value) for name, value in module.state_dict(keep_vars=True).items()},
+    )
     attributes, random_state = dict(module.__dict__), torch.get_rng_state()
     hooks = len(nn.modules.module._global_forward_hooks), len(nn.modules.module._global_forward_pre_hooks)
     assert len(capture(module, 8).convs) == 1
@@ -659,9 +829,16 @@ def test_the_module_and_the_random_state_are_left_as_found():
     assert module.__dict__ == attributes and module.cache is None and not hasattr(module, "noise")
     assert [part.training for part in module.modules()] == [True, True, False, True]
     assert torch.equal(torch.get_rng_state(), random_state)
-    assert not module.conv.weight.requires_grad and module.bn.weight.requires_grad and module.bn.weight.grad is None
+    assert (
+        not module.conv.weight.requires_grad
+        and module.bn.weight.requires_grad
+        and module.bn.weight.grad is None
+    )
     assert len(module.conv._forward_hooks) == 1
-    assert (len(nn.modules.module._global_forward_hooks), len(nn.modules.module._global_forward_pre_hooks)) == hooks
+    assert (
+        len(nn.modules.module._global_forward_hooks),
+        len(nn.modules.module._global_forward_pre_hooks),
+    ) == hooks
 
 
 def test_a_module_that_fails_is_left_as_found_too():
@@ -700,7 +877,10 @@ def test_weights_of_any_type_and_place_give_the_same_network(dtype):
             ["conv2d", "kernel that is computed from the image"],
         ),
         (lambda self, x: self.b(F.adaptive_avg_pool2d(self.a(x), (3, 3))), ["'b'", "adaptive pooling"]),
-        (lambda self, x: self.b(torch.vmap(torch.cos)(self.a(x))), ["scripted or compiled", "plain PyTorch functions"]),
+        (
+            lambda self, x: self.b(torch.vmap(torch.cos)(self.a(x))),
+            ["scripted or compiled", "plain PyTorch functions"],
+        ),
         (lambda self, x: self.b(self.a(x).view(2, 8, 16, 2, 32)[:, :, :, 0]), ["getitem", "crops"]),
         (lambda self, x: self.b(self.a(x).transpose(1, 2).reshape(2, 8, 32, 32)), ["'b'", "rearranged"]),
         (lambda self, x: self.a(x.reshape(2, 4, 768).view(2, 3, 32, 32)), ["reshape", "unevenly"]),
@@ -709,7 +889,10 @@ def test_weights_of_any_type_and_place_give_the_same_network(dtype):
         (lambda self, x: self.a(x) - self.c(x), ["sub", "equal standing"]),
         (lambda self, x: self.a(x) / self.c(x), ["div", "divides"]),
         (lambda self, x: torch.cat([self.a(x), self.c(x)], 2), ["cat", "other dimensions"]),
-        (lambda self, x: torch.cat([self.a(x), torch.ones(2, 1, 32, 32)], 1), ["cat", "something that is none"]),
+        (
+            lambda self, x: torch.cat([self.a(x), torch.ones(2, 1, 32, 32)], 1),
+            ["cat", "something that is none"],
+        ),
         (lambda self, x: (self.a(x), self.c(x)), ["2 feature maps", "one last feature map"]),
         (lambda self, x: (self.a(x) + self.a(x)[:, :1].flip(1)).cumsum(1), ["cumsum"]),
         (lambda self, x: torch.zeros(3), ["computed from the image"]),
@@ -727,7 +910,9 @@ def test_what_has_no_vanilla_form_is_refused_with_the_operation_and_its_place(fu
 
 
 def test_a_refusal_names_the_submodule():
-    message = refused(lambda self, x: self.up(self.a(x)), a=conv3(3, 8), up=nn.Sequential(nn.ConvTranspose2d(8, 8, 2, 2)))
+    message = refused(
+        lambda self, x: self.up(self.a(x)), a=conv3(3, 8), up=nn.Sequential(nn.ConvTranspose2d(8, 8, 2, 2))
+    )
     assert "conv_transpose2d in 'up.0'" in message and "transposed convolution" in message
 
 
@@ -741,7 +926,9 @@ def test_an_attention_that_changes_the_shape_cannot_be_bypassed():
             weights = (x.flatten(2).mT @ x.flatten(2)).softmax(-1)
             return (self.value(x).flatten(2) @ weights).view(x.size(0), 16, *x.shape[2:])
 
-    message = refused(lambda self, x: self.b(self.widen(self.a(x))), a=conv3(3, 8), widen=Widening(), b=conv3(16, 8))
+    message = refused(
+        lambda self, x: self.b(self.widen(self.a(x))), a=conv3(3, 8), widen=Widening(), b=conv3(16, 8)
+    )
     assert "'b'" in message and "attention that changes the shape" in message
 
 
@@ -769,11 +956,20 @@ def test_what_is_no_module_and_no_resolution_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "resolution", "place"),
-    [("resnet18", 16, "layer4.0.conv1"), ("alexnet", 32, "features.12"), ("vgg11", 16, "features.20"), ("convnext_tiny", 16, "features.6.1")],
+    [
+        ("resnet18", 16, "layer4.0.conv1"),
+        ("alexnet", 32, "features.12"),
+        ("vgg11", 16, "features.20"),
+        ("convnext_tiny", 16, "features.6.1"),
+    ],
 )
 def test_a_resolution_too_small_for_kernels_or_strides_is_refused_with_the_layer(name, resolution, place):
     with pytest.raises(
-        ConversionError, match=f"resolution: needed a larger image than {resolution} x {resolution}.*'{place}'.*use a larger resolution"
+        ConversionError,
+        match=(
+            f"resolution: needed a larger image than {resolution} x {resolution}.*'{place}'.*use a larger "
+            "resolution"
+        ),
     ):
         to_vcnn(published(name), resolution)
 
@@ -794,13 +990,20 @@ def test_the_smallest_resolution_is_the_one_that_architectures_know():
 def test_layouts_follow_reshapes_exactly():
     generator = random.Random(0)
     for _ in range(200):
-        sizes = {"N": 2, "C": generator.choice([4, 6, 12]), "H": generator.choice([1, 4, 6]), "W": generator.choice([2, 8])}
+        sizes = {
+            "N": 2,
+            "C": generator.choice([4, 6, 12]),
+            "H": generator.choice([1, 4, 6]),
+            "W": generator.choice([2, 8]),
+        }
         start = torch.arange(sizes["N"] * sizes["C"] * sizes["H"] * sizes["W"]).view(*sizes.values())
         layout, tensor = arranged("NCHW", **sizes), start
         for _ in range(4):
             order = generator.sample(range(tensor.dim()), tensor.dim())
             layout, tensor = tuple(layout[d] for d in order), tensor.permute(order)
-            shape = generator.choice([(-1, 2), (2, -1), (tensor.shape[0], -1), (-1, tensor.shape[-1]), (-1,), tuple(tensor.shape)])
+            shape = generator.choice(
+                [(-1, 2), (2, -1), (tensor.shape[0], -1), (-1, tensor.shape[-1]), (-1,), tuple(tensor.shape)]
+            )
             if tensor.numel() % max(-torch.tensor(shape).prod().item(), 1) and -1 in shape:
                 continue
             reshaped_tensor = tensor.reshape(shape)
@@ -808,7 +1011,9 @@ def test_layouts_follow_reshapes_exactly():
             if followed is None:
                 break
             layout, tensor = followed, reshaped_tensor
-        places = {"N": 1, "C": sizes["H"] * sizes["W"], "H": sizes["W"], "W": 1} | {"N": sizes["C"] * sizes["H"] * sizes["W"]}
+        places = {"N": 1, "C": sizes["H"] * sizes["W"], "H": sizes["W"], "W": 1} | {
+            "N": sizes["C"] * sizes["H"] * sizes["W"]
+        }
         expected = torch.zeros(tensor.shape, dtype=torch.long)
         for dim, dimension in enumerate(layout):
             index, size = torch.arange(tensor.shape[dim]), tensor.shape[dim]

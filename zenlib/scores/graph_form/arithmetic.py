@@ -18,8 +18,28 @@ import numpy as np
 from zenlib.scores.closed_form import max_moments
 from zenlib.scores.graph_form import rectifier
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.scores.graph_form.sources import Alike, Blend, Chance, Pairs, Source, convolved, joined, overlaps, rectified
-from zenlib.scores.graph_form.torus import IDENTITY, averaged, grid, multiplicity, scaled, subsampled, summed, white, windowed
+from zenlib.scores.graph_form.sources import (
+    Alike,
+    Blend,
+    Chance,
+    Pairs,
+    Source,
+    convolved,
+    joined,
+    overlaps,
+    rectified,
+)
+from zenlib.scores.graph_form.torus import (
+    IDENTITY,
+    averaged,
+    grid,
+    multiplicity,
+    scaled,
+    subsampled,
+    summed,
+    white,
+    windowed,
+)
 from zenlib.vanilla.vcnn import IMAGE
 
 
@@ -35,7 +55,8 @@ class ConvTerms:
         log_sigma: nats, log of the standard deviation of its output.
         kernel: side of its window.
         entries: inputs that one output sums, kernel^2 in_channels / groups.
-        independent: their effective number, the participation ratio 1 / mean squared correlation of two of them.
+        independent: their effective number, the participation ratio 1 / mean squared correlation of two of
+            them.
         tap_independent: the part of the taps in it: kernel^2 where they are independent.
         rectified: whether a ReLU comes before it.
     """
@@ -71,10 +92,12 @@ class NodeTerms:
         channels: its channels.
         side: its rows.
         variance: of a value, averaged over channels.
-        growth: mean squared difference of the two branches over 2 variance, 1 - their correlation; NaN where not asked for.
+        growth: mean squared difference of the two branches over 2 variance, 1 - their correlation; NaN where
+            not asked for.
         neighbour: correlation of a value with its right neighbour.
         channel_overlap: mean squared correlation of two different channels at one position.
-        channel_count: effective number of channels, 1 / mean squared correlation of two of them, a channel with itself included.
+        channel_count: effective number of channels, 1 / mean squared correlation of two of them, a channel
+            with itself included.
         value_count: effective number of independent values of the map, the same over channels and positions.
     """
 
@@ -99,7 +122,8 @@ class GraphTerms:
         last: the map before global pooling, before its ReLU.
         log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
         silent: number of BatchNorms that read nothing.
-        log_delta: nats, log of the expected L1 norm of the difference of the two outputs; NaN where not asked for.
+        log_delta: nats, log of the expected L1 norm of the difference of the two outputs; NaN where not asked
+            for.
     """
 
     convs: tuple[ConvTerms, ...]
@@ -110,7 +134,9 @@ class GraphTerms:
     log_delta: float
 
 
-def graph_terms(graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False) -> GraphTerms:
+def graph_terms(
+    graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False
+) -> GraphTerms:
     """The terms of a network.
 
     Args:
@@ -143,7 +169,9 @@ class _Pass:
         start = white(grid(graph.resolution))
         branch = None if perturbation is None else start / math.sqrt(1 + perturbation**2)
         image = self.source(grid(graph.resolution), itself=Alike(start, None, branch))
-        self.blends: dict[int, Blend] = {IMAGE: self.blend(graph.in_channels, graph.resolution, {image: IDENTITY})}
+        self.blends: dict[int, Blend] = {
+            IMAGE: self.blend(graph.in_channels, graph.resolution, {image: IDENTITY})
+        }
 
     def source(self, side: int, **fields: object) -> Source:
         """A new source."""
@@ -174,7 +202,13 @@ class _Pass:
     def alone(self, blend: Blend) -> Blend:
         """A map through which everything passes: its past does not matter any more."""
         source = self.source(blend.grid, itself=blend.itself)
-        fresh = Blend(blend.channels, blend.side, blend.grid, {source: scaled(IDENTITY, math.sqrt(blend.variance))}, blend.square)
+        fresh = Blend(
+            blend.channels,
+            blend.side,
+            blend.grid,
+            {source: scaled(IDENTITY, math.sqrt(blend.variance))},
+            blend.square,
+        )
         fresh.variance, fresh.itself = blend.variance, blend.itself
         return fresh
 
@@ -184,14 +218,18 @@ class _Pass:
         group = read.channels // operation.groups
         of_inputs, of_taps = overlaps(read.itself, read.grid, group, operation.kernel, operation.dilation)
         share, squared_share = _shares(operation, read.side) if self.borders else (1.0, 1.0)
-        variance = group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
+        variance = (
+            group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
+        )
         before = operation.inputs[0]
         self.convs.append(
             ConvTerms(
                 operation.name,
                 self.live[index],
                 index in self.normed,
-                self.blends[self.graph.operations[before].inputs[0]].variance if before in self.rectified else read.variance,
+                self.blends[self.graph.operations[before].inputs[0]].variance
+                if before in self.rectified
+                else read.variance,
                 0.5 * math.log(variance),
                 operation.kernel,
                 group * operation.kernel**2,
@@ -203,22 +241,42 @@ class _Pass:
         itself = self.pair_of_output(operation, read, group)
         out = grid(operation.side)
         if operation.stride == 1 and out == read.grid:
-            made = self.source(out, rule="conv", reads=read, itself=itself, kernel=operation.kernel, dilation=operation.dilation, group=group)
+            made = self.source(
+                out,
+                rule="conv",
+                reads=read,
+                itself=itself,
+                kernel=operation.kernel,
+                dilation=operation.dilation,
+                group=group,
+            )
         else:
             made = self.source(out, itself=_strided(itself, read.grid, operation.stride, out))
         return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))})
 
     def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
-        """The pair of a convolution with itself: correlations of a channel with itself are those of its input."""
+        """The pair of a convolution with itself.
+
+        Correlations of a channel with itself are those of its input.
+        """
         if not self.width:
             return Alike(read.itself.mean, None, read.itself.branch)
-        chance = convolved(read.itself, read.grid, operation.kernel, operation.dilation, read.channels, group, times=2)
+        chance = convolved(
+            read.itself, read.grid, operation.kernel, operation.dilation, read.channels, group, times=2
+        )
         if group < read.channels and chance is not None:
-            # Channels of one group read the same inputs; those of different groups are as alike as what they read.
+            # Channels of one group read the same inputs; those of different groups are as alike as what they
+            # read.
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
             before = read.itself.chance
-            apart = 0.0 if before is None else averaged(before.other, read.grid, operation.kernel, operation.dilation, 2)
-            chance = chance._replace(profiles=np.stack([chance.own, together * chance.own + (1 - together) * apart]))
+            apart = (
+                0.0
+                if before is None
+                else averaged(before.other, read.grid, operation.kernel, operation.dilation, 2)
+            )
+            chance = chance._replace(
+                profiles=np.stack([chance.own, together * chance.own + (1 - together) * apart])
+            )
         return Alike(read.itself.mean, chance, read.itself.branch)
 
     def norm(self, index: int, operation: Operation) -> Blend:
@@ -243,7 +301,9 @@ class _Pass:
         self.rectified.add(index)
         made = self.source(read.grid, rule="relu", reads=read, itself=rectified(read.itself, read.grid))
         scale = math.sqrt(read.variance * rectifier.CENTRED)
-        return self.blend(read.channels, read.side, {made: scaled(IDENTITY, scale)}, read.variance * rectifier.M1_SQUARED)
+        return self.blend(
+            read.channels, read.side, {made: scaled(IDENTITY, scale)}, read.variance * rectifier.M1_SQUARED
+        )
 
     def add(self, index: int, operation: Operation) -> Blend:
         """A sum; equal sources add up as amplitudes."""
@@ -252,13 +312,23 @@ class _Pass:
         for other in read[1:]:
             for source, filtered in other.parts.items():
                 parts[source] = summed(parts[source], filtered) if source in parts else filtered
-        return self.blend(operation.channels, operation.side, parts, sum(math.sqrt(one.square) for one in read) ** 2)
+        return self.blend(
+            operation.channels, operation.side, parts, sum(math.sqrt(one.square) for one in read) ** 2
+        )
 
     def pool(self, index: int, operation: Operation) -> Blend:
-        """An average is a filter where it keeps the size; other poolings are new sources with the correlations of an average."""
+        """An average is a filter where it keeps the size.
+
+        Other poolings are new sources with the correlations of an average.
+        """
         read = self.blends[operation.inputs[0]]
         parts = {source: windowed(filtered, operation.kernel) for source, filtered in read.parts.items()}
-        if operation.mode == "avg" and operation.stride == 1 and operation.kernel % 2 and operation.side == read.side:
+        if (
+            operation.mode == "avg"
+            and operation.stride == 1
+            and operation.kernel % 2
+            and operation.side == read.side
+        ):
             return self.blend(operation.channels, operation.side, parts, read.square)
         pooled = self.pairs.settle(Blend(read.channels, read.side, read.grid, parts))
         out = grid(operation.side)
@@ -269,7 +339,9 @@ class _Pass:
             if operation.inputs[0] in self.rectified:
                 self.rectified.add(index)
         made = self.source(out, itself=itself)
-        return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square)
+        return self.blend(
+            operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square
+        )
 
     def join(self, index: int, operation: Operation) -> Blend:
         """Maps side by side: their averages, weighted by channels; a new source."""
@@ -277,17 +349,36 @@ class _Pass:
         shares = [one.channels / operation.channels for one in read]
         variance = sum(share * one.variance for share, one in zip(shares, read, strict=True))
         heights = [share * one.variance / variance for share, one in zip(shares, read, strict=True)]
-        means = [one.itself.mean * height for height, one in zip(heights, read, strict=True) if one.itself.mean is not None]
-        branches = [one.itself.branch * height for height, one in zip(heights, read, strict=True) if one.itself.branch is not None]
-        pairs = [
-            (a * b, self.pairs.of_blends(one, other)) for a, one in zip(heights, read, strict=True) for b, other in zip(heights, read, strict=True)
+        means = [
+            one.itself.mean * height
+            for height, one in zip(heights, read, strict=True)
+            if one.itself.mean is not None
         ]
-        chance = joined([pair.chance.scaled(weight) for weight, pair in pairs if pair.chance is not None], read[0].grid)
+        branches = [
+            one.itself.branch * height
+            for height, one in zip(heights, read, strict=True)
+            if one.itself.branch is not None
+        ]
+        pairs = [
+            (a * b, self.pairs.of_blends(one, other))
+            for a, one in zip(heights, read, strict=True)
+            for b, other in zip(heights, read, strict=True)
+        ]
+        chance = joined(
+            [pair.chance.scaled(weight) for weight, pair in pairs if pair.chance is not None], read[0].grid
+        )
         if all(source in self.rectified for source in operation.inputs):
             self.rectified.add(index)
-        made = self.source(read[0].grid, itself=Alike(sum(means[1:], means[0]), chance, sum(branches[1:], branches[0]) if branches else None))
+        made = self.source(
+            read[0].grid,
+            itself=Alike(
+                sum(means[1:], means[0]), chance, sum(branches[1:], branches[0]) if branches else None
+            ),
+        )
         square = sum(share * one.square for share, one in zip(shares, read, strict=True))
-        return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square)
+        return self.blend(
+            operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square
+        )
 
     def slice(self, index: int, operation: Operation) -> Blend:
         """Some channels: the same map with fewer of them."""
@@ -300,11 +391,19 @@ class _Pass:
 
 
 def _strided(pair: Alike, side: int, stride: int, out_side: int) -> Alike:
-    """The pair at every `stride`-th position. The profile of chance keeps its form and the mean square that it gives at lag 0."""
-    mean, branch = (None if values is None else subsampled(values, side, stride, out_side) for values in (pair.mean, pair.branch))
+    """The pair at every `stride`-th position.
+
+    The profile of chance keeps its form and the mean square that it gives at lag 0.
+    """
+    mean, branch = (
+        None if values is None else subsampled(values, side, stride, out_side)
+        for values in (pair.mean, pair.branch)
+    )
     chance = pair.chance
     if chance is not None:
-        thinned = Chance(*(subsampled(values, side, stride, out_side) for values in chance))  # profiles and carrier
+        thinned = Chance(
+            *(subsampled(values, side, stride, out_side) for values in chance)
+        )  # profiles and carrier
         before, after = chance.mean_square(side), thinned.mean_square(out_side)
         chance = thinned.scaled(before / after if after > 0 else 0.0)
     return Alike(mean, chance, branch)
@@ -316,7 +415,11 @@ def node_terms(name: str, blend: Blend) -> NodeTerms:
     assert pair.mean is not None  # a map is alike to itself
     everywhere = float((pair.mean**2 * count).sum()) / blend.channels
     if pair.chance is not None:
-        everywhere += (1 - 1 / blend.channels) * float((pair.chance.other * count).sum()) * float((pair.chance.carrier**2 * count).sum())
+        everywhere += (
+            (1 - 1 / blend.channels)
+            * float((pair.chance.other * count).sum())
+            * float((pair.chance.carrier**2 * count).sum())
+        )
     return NodeTerms(
         name,
         blend.channels,
@@ -351,14 +454,21 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
 
 
 @cache
-def _line_shares(side: int, kernel: int, stride: int, padding: int, dilation: int, out_side: int) -> tuple[float, float]:
+def _line_shares(
+    side: int, kernel: int, stride: int, padding: int, dilation: int, out_side: int
+) -> tuple[float, float]:
     """For the taps along one axis, the mean of the share of outputs for which a tap lies inside, and of its square."""
     starts = stride * np.arange(out_side) - padding
-    shares = [float(np.mean((starts + tap * dilation >= 0) & (starts + tap * dilation < side))) for tap in range(kernel)]
+    shares = [
+        float(np.mean((starts + tap * dilation >= 0) & (starts + tap * dilation < side)))
+        for tap in range(kernel)
+    ]
     return float(np.mean(shares)), float(np.mean(np.square(shares)))
 
 
 def _shares(operation: Operation, side: int) -> tuple[float, float]:
     """The same for all taps."""
-    share, squared = _line_shares(side, operation.kernel, operation.stride, operation.padding, operation.dilation, operation.side)
+    share, squared = _line_shares(
+        side, operation.kernel, operation.stride, operation.padding, operation.dilation, operation.side
+    )
     return share**2, squared**2

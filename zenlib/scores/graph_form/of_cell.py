@@ -11,8 +11,12 @@ from zenlib.spaces.nasbench201 import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.vanilla.vcnn import IMAGE
 
 
-def graph_of_cell(cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE) -> Graph:
-    """The network of a cell as `zenlib.spaces.nasbench201.build` makes it; convolutions off every path to the output included.
+def graph_of_cell(
+    cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE
+) -> Graph:
+    """The network of a cell as `zenlib.spaces.nasbench201.build` makes it.
+
+    Convolutions off every path to the output included.
 
     Raises:
         ScoreUndefined: no path leads through the cell.
@@ -30,7 +34,16 @@ def graph_of_cell(cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDT
             writer.marks.append(last)
     for kind in ("norm", "relu"):
         last = writer.put(Operation(kind, "last", (last,), widths[-1], resolution >> (len(widths) - 1)))
-    return Graph(cell.to_string(), tuple(writer.operations), last, 3, resolution, writer.silent, tuple(writer.marks), tuple(writer.nodes))
+    return Graph(
+        cell.to_string(),
+        tuple(writer.operations),
+        last,
+        3,
+        resolution,
+        writer.silent,
+        tuple(writer.marks),
+        tuple(writer.nodes),
+    )
 
 
 class _Writer:
@@ -62,7 +75,9 @@ class _Writer:
         """The residual block between two stages; its shortcut has no BatchNorm."""
         path = self.conv_norm(self.relu(source, name), f"{name} conv 0", width, side, 3, 2)
         path = self.conv_norm(self.relu(path, name), f"{name} conv 1", width, side, 3)
-        pooled = self.put(Operation("pool", name, (source,), self.operations[source].channels, side, 2, 2, mode="avg"))
+        pooled = self.put(
+            Operation("pool", name, (source,), self.operations[source].channels, side, 2, 2, mode="avg")
+        )
         shortcut = self.put(Operation("conv", f"{name} shortcut", (pooled,), width, side))
         return self.put(Operation("add", name, (path, shortcut), width, side))
 
@@ -82,12 +97,20 @@ class _Writer:
                     terms.append(read)
                 elif op == "avg_pool_3x3":
                     if read not in pooled:
-                        pooled[read] = self.put(Operation("pool", f"{name} pool {start}", (read,), width, side, 3, 1, 1, mode="avg"))
+                        pooled[read] = self.put(
+                            Operation(
+                                "pool", f"{name} pool {start}", (read,), width, side, 3, 1, 1, mode="avg"
+                            )
+                        )
                     terms.append(pooled[read])
                 else:
-                    if read not in rectified:  # two nodes may be one map, where a skip leads from one to the other
+                    if (
+                        read not in rectified
+                    ):  # two nodes may be one map, where a skip leads from one to the other
                         rectified[read] = self.relu(read, f"{name} relu {start}")
-                    terms.append(self.conv_norm(rectified[read], f"{name} edge {edge}", width, side, int(op[-1])))
+                    terms.append(
+                        self.conv_norm(rectified[read], f"{name} edge {edge}", width, side, int(op[-1]))
+                    )
             if len(terms) > 1:
                 nodes[target] = self.put(Operation("add", f"{name} node {target}", tuple(terms), width, side))
             elif terms:

@@ -16,8 +16,30 @@ from zenlib.vanilla.capture import image_channels
 from zenlib.vanilla.capture.trace import Call, margins, pair, record, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu", "elu", "selu", "mish", "hardtanh", "prelu")
-PASSED = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity", "channel_shuffle")
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "silu",
+    "hardswish",
+    "gelu",
+    "elu",
+    "selu",
+    "mish",
+    "hardtanh",
+    "prelu",
+)
+PASSED = (
+    "dropout",
+    "dropout2d",
+    "contiguous",
+    "clone",
+    "to",
+    "float",
+    "detach",
+    "identity",
+    "channel_shuffle",
+)
 CONSTANT = ("new_zeros", "zeros_like", "new_ones", "ones_like")
 ENDS = ("flatten", "view", "reshape")
 GLOBAL = ("adaptive_avg_pool2d", "mean")
@@ -32,15 +54,17 @@ def graph_of_module(module: nn.Module, resolution: int) -> Graph:
         resolution: side of the images, pixels.
 
     Raises:
-        ConversionError: the output depends on a function that has no rule here, on windows or maps that are not square, or
-            not on the image.
+        ConversionError: the output depends on a function that has no rule here, on windows or maps that are
+            not square, or not on the image.
     """
     trace = record(module, image_channels(module), resolution)
     writer = _Writer(trace.image)
     for call in trace.calls:
         writer.follow(call)
     last = writer.output(trace.output)
-    return Graph(type(module).__name__, tuple(writer.operations[: last + 1]), last, trace.image.shape[1], resolution)
+    return Graph(
+        type(module).__name__, tuple(writer.operations[: last + 1]), last, trace.image.shape[1], resolution
+    )
 
 
 class _Writer:
@@ -55,7 +79,10 @@ class _Writer:
         self.kept: list[object] = [image]  # so that no id is used twice
 
     def follow(self, call: Call) -> None:
-        """Appends what a call does; a tensor that it makes without a rule has a problem, which matters only where it is needed."""
+        """Appends what a call does.
+
+        A tensor that it makes without a rule has a problem, which matters only where it is needed.
+        """
         self.kept.append(call)
         given = list(tensors((call.args, call.kwargs)))
         read = [tensor for tensor in given if id(tensor) in self.places]
@@ -88,12 +115,16 @@ class _Writer:
         rule = RULES.get("relu" if call.function in ACTIVATIONS else call.function)
         if rule is None:
             raise ConversionError(
-                f"{call}: needed convolutions, BatchNorm, activations, poolings, sums and concatenations; no rule for {call.function}"
+                f"{call}: needed convolutions, BatchNorm, activations, poolings, sums and concatenations; no "
+                f"rule for {call.function}"
             )
         return self.put(rule(call, name, tuple(self.places[id(tensor)] for tensor in read), result))
 
     def put(self, operation: Operation) -> int:
-        """Appends an operation and returns its index; a sum of one map is that map, and a ReLU or pooling done twice is one."""
+        """Appends an operation and returns its index.
+
+        A sum of one map is that map, and a ReLU or pooling done twice is one.
+        """
         if operation.kind in ("add", "join") and len(operation.inputs) == 1:
             return operation.inputs[0]
         same = operation._replace(name="") if operation.kind in ("relu", "pool") else None
@@ -112,7 +143,9 @@ class _Writer:
             place = self.ends.get(id(tensor), self.places.get(id(tensor)))
             if place is not None and place != IMAGE:
                 return place
-        raise ConversionError("network: needed an output that depends on the image through feature maps, got none")
+        raise ConversionError(
+            "network: needed an output that depends on the image through feature maps, got none"
+        )
 
 
 def _size(name: str, result: Tensor) -> tuple[int, int]:
@@ -121,7 +154,10 @@ def _size(name: str, result: Tensor) -> tuple[int, int]:
 
 def _conv(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Operation:
     weight = call.argument("weight", 1)
-    kernel, stride, dilation = (pair(value) for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1)))
+    kernel, stride, dilation = (
+        pair(value)
+        for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1))
+    )
     padding = margins(call.argument("padding", 4, 0), kernel, dilation)
     sides = (square(name, kernel), square(name, stride), padding[0], square(name, dilation))
     return Operation("conv", name, inputs, *_size(name, result), *sides, call.argument("groups", 6, 1))
@@ -132,7 +168,16 @@ def _pool(mode: str) -> Callable[[Call, str, tuple[int, ...], Tensor], Operation
         kernel = pair(call.argument("kernel_size", 1))
         stride = call.argument("stride", 2) or kernel
         padding = pair(call.argument("padding", 3, 0))
-        return Operation("pool", name, inputs, *_size(name, result), square(name, kernel), square(name, pair(stride)), padding[0], mode=mode)
+        return Operation(
+            "pool",
+            name,
+            inputs,
+            *_size(name, result),
+            square(name, kernel),
+            square(name, pair(stride)),
+            padding[0],
+            mode=mode,
+        )
 
     return rule
 

@@ -20,7 +20,8 @@ class Operation(NamedTuple):
     """One operation on square feature maps.
 
     Attributes:
-        kind: "conv" (without bias), "norm" (BatchNorm), "relu", "add", "pool", "join" (along the channels) or "slice" (of them).
+        kind: "conv" (without bias), "norm" (BatchNorm), "relu", "add", "pool", "join" (along the channels) or
+            "slice" (of them).
         name: where it comes from, for people.
         inputs: indices of the operations it reads; `IMAGE` is the image.
         channels: channels of its output.
@@ -57,7 +58,8 @@ class Graph:
         in_channels: channels of the image.
         resolution: side of the image, pixels.
         silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
-        marks: indices of the maps whose terms are wanted: the outputs of cells where the network is made of cells, else none.
+        marks: indices of the maps whose terms are wanted: the outputs of cells where the network is made of
+            cells, else none.
         nodes: for each cell the indices of its nodes, None for a node that reads nothing.
     """
 
@@ -82,7 +84,10 @@ class Graph:
         return found
 
     def cuts(self) -> list[bool]:
-        """For each operation, whether nothing that came before it is read after it: the whole network passes through it."""
+        """For each operation, whether nothing that came before it is read after it.
+
+        The whole network passes through it.
+        """
         last = [-1] * (len(self.operations) + 1)
         for index, operation in enumerate(self.operations):
             for source in operation.inputs:
@@ -107,7 +112,11 @@ def graph_of_vcnn(vcnn: VCNN) -> Graph:
         operations.append(_operation(step, inputs))
         if isinstance(step, Conv):
             for kind in ("norm", "relu"):
-                operations.append(operations[-1]._replace(kind=kind, inputs=(len(operations) - 1,), kernel=1, stride=1, padding=0, groups=1))
+                operations.append(
+                    operations[-1]._replace(
+                        kind=kind, inputs=(len(operations) - 1,), kernel=1, stride=1, padding=0, groups=1
+                    )
+                )
         places[index] = len(operations) - 1
     return Graph(vcnn.name, tuple(operations), len(operations) - 1, vcnn.in_channels, vcnn.resolution)
 
@@ -118,7 +127,13 @@ def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
     match step:
         case Conv():
             return Operation(
-                "conv", *plain, square(step.name, step.kernel), square(step.name, step.stride), step.padding[0], step.dilation[0], step.groups
+                "conv",
+                *plain,
+                square(step.name, step.kernel),
+                square(step.name, step.stride),
+                step.padding[0],
+                step.dilation[0],
+                step.groups,
             )
         case Pool():
             kernel, stride = square(step.name, step.kernel), square(step.name, step.stride)
@@ -129,7 +144,9 @@ def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
             return Operation("join", *plain)
         case ChannelSlice() | ChannelShuffle():
             return Operation("slice", *plain)
-    raise ConversionError(f"{step.name}: needed convolutions, poolings, sums, concatenations and slices, got {step.describe()}")
+    raise ConversionError(
+        f"{step.name}: needed convolutions, poolings, sums, concatenations and slices, got {step.describe()}"
+    )
 
 
 def square(name: str, pair: Sequence[int]) -> int:
@@ -139,5 +156,8 @@ def square(name: str, pair: Sequence[int]) -> int:
         ConversionError: it is not square.
     """
     if pair[0] != pair[1]:
-        raise ConversionError(f"{name}: needed square windows and maps, got {pair[0]} x {pair[1]}; score this network by Monte Carlo (zen_score)")
+        raise ConversionError(
+            f"{name}: needed square windows and maps, got {pair[0]} x {pair[1]}; score this network by Monte "
+            "Carlo (zen_score)"
+        )
     return int(pair[0])

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     import torch
 
 
-def graph_of(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None) -> Graph:
+def graph_of(
+    network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None
+) -> Graph:
     """The operations of a network.
 
     Args:
-        network: a cell of NAS-Bench-201, any module, an architecture (built with its shortcuts, without gates), or a `VCNN`.
+        network: a cell of NAS-Bench-201, any module, an architecture (built with its shortcuts, without
+            gates), or a `VCNN`.
         resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
 
     Raises:
@@ -42,7 +45,10 @@ def graph_of(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, reso
     """
     if isinstance(network, (VCNN, Graph)):
         if resolution not in (None, network.resolution):
-            raise ConversionError(f"resolution: this network was read at {network.resolution}, got {resolution}; convert it again")
+            raise ConversionError(
+                f"resolution: this network was read at {network.resolution}, got {resolution}; convert it "
+                "again"
+            )
         return graph_of_vcnn(network) if isinstance(network, VCNN) else network
     if isinstance(network, Cell):
         return graph_of_cell(network, 32 if resolution is None else resolution)
@@ -55,7 +61,9 @@ def graph_of(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, reso
     return graph_of_module(network, 224 if resolution is None else resolution)
 
 
-def repaired_score(network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None) -> float:
+def repaired_score(
+    network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None
+) -> float:
     """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
     return repaired(graph_terms(replace(graph_of(network, resolution), marks=())))
 
@@ -66,7 +74,10 @@ def repaired(terms: GraphTerms) -> float:
 
 
 def zen(terms: GraphTerms) -> float:
-    """The L1 Zen-Score of the network as it is, nats: log Delta plus log sigma of every BatchNorm, dead branches included."""
+    """The L1 Zen-Score of the network as it is, nats.
+
+    Log Delta plus log sigma of every BatchNorm, dead branches included.
+    """
     convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
     return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
 
@@ -77,5 +88,8 @@ def gain(terms: GraphTerms, live_only: bool = False) -> float:
 
 
 def cancelled(terms: GraphTerms) -> float:
-    """The sum of log sqrt q over BatchNorms: the part of the Zen-Score that the next BatchNorm divides out, nats."""
+    """The sum of log sqrt q over BatchNorms.
+
+    The part of the Zen-Score that the next BatchNorm divides out, nats.
+    """
     return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms

@@ -23,14 +23,25 @@ from typing import NamedTuple
 import numpy as np
 
 from zenlib.scores.graph_form import rectifier
-from zenlib.scores.graph_form.torus import IDENTITY, Filter, Lags, averaged, filtered_mean, multiplicity, scale_of, white, window
+from zenlib.scores.graph_form.torus import (
+    IDENTITY,
+    Filter,
+    Lags,
+    averaged,
+    filtered_mean,
+    multiplicity,
+    scale_of,
+    white,
+    window,
+)
 
 
 class Chance(NamedTuple):
     """Correlations by chance; see above.
 
     Attributes:
-        profiles: mean squares of g, (2, lags, lags): `own` and `other`. One array, since all that filters do is done to both.
+        profiles: mean squares of g, (2, lags, lags): `own` and `other`. One array, since all that filters do
+            is done to both.
         carrier: (lags, lags), 1 at lag 0.
     """
 
@@ -57,7 +68,10 @@ class Chance(NamedTuple):
 
     def mean_squares(self, profiles: Lags, grid: int) -> Lags:
         """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
-        return profiles.reshape(-1, self.carrier.size) @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
+        return (
+            profiles.reshape(-1, self.carrier.size)
+            @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
+        )
 
 
 class Alike(NamedTuple):
@@ -162,7 +176,11 @@ class Pairs:
             root = math.sqrt(rectifier.LINEAR)
             chance = None if found.chance is None else found.chance.scaled(rectifier.LINEAR)
             return Alike(_times(found.mean, root), chance, _times(found.branch, root))
-        return Alike(chance=convolved(found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1))
+        return Alike(
+            chance=convolved(
+                found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1
+            )
+        )
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
         """The pair of two maps, for unit variance where their variance is known, else for their sources of unit variance."""
@@ -196,19 +214,29 @@ class Pairs:
         return blend
 
 
-def _seen_through(pair: Alike, grid: int, first: Filter, second: Filter, factor: float, times: float) -> Alike:
-    """So many pairs of maps with independent chance: the pair after a filter at each end, covariances multiplied by a factor."""
+def _seen_through(
+    pair: Alike, grid: int, first: Filter, second: Filter, factor: float, times: float
+) -> Alike:
+    """So many pairs of maps with independent chance.
+
+    The pair after a filter at each end, covariances multiplied by a factor.
+    """
     a, b = scale_of(first), scale_of(second)
     if a is not None and b is not None:
         height = a * b * factor
         chance = None if pair.chance is None else pair.chance.scaled(times * height**2)
         return Alike(_times(pair.mean, times * height), chance, _times(pair.branch, times * height))
-    mean, branch = (None if values is None else times * factor * filtered_mean(values, grid, first, second) for values in (pair.mean, pair.branch))
+    mean, branch = (
+        None if values is None else times * factor * filtered_mean(values, grid, first, second)
+        for values in (pair.mean, pair.branch)
+    )
     if pair.chance is None:
         return Alike(mean, None, branch)
     carrier = filtered_mean(pair.chance.carrier, grid, first, second)
     height = float(carrier[0, 0])
-    return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height), branch)
+    return Alike(
+        mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height), branch
+    )
 
 
 def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
@@ -243,19 +271,30 @@ def rectified(pair: Alike, grid: int) -> Alike:
         chance = chance.scaled(factor)
     if pair.mean is None:
         return Alike(chance=chance)
-    return Alike(rectifier.correlation(pair.mean), chance, None if pair.branch is None else rectifier.correlation(pair.branch))
+    return Alike(
+        rectifier.correlation(pair.mean),
+        chance,
+        None if pair.branch is None else rectifier.correlation(pair.branch),
+    )
 
 
-def convolved(pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int) -> Chance | None:
+def convolved(
+    pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int
+) -> Chance | None:
     """Chance between a convolution of the first map and the second (times = 1), or a convolution of it of the same shape (times = 2).
 
-    Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share 1 / group is the
-    same channel of both maps.
+    Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share
+    1 / group is the same channel of both maps.
     """
     terms: list[Chance] = []
     if pair.mean is not None and pair.mean[0, 0] > 1e-9:
         height = float(pair.mean[0, 0])
-        terms.append(Chance(_of_one_channel(grid, kernel, dilation, times, group, channels) * height**2, pair.mean / height))
+        terms.append(
+            Chance(
+                _of_one_channel(grid, kernel, dilation, times, group, channels) * height**2,
+                pair.mean / height,
+            )
+        )
     if pair.chance is not None:
         before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
         after = _mixing(group, channels) @ before.reshape(2, -1)
@@ -271,7 +310,10 @@ def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: in
 
 @cache
 def _mixing(group: int, channels: int) -> Lags:
-    """Profiles (own, other) of what is read to those of the outputs: the shares of the same and of different channels."""
+    """Profiles (own, other) of what is read to those of the outputs.
+
+    The shares of the same and of different channels.
+    """
     return np.array([[1 / count, 1 - 1 / count] for count in (group, channels)])
 
 

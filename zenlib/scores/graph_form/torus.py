@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 Lags = NDArray[np.float64]
 Filter = tuple[tuple[tuple[int, ...], float], ...]
-"""A sum of products of averaging windows: (sides of the windows, coefficient) of each term; ((), 1.0) is the identity."""
+"""A sum of products of averaging windows.
+
+(sides of the windows, coefficient) of each term; ((), 1.0) is the identity.
+"""
 
 WIDEST = 32
 IDENTITY: Filter = (((), 1.0),)
@@ -60,7 +63,10 @@ def white(side: int) -> Lags:
 
 @cache
 def window(side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
-    """The matrix that averages over the taps of a window so many times, (lags, lags); a window of even side is taken both ways round."""
+    """The matrix that averages over the taps of a window so many times, (lags, lags).
+
+    A window of even side is taken both ways round.
+    """
     size = side // 2 + 1
     matrix = np.zeros((size, size))
     first = -(kernel // 2)
@@ -73,7 +79,10 @@ def window(side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
 
 
 def averaged(values: Lags, side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
-    """The average over a window of taps, or over the differences of the taps of two windows (times = 2); of the last two dimensions."""
+    """The average over a window of taps, or over the differences of the taps of two windows (times = 2).
+
+    Of the last two dimensions.
+    """
     if kernel == 1:
         return values
     matrix = window(side, kernel, dilation, times)
@@ -132,7 +141,11 @@ def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lag
         matrix = _along(side, windows + others)
         return a * b * (matrix @ values @ matrix.T)
     forward, backward = cosines(side), _inverse(side)
-    return backward @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second))) @ backward.T
+    return (
+        backward
+        @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second)))
+        @ backward.T
+    )
 
 
 def scaled(filtered: Filter, factor: float) -> Filter:

@@ -54,7 +54,11 @@ def product(follower: Follower, call: Call) -> Value:
             return follower.without_attention(kept, factor)
         if factor_size < size or factor.gate > kept.gate or _is_pooled(factor):
             return _keep(follower, kept, "gate")
-    return follower.unsupported(call, "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or its like)")
+    return follower.unsupported(
+        call,
+        "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or "
+        "its like)",
+    )
 
 
 def quotient(follower: Follower, call: Call) -> Value:
@@ -115,7 +119,9 @@ def _is_pooled(value: Value) -> bool:
 
 def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
     if a.layout != b.layout:
-        return follower.unsupported(call, "adds feature maps whose channels, rows and columns lie in different places")
+        return follower.unsupported(
+            call, "adds feature maps whose channels, rows and columns lie in different places"
+        )
     if a.node == b.node:
         return replace(a, gate=0)
     rank_a, rank_b = _rank(follower, a, b), _rank(follower, b, a)

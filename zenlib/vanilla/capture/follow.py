@@ -22,13 +22,19 @@ from zenlib.vanilla.capture.layout import Layout, arranged, reshaped
 from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, pair, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
-NEEDED = "needed 2-d convolutions, pooling, sums and concatenations of feature maps, and whatever conversion removes"
+NEEDED = (
+    "needed 2-d convolutions, pooling, sums and concatenations of feature maps, and whatever conversion "
+    "removes"
+)
 
 
 SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "full", "rand", "randn", "randint")} | {
     f"new_{name}" for name in ("zeros", "ones", "full", "tensor")
 }
-"""Functions that take a tensor for its shape or type alone, so that their result is constant; not `empty_like`, which is filled later."""
+"""Functions that take a tensor for its shape or type alone, so that their result is constant.
+
+Not `empty_like`, which is filled later.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Derived:
     Attributes:
         sources: the steps it was computed from.
         depth: the longest path of convolutions to it.
-        problem: why the network cannot go on from here; None behind global pooling, where it need not, and for attention.
+        problem: why the network cannot go on from here; None behind global pooling, where it need not, and
+            for attention.
         attention: number of the attention that gave it, or None.
         gate: as in `Map`.
     """
@@ -89,7 +96,8 @@ class Follower:
     Attributes:
         graph: the steps found so far.
         attentions: the attentions found so far.
-        attention_products: how often one feature was multiplied by another; an attention written out takes two.
+        attention_products: how often one feature was multiplied by another; an attention written out takes
+            two.
         spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
     """
@@ -110,7 +118,11 @@ class Follower:
     def _follow(self, call: Call, rules: Mapping[str, Rule]) -> None:
         inputs, results = list(tensors((call.args, call.kwargs))), list(tensors(call.result))
         if call.function == UNSEEN:
-            value: Value | list[Value] = Derived(frozenset((IMAGE,)), (1 << 30, 0), f"{call} hides what it does; needed plain PyTorch functions")
+            value: Value | list[Value] = Derived(
+                frozenset((IMAGE,)),
+                (1 << 30, 0),
+                f"{call} hides what it does; needed plain PyTorch functions",
+            )
         elif call.function in SHAPE_ONLY or all(self.value(tensor) is None for tensor in inputs):
             if any(map(self.is_learned, inputs)):
                 self._learned.update(map(id, results))
@@ -131,21 +143,30 @@ class Follower:
         attentions = -(-self.attention_products // 2)
         if attentions > self.spatial_convs:
             raise ConversionError(
-                f"{name}: a transformer cannot become a vanilla convolutional network: {attentions} attention operations against "
-                f"{self.spatial_convs} spatial convolutions. The weights with which attention mixes positions are computed from the input, so no "
-                f"region of the input has one fixed linear map; needed a network that mixes positions by convolutions and pooling"
+                f"{name}: a transformer cannot become a vanilla convolutional network: {attentions} "
+                "attention operations against "
+                f"{self.spatial_convs} spatial convolutions. The weights with which attention mixes "
+                "positions are computed from the input, so no "
+                "region of the input has one fixed linear map; needed a network that mixes positions by "
+                "convolutions and pooling"
             )
         values = [value for value in map(self.value, tensors(self._trace.output)) if value is not None]
         if not values:
-            raise ConversionError(f"{name}: needed an output tensor computed from the image, got {type(self._trace.output).__name__}")
-        problem = next((value.problem for value in values if isinstance(value, Derived) and value.problem), None)
+            raise ConversionError(
+                f"{name}: needed an output tensor computed from the image, got "
+                f"{type(self._trace.output).__name__}"
+            )
+        problem = next(
+            (value.problem for value in values if isinstance(value, Derived) and value.problem), None
+        )
         if problem:
             raise ConversionError(f"{name}: {problem}")
         ends = frozenset[int]().union(*map(self.sources, values))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
             raise ConversionError(
-                f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the others; "
+                f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the "
+                "others; "
                 f"needed one last feature map; convert the branches one by one"
             )
         if not all(map(self.is_plain, values)):
@@ -158,7 +179,9 @@ class Follower:
 
     def _before_global_pooling(self, node: int) -> int:
         while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
-            covers_all = step.kind == "avg" and step.kernel == step.in_resolution and step.out_resolution == (1, 1)
+            covers_all = (
+                step.kind == "avg" and step.kernel == step.in_resolution and step.out_resolution == (1, 1)
+            )
             if not covers_all and node not in self.fixed_pools:
                 break
             node = step.inputs[0]
@@ -185,7 +208,9 @@ class Follower:
         """The output of a step in (N, C, H, W) order."""
         return Map(node, self.layout(node))
 
-    def fields(self, node: int, call: Call, *, out_channels: int | None = None, result: Tensor | None = None) -> dict[str, Any]:
+    def fields(
+        self, node: int, call: Call, *, out_channels: int | None = None, result: Tensor | None = None
+    ) -> dict[str, Any]:
         """The fields that every step has, for one that reads `node`.
 
         Args:
@@ -230,7 +255,10 @@ class Follower:
         if attention is not None:
             problem = None
         elif others:
-            problem = next((value.problem for value in others if value.problem), problem if len(others) < len(inputs) else None)
+            problem = next(
+                (value.problem for value in others if value.problem),
+                problem if len(others) < len(inputs) else None,
+            )
         depth = max(map(self.depth, inputs))
         return Derived(
             sources=frozenset[int]().union(*map(self.sources, inputs)),
@@ -282,7 +310,10 @@ class Follower:
         return None if layout is None else Map(node, layout)
 
     def attend(self, call: Call, products: int) -> Derived:
-        """The result of a function that multiplies one feature by another, `products` times: the core of an attention."""
+        """The result of a function that multiplies one feature by another, `products` times.
+
+        The core of an attention.
+        """
         self.attention_products += products
         result = self.derived(call)
         number = result.attention

@@ -20,7 +20,9 @@ class Graph:
         self.in_channels = in_channels
         self.resolution = resolution
         self._depths: list[Depth] = []
-        self._ancestors: list[int] = []  # bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it
+        self._ancestors: list[
+            int
+        ] = []  # bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it
         self._removed: list[tuple[str, int]] = []
 
     @property
@@ -74,35 +76,54 @@ class Graph:
         source = None if node == IMAGE else self.steps[node]
         if not isinstance(source, Pad) or min(source.padding) < 0:
             return self.add(step)
-        top, bottom, left, right = (own + before for own, before in zip(step.padding, source.padding, strict=True))
-        step = replace(step, inputs=source.inputs, in_resolution=source.in_resolution, padding=(top, bottom, left, right))
+        top, bottom, left, right = (
+            own + before for own, before in zip(step.padding, source.padding, strict=True)
+        )
+        step = replace(
+            step, inputs=source.inputs, in_resolution=source.in_resolution, padding=(top, bottom, left, right)
+        )
         return self.conv(source.inputs[0], step)
 
     def concat(self, nodes: tuple[int, ...], name: str) -> int:
         """Appends a concatenation; slices that restore what they were cut from are just that."""
         if len(nodes) == 1:
             return nodes[0]
-        parts = [step for node in nodes if node != IMAGE and isinstance(step := self.steps[node], ChannelSlice)]
+        parts = [
+            step for node in nodes if node != IMAGE and isinstance(step := self.steps[node], ChannelSlice)
+        ]
         if len(parts) == len(nodes) and len({part.inputs for part in parts}) == 1:
             ends = [part.start + part.out_channels for part in parts]
             if [part.start for part in parts] == [0, *ends[:-1]] and ends[-1] == parts[0].in_channels:
                 return parts[0].inputs[0]
-        return self.add(Concat(inputs=nodes, out_channels=sum(map(self.channels, nodes)), **self._reading(nodes[0], name)))
+        return self.add(
+            Concat(inputs=nodes, out_channels=sum(map(self.channels, nodes)), **self._reading(nodes[0], name))
+        )
 
     def channel_slice(self, node: int, start: int, length: int, name: str) -> int:
         """Appends the choice of `length` channels from `start`; all of them are the step itself."""
         if length == self.channels(node):
             return node
-        return self.add(ChannelSlice(inputs=(node,), start=start, out_channels=length, **self._reading(node, name)))
+        return self.add(
+            ChannelSlice(inputs=(node,), start=start, out_channels=length, **self._reading(node, name))
+        )
 
     def channel_shuffle(self, node: int, groups: int, name: str) -> int:
         """Appends a channel shuffle."""
-        return self.add(ChannelShuffle(inputs=(node,), groups=groups, out_channels=self.channels(node), **self._reading(node, name)))
+        return self.add(
+            ChannelShuffle(
+                inputs=(node,), groups=groups, out_channels=self.channels(node), **self._reading(node, name)
+            )
+        )
 
     def _reading(self, node: int, name: str) -> dict[str, Any]:
         """The fields of a step that keeps the size of the map it reads."""
         size = self.size(node)
-        return {"name": name, "in_channels": self.channels(node), "in_resolution": size, "out_resolution": size}
+        return {
+            "name": name,
+            "in_channels": self.channels(node),
+            "in_resolution": size,
+            "out_resolution": size,
+        }
 
     def _ancestry(self, node: int) -> int:
         return 1 if node == IMAGE else self._ancestors[node] | 1
@@ -124,15 +145,22 @@ class Graph:
         """
         live = [index for index in range(len(self.steps)) if self.is_ancestor(index, last)]
         places = {IMAGE: IMAGE} | {index: place for place, index in enumerate(live)}
-        steps = tuple(replace(self.steps[i], inputs=tuple(places[source] for source in self.steps[i].inputs)) for i in live)
+        steps = tuple(
+            replace(self.steps[i], inputs=tuple(places[source] for source in self.steps[i].inputs))
+            for i in live
+        )
         for step in steps:
             self._check_stride(step)
         removed = tuple(kind for kind, node in self._removed if node in places)
         return VCNN(steps, self.resolution, self.in_channels, name, removed)
 
     def _check_stride(self, step: Step) -> None:
-        if isinstance(step, (Conv, Pool)) and any(size < stride for size, stride in zip(step.in_resolution, step.stride, strict=True)):
+        if isinstance(step, (Conv, Pool)) and any(
+            size < stride for size, stride in zip(step.in_resolution, step.stride, strict=True)
+        ):
             raise ConversionError(
-                f"resolution: needed a larger image than {self.resolution} x {self.resolution}: {step.describe()} in {step.name!r} sees a map of "
-                f"{step.in_resolution[0]} x {step.in_resolution[1]}, smaller than its stride; use a larger resolution"
+                f"resolution: needed a larger image than {self.resolution} x {self.resolution}: "
+                f"{step.describe()} in {step.name!r} sees a map of "
+                f"{step.in_resolution[0]} x {step.in_resolution[1]}, smaller than its stride; use a larger "
+                "resolution"
             )

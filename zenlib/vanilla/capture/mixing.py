@@ -53,7 +53,9 @@ def matmul(follower: Follower, call: Call) -> Value:
     if len(follower.features(call)) > 1:
         return follower.attend(call, products=1)
     if follower.value(features) is None or weight.dim() != 2:
-        return follower.unsupported(call, "mixes a feature map with a constant in a way that is no 1x1 convolution")
+        return follower.unsupported(
+            call, "mixes a feature map with a constant in a way that is no 1x1 convolution"
+        )
     return _linear(follower, call, features, weight.shape[1], bias=None)
 
 
@@ -73,7 +75,10 @@ def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bi
 
 
 def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channels: int, bias: Any) -> Value:
-    """The same linear layer at every position, wherever the positions lie; the channels are dimension `dim`."""
+    """The same linear layer at every position, wherever the positions lie.
+
+    The channels are dimension `dim`.
+    """
     node, layout = value.node, value.layout
     if layout[dim] != whole("C", follower.graph.channels(node)):
         return follower.unsupported(call, "is a linear layer across positions")
@@ -83,9 +88,16 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
 
 
 def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Value | None:
-    """What a convolution or linear layer reads; a pointwise one inside an attention belongs to that attention."""
+    """What a convolution or linear layer reads.
+
+    A pointwise one inside an attention belongs to that attention.
+    """
     value = follower.value(features)
-    inside = isinstance(value, Derived) and value.attention is not None and follower.attentions[value.attention].contains(call.path)
+    inside = (
+        isinstance(value, Derived)
+        and value.attention is not None
+        and follower.attentions[value.attention].contains(call.path)
+    )
     return value if inside and not spatial else follower.bypassing(features)
 
 
@@ -95,9 +107,21 @@ def _off_the_path(follower: Follower, call: Call, value: Derived | None, spatial
     if value is None or value.problem:
         return result
     if value.attention is not None and not follower.attentions[value.attention].contains(call.path):
-        return replace(result, attention=None, problem=f"{call} reads an attention that changes the shape of its input, so it cannot be bypassed")
+        return replace(
+            result,
+            attention=None,
+            problem=(
+                f"{call} reads an attention that changes the shape of its input, so it cannot be bypassed"
+            ),
+        )
     if value.attention is None and call.function == "conv2d" and call.result.shape[-2:].numel() > 1:
-        return replace(result, problem=f"{call} reads a map that global or adaptive pooling made; needed such pooling last, before the classifier")
+        return replace(
+            result,
+            problem=(
+                f"{call} reads a map that global or adaptive pooling made; needed such pooling last, before "
+                "the classifier"
+            ),
+        )
     return result
 
 

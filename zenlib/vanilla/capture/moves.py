@@ -58,7 +58,9 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    return replace(value, node=follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place))
+    return replace(
+        value, node=follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place)
+    )
 
 
 def concat(follower: Follower, call: Call) -> Value:
@@ -69,7 +71,9 @@ def concat(follower: Follower, call: Call) -> Value:
     if len(maps) < len(parts):
         return follower.unsupported(call, "joins a feature map with something that is none")
     rests = {(*value.layout[:dim], *value.layout[dim + 1 :]) for value in maps}
-    if len(rests) > 1 or any(value.layout[dim] != whole("C", follower.graph.channels(value.node)) for value in maps):
+    if len(rests) > 1 or any(
+        value.layout[dim] != whole("C", follower.graph.channels(value.node)) for value in maps
+    ):
         return follower.unsupported(call, "joins feature maps along other dimensions than their channels")
     node = follower.graph.concat(tuple(value.node for value in maps), call.place)
     layout = maps[0].layout
@@ -97,7 +101,9 @@ def select(follower: Follower, call: Call) -> Value:
 
 def narrow(follower: Follower, call: Call) -> Value:
     """A slice of the channels."""
-    dim, start, length = (call.argument(name, position) for position, name in enumerate(("dim", "start", "length"), 1))
+    dim, start, length = (
+        call.argument(name, position) for position, name in enumerate(("dim", "start", "length"), 1)
+    )
     return _part(follower, call, follower.value(call.args[0]), dim, start, length)
 
 
@@ -144,7 +150,9 @@ def _spelled_out(index: tuple[Any, ...], rank: int) -> list[Any]:
     return [*index[:place], *[slice(None)] * whole_dimensions, *index[place + 1 :]]
 
 
-def _part(follower: Follower, call: Call, value: Value | None, dim: int, start: int, length: int, drop: bool = False) -> Value:
+def _part(
+    follower: Follower, call: Call, value: Value | None, dim: int, start: int, length: int, drop: bool = False
+) -> Value:
     """Entries `start` to `start + length` of one dimension of a map, without that dimension where it is dropped."""
     if not isinstance(value, Map):
         return follower.derived(call)
@@ -157,7 +165,10 @@ def _part(follower: Follower, call: Call, value: Value | None, dim: int, start: 
         digit, channels = layout[dim][0], graph.channels(node)
         if digit.stride == 1 and size < channels:  # every n-th channel: brought to the front by a shuffle
             node = graph.channel_shuffle(node, channels // size, call.place)
-            layout = [tuple(d._replace(stride=d.stride // size) if d.axis == "C" else d for d in dimension) for dimension in layout]
+            layout = [
+                tuple(d._replace(stride=d.stride // size) if d.axis == "C" else d for d in dimension)
+                for dimension in layout
+            ]
             digit = Digit("C", channels // size, size)
         if digit.stride * digit.size != channels:
             return follower.unsupported(call, "takes a part of the channels that a slice cannot take")

@@ -22,7 +22,10 @@ def pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     if kind == "max":
         options = {"dilation": pair(read("dilation", 4, 1)), "ceil_mode": bool(read("ceil_mode", 5, False))}
     else:
-        options = {"ceil_mode": bool(read("ceil_mode", 4, False)), "count_include_pad": bool(read("count_include_pad", 5, True))}
+        options = {
+            "ceil_mode": bool(read("ceil_mode", 4, False)),
+            "count_include_pad": bool(read("count_include_pad", 5, True)),
+        }
     step = Pool(
         **follower.fields(value.node, call, result=next(tensors(call.result))),
         kind=kind,
@@ -47,7 +50,9 @@ def adaptive_pool2d(follower: Follower, call: Call, kind: str) -> Value | list[V
     if before[0] % size[0] or before[1] % size[1]:
         return follower.derived(call)
     window = (before[0] // size[0], before[1] // size[1])
-    node = follower.graph.add(Pool(**follower.fields(value.node, call, result=result), kind=kind, kernel=window, stride=window))
+    node = follower.graph.add(
+        Pool(**follower.fields(value.node, call, result=result), kind=kind, kernel=window, stride=window)
+    )
     follower.fixed_pools.add(node)
     return _without_indices(follower, call, follower.map(node))
 
@@ -55,7 +60,11 @@ def adaptive_pool2d(follower: Follower, call: Call, kind: str) -> Value | list[V
 def pad(follower: Follower, call: Call) -> Value:
     """Zeros around a map, or a border cut off; reflected or repeated borders become zeros."""
     value = follower.bypassing(call.argument("input", 0))
-    widths, mode, fill = tuple(call.argument("pad", 1)), call.argument("mode", 2, "constant"), call.argument("value", 3)
+    widths, mode, fill = (
+        tuple(call.argument("pad", 1)),
+        call.argument("mode", 2, "constant"),
+        call.argument("value", 3),
+    )
     if value is not None and not any(widths):
         return value
     if not follower.is_plain(value) or len(widths) > 4 or fill not in (None, 0, float("-inf")):
@@ -73,7 +82,9 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value:
     if not isinstance(value, Map) or isinstance(dims, Tensor):  # a tensor here: the larger of two maps
         return follower.unsupported(call)
     rank = len(value.layout)
-    reduced = range(rank) if dims is None else [dim % rank for dim in ((dims,) if isinstance(dims, int) else dims)]
+    reduced = (
+        range(rank) if dims is None else [dim % rank for dim in ((dims,) if isinstance(dims, int) else dims)]
+    )
     mixes = any(digit.axis in "NC" for dim in reduced for digit in value.layout[dim])
     return follower.unsupported(call, "mixes channels or images") if mixes else follower.derived(call)
 

@@ -12,17 +12,79 @@ from zenlib.vanilla.capture import arithmetic, mixing, moves, pooling
 from zenlib.vanilla.capture.follow import Follower, Rule
 
 ACTIVATIONS = (
-    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "hardtanh", "threshold"),
-    *("softplus", "softsign", "logsigmoid", "tanhshrink", "hardshrink", "softshrink", "clamp", "clamp_min", "clamp_max"),
+    *(
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "prelu",
+        "rrelu",
+        "elu",
+        "celu",
+        "selu",
+        "gelu",
+        "silu",
+        "mish",
+        "hardswish",
+        "hardtanh",
+        "threshold",
+    ),
+    *(
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "tanhshrink",
+        "hardshrink",
+        "softshrink",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+    ),
     *("abs", "neg", "square", "pow", "sqrt", "rsqrt", "reciprocal", "exp", "log", "sin", "cos"),
 )
 GATES = {"sigmoid": 2, "hardsigmoid": 2, "softmax": 2, "erf": 2, "tanh": 1}
 """Functions that give the factor of a product its standing as a gate; the larger number goes."""
 
-NORMALISATIONS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm", "normalize")
+NORMALISATIONS = (
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "local_response_norm",
+    "rms_norm",
+    "normalize",
+)
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
-UNCHANGED = ("contiguous", "clone", "detach", "to", "type", "type_as", "float", "half", "double", "bfloat16", "cpu", "cuda", "data", "requires_grad")
-REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean", "logsumexp", "median", "prod")
+UNCHANGED = (
+    "contiguous",
+    "clone",
+    "detach",
+    "to",
+    "type",
+    "type_as",
+    "float",
+    "half",
+    "double",
+    "bfloat16",
+    "cpu",
+    "cuda",
+    "data",
+    "requires_grad",
+)
+REDUCTIONS = (
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "std",
+    "var",
+    "var_mean",
+    "std_mean",
+    "logsumexp",
+    "median",
+    "prod",
+)
 RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as")
 SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind")
 REFUSED = {
@@ -42,7 +104,12 @@ REFUSED = {
 
 def _rules() -> Iterator[tuple[str, Rule]]:
     yield from {"conv2d": mixing.conv2d, "linear": mixing.linear, "matmul": mixing.matmul}.items()
-    for name, products in {"einsum": 1, "baddbmm": 1, "scaled_dot_product_attention": 2, "multi_head_attention_forward": 2}.items():
+    for name, products in {
+        "einsum": 1,
+        "baddbmm": 1,
+        "scaled_dot_product_attention": 2,
+        "multi_head_attention_forward": 2,
+    }.items():
         yield name, partial(mixing.attention, products=products)
     for kind in ("max", "avg"):
         yield f"{kind}_pool2d", partial(pooling.pool2d, kind=kind)
@@ -54,7 +121,12 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, partial(pooling.reduction, dim_at=2)
     for name in ("interpolate", "upsample"):
         yield name, pooling.resize
-    yield from {"mul": arithmetic.product, "div": arithmetic.quotient, "add": arithmetic.total, "sub": arithmetic.total}.items()
+    yield from {
+        "mul": arithmetic.product,
+        "div": arithmetic.quotient,
+        "add": arithmetic.total,
+        "sub": arithmetic.total,
+    }.items()
     yield "addcmul", arithmetic.affine
     for name in ACTIVATIONS:
         yield name, arithmetic.activation
@@ -74,7 +146,12 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, moves.expand
     for name in SPLITS:
         yield name, moves.split
-    yield from {"select": moves.select, "narrow": moves.narrow, "getitem": moves.getitem, "glu": moves.glu}.items()
+    yield from {
+        "select": moves.select,
+        "narrow": moves.narrow,
+        "getitem": moves.getitem,
+        "glu": moves.glu,
+    }.items()
     yield from {"cat": moves.concat, "channel_shuffle": moves.channel_shuffle}.items()
     for name, why in REFUSED.items():
         yield name, partial(Follower.unsupported, why=why)

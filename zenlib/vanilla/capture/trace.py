@@ -26,10 +26,31 @@ from zenlib.vanilla.vcnn import Pair
 BATCH = 2
 """Images in the run: 2, so that a batch of one is not mistaken for a dimension to squeeze."""
 
-FORWARD_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError)
+FORWARD_ERRORS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+)
 """What the code of a module may raise on an input it cannot take."""
 
-READS_VALUES = {"item", "bool", "int", "float", "index", "tolist", "numpy", "nonzero", "masked_select", "unique", "equal", "contains"}
+READS_VALUES = {
+    "item",
+    "bool",
+    "int",
+    "float",
+    "index",
+    "tolist",
+    "numpy",
+    "nonzero",
+    "masked_select",
+    "unique",
+    "equal",
+    "contains",
+}
 """Functions that need the values of a tensor, not only its shape."""
 
 UNSEEN = "a scripted or compiled function"
@@ -58,7 +79,8 @@ class Call:
     """One call of a tensor function.
 
     Attributes:
-        function: its plain name; in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__` is "add").
+        function: its plain name; in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
+            is "add").
         args: positional arguments.
         kwargs: keyword arguments.
         result: what it returned.
@@ -72,7 +94,9 @@ class Call:
     path: str
 
     def __str__(self) -> str:
-        return f"{self.function} in {self.path!r}" if self.path else f"{self.function} in the outermost module"
+        return (
+            f"{self.function} in {self.path!r}" if self.path else f"{self.function} in the outermost module"
+        )
 
     @property
     def place(self) -> str:
@@ -236,7 +260,12 @@ def _writes(name: str) -> bool:
 @contextmanager
 def _as_found(module: nn.Module) -> Iterator[None]:
     """Puts every attribute of every submodule back (mode, buffers, caches), and the random state."""
-    parts = [part for m in module.modules() for part in (m.__dict__, m._parameters, m._buffers, m._modules) if isinstance(part, dict)]
+    parts = [
+        part
+        for m in module.modules()
+        for part in (m.__dict__, m._parameters, m._buffers, m._modules)
+        if isinstance(part, dict)
+    ]
     before = [dict(part) for part in parts]
     with torch.random.fork_rng(devices=()):
         try:
@@ -245,7 +274,13 @@ def _as_found(module: nn.Module) -> Iterator[None]:
             for part, content in zip(parts, before, strict=True):
                 for key in part.keys() - content.keys():
                     del part[key]
-                part.update({key: value for key, value in content.items() if key not in part or part[key] is not value})
+                part.update(
+                    {
+                        key: value
+                        for key, value in content.items()
+                        if key not in part or part[key] is not value
+                    }
+                )
 
 
 @contextmanager
@@ -273,22 +308,27 @@ def _submodule_paths(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
 
 def _explain(error: BaseException, module: nn.Module, recorder: _Recorder, image: Tensor) -> str:
     """What a failed run says to the user."""
-    where = repr(recorder.stack[-1][1]) if recorder.stack and recorder.stack[-1][1] else "the outermost module"
+    where = (
+        repr(recorder.stack[-1][1]) if recorder.stack and recorder.stack[-1][1] else "the outermost module"
+    )
     call, network = recorder.attempt, type(module).__name__
     if call is not None and call.function in READS_VALUES:
         return (
-            f"{network}: {call} reads the values of the image, so the graph depends on them and no single vanilla network exists; "
+            f"{network}: {call} reads the values of the image, so the graph depends on them and no single "
+            "vanilla network exists; "
             f"needed a forward pass that depends on shapes only"
         )
     if call is not None and _too_small(call):
         height, width = next(tensors(call.args)).shape[-2:]
         return (
-            f"resolution: needed a larger image than {image.shape[-1]} x {image.shape[-1]}: {call} sees a map of {height} x {width}, "
+            f"resolution: needed a larger image than {image.shape[-1]} x {image.shape[-1]}: {call} sees a "
+            f"map of {height} x {width}, "
             f"smaller than its kernel; use a larger resolution"
         )
     first = (str(error).strip() or "no message").splitlines()[0]
     return (
-        f"{network}: could not be captured: {where} failed on images of shape {tuple(image.shape)} with {type(error).__name__}: {first}; "
+        f"{network}: could not be captured: {where} failed on images of shape {tuple(image.shape)} with "
+        f"{type(error).__name__}: {first}; "
         f"needed a module that maps one batch of images to a tensor"
     )
 
@@ -302,10 +342,16 @@ def _too_small(call: Call) -> bool:
         kernel, dilation = pair(call.argument("weight", 1).shape[2:]), pair(call.argument("dilation", 5, 1))
         top, bottom, left, right = margins(call.argument("padding", 4, 0), kernel, dilation)
     else:
-        kernel, dilation = pair(call.argument("kernel_size", 1)), pair(call.argument("dilation", 4, 1) if call.function == "max_pool2d" else 1)
+        kernel, dilation = (
+            pair(call.argument("kernel_size", 1)),
+            pair(call.argument("dilation", 4, 1) if call.function == "max_pool2d" else 1),
+        )
         top, bottom, left, right = margins(call.argument("padding", 3, 0), kernel, dilation)
     height, width = features.shape[2:]
-    return height + top + bottom < dilation[0] * (kernel[0] - 1) + 1 or width + left + right < dilation[1] * (kernel[1] - 1) + 1
+    return (
+        height + top + bottom < dilation[0] * (kernel[0] - 1) + 1
+        or width + left + right < dilation[1] * (kernel[1] - 1) + 1
+    )
 
 
 def pair(value: Any) -> Pair:

@@ -24,14 +24,18 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
         W' = W gamma / sqrt(variance + eps),    b' = beta + (b - mean) gamma / sqrt(variance + eps)
 
-    The result has a bias even where `conv` has none; a VCNN leaves it out. In training mode there is nothing to fold:
-    mean and variance then depend on the batch.
+    The result has a bias even where `conv` has none; a VCNN leaves it out. In training mode there is nothing
+    to fold: mean and variance then depend on the batch.
 
     Raises:
-        ValueError: the BatchNorm keeps no running statistics, or the convolution pads with something else than zeros.
+        ValueError: the BatchNorm keeps no running statistics, or the convolution pads with something else
+            than zeros.
     """
     if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("norm: needed a BatchNorm with running statistics, got track_running_stats=False; without them its map depends on the batch")
+        raise ValueError(
+            "norm: needed a BatchNorm with running statistics, got track_running_stats=False; without them "
+            "its map depends on the batch"
+        )
     if conv.padding_mode != "zeros":
         raise ValueError(f"conv: needed zero padding, got {conv.padding_mode!r}")
     gain = torch.rsqrt(norm.running_var + norm.eps)
@@ -39,13 +43,23 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if norm.affine:
         gain, shift = gain * norm.weight, norm.bias
     bias = torch.zeros_like(gain) if conv.bias is None else conv.bias
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups).to(conv.weight)  # type: ignore[arg-type]
+    folded = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+    ).to(conv.weight)  # type: ignore[arg-type]
     folded.weight.data = (conv.weight * gain[:, None, None, None]).detach()
     folded.bias.data = (shift + (bias - norm.running_mean) * gain).detach()  # type: ignore[union-attr]
     return folded
 
 
-def self_attention(tokens: Tensor, query: Tensor, key: Tensor, value: Tensor, heads: int = 1) -> tuple[Tensor, Tensor]:
+def self_attention(
+    tokens: Tensor, query: Tensor, key: Tensor, value: Tensor, heads: int = 1
+) -> tuple[Tensor, Tensor]:
     """Scaled dot-product self-attention without an output projection.
 
     Args:
@@ -66,7 +80,8 @@ def self_attention(tokens: Tensor, query: Tensor, key: Tensor, value: Tensor, he
 def share_outside_span(outputs: Tensor, inputs: Tensor) -> Tensor:
     """How much of the outputs lies outside the span of the input tokens: 0 is nothing, 1 everything.
 
-    The ratio of Frobenius norms ||Y - Y P|| / ||Y||, P being the orthogonal projection onto the rows of `inputs`.
+    The ratio of Frobenius norms ||Y - Y P|| / ||Y||, P being the orthogonal projection onto the rows of
+    `inputs`.
 
     Args:
         outputs: (n, d).
@@ -98,13 +113,18 @@ def _linear_map(generator: torch.Generator) -> float:
     vcnn = to_vcnn(Architecture((Block("conv", 3, 3, 6, layers=4),)), 6)
     weights = draw_weights(vcnn, generator, torch.float64)
     image = draw_images(vcnn, 1, generator, torch.float64)
-    expected, got = forward(vcnn, weights, image).flatten(), region_map(vcnn, weights, image[0]) @ image.flatten()
+    expected, got = (
+        forward(vcnn, weights, image).flatten(),
+        region_map(vcnn, weights, image[0]) @ image.flatten(),
+    )
     return float((got - expected).norm() / expected.norm())
 
 
 def _attention(tokens: int, heads: int) -> Callable[[torch.Generator], float]:
     def outside(generator: torch.Generator) -> float:
-        drawn, query, key, value = (torch.randn(size, 32, generator=generator, dtype=torch.float64) for size in (tokens, 32, 32, 32))
+        drawn, query, key, value = (
+            torch.randn(size, 32, generator=generator, dtype=torch.float64) for size in (tokens, 32, 32, 32)
+        )
         outputs, values = self_attention(drawn, query / 32**0.5, key / 32**0.5, value / 32**0.5, heads)
         return float(share_outside_span(outputs, values))
 
@@ -125,4 +145,7 @@ RESIDUALS: dict[str, Callable[[torch.Generator], float]] = {
     "attention_4_heads_32_tokens": _attention(tokens=32, heads=4),
     "relu_8_tokens": _relu,
 }
-"""Relative residual of each statement, 0 where it is exact, from draws of a generator; tokens have 32 entries."""
+"""Relative residual of each statement, 0 where it is exact, from draws of a generator.
+
+Tokens have 32 entries.
+"""

@@ -36,7 +36,8 @@ def supremum(bound: float, inputs: Tensor, noise: Tensor) -> Tensor:
 def supremum_by_ascent(bound: float, inputs: Tensor, noise: Tensor, steps: int = 20) -> Tensor:
     """The same supremum found without the closed form, by projected gradient ascent from W = 0.
 
-    The gradient does not depend on W, so each step adds the same matrix; the projection scales W back to the ball.
+    The gradient does not depend on W, so each step adds the same matrix; the projection scales W back to the
+    ball.
     """
     weight = torch.zeros(noise.shape[1], inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
     for _ in range(steps):

@@ -40,7 +40,9 @@ def pooled_features(vcnn: VCNN, weights: list[Tensor], images: Tensor) -> Tensor
 
 
 def fit_readout(features: Tensor, targets: Tensor, ridge: float) -> Tensor:
-    """Coefficients (C,) that minimise |features c - targets|^2 + ridge N |c|^2; without ridge the shortest minimiser.
+    """Coefficients (C,) that minimise |features c - targets|^2 + ridge N |c|^2.
+
+    Without ridge the shortest minimiser.
 
     Args:
         features: (N, C).
@@ -49,31 +51,46 @@ def fit_readout(features: Tensor, targets: Tensor, ridge: float) -> Tensor:
     """
     if ridge == 0:
         return torch.linalg.pinv(features) @ targets
-    penalty = (ridge * len(features)) ** 0.5 * torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    penalty = (ridge * len(features)) ** 0.5 * torch.eye(
+        features.shape[1], dtype=features.dtype, device=features.device
+    )
     padded = torch.cat([targets, targets.new_zeros(features.shape[1])])
     return torch.linalg.lstsq(torch.cat([features, penalty]), padded).solution
 
 
 def fit_random_features(
-    student: VCNN, teacher: VCNN, *, train_images: int, test_images: int, noise: float, ridge: float, generator: torch.Generator
+    student: VCNN,
+    teacher: VCNN,
+    *,
+    train_images: int,
+    test_images: int,
+    noise: float,
+    ridge: float,
+    generator: torch.Generator,
 ) -> Fit:
     """Draws both networks and the images, fits the read-out, and measures both errors, in float64.
 
     Args:
         student: its pooled features are fitted.
-        teacher: its pooled features, read out by N(0, 1) coefficients and standardised, are the values to fit.
+        teacher: its pooled features, read out by N(0, 1) coefficients and standardised, are the values to
+            fit.
         train_images: number of images to fit.
         test_images: number of new images.
         noise: standard deviation of the noise on the fitted values, whose own is 1.
         ridge: penalty of the read-out.
-        generator: draws everything, the teacher and the images first, so that they do not depend on the student.
+        generator: draws everything, the teacher and the images first, so that they do not depend on the
+            student.
     """
     images = draw_images(teacher, train_images + test_images, generator, torch.float64)
     teacher_weights = draw_weights(teacher, generator, torch.float64)
     answers = pooled_features(teacher, teacher_weights, images)[:, :-1]
-    values = answers @ torch.randn(answers.shape[1], generator=generator, dtype=answers.dtype, device=answers.device)
+    values = answers @ torch.randn(
+        answers.shape[1], generator=generator, dtype=answers.dtype, device=answers.device
+    )
     values = (values - values.mean()) / values.std()
-    disturbance = noise * torch.randn(train_images, generator=generator, dtype=values.dtype, device=values.device)
+    disturbance = noise * torch.randn(
+        train_images, generator=generator, dtype=values.dtype, device=values.device
+    )
     features = pooled_features(student, draw_weights(student, generator, torch.float64), images)
     noisy = values[:train_images] + disturbance
     coefficients = fit_readout(features[:train_images], noisy, ridge)

@@ -47,7 +47,9 @@ class Slice:
 
     def images(self, points: np.ndarray) -> Tensor:
         """The images (N, C, H, W) at the coordinates (u, v) of `points` (N, 2)."""
-        u, v = torch.as_tensor(points, dtype=self.origin.dtype, device=self.origin.device).T[..., None, None, None]
+        u, v = torch.as_tensor(points, dtype=self.origin.dtype, device=self.origin.device).T[
+            ..., None, None, None
+        ]
         return self.origin + u * self.right + v * self.up
 
 
@@ -104,15 +106,21 @@ def slice_regions(vcnn: VCNN, weights: Sequence[Tensor], plane: Slice) -> list[R
         plane: the slice.
 
     Raises:
-        ConversionError: the network joins branches or has max pooling, whose boundaries are not those of ReLUs.
+        ConversionError: the network joins branches or has max pooling, whose boundaries are not those of
+            ReLUs.
     """
     e = plane.extent
     polygons = [np.array([[-e, -e], [e, -e], [e, e], [-e, e]])]
-    parts = torch.stack([plane.origin, plane.right, plane.up])[None]  # (polygons, 3, C, H, W): constant, u and v part
+    parts = torch.stack([plane.origin, plane.right, plane.up])[
+        None
+    ]  # (polygons, 3, C, H, W): constant, u and v part
     kernels = iter(weights)
     for step in vcnn.layers:
         if isinstance(step, Pool) and step.kind == "max":
-            raise ConversionError(f"{vcnn.name}: needed only ReLUs, found max pooling ({step.name}), whose regions have other boundaries")
+            raise ConversionError(
+                f"{vcnn.name}: needed only ReLUs, found max pooling ({step.name}), whose regions have other "
+                "boundaries"
+            )
         flat = parts.flatten(0, 1)
         flat = convolve(step, flat, next(kernels)) if isinstance(step, Conv) else combine(step, [flat])
         parts = flat.unflatten(0, (-1, 3))
@@ -131,7 +139,9 @@ def _cut_by_relus(polygons: list[np.ndarray], parts: Tensor) -> tuple[list[np.nd
         pieces += cut
         parents += [parent] * len(cut)
     parts = parts[parents]
-    centres = torch.as_tensor(np.array([piece.mean(0) for piece in pieces]), dtype=parts.dtype, device=parts.device)
+    centres = torch.as_tensor(
+        np.array([piece.mean(0) for piece in pieces]), dtype=parts.dtype, device=parts.device
+    )
     u, v = centres.T[..., None, None, None]
     active = parts[:, 0] + u * parts[:, 1] + v * parts[:, 2] > 0
     return pieces, parts * active[:, None]
@@ -144,9 +154,17 @@ def _cut(polygon: np.ndarray, lines: np.ndarray) -> list[np.ndarray]:
     crossing = np.flatnonzero((values.min(0) < -tolerances) & (values.max(0) > tolerances))
     if crossing.size == 0:
         return [polygon]
-    pieces = [[(u, v) for u, v in polygon.tolist()]]  # a handful of corners: plain numbers are faster than arrays
-    for (a, b, c), tolerance in zip(lines[:, crossing].T.tolist(), tolerances[crossing].tolist(), strict=True):
-        pieces = [part for piece in pieces for part in _halves(piece, [a + b * u + c * v for u, v in piece], tolerance)]
+    pieces = [
+        [(u, v) for u, v in polygon.tolist()]
+    ]  # a handful of corners: plain numbers are faster than arrays
+    for (a, b, c), tolerance in zip(
+        lines[:, crossing].T.tolist(), tolerances[crossing].tolist(), strict=True
+    ):
+        pieces = [
+            part
+            for piece in pieces
+            for part in _halves(piece, [a + b * u + c * v for u, v in piece], tolerance)
+        ]
     return [np.array(piece) for piece in pieces]
 
 
@@ -171,14 +189,18 @@ def _halves(corners: list[Corner], values: list[float], tolerance: float) -> lis
 
 
 def arrangement_bound(neurons: int, dimension: int) -> int:
-    """Most pieces that `neurons` hyperplanes can cut a space of this dimension into: the sum of C(neurons, i), i <= dimension."""
+    """Most pieces that `neurons` hyperplanes can cut a space of this dimension into.
+
+    The sum of C(neurons, i), i <= dimension.
+    """
     return sum(math.comb(neurons, i) for i in range(min(neurons, dimension) + 1))
 
 
 def log10_region_bound(layers: Sequence[int], dimension: int) -> float:
     """log10 of the largest possible number of regions of a ReLU network on a slice of this dimension.
 
-    Every region of one layer is cut by the next layer like a whole space, so the bounds of the layers multiply.
+    Every region of one layer is cut by the next layer like a whole space, so the bounds of the layers
+    multiply.
 
     Args:
         layers: neurons of each layer.

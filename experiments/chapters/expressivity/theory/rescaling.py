@@ -37,8 +37,8 @@ class Ratios(NamedTuple):
 
     Attributes:
         features: log R.
-        gradient: log of (prod_t sigma_t^2) ||J v||^2 / E ||Jbar v||^2, both over the whole batch; J includes what the
-            statistics of the batch do.
+        gradient: log of (prod_t sigma_t^2) ||J v||^2 / E ||Jbar v||^2, both over the whole batch; J includes
+            what the statistics of the batch do.
     """
 
     features: Tensor
@@ -46,7 +46,9 @@ class Ratios(NamedTuple):
 
 
 @torch.no_grad()
-def rescaled_ratios(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor, *, centred: bool) -> Ratios:
+def rescaled_ratios(
+    vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor, *, centred: bool
+) -> Ratios:
     """Both ratios for one draw of the weights, from one pass through the network with BatchNorm.
 
     Args:
@@ -54,8 +56,8 @@ def rescaled_ratios(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, direc
         weights: one N(0, 1) kernel for each convolution, taken one by one.
         images: (N, C, H, W).
         directions: v, one for each image, (N, C, H, W).
-        centred: whether BatchNorm subtracts the mean; then sigma_t^2 is the variance, otherwise the mean square.
-            Either is taken in each channel and then averaged over channels.
+        centred: whether BatchNorm subtracts the mean; then sigma_t^2 is the variance, otherwise the mean
+            square. Either is taken in each channel and then averaged over channels.
 
     Raises:
         ConversionError: the network has pooling or joins branches, for which E ||xbar_L||^2 has no such form.
@@ -71,7 +73,10 @@ def rescaled_ratios(vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, direc
         values = torch.relu(values)
     expected = math.log(values.numel() / 2)
     gradient = 2 * log_norm(moved.double().flatten())
-    return Ratios(log_scale + expected - log_expected_energy(vcnn, images), log_scale + gradient - log_expected_energy(vcnn, directions))
+    return Ratios(
+        log_scale + expected - log_expected_energy(vcnn, images),
+        log_scale + gradient - log_expected_energy(vcnn, directions),
+    )
 
 
 def _normalise(values: Tensor, moved: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,10 +92,12 @@ def _normalise(values: Tensor, moved: Tensor, centred: bool) -> tuple[Tensor, Te
 
 
 def log_expected_energy(vcnn: VCNN, images: Tensor) -> Tensor:
-    """Log of E_theta ||xbar_L||^2 of the network without BatchNorm, given the images (N, C, H, W); exact, in float64.
+    """Log of E_theta ||xbar_L||^2 of the network without BatchNorm, given the images (N, C, H, W).
 
-    A kernel of N(0, 1) entries turns the energy under it into the mean energy of its pre-activation; the ReLU keeps half.
-    The same holds for a direction in place of the image, whose energy the ReLU also halves.
+    Exact, in float64.
+
+    A kernel of N(0, 1) entries turns the energy under it into the mean energy of its pre-activation; the ReLU
+    keeps half. The same holds for a direction in place of the image, whose energy the ReLU also halves.
     """
     energy = images.double().square().sum(0, keepdim=True)
     log_scale = torch.zeros((), dtype=torch.float64, device=images.device)
@@ -105,5 +112,8 @@ def log_expected_energy(vcnn: VCNN, images: Tensor) -> Tensor:
 def _convs(vcnn: VCNN) -> tuple[Conv, ...]:
     convs = tuple(step for step in vcnn.layers if isinstance(step, Conv))
     if len(convs) != len(vcnn.layers):
-        raise ConversionError(f"{vcnn.name}: needed a chain of convolutions only, found pooling; Theorem 1 does not speak about it")
+        raise ConversionError(
+            f"{vcnn.name}: needed a chain of convolutions only, found pooling; Theorem 1 does not speak "
+            "about it"
+        )
     return convs
