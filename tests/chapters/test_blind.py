@@ -1,4 +1,4 @@
-"""The blind test: the space of NAS-Bench-Macro, its fast scores, the file of predictions, and how it will be judged."""
+"""The blind test: the space, its fast scores, the predictions, how they were judged, and what came out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from experiments.benchmarks.module_zen import module_terms
 from experiments.benchmarks.prefix_proxies import PrefixProxies
 from experiments.benchmarks.prefix_zen import PrefixScorer
 from experiments.chapters.blind import figures as draw
-from experiments.chapters.blind import scores, study
+from experiments.chapters.blind import opened, scores, study
 from experiments.chapters.blind.endpoints import PRIMARY, SECOND, endpoints, half_width, regret, verdict
 from experiments.record.results import data_file, export_path
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
@@ -299,3 +299,48 @@ def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch)
     for figure in (draw.agreement(rows.agreement, study.NAMES), draw.disagreement(rows.unique, study.NAMES)):
         assert isinstance(figure, Figure)
     assert study.run(count=6, seeds=[0], proxies=False).predictions.equals(rows.predictions)
+
+
+def test_the_committed_predictions_are_those_that_were_registered():
+    assert opened.registered().equals(predictions())
+
+
+def test_predictions_that_were_changed_after_the_registration_are_refused(monkeypatch):
+    monkeypatch.setattr(opened, "digest", lambda: "0" * 64)
+    with pytest.raises(ResultsError, match="needed the registered predictions"):
+        opened.registered()
+
+
+@pytest.mark.parametrize("code", [*CODES, *EXTREMES])
+def test_values_that_meet_a_relu_are_counted_as_a_forward_pass_has_them(code):
+    module, found = space.build(code).eval(), []
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.ReLU):
+            layer.register_forward_hook(lambda _, __, out: found.append(out[0].numel()))
+    module(torch.zeros(1, 3, 32, 32))
+    assert opened.relu_units(code) == sum(found)
+
+
+def test_the_ceiling_is_what_a_perfect_score_reaches_with_the_mean_of_three_noisy_trainings():
+    draw = np.random.default_rng(0)
+    true = draw.normal(size=4000)
+    trainings = [true + draw.normal(scale=0.3, size=len(true)) for _ in range(3)]
+    between = pd.Series(trainings[0]).corr(pd.Series(trainings[1]), method="kendall")
+    reached = pd.Series(np.mean(trainings, axis=0)).corr(pd.Series(true), method="kendall")
+    assert opened.ceiling(between) == pytest.approx(reached, abs=0.01)
+
+
+def test_the_stored_result_has_every_comparison_of_the_registration_and_says_its_verdict():
+    rows = opened.run(whole=True)
+    told = opened.facts(rows)
+    assert len(rows.judged.drop_duplicates(["population", "score", "baseline"])) == len(rows.judged)
+    assert set(rows.judged["population"]) == set(opened.POPULATIONS)
+    assert told["verdict_primary"] == "confirmed" and told["hit_params"] == "below"
+    assert int(told["hits"]) == [told[f"hit_{name}"] for name in (*study.GUESSES, "gain")].count("inside")
+
+
+def test_without_any_accuracy_every_fact_of_the_result_is_told_as_unknown():
+    empty = opened.Opened(*(table.stored().iloc[:0] for table in (opened.JUDGED, opened.FIRST, opened.AFTER)))
+    told = opened.facts(empty)
+    assert told["verdict_primary"] == "not opened here"
+    assert told["came_all_naswot"] == told["ceiling"] == told["regret_params"] == "?"

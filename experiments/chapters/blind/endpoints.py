@@ -1,7 +1,8 @@
 """How the blind test is judged, fixed before anyone here has seen an accuracy.
 
-Once accuracies are known, `endpoints` gives every number that the pre-registration names, and `verdict` the answer of the one
-comparison that decides. Codes of one network are one unit of all intervals: they differ by the noise of training alone.
+Once accuracies are known, `endpoints` gives every number that the pre-registration names, and `verdict` the
+answer of the one comparison that decides. Codes of one network are one unit of all intervals: they differ by
+the noise of training alone. Since the registration nothing but comments and breaks of lines has changed here.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
 
 
 def verdict(found: pd.DataFrame, comparison: tuple[str, str] = PRIMARY) -> str:
-    """Whether the interval of a comparison over all codes lies above zero ("confirmed"), below ("refuted") or around it ("undecided")."""
+    """Whether the interval over all codes lies above zero ("confirmed"), below ("refuted") or around it."""
     score, baseline = comparison
     line = found[
         (found["population"] == "all") & (found["score"] == score) & (found["baseline"] == baseline)
@@ -111,7 +112,7 @@ def verdict(found: pd.DataFrame, comparison: tuple[str, str] = PRIMARY) -> str:
 
 
 def regret(predictions: pd.DataFrame, accuracies: pd.Series, score: str) -> float:
-    """Percent that the code a score puts first (the mean over codes that share its highest value) lies below the best of all."""
+    """Percent by which the code that a score puts first (the mean over ties) lies below the best of all."""
     first = predictions.loc[predictions[score] == predictions[score].max(), "arch"]
     return float(accuracies.max() - accuracies.reindex(first).mean())
 

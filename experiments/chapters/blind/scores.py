@@ -1,26 +1,31 @@
 """The scores of all networks of NAS-Bench-Macro, computed before anyone here has seen how they train.
 
-Codes that differ only in where an identity stands are one network and get one score. The file of scores has one row per
-network, in the order of the canonical codes.
+Codes that differ only in where an identity stands are one network and get one score. The file of scores has
+one row per network, in the order of the canonical codes.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.prefix_proxies import PrefixProxies
 from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.record.results import export_path
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
+from zenlib.errors import ResultsError
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import BnVariance, Norm
 
 STUDY = "blind"
+FILE = "nasbench_macro.csv"
+"""The predictions."""
 BATCH_SIZE = 16
 
 DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
@@ -73,7 +78,7 @@ SCORES = ScoreColumns(
 
 
 def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
-    """Every definition of the Zen-Score of all networks (or some, by index), with one draw of weights and images."""
+    """Every definition of the Zen-Score of all networks (or some, by index), with one draw."""
     _fill([f"{name}_s{seed}" for name in DEFINITIONS], _zen(seed), indices, progress)
 
 
@@ -168,3 +173,17 @@ CHECKS = (
     ),
 )
 """How a sample of the stored scores is computed again."""
+
+
+def digest() -> str:
+    """SHA-256 of the file of predictions.
+
+    Raises:
+        ResultsError: there is none.
+    """
+    path = export_path(STUDY, FILE)
+    if not path.exists():
+        raise ResultsError(
+            f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks"
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()

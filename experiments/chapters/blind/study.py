@@ -1,12 +1,11 @@
-"""A blind test: scores of all 6,561 networks of NAS-Bench-Macro, written down before anyone here has seen an accuracy.
+"""A blind test: scores of all 6,561 networks of NAS-Bench-Macro, written down before any accuracy was seen.
 
-The file `nasbench_macro.csv` is the prediction: one row per code, one column per score, higher meaning predicted to be better.
-Its accuracies will be added later, whatever they are.
+The file `nasbench_macro.csv` is the prediction: one row per code, one column per score, higher meaning
+predicted to be better. `opened` says what came out.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.chapters.blind import opened
 from experiments.chapters.blind.endpoints import (
     BASELINES,
     GUESSED_GAIN,
@@ -30,10 +30,12 @@ from experiments.chapters.blind.scores import (
     BATCH_SIZE,
     CHECKS,
     DEFINITIONS,
+    FILE,
     MEASURED,
     SCORES,
     SHARED,
     STUDY,
+    digest,
     fill_closed_form,
     fill_measured,
     fill_repaired,
@@ -51,7 +53,6 @@ from zenlib.proxies.az_nas import az_nas
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
 
-FILE = "nasbench_macro.csv"
 SEEDS = (0, 1, 2)
 """Of the draws over which the Zen-Scores are averaged."""
 COSTS = ("params", "flops", "depth")
@@ -120,7 +121,7 @@ EXAMPLES = Table(
 )
 EXAMPLE_CODES = ("00000000", "10010000", "10010010", "11111111", "20020020", "22222222")
 """The smallest and the largest network, and some between."""
-TABLES = (EXAMPLES,)
+TABLES = (EXAMPLES, *opened.TABLES)
 SCORE_CHECKS = CHECKS
 """How a sample of the stored scores is computed again."""
 
@@ -134,12 +135,14 @@ class BlindRows:
         scored: number of networks that have all scores of `predictions`.
         seeds: of the Zen-Scores.
         examples: one line per code of `EXAMPLE_CODES`.
+        opened: what came out.
     """
 
     predictions: pd.DataFrame
     scored: int
     seeds: tuple[int, ...]
     examples: pd.DataFrame
+    opened: opened.Opened
 
     @property
     def unique(self) -> pd.DataFrame:
@@ -181,10 +184,11 @@ def run(
         fill_shared(proxy_seed, indices)
         fill_measured(proxy_seed, indices)
     examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
-    rows = BlindRows(_predictions(indices, tuple(seeds), proxy_seed), count, tuple(seeds), examples)
+    predictions = _predictions(indices, tuple(seeds), proxy_seed)
     if count == SCORES.rows:
-        write(rows.predictions)
-    return rows
+        write(predictions)
+    judged = opened.run(count == SCORES.rows)
+    return BlindRows(predictions, count, tuple(seeds), examples, judged)
 
 
 def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int) -> pd.DataFrame:
@@ -215,20 +219,6 @@ def write(predictions: pd.DataFrame) -> None:
     path = export_path(STUDY, FILE)
     if not path.exists() or path.read_bytes() != content:
         replace_file(path, lambda file: file.write(content), ResultsError)
-
-
-def digest() -> str:
-    """SHA-256 of the file of predictions.
-
-    Raises:
-        ResultsError: there is none.
-    """
-    path = export_path(STUDY, FILE)
-    if not path.exists():
-        raise ResultsError(
-            f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks"
-        )
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _content(predictions: pd.DataFrame) -> bytes:
@@ -296,7 +286,7 @@ def facts(rows: BlindRows) -> dict[str, str]:
     }
     told |= {f"best_{name}": line["best"] for name, line in spread_of.iterrows()}
     told |= {f"different_{name}": f"{line['different']:,}" for name, line in spread_of.iterrows()}
-    return told | _agreement_facts(rows)
+    return told | _agreement_facts(rows) | opened.facts(rows.opened)
 
 
 def _agreement_facts(rows: BlindRows) -> dict[str, str]:

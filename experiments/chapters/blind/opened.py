@@ -1,0 +1,289 @@
+"""What came out when the accuracies were opened.
+
+The comparisons are those that `endpoints` names, run as they were registered, on the registered file. What is
+asked after the opening has a table of its own: the noise of the trainings, and the values that meet a ReLU.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from experiments.benchmarks import nasbench_macro_space as space
+from experiments.benchmarks.tables import read_table
+from experiments.chapters.blind import endpoints as judge
+from experiments.chapters.blind.scores import FILE, STUDY, digest
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.results import export_path
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, bracketed, number
+from zenlib.errors import BenchmarkMissing, ResultsError
+from zenlib.stats.influence import compare_many, correlate_many
+
+REGISTERED = "ea1d9084b500f1c214be811ffa997361d616840f0f6eedb341da6fe343398d33"
+"""SHA-256 of the file of predictions, as it was registered on 24 November 2026."""
+TRAININGS = ("test_acc_1", "test_acc_2", "test_acc_3")
+SOURCE = "the benchmark's published results (Su et al. 2021)"
+POPULATIONS = {
+    "all": "all codes",
+    "networks": "one line per network",
+    "top": "best fifth of the codes",
+    "equal FLOPs": "pairs of equal FLOPs",
+}
+ALONE = "none"
+"""Stands for the baseline where a score is reported alone."""
+UNITS = "relu_units"
+TAU = {
+    "kendall": "1: Kendall's tau with accuracy, or its difference from that of the baseline",
+    "low": "1: lower end of its 95 % interval, a network with all its codes one unit",
+    "high": "1: upper end of that interval",
+    "n": "count: codes, networks, or pairs of codes",
+}
+
+
+def relu_units(code: str) -> int:
+    """Values that meet a ReLU in one forward pass of one image."""
+    chain = space.vanilla(code)
+    followed = [
+        later.groups > 1 or conv.groups > 1 for conv, later in zip(chain.convs, chain.convs[1:], strict=False)
+    ]
+    rectified = [True, *followed[1:], True]  # stem and head; else what a depthwise convolution reads or makes
+    return sum(
+        conv.out_channels * math.prod(conv.out_resolution)
+        for conv, counts in zip(chain.convs, rectified, strict=True)
+        if counts
+    )
+
+
+def accuracies() -> pd.DataFrame:
+    """Test accuracy in percent of each training and their mean, by code.
+
+    Raises:
+        BenchmarkMissing: the user has not brought the benchmark's accuracies.
+    """
+    columns = {"arch": "text: the code", "test_acc_mean": "percent: mean of the trainings"}
+    columns |= dict.fromkeys(TRAININGS, "percent: of one training")
+    return read_table("nasbench_macro_cifar10.csv", columns, SOURCE).set_index("arch")
+
+
+def registered() -> pd.DataFrame:
+    """The file of predictions.
+
+    Raises:
+        ResultsError: it is not the registered one.
+    """
+    if digest() != REGISTERED:
+        raise ResultsError(
+            f"{FILE}: needed the registered predictions (SHA-256 {REGISTERED[:16]}...), got another file; "
+            "take the committed one back"
+        )
+    return pd.read_csv(export_path(STUDY, FILE), dtype={"arch": str})
+
+
+@functools.cache
+def _endpoints(*extra: str) -> pd.DataFrame:
+    """The registered comparisons by population, score and baseline."""
+    predictions = registered()
+    scores = [name for name in predictions if name != "arch" and not name.startswith("az_")] + ["az_nas"]
+    if extra:
+        predictions, scores = predictions.assign(relu_units=predictions["arch"].map(relu_units)), list(extra)
+    found = judge.endpoints(predictions, accuracies()["test_acc_mean"], scores)
+    found["baseline"] = found["baseline"].fillna(ALONE)
+    return found.set_index(["population", "score", "baseline"])
+
+
+def judged_row(*, population: str, score: str, baseline: str) -> dict[str, Any]:
+    """One comparison of the registration."""
+    return _endpoints().loc[(population, score, baseline)].to_dict()
+
+
+def first_row(*, score: str) -> dict[str, float]:
+    """How far the code that a score puts first lies below the best."""
+    return {"regret": judge.regret(registered(), accuracies()["test_acc_mean"], score)}
+
+
+def after_row(*, question: str, score: str) -> dict[str, Any]:
+    """One comparison that nobody had registered."""
+    predictions, known = registered(), accuracies()
+    rows = predictions.assign(relu_units=predictions["arch"].map(relu_units))
+    rows = rows.join(known[["test_acc_mean", *TRAININGS]], on="arch")
+    families = rows["arch"].map(space.canonical).tolist()
+    if question == "units alone":
+        return _endpoints(UNITS).loc[(score, UNITS, ALONE)].to_dict()
+    if question == "agreement with units":
+        found: Any = correlate_many(rows[score], rows[UNITS], families=families)
+    elif question == "minus units":
+        found = compare_many(rows[score], rows[UNITS], rows["test_acc_mean"], families=families)
+    else:
+        found = correlate_many(rows[question], rows[score])
+    return {"kendall": found.kendall, "n": found.n} | dict(
+        zip(("low", "high"), found.kendall_interval, strict=True)
+    )
+
+
+JUDGED = Table(
+    study=STUDY,
+    name="judged",
+    key=("population", "score", "baseline"),
+    compute=judged_row,
+    units={
+        "population": "name: which codes, networks or pairs",
+        "score": "name: which score",
+        "baseline": "name: whose tau is taken from it; none where the score stands alone",
+        **TAU,
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+FIRST = Table(
+    study=STUDY,
+    name="first_choices",
+    key=("score",),
+    compute=first_row,
+    units={
+        "score": "name: which score",
+        "regret": "percentage point: how far the code that it puts first lies below the best one",
+    },
+    otherwise=ARITHMETIC,
+)
+AFTER = Table(
+    study=STUDY,
+    name="after_opening",
+    key=("question", "score"),
+    compute=after_row,
+    units={
+        "question": "name: what is asked, or one training whose order is held against another's",
+        "score": "name: which score, population or training",
+        **TAU,
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def is_open() -> bool:
+    """Whether the user has brought the accuracies, and the predictions are complete."""
+    try:
+        accuracies()
+    except BenchmarkMissing:
+        return False
+    return export_path(STUDY, FILE).exists()
+
+
+TABLES = (JUDGED, FIRST, AFTER) if is_open() else ()
+"""Only what can be computed here is verified."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What came out; tables without lines where nothing is stored and no accuracy is there.
+
+    Attributes:
+        judged: one line per population, score and baseline.
+        first: one line per score.
+        after: one line per question and score.
+    """
+
+    judged: pd.DataFrame
+    first: pd.DataFrame
+    after: pd.DataFrame
+
+
+def run(whole: bool) -> Opened:
+    """Judges the predictions, or reads what was stored where the accuracies are not there.
+
+    Args:
+        whole: whether all networks were scored; else nothing can be judged.
+    """
+    if not whole or not is_open():
+        return Opened(JUDGED.stored(), FIRST.stored(), AFTER.stored())
+    scores = [score for population, score, _ in _endpoints().index if population == "all"]
+    scores = list(dict.fromkeys(scores))
+    judged = [dict(zip(JUDGED.key, key, strict=True)) for key in _endpoints().index]
+    asked = [("units alone", population) for population in POPULATIONS]
+    asked += [(question, score) for question in ("agreement with units", "minus units") for score in scores]
+    asked += [(a, b) for place, a in enumerate(TRAININGS) for b in TRAININGS[place + 1 :]]
+    return Opened(
+        JUDGED.fill(judged),
+        FIRST.fill([{"score": score} for score in scores]),
+        AFTER.fill([{"question": question, "score": score} for question, score in asked]),
+    )
+
+
+def facts(opened: Opened) -> dict[str, str]:
+    """The numbers of the result, by the names of populations, scores and baselines."""
+    told: dict[str, str] = _Unknown()
+    for line in opened.judged.itertuples(index=False):
+        place = line.population.replace(" ", "_")
+        kind = line.score if line.baseline == ALONE else f"minus_{line.baseline}"
+        told[f"came_{place}_{kind}"] = bracketed(line.kendall, line.low, line.high)
+    for name, (low, high) in judge.GUESSES.items():
+        told[f"hit_{name}"] = _hit(_value(opened.judged, name, ALONE), low, high)
+    told["hit_gain"] = _hit(_value(opened.judged, *judge.PRIMARY), *judge.GUESSED_GAIN)
+    hits = [told[f"hit_{name}"] for name in (*judge.GUESSES, "gain")]
+    told["hits"], told["guesses"] = str(hits.count("inside")), str(len(hits))
+    for name, comparison in (("primary", judge.PRIMARY), ("second", judge.SECOND)):
+        table = opened.judged
+        told[f"verdict_{name}"] = judge.verdict(table, comparison) if len(table) else "not opened here"
+    told |= {f"regret_{line.score}": number(line.regret) for line in opened.first.itertuples(index=False)}
+    for line in opened.after.itertuples(index=False):
+        name = f"after_{line.question}_{line.score}".replace(" ", "_")
+        told[name] = bracketed(line.kendall, line.low, line.high)
+    pairs = opened.after[opened.after["question"].isin(TRAININGS)]["kendall"]
+    told["tau_trainings"] = number(pairs.mean()) if len(pairs) else UNKNOWN
+    told["ceiling"] = number(ceiling(pairs.mean())) if len(pairs) else UNKNOWN
+    return told | {name: told[name] for name in _needed() if name not in told}
+
+
+def ceiling(between: float, trainings: int = 3) -> float:
+    """Kendall's tau that a perfect score would have with the mean of some trainings.
+
+    With normal accuracies Kendall's tau is (2 / pi) asin(r), the mean of k trainings has the reliability
+    k r / (1 + (k - 1) r), and nothing correlates with it by more than the root of that.
+
+    Args:
+        between: Kendall's tau between two trainings.
+        trainings: how many are averaged.
+    """
+    r = math.sin(math.pi / 2 * between)
+    return 2 / math.pi * math.asin(math.sqrt(trainings * r / (1 + (trainings - 1) * r)))
+
+
+class _Unknown(dict[str, str]):
+    """Facts of which those that are missing are unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return UNKNOWN
+
+
+def _needed() -> list[str]:
+    """Facts that the page names whatever is stored."""
+    scores = [*judge.GUESSES, "naswot", "az_nas", "built", "synflow", "zico", "closed_form", "zen_frobenius"]
+    scores = list(dict.fromkeys(scores))
+    names = [f"came_{place.replace(' ', '_')}_{score}" for place in POPULATIONS for score in scores]
+    names += [f"came_{place}_minus_{name}" for place in ("all", "top") for name in judge.BASELINES]
+    names += [f"regret_{score}" for score in scores]
+    names += [f"after_units_alone_{place.replace(' ', '_')}" for place in POPULATIONS]
+    names += [
+        f"after_{question}_{score}"
+        for question in ("agreement_with_units", "minus_units")
+        for score in scores
+    ]
+    return names
+
+
+def _value(judged: pd.DataFrame, score: str, baseline: str) -> float:
+    rows = judged[
+        (judged["population"] == "all") & (judged["score"] == score) & (judged["baseline"] == baseline)
+    ]
+    return float(rows["kendall"].iloc[0]) if len(rows) else math.nan
+
+
+def _hit(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "not opened here"
+    return "inside" if low <= value <= high else "below" if value < low else "above"
