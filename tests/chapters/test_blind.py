@@ -20,6 +20,7 @@ from experiments.benchmarks.prefix_zen import PrefixScorer
 from experiments.chapters.blind import figures as draw
 from experiments.chapters.blind import opened, scores, study
 from experiments.chapters.blind.endpoints import PRIMARY, SECOND, endpoints, half_width, regret, verdict
+from experiments.figures.agreement import triangle
 from experiments.record.results import data_file, export_path
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
 from zenlib.proxies import PROXIES
@@ -296,7 +297,7 @@ def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch)
     assert not export_path(study.STUDY, study.FILE).exists()
     with pytest.raises(ResultsError, match="found no file"):
         study.digest()
-    for figure in (draw.agreement(rows.agreement, study.NAMES), draw.disagreement(rows.unique, study.NAMES)):
+    for figure in (triangle(rows.agreement, study.NAMES), draw.disagreement(rows.unique, study.NAMES)):
         assert isinstance(figure, Figure)
     assert study.run(count=6, seeds=[0], proxies=False).predictions.equals(rows.predictions)
 

@@ -43,6 +43,7 @@ from experiments.chapters.blind.scores import (
     fill_zen,
     networks,
 )
+from experiments.figures.agreement import agreement
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.results import export_path
 from experiments.record.score_tolerances import NATS
@@ -153,8 +154,8 @@ class BlindRows:
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
-        """`agreement` of the networks."""
-        return agreement(self.unique)
+        """Kendall's tau between every two scores, over networks."""
+        return agreement(self.unique[[name for name in NAMES if name in self.unique]])
 
     @cached_property
     def spread(self) -> pd.DataFrame:
@@ -223,17 +224,6 @@ def write(predictions: pd.DataFrame) -> None:
 
 def _content(predictions: pd.DataFrame) -> bytes:
     return predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
-
-
-def agreement(unique: pd.DataFrame) -> pd.DataFrame:
-    """Kendall's tau between every two scores, over networks.
-
-    Returns:
-        One line per ordered pair: `score`, `other`, `kendall`.
-    """
-    names = [name for name in NAMES if name in unique]
-    matrix = unique[names].corr(method="kendall")
-    return pd.DataFrame([{"score": a, "other": b, "kendall": matrix.loc[a, b]} for a in names for b in names])
 
 
 def spread(unique: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,213 @@
+"""Accel-NASBench: 5,138 chains of inverted bottlenecks that others trained alike on ImageNet-1k.
+
+The skeleton is that of MnasNet and EfficientNet-B0: seven stages of fixed widths and strides. Searched are, for each
+stage, the expansion, the kernel, the number of layers, and whether its blocks have a gate (squeeze-and-excitation).
+
+Source: Ahmad et al. 2024 (arXiv 2404.08005), as described with its published list of architectures.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import pandas as pd
+from torch import Tensor, nn
+
+from experiments.benchmarks.tables import read_table
+from zenlib.errors import ArchitectureError
+from zenlib.vanilla.vcnn import VCNN, Conv
+
+RESOLUTION = 224
+STEM = 32
+WIDTHS = (16, 24, 40, 80, 112, 192, 320)
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+HEAD = 1280
+CLASSES = 1000
+GATE = 4
+"""The inside of a gate has this many times fewer channels than its block reads."""
+CHOICES = {"expansion": (1, 4, 6), "kernel": (3, 5), "layers": (1, 2, 3, 4), "se": (0, 1)}
+SOURCE = "the architectures of Accel-NASBench (Ahmad et al. 2024), without accuracies"
+
+
+class Network(NamedTuple):
+    """One network; each field has one number a stage.
+
+    Attributes:
+        expansion: inner channels of a bottleneck over those that it reads.
+        kernel: side of its depthwise convolutions.
+        layers: bottlenecks of the stage.
+        se: 1 where they have a gate.
+    """
+
+    expansion: tuple[int, ...]
+    kernel: tuple[int, ...]
+    layers: tuple[int, ...]
+    se: tuple[int, ...]
+
+    def checked(self) -> Network:
+        """The network itself.
+
+        Raises:
+            ArchitectureError: it is not one of the space.
+        """
+        for name, values in self._asdict().items():
+            if len(values) != len(WIDTHS) or set(values) - set(CHOICES[name]):
+                raise ArchitectureError(
+                    f"{name}: needed {len(WIDTHS)} numbers of {CHOICES[name]}, one a stage, got {values}"
+                )
+        return self
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether any of its blocks has a gate."""
+        return any(self.se)
+
+    def blocks(self) -> list[Shape]:
+        """Its bottlenecks, in order."""
+        found, width = [], STEM
+        for out, first, e, k, n, gated in zip(WIDTHS, STRIDES, *self.checked(), strict=True):
+            for position in range(n):
+                stride = first if position == 0 else 1
+                found.append(Shape(width, out, e * width, k, stride, width // GATE if gated else 0))
+                width = out
+        return found
+
+
+class Shape(NamedTuple):
+    """The numbers of one bottleneck; `gate` is the width inside its gate, 0 where it has none."""
+
+    reads: int
+    out: int
+    inner: int
+    kernel: int
+    stride: int
+    gate: int
+
+
+@cache
+def architectures() -> pd.DataFrame:
+    """The published list: fields of `Network` as text, `macs_M`, `params_M`, throughputs and latencies.
+
+    Raises:
+        BenchmarkMissing: the user has not brought it.
+    """
+    columns = {name: f"text: {name} of the seven stages, joined by -" for name in CHOICES}
+    columns |= {"id": "number of the network", "macs_M": "10^6 multiply-adds", "params_M": "10^6 parameters"}
+    return read_table("accel_nasbench_architectures.csv", columns, SOURCE)
+
+
+@cache
+def networks() -> list[Network]:
+    """The networks of the list, in its order."""
+    fields = (architectures()[name].str.split("-") for name in Network._fields)
+    return [Network(*(tuple(map(int, part)) for part in row)).checked() for row in zip(*fields, strict=True)]
+
+
+def build(network: Network, num_classes: int = CLASSES) -> nn.Sequential:
+    """The trainable network, with ReLU: images (N, 3, 224, 224) to logits (N, num_classes)."""
+    blocks = network.blocks()
+    return nn.Sequential(
+        *_rectified(3, STEM, 3, 2),
+        *(Bottleneck(shape) for shape in blocks),
+        *_rectified(blocks[-1].out, HEAD, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(HEAD, num_classes),
+    )
+
+
+class Bottleneck(nn.Module):
+    """1x1 expansion (where there is one), depthwise convolution, gate (where there is one), 1x1 projection."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        layers = _rectified(shape.reads, shape.inner, 1) if shape.inner != shape.reads else []
+        layers += _rectified(shape.inner, shape.inner, shape.kernel, shape.stride, groups=shape.inner)
+        layers += [Gate(shape.inner, shape.gate)] if shape.gate else []
+        self.path = nn.Sequential(*layers, *_convolution(shape.inner, shape.out, 1))
+        self.has_shortcut = shape.stride == 1 and shape.reads == shape.out
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, reads, H, W) to (N, out, H / stride, W / stride)."""
+        return images + self.path(images) if self.has_shortcut else self.path(images)
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation: each channel is scaled by a number that all channels decide."""
+
+    def __init__(self, channels: int, inside: int) -> None:
+        super().__init__()
+        self.scale = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, inside, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inside, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, channels, H, W) to the same shape."""
+        return maps * self.scale(maps)
+
+
+def _convolution(reads: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(reads, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return [convolution, nn.BatchNorm2d(out)]
+
+
+def _rectified(reads: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    return [*_convolution(reads, out, kernel, stride, groups), nn.ReLU(inplace=True)]
+
+
+def vanilla(network: Network) -> VCNN:
+    """What `to_vcnn` makes of the built module, without building it; gates and shortcuts are cut."""
+    convs: list[Conv] = []
+
+    def add(out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        side = convs[-1].out_resolution[0] if convs else RESOLUTION
+        smaller = (side + 2 * (kernel // 2) - kernel) // stride + 1
+        convs.append(
+            Conv(
+                name=f"layer {len(convs)}",
+                inputs=(len(convs) - 1,),
+                in_channels=convs[-1].out_channels if convs else 3,
+                out_channels=out,
+                in_resolution=(side, side),
+                out_resolution=(smaller, smaller),
+                kernel=(kernel, kernel),
+                stride=(stride, stride),
+                padding=(kernel // 2,) * 4,
+                groups=groups,
+            )
+        )
+
+    add(STEM, 3, 2)
+    for shape in network.blocks():
+        if shape.inner != shape.reads:
+            add(shape.inner, 1)
+        add(shape.inner, shape.kernel, shape.stride, groups=shape.inner)
+        add(shape.out, 1)
+    add(HEAD, 1)
+    return VCNN(tuple(convs), RESOLUTION)
+
+
+def params(network: Network) -> int:
+    """Parameters of the built network with BatchNorm, gates and classifier, by arithmetic."""
+    chain = vanilla(network)
+    gates = sum(
+        2 * shape.inner * shape.gate + shape.inner + shape.gate for shape in network.blocks() if shape.gate
+    )
+    norms = 2 * sum(conv.out_channels for conv in chain.convs)
+    return chain.weights + norms + gates + (HEAD + 1) * CLASSES
+
+
+def relu_units(network: Network) -> int:
+    """Values that meet a ReLU in one forward pass of one image, those inside gates included."""
+    found = STEM * (RESOLUTION // 2) ** 2
+    side = RESOLUTION // 2
+    for shape in network.blocks():
+        found += shape.inner * side**2 if shape.inner != shape.reads else 0
+        side = (side - 1) // shape.stride + 1
+        found += shape.inner * side**2 + shape.gate
+    return found + HEAD * side**2

@@ -1,0 +1,158 @@
+"""The scores of the 5,138 networks of Accel-NASBench, computed before anyone here has seen how they train.
+
+What is arithmetic is computed for all. What draws weights and images at 224 pixels is computed for a sample, which was
+drawn without looking at any network: the first `SAMPLE` of a random order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from experiments.benchmarks import accel_nasbench_space as space
+from experiments.record.score_check import ScoreCheck, without_seed
+from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
+from zenlib.proxies import PROXIES
+from zenlib.scores.closed_form import closed_form_zen_score
+from zenlib.scores.graph_form import repaired_score
+from zenlib.scores.zen import BnVariance, Norm, zen_terms
+
+STUDY = "direct"
+ROWS = 5138
+SAMPLE = 500
+BATCH_SIZE = 16
+SEED = 0
+
+DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
+    "zen": ("l1", "minibatch"),
+    "zen_frobenius": ("frobenius", "minibatch"),
+    "zen_running": ("l1", "running"),
+}
+"""Column of each definition of the Zen-Score of the vanilla chain, with the arguments that ask for it."""
+MEASURED = (
+    "synflow",
+    "naswot",
+    "az-expressivity",
+    "az-progressivity",
+    "az-trainability",
+    "zico",
+    "grad-norm",
+    "snip",
+)
+"""Proxies of the built network, gates and shortcuts included."""
+
+_HOW = f"{BATCH_SIZE} images of {space.RESOLUTION} pixels, one draw"
+
+SCORES = ScoreColumns(
+    study=STUDY,
+    rows=ROWS,
+    units={
+        "closed_form": "nat: Zen-Score of the vanilla chain in closed form, L1 norm, mini-batch variance",
+        "derivative": "nat: the same with the exact derivative in the place of the small perturbation",
+        "repaired": "nat: repaired score of the network as it is built, shortcuts and gates included",
+        "relu_units": "count: values that meet a ReLU in one forward pass",
+        "activations": "count: values behind convolutions of the vanilla chain",
+        "log_width": "1: sum over the convolutions of the vanilla chain of the log of their width",
+        "log_fan_in": "1: sum over these convolutions of the log of the number of weights that a value reads",
+    }
+    | {
+        name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, {_HOW}"
+        for name, (norm, variance) in DEFINITIONS.items()
+    }
+    | {name.replace("-", "_"): f"1: proxy {name} of the built network, {_HOW}" for name in MEASURED},
+)
+"""One row per network, in the order of the published list; columns of draws end in _s and the seed."""
+
+
+def sample() -> list[int]:
+    """The rows that get the dear scores."""
+    return sorted(np.random.default_rng(0).permutation(ROWS)[:SAMPLE].tolist())
+
+
+def arithmetic(index: int) -> Values:
+    """What needs no draw."""
+    network = space.networks()[index]
+    chain = space.vanilla(network)
+    return {
+        "closed_form": closed_form_zen_score(chain),
+        "derivative": closed_form_zen_score(chain, perturbation=0.0),
+        "relu_units": float(space.relu_units(network)),
+        "activations": float(
+            sum(conv.out_channels * math.prod(conv.out_resolution) for conv in chain.convs)
+        ),
+        "log_width": sum(math.log(conv.out_channels) for conv in chain.convs),
+        "log_fan_in": sum(math.log(math.prod(conv.weight_shape[1:])) for conv in chain.convs),
+    }
+
+
+def repaired(index: int) -> Values:
+    """The repaired score, which reads the built network."""
+    with torch.device("meta"):  # it reads shapes alone
+        network = space.build(space.networks()[index])
+    return {"repaired": repaired_score(network, space.RESOLUTION)}
+
+
+def zen(index: int) -> Values:
+    """All definitions of the Zen-Score from the same forward passes."""
+    chain = space.vanilla(space.networks()[index])
+    terms = zen_terms(chain, batch_size=BATCH_SIZE, repeats=1, seed=SEED, device="cpu")
+    return {_drawn(name): float(terms.score(*how)[0]) for name, how in DEFINITIONS.items()}
+
+
+def measured(name: str) -> Callable[[int], Values]:
+    """Computes one proxy of a row."""
+
+    def compute(index: int) -> Values:
+        network = space.build(space.networks()[index])
+        value = PROXIES[name](network, space.RESOLUTION, batch_size=BATCH_SIZE, seed=SEED, device="cpu")
+        return {_drawn(name): value}
+
+    return compute
+
+
+def fill(indices: Sequence[int] | None = None, proxies: Sequence[str] = MEASURED) -> None:
+    """Computes what is missing.
+
+    Args:
+        indices: rows to do; None means all, and the sample for what is dear.
+        proxies: which dear proxies.
+    """
+    SCORES.fill(ARITHMETIC, arithmetic, indices)
+    SCORES.fill(["repaired"], repaired, indices)
+    dear = sample() if indices is None else indices
+    SCORES.fill([_drawn(name) for name in DEFINITIONS], zen, dear)
+    for name in proxies:
+        SCORES.fill([_drawn(name)], measured(name), dear)
+
+
+ARITHMETIC = ("closed_form", "derivative", "relu_units", "activations", "log_width", "log_fan_in")
+
+
+def recomputed(column: str, index: int) -> float:
+    """The value of a column for one network, computed again."""
+    name = without_seed(column)
+    if name in ARITHMETIC:
+        return arithmetic(index)[column]
+    if name == "repaired":
+        return repaired(index)[column]
+    return (zen if name in DEFINITIONS else measured(name.replace("_", "-")))(index)[column]
+
+
+def _drawn(name: str) -> str:
+    return f"{name.replace('-', '_')}_s{SEED}"
+
+
+CHECKS = (
+    ScoreCheck(
+        SCORES,
+        recomputed,
+        dict.fromkeys(DEFINITIONS, NATS)
+        | dict.fromkeys((*ARITHMETIC, "repaired"), LAYERS)
+        | {name.replace("-", "_"): PROXY_AGREEMENT[name] for name in MEASURED},
+    ),
+)
+"""How a sample of the stored scores is computed again."""
