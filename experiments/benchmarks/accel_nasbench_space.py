@@ -1,7 +1,8 @@
 """Accel-NASBench: 5,138 chains of inverted bottlenecks that others trained alike on ImageNet-1k.
 
-The skeleton is that of MnasNet and EfficientNet-B0: seven stages of fixed widths and strides. Searched are, for each
-stage, the expansion, the kernel, the number of layers, and whether its blocks have a gate (squeeze-and-excitation).
+The skeleton is that of MnasNet and EfficientNet-B0: seven stages of fixed widths and strides. Searched are,
+for each stage, the expansion, the kernel, the number of layers, and whether its blocks have a gate
+(squeeze-and-excitation).
 
 Source: Ahmad et al. 2024 (arXiv 2404.08005), as described with its published list of architectures.
 """
@@ -118,7 +119,10 @@ def build(network: Network, num_classes: int = CLASSES) -> nn.Sequential:
 
 
 class Bottleneck(nn.Module):
-    """1x1 expansion (where there is one), depthwise convolution, gate (where there is one), 1x1 projection."""
+    """1x1 expansion, depthwise convolution, gate and 1x1 projection.
+
+    Expansion and gate where there are any.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -211,3 +215,13 @@ def relu_units(network: Network) -> int:
         side = (side - 1) // shape.stride + 1
         found += shape.inner * side**2 + shape.gate
     return found + HEAD * side**2
+
+
+def multiply_adds(network: Network) -> int:
+    """Multiply-adds of convolutions, gates and classifier for one image, by arithmetic.
+
+    The published `macs_M` adds four operations for each value that a BatchNorm reads, and the average
+    poolings.
+    """
+    gates = sum(2 * shape.inner * shape.gate for shape in network.blocks())
+    return vanilla(network).flops + gates + HEAD * CLASSES

@@ -1,0 +1,179 @@
+"""The direct test: scores of 5,138 networks that others trained on ImageNet, written down beforehand.
+
+The file `accel_nasbench.csv` is the prediction: one row per network, one column per score, higher meaning
+predicted to be better. Published counts and throughputs are read from the user's file and never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import accel_nasbench_space as space
+from experiments.chapters.direct.endpoints import GUESSED_GAINS, GUESSES, NEAR, PRIMARY, SCORE
+from experiments.chapters.direct.scores import (
+    ARITHMETIC,
+    CHECKS,
+    DEFINITIONS,
+    MEASURED,
+    SAMPLE,
+    SCORES,
+    SEED,
+    STUDY,
+    fill,
+    sample,
+)
+from experiments.figures.agreement import agreement
+from experiments.record.results import export_path
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, number
+from zenlib.durable import replace_file
+from zenlib.errors import BenchmarkMissing, ResultsError
+from zenlib.proxies.az_nas import az_nas
+
+FILE = "accel_nasbench.csv"
+COUNTS = ("params", "multiply_adds", "convs")
+NAMES = {
+    "params": "parameters",
+    "multiply_adds": "multiply-adds",
+    "convs": "convolutions",
+    "relu_units": "ReLU units",
+    "activations": "activations",
+    "log_width": "sum of log widths",
+    "log_fan_in": "sum of log fan-ins",
+    "closed_form": "Zen, closed form",
+    "derivative": "Zen, exact derivative",
+    "zen": "Zen, one draw",
+    "zen_frobenius": "Zen, Algorithm 1",
+    "zen_running": "Zen, released",
+    "repaired": "repaired score",
+    "synflow": "synflow",
+    "naswot": "NASWOT",
+    "az_nas": "AZ-NAS",
+    "zico": "ZiCo",
+    "grad_norm": "gradient norm",
+    "snip": "SNIP",
+}
+"""Scores of the figures and the prose, in their order."""
+AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "multiply_adds")
+TABLES: tuple[Table, ...] = ()
+SCORE_CHECKS = CHECKS
+"""How a sample of the stored scores is computed again."""
+
+
+@dataclass(frozen=True)
+class DirectRows:
+    """What the page reads.
+
+    Attributes:
+        predictions: one row per network: `id`, `network` (the first id of an equal one), `gates`, and the
+            scores; empty where neither the file nor the list of networks is there.
+        sampled: networks of the sample that have every dear score.
+    """
+
+    predictions: pd.DataFrame
+    sampled: int
+
+    @property
+    def scores(self) -> list[str]:
+        """Columns of scores that are complete, or complete in the sample."""
+        return [name for name in NAMES if name in self.predictions]
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """Kendall's tau between every two scores, over different networks."""
+        rows = self.predictions[self.predictions["network"] == self.predictions["id"]]
+        return agreement(rows[self.scores])
+
+
+def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] = MEASURED) -> DirectRows:
+    """Computes what is missing, and writes the predictions when all are there.
+
+    Args:
+        count: networks to score by arithmetic, the first of the list; all are 5,138.
+        dear: networks of the sample that get the dear scores.
+        proxies: which dear proxies.
+    """
+    if not 2 <= count <= SCORES.rows:
+        raise ValueError(f"count: needed 2 to {SCORES.rows} networks, got {count}")
+    try:
+        space.networks()
+    except BenchmarkMissing:  # what was registered is shown without the list
+        return DirectRows(_read(), dear)
+    fill(range(count), [index for index in sample() if index < count][:dear], proxies)
+    rows = DirectRows(_predictions(count), min(dear, count))
+    if count == SCORES.rows and dear == SAMPLE:
+        content = rows.predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
+        path = export_path(STUDY, FILE)
+        if not path.exists() or path.read_bytes() != content:
+            replace_file(path, lambda file: file.write(content), ResultsError)
+    return rows
+
+
+def _read() -> pd.DataFrame:
+    path = export_path(STUDY, FILE)
+    columns = ["id", "network", "gates", *NAMES]
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
+
+
+def _predictions(count: int) -> pd.DataFrame:
+    networks = space.networks()[:count]
+    first: dict[space.Network, int] = {}
+    table = pd.DataFrame(
+        {
+            "id": np.arange(count),
+            "network": [first.setdefault(network, place) for place, network in enumerate(networks)],
+            "gates": [network.has_gates for network in networks],
+            "params": [space.params(network) for network in networks],
+            "multiply_adds": [space.multiply_adds(network) for network in networks],
+            "convs": [len(space.vanilla(network).convs) for network in networks],
+        }
+    )
+    stored = SCORES.read().iloc[:count]
+    for name in (*ARITHMETIC, "repaired"):
+        table[name] = stored[name].to_numpy()
+    for name in (*DEFINITIONS, *(proxy.replace("-", "_") for proxy in MEASURED)):
+        if f"{name}_s{SEED}" in stored:
+            table[name] = stored[f"{name}_s{SEED}"].to_numpy()
+    if set(AZ_PARTS) <= set(table.columns):
+        there = table.dropna(subset=list(AZ_PARTS))
+        table["az_nas"] = pd.Series(az_nas(there[list(AZ_PARTS)]), index=there.index)
+    return table
+
+
+def digest() -> str:
+    """SHA-256 of the file of predictions; empty where there is none."""
+    path = export_path(STUDY, FILE)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def facts(rows: DirectRows) -> dict[str, str]:
+    """Every number of the page."""
+    predictions, sha256 = rows.predictions, digest()
+    matrix = rows.agreement.set_index(["score", "other"])["kendall"] if len(predictions) else pd.Series()
+    told = {
+        "networks": f"{len(predictions):,}",
+        "different": f"{predictions['network'].nunique():,}",
+        "ungated": f"{(predictions['gates'] == 0).sum():,}",
+        "sample": f"{rows.sampled:,}",
+        "scores": str(len(rows.scores)),
+        "columns": ", ".join(predictions.columns),
+        "missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.scores) or "none",
+        "sha256_first": sha256[:32] or "there is no file of predictions here",
+        "sha256_second": sha256[32:] or "so it has no digest",
+        "near": f"{100 * (NEAR - 1):.0f} %",
+        "primary_agreement": number(matrix.get(PRIMARY, np.nan)),
+    }
+    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
+    told |= {f"guess_gain_{name}": _range(*bounds) for name, bounds in GUESSED_GAINS.items()}
+    told |= {f"tau_{name}": number(matrix.get((SCORE, name), np.nan)) for name in NAMES}
+    return told | {name: text or UNKNOWN for name, text in told.items()}
+
+
+def _range(low: float, high: float) -> str:
+    return f"{number(low)} to {number(high)}"
