@@ -1,4 +1,5 @@
 // Long tables: a header that is pressed sorts its column, and a field above keeps the rows that hold what is typed.
+// Tables of claims: a button for each verdict keeps its rows; the address ends with the verdict (#refuted).
 (function () {
   "use strict";
 
@@ -58,13 +59,37 @@
     (table.closest(".pst-scrollable-table-container") ?? table).before(label);
   }
 
+  function makeVerdicts(place) {
+    const tables = [...document.querySelectorAll("table.claims")];
+    const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
+    const verdict = (row) => row.querySelector(".sd-badge")?.textContent ?? "";
+    const buttons = ["all", ...new Set(rows.map(verdict))].map((name) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+      button.addEventListener("click", () => choose(name));
+      return button;
+    });
+    function choose(name) {
+      for (const button of buttons) button.setAttribute("aria-pressed", button.textContent === name);
+      for (const row of rows) row.hidden = name !== "all" && verdict(row) !== name;
+      history.replaceState(null, "", name === "all" ? location.pathname : `#${encodeURIComponent(name)}`);
+    }
+    place.append(...buttons);
+    const asked = decodeURIComponent(location.hash.slice(1));
+    if (buttons.some((button) => button.textContent === asked)) choose(asked);
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    for (const row of document.querySelectorAll("table.claims tbody tr")) {
+      const heads = row.closest("table").tHead.rows[0].cells;
+      [...row.cells].forEach((cell, column) => (cell.dataset.column = heads[column].textContent));
+    }
+    document.querySelectorAll(".verdict-filter").forEach(makeVerdicts);
     for (const table of document.querySelectorAll("article table")) {
       const [head, body] = [table.tHead, table.tBodies[0]];
       const regular = head?.rows.length === 1 && body && !table.querySelector("[rowspan], [colspan]");
       if (!regular || body.rows.length < SORTABLE_ROWS) continue;
       makeSortable(table, [...head.rows[0].cells]);
-      if (body.rows.length >= FILTERED_ROWS) makeFilterable(table);
+      if (body.rows.length >= FILTERED_ROWS && !table.matches(".claims")) makeFilterable(table);
     }
   });
 })();

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 STUDIES = sorted(BOOK.glob("studies/*.ipynb"))
 PAGES = sorted(BOOK.glob("*.md")) + STUDIES
+FRONT = (BOOK / "index.md", BOOK / "claims.md")
 SOURCES = {f"{stem}.ipynb": folder / "notebook.ipynb" for stem, folder in chapters(ROOT).items()}
 
 GLUE = re.compile(r"\{glue:text\}`([^`]+)`")
@@ -124,7 +125,7 @@ def test_every_citation_has_an_entry_and_every_entry_is_cited():
     assert set(entries) == cited
 
 
-@pytest.mark.parametrize("page", [*SOURCES.values(), BOOK / "index.md"], ids=[*SOURCES, "index.md"])
+@pytest.mark.parametrize("page", [*SOURCES.values(), *FRONT], ids=[*SOURCES, *(page.name for page in FRONT)])
 def test_no_measured_number_is_typed_into_the_prose(page):
     """Decimals may stand in a quotation of the paper: its column of a table, or a sentence that names it."""
     typed = []
