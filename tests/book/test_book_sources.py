@@ -15,8 +15,8 @@ from experiments.record.chapters import chapters
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
 STUDIES = sorted(BOOK.glob("studies/*.ipynb"))
-PAGES = sorted(BOOK.glob("*.md")) + STUDIES
-FRONT = (BOOK / "index.md", BOOK / "claims.md")
+PAGES = sorted(BOOK.glob("*.md")) + sorted(BOOK.glob("parts/*.md")) + STUDIES
+FRONT = (BOOK / "index.md", BOOK / "claims.md", *sorted(BOOK.glob("parts/*.md")))
 SOURCES = {f"{stem}.ipynb": folder / "notebook.ipynb" for stem, folder in chapters(ROOT).items()}
 
 GLUE = re.compile(r"\{glue:text\}`([^`]+)`")
