@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import accel_nasbench_space as space
+from experiments.chapters.direct import cases
 from experiments.chapters.direct.endpoints import GUESSED_GAINS, GUESSES, NEAR, PRIMARY, SCORE
 from experiments.chapters.direct.scores import (
     ARITHMETIC,
@@ -61,7 +62,7 @@ NAMES = {
 }
 """Scores of the figures and the prose, in their order."""
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "multiply_adds")
-TABLES: tuple[Table, ...] = ()
+TABLES: tuple[Table, ...] = (cases.CASES,)
 SCORE_CHECKS = CHECKS
 """How a sample of the stored scores is computed again."""
 
@@ -74,10 +75,12 @@ class DirectRows:
         predictions: one row per network: `id`, `network` (the first id of an equal one), `gates`, and the
             scores; empty where neither the file nor the list of networks is there.
         sampled: networks of the sample that have every dear score.
+        cases: networks that others searched.
     """
 
     predictions: pd.DataFrame
     sampled: int
+    cases: pd.DataFrame
 
     @property
     def scores(self) -> list[str]:
@@ -104,9 +107,9 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
     try:
         space.networks()
     except BenchmarkMissing:  # what was registered is shown without the list
-        return DirectRows(_read(), dear)
+        return DirectRows(_read(), dear, cases.run())
     fill(range(count), [index for index in sample() if index < count][:dear], proxies)
-    rows = DirectRows(_predictions(count), min(dear, count))
+    rows = DirectRows(_predictions(count), min(dear, count), cases.run())
     if count == SCORES.rows and dear == SAMPLE:
         content = rows.predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
         path = export_path(STUDY, FILE)
@@ -117,8 +120,12 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
 
 def _read() -> pd.DataFrame:
     path = export_path(STUDY, FILE)
-    columns = ["id", "network", "gates", *NAMES]
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
+    return pd.read_csv(path) if path.exists() else nothing()
+
+
+def nothing() -> pd.DataFrame:
+    """Predictions of no network."""
+    return pd.DataFrame(columns=["id", "network", "gates", *NAMES], dtype=float)
 
 
 def _predictions(count: int) -> pd.DataFrame:
@@ -171,6 +178,14 @@ def facts(rows: DirectRows) -> dict[str, str]:
     }
     told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
     told |= {f"guess_gain_{name}": _range(*bounds) for name, bounds in GUESSED_GAINS.items()}
+    known = (
+        rows.cases.set_index("name") if len(rows.cases) else pd.DataFrame(columns=["convs", "closed_form"])
+    )
+    for name in ("Params-450M", "ZiCo-450M", "zennet-400M-SE"):
+        short = name.replace("-", "_")
+        there = name in known.index
+        told[f"convs_{short}"] = str(known["convs"][name]) if there else UNKNOWN
+        told[f"zen_{short}"] = number(known["closed_form"][name], 1) if there else UNKNOWN
     told |= {f"tau_{name}": number(matrix.get((SCORE, name), np.nan)) for name in NAMES}
     return told | {name: text or UNKNOWN for name, text in told.items()}
 
