@@ -1,4 +1,4 @@
-"""Prints the built book to one PDF: every page in the order of the contents, with bookmarks and links between chapters.
+"""Prints the built book to one PDF: every page in the order of the contents, with bookmarks and links.
 
     python book/print_book.py _build/html _build/zen-nas-measured.pdf
 
@@ -31,21 +31,25 @@ READY = """async () => {
   for (const equation of document.querySelectorAll('mjx-container[display="true"]')) {
     const inner = equation.querySelector('mjx-math');
     const room = equation.parentElement.clientWidth / inner.getBoundingClientRect().width;
-    if (room < 1) equation.style.fontSize = `${Math.floor(97 * room * parseFloat(equation.style.fontSize || 100) / 100)}%`;
+    const size = parseFloat(equation.style.fontSize || 100);
+    if (room < 1) equation.style.fontSize = `${Math.floor(97 * room * size / 100)}%`;
   }
 }"""
 
 PRINTED = """
-  .bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .prev-next-footer, .bd-footer, .bd-footer-content, .headerlink,
-  .copybtn, .chapter-tools, #jb-print-toc, .skip-link, .pst-async-banner-revealer, #pst-back-to-top { display: none !important; }
-  .bd-main, .bd-content, .bd-article-container, .bd-article { display: block !important; max-width: none !important;
-    margin: 0 !important; padding: 0 !important; width: 100% !important; }
+  .bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .prev-next-footer, .bd-footer,
+  .bd-footer-content, .headerlink, .copybtn, .chapter-tools, #jb-print-toc, .skip-link,
+  .pst-async-banner-revealer, #pst-back-to-top { display: none !important; }
+  .bd-main, .bd-content, .bd-article-container, .bd-article { display: block !important;
+    max-width: none !important; margin: 0 !important; padding: 0 !important; width: 100% !important; }
   html { font-size: 13px; }
-  pre { white-space: pre-wrap !important; overflow: visible !important; max-height: none !important; overflow-wrap: anywhere; }
+  pre { white-space: pre-wrap !important; overflow: visible !important; max-height: none !important;
+    overflow-wrap: anywhere; }
   figure, svg.flow, tr, fieldset { break-inside: avoid; }
   figure img { max-height: 15cm; width: auto; }
   h1, h2, h3 { break-after: avoid; }
-  .pst-scrollable-table-container, .cell_output, .play-scroll { overflow: visible !important; max-height: none !important; }
+  .pst-scrollable-table-container, .cell_output, .play-scroll { overflow: visible !important;
+    max-height: none !important; }
   table { font-size: 0.8rem; } th, td { overflow-wrap: anywhere; white-space: normal !important; }
   .play-top { position: static !important; }
 """
@@ -134,7 +138,7 @@ def print_page(browser, address: str) -> tuple[str, bytes]:
 
 
 def join_links(writer: PdfWriter, starts: dict[str, int]) -> None:
-    """Makes links to another page of the book lead to its chapter, and drops those to files that a PDF does not carry."""
+    """Makes links to another page lead to its chapter, and drops those to files that a PDF does not carry."""
     for sheet in writer.pages:
         kept = ArrayObject()
         for annotation in sheet.get("/Annots", ()):

@@ -1,6 +1,7 @@
 """The Zen-Score as one would write it from the paper: plain modules, two forward passes, no haste.
 
-The fast score of the library is tested against this page. Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1.
+The fast score of the library is tested against this page. Source: Lin et al. 2021 (arXiv 2102.01063),
+Algorithm 1.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Draw = Callable[..., Tensor]
 
 
 def vanilla_network(vcnn: VCNN, draw: Draw) -> nn.Sequential:
-    """Convolution, BatchNorm and ReLU, again and again, with pooling where there is some, all weights from N(0, 1)."""
+    """Convolution, BatchNorm and ReLU, again and again, pooling where there is some, weights from N(0, 1)."""
     layers: list[nn.Module] = []
     for step in vcnn.steps:
         if isinstance(step, Conv):

@@ -1,7 +1,7 @@
-"""A second implementation of the released networks' wiring and names, for the tests alone: it shares no code with `zenlib.networks.module`.
+"""A second implementation of the released networks' wiring and names, which shares no code with the library.
 
-It is written from the description of the published checkpoints: super-blocks of modules, ReLUs among them, projections
-named `proj`, the classifier `fc_linear`.
+It is written from the description of the published checkpoints: super-blocks of modules, ReLUs among them,
+projections named `proj`, the classifier `fc_linear`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _super(name, numbers, use_se):
 
 
 def randomised(module, seed=0):
-    """Random weights and statistics, in evaluation mode, so that no two layers or names can be mistaken for each other."""
+    """Random weights and statistics, in evaluation mode, so that no two layers can be mistaken for each other."""
     generator = torch.Generator().manual_seed(seed)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():

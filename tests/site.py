@@ -1,6 +1,7 @@
-"""The built book for tests: served on this machine, opened in headless Chromium, with everything that goes wrong while a page is open.
+"""The built book for tests: served on this machine, opened in headless Chromium, with all that goes wrong there.
 
-Needs a built book (`make book`) and Chromium. Without either these tests are skipped, unless ZENLIB_REQUIRE_BROWSER=1.
+Needs a built book (`make book`) and Chromium. Without either these tests are skipped, unless
+ZENLIB_REQUIRE_BROWSER=1.
 """
 
 from __future__ import annotations

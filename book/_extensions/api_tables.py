@@ -1,4 +1,4 @@
-"""What the API reference needs beside autodoc: tables of `PROXIES` and `SPACES`, from the objects and their docstrings.
+"""What the API reference needs beside autodoc: tables of `PROXIES` and `SPACES`, from their docstrings.
 
 A Sphinx extension with two directives without arguments, `proxies-table` and `spaces-table`.
 """

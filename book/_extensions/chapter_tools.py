@@ -1,4 +1,4 @@
-"""What stands at the foot of every page: how to cite it, and the notebook behind it; and links from words to the glossary.
+"""What stands at the foot of every page: how to cite it, its notebook; and links from words to the glossary.
 
 A Sphinx extension. Addresses are given only when `repository.url` is set in `_config.yml`.
 """

@@ -1,4 +1,4 @@
-"""Makes the built pages light: figures with a palette of 256 colours, and icons from the theme's font instead of its script.
+"""Makes the built pages light: figures with 256 colours, and icons from the theme's font, not its script.
 
 A Sphinx extension. The files in book/figures stay as they are.
 """

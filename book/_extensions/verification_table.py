@@ -1,6 +1,7 @@
 """What came of computing stored values again: a directive `verification-table` without arguments.
 
-It shows the report of this machine's last `make book`, or the one that is stored with the book where there is none yet.
+It shows the report of this machine's last `make book`, or the one that is stored with the book where there is
+none yet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sources of the book: what pages refer to exists, numbers come from results, and what is shown is what stands in experiments/."""
+"""The sources of the book: what pages refer to exists, numbers come from results, and nothing is outdated."""
 
 from __future__ import annotations
 

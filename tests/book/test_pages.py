@@ -1,4 +1,4 @@
-"""The rendered book in a real browser: every page, at the width of a telephone and of a desk, in light and in dark.
+"""The rendered book in a real browser: every page, as wide as a telephone and a desk, in light and in dark.
 
 ZENLIB_SCREENSHOTS=1 keeps a picture of every page in build/screens.
 """
@@ -30,7 +30,8 @@ PROBLEMS = """(width) => {
 
   for (const math of document.querySelectorAll('.math'))
     if (!math.querySelector('mjx-container')) say('equation not rendered', math);
-  for (const error of document.querySelectorAll('mjx-merror, merror, [data-mjx-error]')) say('equation with an error', error);
+  for (const error of document.querySelectorAll('mjx-merror, merror, [data-mjx-error]'))
+    say('equation with an error', error);
 
   for (const image of document.images) {
     if (shown(image) && image.naturalWidth === 0) say('broken image', image);
@@ -38,21 +39,26 @@ PROBLEMS = """(width) => {
     if (!alt || /\\.(png|svg|jpe?g)$/.test(alt)) say('image without a description', image);
   }
 
-  const headings = [...content.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(shown).map(h => Number(h.tagName[1]));
-  if (headings[0] !== 1 || headings.filter(level => level === 1).length !== 1) found.push('needs one h1, first: ' + headings);
+  const titles = [...content.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(shown);
+  const headings = titles.map(title => Number(title.tagName[1]));
+  if (headings[0] !== 1 || headings.filter(level => level === 1).length !== 1)
+    found.push('needs one h1, first: ' + headings);
   for (let i = 1; i < headings.length; i++)
     if (headings[i] > headings[i - 1] + 1) found.push('heading levels jump: ' + headings);
   if (!document.documentElement.lang) found.push('page without a language');
-  if ([...document.querySelectorAll('input[type=search]')].filter(shown).length > 1) found.push('more than one search field');
+  if ([...document.querySelectorAll('input[type=search]')].filter(shown).length > 1)
+    found.push('more than one search field');
 
-  if (document.scrollingElement.scrollWidth > width) found.push('page scrolls sideways: ' + document.scrollingElement.scrollWidth);
+  const wide = document.scrollingElement.scrollWidth;
+  if (wide > width) found.push('page scrolls sideways: ' + wide);
   const scrolls = element => {
     for (let up = element; up && up !== content; up = up.parentElement)
       if (/auto|scroll/.test(getComputedStyle(up).overflowX)) return true;
     return false;
   };
+  const sticksOut = element => element.getBoundingClientRect().right > width + 1 && !scrolls(element);
   for (const element of content.querySelectorAll('article *'))
-    if (!element.closest('mjx-assistive-mml') && shown(element) && element.getBoundingClientRect().right > width + 1 && !scrolls(element))
+    if (!element.closest('mjx-assistive-mml') && shown(element) && sticksOut(element))
       say('sticks out of the page', element);
 
   const parts = colour => {
@@ -60,7 +66,8 @@ PROBLEMS = """(width) => {
     return colour.startsWith('color(srgb') ? numbers.map((n, i) => i < 3 ? 255 * n : n) : numbers;
   };
   const luminance = rgb => {
-    const [r, g, b] = rgb.slice(0, 3).map(c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const linear = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.slice(0, 3).map(linear);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const ground = element => {
@@ -85,15 +92,18 @@ PROBLEMS = """(width) => {
     const style = getComputedStyle(element);
     const back = ground(element);
     const part = faint(element);
-    const ink = parts(element.closest('svg') ? style.fill : style.color).slice(0, 3).map((c, i) => part * c + (1 - part) * back[i]);
+    const colour = parts(element.closest('svg') ? style.fill : style.color).slice(0, 3);
+    const ink = colour.map((c, i) => part * c + (1 - part) * back[i]);
     const [a, b] = [luminance(ink), luminance(back)].sort((x, y) => y - x);
     const size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) say('contrast ' + ((a + 0.05) / (b + 0.05)).toFixed(1), element);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < (large ? 3 : 4.5)) say('contrast ' + contrast.toFixed(1), element);
   }
 
   for (const field of content.querySelectorAll('input, select, textarea'))
-    if (shown(field) && !field.labels.length && !field.getAttribute('aria-label')) say('field without a label', field);
+    if (shown(field) && !field.labels.length && !field.getAttribute('aria-label'))
+      say('field without a label', field);
   return found;
 }"""
 
@@ -108,7 +118,7 @@ PROSE = """() => {
 
 
 def _too_heavy(loaded: list[str]) -> list[str]:
-    """What a page weighs beyond 1 MB of its own HTML, images and data, and 4 MB with styles, scripts and fonts."""
+    """What a page weighs beyond 1 MB of its own files, and 4 MB with styles, scripts and fonts."""
     sizes = {
         name: (SITE / unquote(name)).stat().st_size
         for name in {urlsplit(url).path.lstrip("/") or "index.html" for url in loaded}

@@ -33,7 +33,8 @@ COMPUTE = """([text, resolution, classes]) => {
   const blocks = zenlib.parse(text);
   const {score, logDelta, layers} = zenlib.closedForm(blocks, resolution);
   return {
-    text: zenlib.print(blocks), params: zenlib.params(blocks, classes), flops: zenlib.flops(blocks, resolution, classes),
+    text: zenlib.print(blocks), params: zenlib.params(blocks, classes),
+    flops: zenlib.flops(blocks, resolution, classes),
     depth: zenlib.depth(blocks), score, logDelta, logSigma: layers.map(layer => layer.logSigma),
   };
 }"""
