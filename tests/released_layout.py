@@ -140,7 +140,7 @@ def _super(name, numbers, use_se):
 
 
 def randomised(module, seed=0):
-    """Random weights and statistics, in evaluation mode, so that no two layers can be mistaken for each other."""
+    """Random weights and statistics, so that no two layers can be mistaken for each other."""
     generator = torch.Generator().manual_seed(seed)
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():

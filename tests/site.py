@@ -1,4 +1,4 @@
-"""The built book for tests: served on this machine, opened in headless Chromium, with all that goes wrong there.
+"""The built book for tests: opened in headless Chromium, and all that goes wrong there.
 
 Needs a built book (`make book`) and Chromium. Without either these tests are skipped, unless
 ZENLIB_REQUIRE_BROWSER=1.

@@ -1,4 +1,4 @@
-"""The visual style: figures are saved whole, the same rows give the same bytes, and settings are left alone."""
+"""The visual style: figures are saved whole, the same rows give the same bytes, settings left alone."""
 
 from __future__ import annotations
 
