@@ -8,7 +8,7 @@ What makes it fast: both branches f(x) and f(x + alpha * eps) share each call of
 rectified and pooled once for all edges that leave it; an edge that reads nothing costs nothing; BatchNorm writes over its
 input; no module is built; and all cells of a seed share their weights and images (common random numbers), which are then drawn
 once. The weights of an edge depend on the seed, its place and its kernel alone, so a score does not depend on which cells were
-scored before.
+scored before. Without it, by `module_terms`, three draws of all cells take two hours on two cores in place of 23 minutes.
 
 Precision: the two branches are subtracted in float32. With alpha = 0.01 this costs the last digits of the difference, a
 thousandth of a nat; `zenlib.scores.zen` carries the difference instead.
