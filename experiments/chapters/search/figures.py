@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.figures.labels import label
+from experiments.figures.marks import band
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
@@ -21,7 +22,7 @@ def generators(curves: pd.DataFrame) -> Figure:
     """
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (name, line) in enumerate(curves.groupby("generator", sort=False)):
-        _band(axes, line, PALETTE[index], name)
+        _band(axes, line, index, name)
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
     _count_axis(axes, curves["evaluations"].max())
@@ -39,7 +40,7 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
         published: closed-form score of the published network, nats.
     """
     figure, ((axes,),) = new_figure(height=4.6)
-    _band(axes, curves, PALETTE[0], "best so far")
+    _band(axes, curves, 0, "best so far")
     axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
@@ -61,16 +62,8 @@ def against_published(summary: pd.DataFrame) -> Figure:
     for index, (start, rows) in enumerate(summary.groupby("start", sort=False)):
         places = np.array([len(tasks) - 1 - tasks.index(task) for task in rows["task"]]) + 0.15 - 0.3 * index
         name = f"first network: {start}"
-        axes.errorbar(
-            rows["gain"],
-            places,
-            xerr=rows["half_width"],
-            fmt=MARKERS[index],
-            color=PALETTE[index],
-            markersize=8,
-            capsize=4,
-            label=name,
-        )
+        style = {"fmt": MARKERS[index], "color": PALETTE[index], "markersize": 8, "capsize": 4}
+        axes.errorbar(rows["gain"], places, xerr=rows["half_width"], label=name, **style)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
     axes.set_yticks(range(len(tasks)), tasks[::-1])
     axes.set_ylim(-0.6, len(tasks) - 0.4)
@@ -118,13 +111,8 @@ def last_stage(alike: pd.DataFrame) -> Figure:
         shares = 100 * alike.loc[alike["setting"] == setting, "last_stage"].to_numpy()
         offsets = np.linspace(-0.15, 0.15, len(shares)) if len(shares) > 1 else np.zeros(1)
         index = settings.index(setting)
-        axes.scatter(
-            shares,
-            place + offsets,
-            color=PALETTE[index % len(PALETTE)],
-            marker=MARKERS[index % len(MARKERS)],
-            s=60,
-        )
+        style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)], "s": 60}
+        axes.scatter(shares, place + offsets, **style)
     axes.set_yticks(range(len(settings)), settings[::-1])
     axes.set_ylim(-0.6, len(settings) - 0.4)
     axes.set_xlim(0, 100)
@@ -152,17 +140,10 @@ def latency(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def _band(axes: Axes, line: pd.DataFrame, colour: str, name: str) -> None:
+def _band(axes: Axes, line: pd.DataFrame, index: int, name: str) -> None:
     """A mean curve with its interval."""
-    axes.plot(line["evaluations"], line["mean"], color=colour, label=name)
-    axes.fill_between(
-        line["evaluations"],
-        line["mean"] - line["half_width"],
-        line["mean"] + line["half_width"],
-        color=colour,
-        alpha=0.2,
-        linewidth=0,
-    )
+    low, high = line["mean"] - line["half_width"], line["mean"] + line["half_width"]
+    band(axes, line.assign(mean_low=low, mean_high=high), "evaluations", "mean", index, name, marker="")
 
 
 def _count_axis(axes: Axes, largest: float) -> None:
