@@ -1,7 +1,7 @@
 """The Zen-Score of chains that share their draws (common random numbers): two plain forward passes.
 
-The images depend on the seed alone, and the weights of a layer on the seed, its place and its shape. So networks with one
-beginning differ in what follows and not in the draw.
+The images depend on the seed alone, and the weights of a layer on the seed, its place and its shape. So
+networks with one beginning differ in what follows and not in the draw.
 """
 
 from __future__ import annotations

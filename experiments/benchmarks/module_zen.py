@@ -1,6 +1,7 @@
-"""The Zen-Score of a module as it is built: shortcuts, gates and dead branches run, and every BatchNorm counts.
+"""The Zen-Score of a module as built: shortcuts, gates and dead branches run, and every BatchNorm counts.
 
-This is what public copies of the score compute on networks that are not vanilla ones; `zenlib.scores.zen` scores the vanilla form.
+This is what public copies of the score compute on networks that are not vanilla ones; `zenlib.scores.zen`
+scores the vanilla form.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def module_terms(query: Query) -> CellTerms:
     terms = terms_of(*runs)
     if not math.isfinite(terms.log_delta_l1):
         raise ScoreUndefined(
-            f"Zen-Score of {type(query.network).__name__} as built: log Delta is {terms.log_delta_l1}, so the "
-            "output does not depend on the image"
+            f"Zen-Score of {type(query.network).__name__} as built: log Delta is {terms.log_delta_l1}, so "
+            "the output does not depend on the image"
         )
     return terms
 
@@ -69,7 +70,7 @@ def seen_variance(features: Tensor) -> Seen:
 
 
 def _run(module: nn.Module, images: Tensor) -> tuple[Tensor, list[Seen]]:
-    """The last feature map, and of each BatchNorm the variance it sees, averaged over channels, with the number of positions."""
+    """The last feature map, and of each BatchNorm the variance it sees with the number of positions."""
     pooled: list[Tensor] = []
     seen: list[Seen] = []
 

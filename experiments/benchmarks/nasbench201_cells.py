@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-201 with their accuracies, counts and stored scores, and the populations in which they are compared."""
+"""The cells of NAS-Bench-201 with accuracies, counts and stored scores, and the populations compared."""
 
 from __future__ import annotations
 

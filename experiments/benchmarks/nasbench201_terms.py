@@ -1,4 +1,4 @@
-"""The terms of every cell of NAS-Bench-201 by arithmetic on its graph, which the study "cells" reads, and how they are stored."""
+"""The terms of every cell of NAS-Bench-201 by arithmetic on its graph, and how they are stored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """NAS-Bench-Macro: 6,561 networks of eight layers, each an identity or one of two inverted bottlenecks.
 
-Layers stand in stages of two, three and three; the first of a stage halves the map and doubles the channels. An identity
-inside a stage is no layer at all, so codes that differ only in where it stands are one network; `canonical` gives the code
-that stands for them, and there are 3,969 of those.
+Layers stand in stages of two, three and three; the first of a stage halves the map and doubles the channels.
+An identity inside a stage is no layer at all, so codes that differ only in where it stands are one network;
+`canonical` gives the code that stands for them, and there are 3,969 of those.
 
 Source: Su et al. 2021 (arXiv 2103.11922), section 4.1, as described with its published list of architectures.
 """
@@ -93,10 +93,7 @@ def parts(code: str) -> list[Part]:
 
 
 def build(code: str, num_classes: int = 10) -> nn.Sequential:
-    """The trainable network of a code, as the benchmark describes it.
-
-    Images (N, 3, 32, 32) to logits (N, num_classes).
-    """
+    """The trainable network of a code: images (N, 3, 32, 32) to logits (N, num_classes)."""
     return nn.Sequential(
         *(part.build() for part in parts(code)),
         nn.AdaptiveAvgPool2d(1),

@@ -1,8 +1,8 @@
-"""The proxies of networks from five benchmarks: which networks are drawn, how each score is computed, where it is kept.
+"""The proxies of networks from five benchmarks: which are drawn, how each is computed, where it is kept.
 
-Networks are drawn at random without looking at any score or accuracy. All proxies of one network and seed share the module, its
-weights and the images. The counts are those of the whole network; what is measured on images uses the resolution and the
-batch of `Benchmark`, small enough for one processor core.
+Networks are drawn at random without looking at any score or accuracy. All proxies of one network and seed
+share the module, its weights and the images. The counts are those of the whole network; what is measured on
+images uses the resolution and the batch of `Benchmark`, small enough for one processor core.
 """
 
 from __future__ import annotations
@@ -144,10 +144,7 @@ def _value(query: Query, name: str) -> float:
 def fill(
     benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True
 ) -> None:
-    """Computes the missing scores of some rows.
-
-    Proxies that do not depend on the seed are kept without it.
-    """
+    """Computes the missing scores of some rows; proxies without a seed are kept without it."""
     networks = benchmark.sample(max(rows, default=-1) + 1)
     columns = {name: column(name, None if name in FIXED else seed) for name in names}
 

@@ -26,8 +26,21 @@ def dots(axes: Axes, x: ArrayLike, y: ArrayLike, index: int, text: str | None = 
         text: of the legend.
         style: of `Axes.scatter`, where it differs.
     """
-    usual = {"s": 45, "marker": MARKERS[index], "color": PALETTE[index], "edgecolor": "white", "zorder": 3}
+    usual: dict[str, Any] = {
+        "s": 45,
+        "marker": MARKERS[index],
+        "color": PALETTE[index],
+        "edgecolor": "white",
+        "zorder": 3,
+    }
     axes.scatter(x, y, label=text, **usual | style)
+
+
+def hollow(
+    axes: Axes, x: ArrayLike, y: ArrayLike, index: int, edge: str, text: str | None = None, **style: Any
+) -> None:
+    """The marks of a series, empty, with an edge of this colour."""
+    dots(axes, x, y, index, text, **{"color": None, "facecolor": "none", "edgecolor": edge} | style)
 
 
 def bars(axes: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, index: int, width: float = 3) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.record.agreement import StandardError
+from experiments.record.agreement import Agreement, StandardError
 from zenlib.stats import Correlation
 
 ENDS = ("", "_low", "_high")
@@ -28,12 +28,17 @@ def ends_units(name: str, unit: str, end: str = END) -> dict[str, str]:
     )
 
 
+def explained_units(name: str, unit: str) -> dict[str, str]:
+    """The same, where the ends say again of what they are."""
+    return ends_units(name, unit, unit + ", {} end of its 95 % interval")
+
+
 def kendall(found: Correlation, name: str = "kendall") -> dict[str, float]:
     """Kendall's tau with its interval as three columns."""
     return with_ends(name, found.kendall, found.kendall_interval)
 
 
-def coefficients(found: Correlation, prefix: str = "") -> dict[str, Any]:
+def both_coefficients(found: Correlation, prefix: str = "") -> dict[str, Any]:
     """Both coefficients with their intervals as six columns."""
     spearman = with_ends(f"{prefix}spearman", found.spearman, found.spearman_interval)
     return kendall(found, f"{prefix}kendall") | spearman
@@ -52,6 +57,6 @@ def means_and_errors(samples: Mapping[str, np.ndarray]) -> dict[str, float]:
     }
 
 
-def by_error(*columns: str) -> dict[str, StandardError]:
-    """Agreement of means that have a standard error beside them."""
-    return {column: StandardError(f"{column}_stderr") for column in columns}
+def by_error(*columns: str, **others: Agreement) -> dict[str, Agreement]:
+    """Agreement of means that have a standard error beside them, and of other columns."""
+    return {column: StandardError(f"{column}_stderr") for column in columns} | others

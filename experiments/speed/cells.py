@@ -1,10 +1,10 @@
-"""Time of all definitions of the Zen-Score for a NAS-Bench-201 cell, and its ratio to a plain loop over modules.
+"""Time of all definitions of the Zen-Score for a NAS-Bench-201 cell, as a ratio to a loop over modules.
 
     python experiments/speed/cells.py
 
-The plain loop is what a reader would write: build the network of the cell, draw its weights, run it on images and on
-perturbed images, and read the variance before every BatchNorm by hooks. Both see 16 images of 32 pixels in float32 on one
-thread, in turn, so that a busy machine slows both.
+The plain loop is what a reader would write: build the network of the cell, draw its weights, run it on images
+and on perturbed images, and read the variance before every BatchNorm by hooks. Both see 16 images of 32
+pixels in float32 on one thread, in turn, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def plain(cell: Cell, seed: int) -> tuple[float, float, float]:
         layer.register_forward_pre_hook(
             lambda _, inputs: variances.append(inputs[0].var((0, 2, 3), correction=0).mean())
         )
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.normal_(part.weight)
     images, noise = (torch.randn(BATCH, 3, RESOLUTION, RESOLUTION) for _ in range(2))
     first, second = module.features(images), module.features(images + ALPHA * noise)
     change = (first - second).flatten(1)
     minibatch = sum(math.log(variance + 1e-5) / 2 for variance in variances[: len(norms)])
-    running = sum(math.log(layer.running_var.mean()) / 2 for layer in norms)
+    running = sum(math.log(layer.get_buffer("running_var").mean()) / 2 for layer in norms)
     l1, frobenius = math.log(change.abs().sum(1).mean()), math.log(change.norm(dim=1).mean())
     return l1 + minibatch, frobenius + minibatch, l1 + running
 

@@ -1,9 +1,9 @@
-"""Time of the repaired score of a NAS-Bench-201 cell, and its ratio to one Monte-Carlo draw of the Zen-Score of the same cell.
+"""Time of the repaired score of a NAS-Bench-201 cell, and its ratio to one draw of the Zen-Score.
 
     python experiments/speed/graph_form.py
 
-The draw takes 16 images of 32 pixels in float32, by the fast scorer of cells. Both are processor time of one thread, taken in
-turn, the least of a few passes over each cell.
+The draw takes 16 images of 32 pixels in float32, by the fast scorer of cells. Both are processor time of one
+thread, taken in turn, the least of a few passes over each cell.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The Zen-Score as the released code computes it, step by step and without any cleverness: what our speed is measured against.
+"""The Zen-Score as the released code computes it, step by step: what our speed is measured against.
 
-A module of Conv2d, BatchNorm2d and ReLU layers in training mode; per repeat every weight is drawn again, x and
-x + alpha * eps go through in two forward passes without gradients, and the L1 distance of the two feature maps is added
-to the BatchNorm term. Differs: the mini-batch variance can be asked for too (a running average of momentum 1), and
-the running average starts at 1 in every repeat.
+A module of Conv2d, BatchNorm2d and ReLU layers in training mode; per repeat every weight is drawn again, x
+and x + alpha * eps go through in two forward passes without gradients, and the L1 distance of the two feature
+maps is added to the BatchNorm term. Differs: the mini-batch variance can be asked for too (a running average
+of momentum 1), and the running average starts at 1 in every repeat.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from zenlib.vanilla.vcnn import VCNN, Conv, Pool
 
 
 def build(vcnn: VCNN, bn_variance: str = "running") -> nn.Sequential:
-    """The vanilla network as a module in training mode.
-
-    Only chains of convolutions and max pooling are needed here.
-    """
+    """The vanilla network, a chain of convolutions and max pooling, as a module in training mode."""
     layers: list[nn.Module] = []
     for step in vcnn.layers:
         if isinstance(step, Pool):
@@ -56,4 +53,6 @@ def score_once(network: nn.Sequential, images_shape: tuple[int, ...], alpha: flo
     first = network(images)
     second = network(images + alpha * noise)
     delta = (first - second).abs().sum((1, 2, 3)).mean()
-    return delta.log() + sum(norm.running_var.mean().sqrt().log() for norm in norms)
+    return delta.log() + sum(
+        (norm.get_buffer("running_var").mean().sqrt().log() for norm in norms), torch.zeros(())
+    )

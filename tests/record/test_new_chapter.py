@@ -1,4 +1,4 @@
-"""A chapter is one folder and one line of the contents: the one that `experiments/README.md` shows is added to a copy of the checkout, and runs."""
+"""A chapter is one folder and one line: the one that `experiments/README.md` shows is added to a copy."""
 
 from __future__ import annotations
 

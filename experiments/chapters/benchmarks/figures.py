@@ -34,7 +34,7 @@ STRATA = {
 
 @styled
 def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau with its interval, one row a proxy, networks near to vanilla ones at the left and cells at the right.
+    """Kendall's tau with its interval, one row a proxy: near-vanilla networks at the left, cells right.
 
     Args:
         rows: one line per benchmark, data set and proxy.
@@ -119,7 +119,7 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 @styled
 def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How far Kendall's tau moves between draws of a proxy on the same networks, one row a proxy, one mark a benchmark.
+    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark.
 
     Args:
         ranges: `seed_ranges` of the study.

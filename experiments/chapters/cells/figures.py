@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,11 +75,11 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
         conv = op.startswith("nor")
         colour = COLOURS["black"] if conv else COLOURS["vermilion"]
         style = "-" if conv else (0, (3, 1.5))
-        line = {"linewidth": 3.0, "linestyle": style, "color": colour, "zorder": 1}
+        line: dict[str, Any] = {"linewidth": 3.0, "linestyle": style, "color": colour, "zorder": 1}
         axes.add_patch(FancyArrowPatch((x, y), (to_x, to_y), arrowstyle="-", **line))
         share = 0.35 if (source, target) == (1, 2) else 0.5
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-        middle = {"ha": "center", "va": "center", "bbox": box, "zorder": 2}
+        middle: dict[str, Any] = {"ha": "center", "va": "center", "bbox": box, "zorder": 2}
         axes.text(x + share * (to_x - x), y + share * (to_y - y), EDGE_NAMES[op], color=colour, **middle)
     for (x, y), name, variance in zip(PLACES, NODES, variances, strict=True):
         radius = RADIUS * np.sqrt(variance)
@@ -94,12 +95,7 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
 
 @styled
 def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau with its interval on the report half, one row a population, one mark a score.
-
-    Args:
-        correlations: `CellRows.correlations`.
-        dataset: whose accuracies.
-    """
+    """Kendall's tau with its interval on the report half, one row a population, one mark a score."""
     figure, ((axes,),) = new_figure(height=10.5)
     rows = correlations[(correlations["dataset"] == dataset) & (correlations["half"] == "report")]
     series = {text: rows[rows["score"] == score].set_index("population") for score, text in SHOWN.items()}
@@ -111,11 +107,7 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
 
 @styled
 def agreement(rows: pd.DataFrame) -> Figure:
-    """Theory against Monte Carlo, one panel a quantity, one mark a cell.
-
-    Args:
-        rows: `CellRows.agreement`.
-    """
+    """Theory against Monte Carlo, one panel a quantity, one mark a cell."""
     figure, axes = new_figure(3, 2, height=10.5)
     for index, (panel, (name, text)) in enumerate(zip(axes.flat, PANELS.items(), strict=True)):
         theory, found = rows[f"{name}_theory"], rows[f"{name}_measured"]

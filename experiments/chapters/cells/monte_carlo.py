@@ -1,6 +1,7 @@
-"""What the arithmetic on graphs predicts, measured on one draw of weights and images: the definition that it is tested against.
+"""What the arithmetic on graphs predicts, measured on one draw of weights and images.
 
-Nothing here is fast. Weights and images are N(0, 1); BatchNorm takes the statistics of each branch of the mini-batch.
+Nothing here is fast. Weights and images are N(0, 1); BatchNorm takes the statistics of each branch of the
+mini-batch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MeasuredNode:
 
 @dataclass(frozen=True)
 class Measured:
-    """All convolutions and all outputs of cells, and log of the mean L1 norm of the difference of the two outputs."""
+    """All convolutions, all outputs of cells, and log of the mean L1 difference of the two outputs."""
 
     convs: tuple[MeasuredConv, ...]
     marks: tuple[MeasuredNode, ...]

@@ -15,10 +15,7 @@ STAGES = {"fan_in": "fan-in", "border": "and the border", "theory_log_sigma": "a
 
 @styled
 def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure:
-    """Deviation of the closed form from Monte Carlo against the score, one panel a space.
-
-    Colour is the number of convolutions.
-    """
+    """Deviation from Monte Carlo against the score, one panel a space; colour is the number of convs."""
     figure, axes = new_figure(2, 1, height=8.0)
     for panel, rows, title in zip(
         axes[:, 0], (resnet_like, mobilenet_like), ("ResNet-like", "MobileNet-like"), strict=True
@@ -42,11 +39,7 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
 
 @styled
 def steps(inside: pd.DataFrame) -> Figure:
-    """Error of log sigma in every layer for the three stages of the derivation, one panel a chain.
-
-    Args:
-        inside: `ClosedFormRows.inside`.
-    """
+    """Error of log sigma in every layer for the three stages of the derivation, one panel a chain."""
     chains = list(dict.fromkeys(inside["chain"]))
     figure, axes = new_figure(len(chains), 1, height=2.9 * len(chains) + 0.8)
     for panel, chain in zip(axes[:, 0], chains, strict=True):
@@ -145,7 +138,7 @@ def limits(size: pd.DataFrame) -> Figure:
 
 @styled
 def saturation(rows: pd.DataFrame) -> Figure:
-    """What the finite difference has lost against the derivative, by convolution, for the published networks."""
+    """What the finite difference lost against the derivative, by convolution, of the published networks."""
     figure, ((axes,),) = new_figure(height=5.4)
     groups = (("zennet-0.5M", "zennet-1.0M", "zennet-2.0M"), ("ms",), ("-SE",))
     for index, (endings, text) in enumerate(zip(groups, ("CIFAR", "latency", "FLOPs"), strict=True)):

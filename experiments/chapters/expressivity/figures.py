@@ -13,13 +13,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from experiments.figures.marks import legend, zero
+from experiments.figures.marks import band, legend, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
 @styled
 def regions(pictures: pd.DataFrame) -> Figure:
-    """Linear regions on one slice of input space, one panel a depth, coloured by the slope of the network on them.
+    """Linear regions on one slice of input space, one panel a depth, coloured by the network's slope.
 
     Args:
         pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
@@ -61,7 +61,7 @@ def _draw_regions(panel: Axes, corners: pd.DataFrame, scale: Normalize) -> None:
 
 @styled
 def growth(rows: pd.DataFrame) -> Figure:
-    """Number of regions against number of neurons, for networks made wider and deeper, with what arrangements allow."""
+    """Regions against neurons, for networks made wider and deeper, with what arrangements allow."""
     figure, ((axes,),) = new_figure(height=5.2)
     names = {"wider": "one layer, made wider", "deeper": "layers of equal width, made deeper"}
     for index, (grown, name) in enumerate(names.items()):
@@ -101,10 +101,7 @@ def equal_neurons(rows: pd.DataFrame) -> Figure:
 
 @styled
 def complexity(rows: pd.DataFrame) -> Figure:
-    """Gaussian complexity of the ball ||W|| <= G against G.
-
-    Found by ascent, the closed form, and its upper bound.
-    """
+    """Gaussian complexity of the ball ||W|| <= G against G: ascent, closed form, upper bound."""
     figure, ((axes,),) = new_figure(height=4.6)
     bound, error = rows["bound"], 1.96 * rows["ascent_stderr"]
     style = {"fmt": "o", "color": PALETTE[1], "capsize": 3, "label": "found by ascent"}
@@ -118,10 +115,7 @@ def complexity(rows: pd.DataFrame) -> Figure:
 
 @styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
-    """The six panels of the paper's Figure 2.
-
-    No BatchNorm, BatchNorm, Zen-Score, against depth and against width.
-    """
+    """The paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
     figure, axes = new_figure(3, 2, height=10.2, sharex="col")
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
         plain, normalised, zen = axes[:, column]
@@ -150,8 +144,11 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
 
 def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str, colour: int, name: str) -> None:
     finite = rows[np.isfinite(rows[column])]
-    style = {"color": PALETTE[colour], "marker": MARKERS[colour], "markersize": 5}
-    panel.plot(finite[across], finite[column], label=name, **style)
+    panel.plot(finite[across], finite[column], label=name, markersize=5, **_look(colour))
+
+
+def _look(index: int) -> dict[str, str]:
+    return {"color": PALETTE[index], "marker": MARKERS[index]}
 
 
 def _mark_overflow(panel: Axes, rows: pd.DataFrame) -> None:
@@ -188,15 +185,15 @@ def theorem_rate(rate: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
 
 def _mean_line(panel: Axes, rows: pd.DataFrame, across: str, colour: int, name: str) -> None:
     mean = rows.groupby(across)["deviation"].mean()
-    style = {"color": PALETTE[colour], "alpha": 0.3, "markersize": 5}
-    panel.plot(rows[across], rows["deviation"], MARKERS[colour], **style)
-    panel.plot(mean.index, mean, color=PALETTE[colour], marker=MARKERS[colour], label=name)
+    look = _look(colour)
+    panel.plot(rows[across], rows["deviation"], linestyle="none", alpha=0.3, markersize=5, **look)
+    panel.plot(mean.index, mean, label=name, **look)
 
 
 def _half_power(panel: Axes, x: pd.Series, top: float) -> None:
     ends = np.array([x.min(), x.max()], float)
-    style = {"color": COLOURS["grey"], "linestyle": ":", "label": "slope -1/2 (the bound)"}
-    panel.plot(ends, top * (ends / ends[0]) ** -0.5, **style)
+    y = top * (ends / ends[0]) ** -0.5
+    panel.plot(ends, y, color=COLOURS["grey"], linestyle=":", label="slope -1/2 (the bound)")
 
 
 @styled
@@ -261,8 +258,7 @@ def _errors(panel: Axes, rows: pd.DataFrame, across: str) -> None:
     """Median over seeds with the range between the quartiles."""
     for index, (column, name) in enumerate((("train_error", "fitted, noisy"), ("test_error", "new images"))):
         found = rows.groupby(across)[column].quantile([0.25, 0.5, 0.75]).unstack()
-        panel.plot(found.index, found[0.5], color=PALETTE[index], marker=MARKERS[index], label=name)
-        style = {"color": PALETTE[index], "alpha": 0.2, "linewidth": 0}
-        panel.fill_between(found.index, found[0.25], found[0.75], **style)
+        found = found.set_axis(["y_low", "y", "y_high"], axis=1).reset_index()
+        band(panel, found, across, "y", index, name)
     if across == "width":
         panel.set_yscale("log")

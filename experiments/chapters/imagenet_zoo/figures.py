@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.forest import forest
 from experiments.figures.labels import label
-from experiments.figures.marks import dots, legend
+from experiments.figures.marks import dots, hollow, legend
 from experiments.figures.style import COLOURS, new_figure, styled
 
 LINES = ("RegNets", "ResNets", "EfficientNets", "VGG and AlexNet", "Mobile nets", "ConvNeXts")
@@ -52,11 +52,7 @@ _NAMED = {
 
 @styled
 def zen_top1(rows: pd.DataFrame) -> Figure:
-    """Zen-Score against top-1, first weights above and V2 weights below.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """Zen-Score against top-1, first weights above and V2 weights below."""
     figure, axes = new_figure(2, 1, height=9.6, sharex=True)
     for panel, weights in zip(axes[:, 0], ("V1", "V2"), strict=True):
         members = rows[rows["weights"] == f"IMAGENET1K_{weights}"]
@@ -70,11 +66,7 @@ def zen_top1(rows: pd.DataFrame) -> Figure:
 
 @styled
 def baselines(rows: pd.DataFrame) -> Figure:
-    """What costs nothing against top-1, V1 weights: number of convolutions, FLOPs, parameters.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """What costs nothing against top-1, V1 weights: number of convolutions, FLOPs, parameters."""
     members = rows[rows["weights"] == "IMAGENET1K_V1"]
     figure, axes = new_figure(3, 1, height=11.5, sharey=True)
     for panel, column in zip(axes[:, 0], COUNTS, strict=True):
@@ -89,11 +81,7 @@ def baselines(rows: pd.DataFrame) -> Figure:
 
 @styled
 def predictors(correlations: pd.DataFrame) -> Figure:
-    """Kendall's tau with top-1 and its interval, one row a predictor, one mark a population.
-
-    Args:
-        correlations: `studies.imagenet_zoo.correlations`.
-    """
+    """Kendall's tau with top-1 and its interval, one row a predictor, one mark a population."""
     figure, ((axes,),) = new_figure(height=7.6)
     _forest(axes, correlations, "predictor", PREDICTOR_NAMES)
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
@@ -103,11 +91,7 @@ def predictors(correlations: pd.DataFrame) -> Figure:
 
 @styled
 def apart(pairs: pd.DataFrame) -> Figure:
-    """Tau of the Zen-Score minus that of each baseline, over pairs across two lines and within one.
-
-    Args:
-        pairs: `studies.imagenet_zoo.pairs_apart`.
-    """
+    """Tau of the Zen-Score minus that of each baseline, over pairs across two lines and within one."""
     figure, axes = new_figure(2, 1, height=8.4, sharex=True)
     names = {name: text for name, text in PREDICTOR_NAMES.items() if name in COUNTS}
     titles = {"across": "Networks of two different lines", "within": "Networks of one line"}
@@ -122,11 +106,7 @@ def apart(pairs: pd.DataFrame) -> Figure:
 
 @styled
 def partials(partial: pd.DataFrame) -> Figure:
-    """Partial tau with top-1: the Zen-Score given each baseline, and each baseline given the Zen-Score.
-
-    Args:
-        partial: `studies.imagenet_zoo.partials`.
-    """
+    """Partial tau with top-1: the Zen-Score given each baseline, and each baseline given the Zen-Score."""
     figure, ((axes,),) = new_figure(height=7.6)
     rows = partial.assign(row=partial["predictor"] + " | " + partial["given"])
     pairs = [pair for name in COUNTS for pair in (("l1_minibatch", name), (name, "l1_minibatch"))]
@@ -139,11 +119,7 @@ def partials(partial: pd.DataFrame) -> Figure:
 
 @styled
 def lines(rows: pd.DataFrame) -> Figure:
-    """Zen-Score against top-1 inside each line of families; filled marks are V1 weights, hollow ones V2.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """Zen-Score against top-1 inside each line of families; filled marks are V1 weights, hollow ones V2."""
     figure, axes = new_figure(3, 2, height=9.0)
     for panel, line in zip(axes.flat, LINES, strict=True):
         for weights, marker, face in (("V1", "o", COLOURS["blue"]), ("V2", "D", "white")):
@@ -162,11 +138,7 @@ def lines(rows: pd.DataFrame) -> Figure:
 
 @styled
 def line_taus(within: pd.DataFrame) -> Figure:
-    """Tau with top-1 inside each line of families, V1 weights, for the score and the baselines.
-
-    Args:
-        within: `studies.imagenet_zoo.within_lines`.
-    """
+    """Tau with top-1 inside each line of families, V1 weights, for the score and the baselines."""
     figure, ((axes,),) = new_figure(height=7.6)
     rows = within[within["population"] == "V1"]
     sizes = rows.groupby("line")["n"].max()
@@ -190,8 +162,8 @@ def _scatter(
         members = rows[rows["line"] == line]
         dots(axes, members[column], members["top1"], index, line, s=60, linewidth=0.7, zorder=1)
     graphs = rows[rows["line"] == "Graphs"]
-    hollow = {"marker": "o", "facecolor": "none", "edgecolor": COLOURS["grey"], "linewidth": 1.6}
-    axes.scatter(graphs[column], graphs["top1"], s=60, label="graphs", **hollow)
+    style = {"s": 60, "linewidth": 1.6, "zorder": 1}
+    hollow(axes, graphs[column], graphs["top1"], 0, COLOURS["grey"], "graphs", **style)
     for row in rows[rows["model"].isin(names or {})].itertuples():
         text, offset = (names or {})[row.model]
         axes.annotate(

@@ -35,12 +35,7 @@ KINDS = {"convs": "convolutions", "none": "none edges", "skip": "skip edges", "p
 
 @styled
 def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau with its interval, one row a population, one mark a predictor.
-
-    Args:
-        correlations: `CellRows.correlations`.
-        dataset: whose accuracies.
-    """
+    """Kendall's tau with its interval, one row a population, one mark a predictor."""
     figure, ((axes,),) = new_figure(height=9.6)
     rows = correlations[correlations["dataset"] == dataset]
     forest(
@@ -55,11 +50,7 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
 
 @styled
 def by_edges(correlations: pd.DataFrame) -> Figure:
-    """Kendall's tau with CIFAR-10 accuracy among cells with the same number of edges of one kind, one panel a kind.
-
-    Args:
-        correlations: `CellRows.correlations`.
-    """
+    """Kendall's tau on CIFAR-10 among cells with the same number of edges of one kind, one panel a kind."""
     figure, axes = new_figure(2, 2, height=8.0, sharey=True)
     rows = correlations[correlations["dataset"] == "cifar10"]
     shown = ("zen_l1_minibatch", "zen_l1_running", "params")
@@ -81,11 +72,7 @@ def by_edges(correlations: pd.DataFrame) -> Figure:
 
 @styled
 def structure(rows: pd.DataFrame) -> Figure:
-    """Spearman's rho of each score with the number of edges of each kind.
-
-    Args:
-        rows: `CellRows.structure`.
-    """
+    """Spearman's rho of each score with the number of edges of each kind."""
     figure, ((axes,),) = new_figure(height=5.4)
     shown = [score for score in NAMES if score in set(rows["score"])]
     table = rows.set_index("score")
@@ -105,9 +92,6 @@ def published(rows: pd.DataFrame) -> Figure:
     """How far every choice of definition and population lies from each published triple.
 
     The nearest is at the left.
-
-    Args:
-        rows: `studies.nasbench201.reproductions`.
     """
     figure, ((axes,),) = new_figure(height=5.0)
     sources = list(dict.fromkeys(rows["source"]))

@@ -35,12 +35,7 @@ SCORES = ("zen_l1_running", "zen_l1_minibatch", "log_delta_l1", "params", "live_
 
 @styled
 def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """What the gap between tau and 1 consists of, one bar a score, one panel a population.
-
-    Args:
-        parts: `parts.parts`.
-        dataset: whose accuracies.
-    """
+    """What the gap between tau and 1 consists of, one bar a score, one panel a population."""
     rows = parts[parts["dataset"] == dataset]
     known = list(dict.fromkeys(rows["score"]))
     shown = [score for score in SCORES if score in known]
@@ -64,12 +59,7 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
 
 @styled
 def repetitions(accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau between test accuracy and its repetitions, one row a population.
-
-    Args:
-        accuracies: `NoiseRows.accuracies`.
-        dataset: whose accuracies.
-    """
+    """Kendall's tau between test accuracy and its repetitions, one row a population."""
     figure, ((axes,),) = new_figure(height=5.8)
     rows = accuracies[accuracies["dataset"] == dataset]
     series = {

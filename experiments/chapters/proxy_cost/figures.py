@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.marks import bars, dots, legend
+from experiments.figures.marks import bars, dots, hollow, legend
 from experiments.figures.style import COLOURS, PALETTE, new_figure, styled
 
 NAMES = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
@@ -14,12 +14,7 @@ NAMES = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
 @styled
 def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
-    """The time of every score as a ratio to Zen, with those of the paper.
-
-    Args:
-        costs: `CostRows.costs`.
-        beside: `studies.proxy_cost.beside_the_paper`.
-    """
+    """The time of every score as a ratio to Zen, with those of the paper."""
     rows = costs[costs["score"] != "zen"]
     order = rows.groupby("score")["ratio"].max().sort_values(kind="stable").index.tolist()
     figure, ((axes,),) = new_figure(height=2.2 + 0.34 * max(4, len(order)))
@@ -30,8 +25,8 @@ def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
         dots(axes, members["ratio"], y, index, name)
         paper = beside[beside["network"] == network]
         where = [order.index(score) + 0.16 * (1 - 2 * index) for score in paper["score"]]
-        hollow = {"color": None, "facecolor": "none", "edgecolor": COLOURS["black"], "linewidth": 1.6}
-        dots(axes, paper["paper"], where, index, f"{name}, paper", s=90, zorder=4, **hollow)
+        style = {"s": 90, "linewidth": 1.6, "zorder": 4}
+        hollow(axes, paper["paper"], where, index, COLOURS["black"], f"{name}, paper", **style)
     axes.axvline(1, color=COLOURS["black"], linewidth=1.2)
     axes.set_xscale("log")
     axes.set_yticks(range(len(order)), order)
@@ -43,11 +38,7 @@ def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
 
 @styled
 def memory(costs: pd.DataFrame) -> Figure:
-    """The memory of every score that reads images, in MiB.
-
-    Args:
-        costs: `CostRows.costs`.
-    """
+    """The memory of every score that reads images, in MiB."""
     rows = costs[costs["needs"] != "counting"]
     order = rows.groupby("score")["mebibytes"].max().sort_values(kind="stable").index.tolist()
     figure, ((axes,),) = new_figure(height=2.0 + 0.36 * max(4, len(order)))

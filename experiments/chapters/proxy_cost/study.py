@@ -1,8 +1,8 @@
-"""What one score costs: seconds and memory of every proxy for ResNet-18 and ResNet-50, as ratios to Zen (Table 2 of the paper).
+"""What one score costs: seconds and memory of every proxy, as ratios to Zen (Table 2 of the paper).
 
-The paper timed three scores on a V100 for 16 images of 224 pixels. Here every proxy is timed, on this machine; what can be
-compared are ratios. A time is that of the whole call: weights and images are drawn in it, and what needs the vanilla form of
-the network makes it.
+The paper timed three scores on a V100 for 16 images of 224 pixels. Here every proxy is timed, on this
+machine; what can be compared are ratios. A time is that of the whole call: weights and images are drawn in
+it, and what needs the vanilla form of the network makes it.
 """
 
 from __future__ import annotations

@@ -49,11 +49,7 @@ DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
 
 @styled
 def places(rows: pd.DataFrame) -> Figure:
-    """Kendall's tau with its interval, one row a benchmark, one mark a score.
-
-    Args:
-        rows: `widest` of the comparisons of the study.
-    """
+    """Kendall's tau with its interval, one row a benchmark, one mark a score."""
     figure, ((axes,),) = new_figure(height=11.5)
     found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
     series = {text: found[found["contestant"] == score] for score, text in SHOWN.items()}

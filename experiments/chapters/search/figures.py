@@ -15,11 +15,7 @@ from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, not
 
 @styled
 def generators(curves: pd.DataFrame) -> Figure:
-    """Best score so far of several generators, with intervals over seeds.
-
-    Args:
-        curves: rows of `experiments.chapters.search.study.curves`, by generator.
-    """
+    """Best score so far of several generators, with intervals over seeds."""
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (name, line) in enumerate(curves.groupby("generator", sort=False)):
         _band(axes, line, index, name)
@@ -52,11 +48,7 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
 
 @styled
 def against_published(summary: pd.DataFrame) -> Figure:
-    """Monte-Carlo score of what was found minus that of the published network, per budget and first network.
-
-    Args:
-        summary: rows of `experiments.chapters.search.study.against_published`.
-    """
+    """Monte-Carlo score of what was found minus the published network's, per budget and first network."""
     tasks = list(dict.fromkeys(summary["task"]))
     figure, ((axes,),) = new_figure(height=0.55 * len(tasks) + 2.2)
     for index, (start, rows) in enumerate(summary.groupby("start", sort=False)):
@@ -75,11 +67,7 @@ def against_published(summary: pd.DataFrame) -> Figure:
 
 @styled
 def populations(members: pd.DataFrame) -> Figure:
-    """One population at four moments: parameters and score of its members, coloured by depth.
-
-    Args:
-        members: rows of `experiments.chapters.search.study.members`.
-    """
+    """One population at four moments: parameters and score of its members, coloured by depth."""
     steps = list(dict.fromkeys(members["step"]))
     rows = -(-len(steps) // 2)
     figure, axes = new_figure(rows, 2, height=3.2 * rows + 0.8, sharex=True, sharey=True)
@@ -122,11 +110,7 @@ def last_stage(alike: pd.DataFrame) -> Figure:
 
 @styled
 def latency(points: pd.DataFrame) -> Figure:
-    """Predicted against measured latency of random networks, one panel a space.
-
-    Args:
-        points: rows of `experiments.chapters.search.study.latency_points`.
-    """
+    """Predicted against measured latency of random networks, one panel a space."""
     spaces = list(dict.fromkeys(points["space"]))
     figure, axes = new_figure(1, len(spaces), height=4.4)
     for index, (panel, space) in enumerate(zip(axes[0], spaces, strict=True)):

@@ -19,16 +19,12 @@ LEARNED = {
 }
 """Predictors of the figures, in the order of their colours."""
 LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "top", "params": "top", "live_convs": "bottom"}
-"""Scores that are drawn as levels across the learning curves, and the end of their name that touches the level."""
+"""Scores drawn as levels across the learning curves, and the end of their name that touches the level."""
 
 
 @styled
 def learning(curves: pd.DataFrame) -> Figure:
-    """Kendall's tau with CIFAR-10 accuracy on held-out cells against the number of trained cells, with scores as levels.
-
-    Args:
-        curves: `WorthRows.curves`.
-    """
+    """Kendall's tau on held-out cells, CIFAR-10, against the number of trained cells; scores are levels."""
     figure, ((axes,),) = new_figure(height=7.4)
     rows = curves[(curves["dataset"] == "cifar10") & (curves["labels"] == "test")]
     rows = rows.sort_values("n", kind="stable")
@@ -53,7 +49,7 @@ def learning(curves: pd.DataFrame) -> Figure:
 
 @styled
 def pays(rows: pd.DataFrame) -> Figure:
-    """For each score the number of trained cells from which on predictors are better, with the interval of each.
+    """For each score the trained cells from which on predictors are better, with intervals.
 
     Args:
         rows: `study.pays`, of predictors that see no scores.
@@ -90,11 +86,7 @@ SEARCHES = {
 
 @styled
 def regret(picks: pd.DataFrame) -> Figure:
-    """What is lost against the best candidate, by the number of cells that a search trains.
-
-    Args:
-        picks: `WorthRows.picks`.
-    """
+    """What is lost against the best candidate, by the number of cells that a search trains."""
     figure, ((axes,),) = new_figure(height=7.0)
     for index, (how, text) in enumerate(SEARCHES.items()):
         line = picks[(picks[["strategy", "predictor", "features"]] == how).all(axis=1)]

@@ -18,11 +18,7 @@ DEFINITION_NAMES = {
 
 @styled
 def table5(deviation: pd.DataFrame) -> Figure:
-    """Deviation of three definitions from the paper's Table 5, per ResNet.
-
-    Args:
-        deviation: rows of `experiments.chapters.zen_score.study.deviation_from_paper`.
-    """
+    """Deviation of three definitions from the paper's Table 5, per ResNet."""
     figure, ((axes,),) = new_figure(height=5.2)
     names = list(dict.fromkeys(deviation["network"]))[::-1]
     for index, (column, text) in enumerate(DEFINITION_NAMES.items()):
@@ -39,11 +35,7 @@ def table5(deviation: pd.DataFrame) -> Figure:
 
 @styled
 def spread(rows: pd.DataFrame) -> Figure:
-    """Standard deviation of one repeat against batch size.
-
-    Args:
-        rows: `experiments.chapters.zen_score.study.single_repeat_spread`.
-    """
+    """Standard deviation of one repeat against batch size."""
     figure, ((axes,),) = new_figure(height=4.8)
     for index, (name, line) in enumerate(rows.groupby("network", sort=False)):
         # Relative error of a standard deviation from n draws: 1 / sqrt(2 (n - 1)).
@@ -84,11 +76,7 @@ def resolution(rows: pd.DataFrame) -> Figure:
 
 @styled
 def saturation(rows: pd.DataFrame) -> Figure:
-    """What the finite difference loses against the exact derivative, by the size of the perturbation.
-
-    Args:
-        rows: `experiments.chapters.zen_score.study.saturation`.
-    """
+    """What the finite difference loses against the exact derivative, by the size of the perturbation."""
     figure, ((axes,),) = new_figure(height=5.4)
     for index, (name, line) in enumerate(rows.groupby("network", sort=False)):
         axes.plot(line["perturbation"], line["bias"], marker=MARKERS[index % len(MARKERS)], label=_name(name))
@@ -117,10 +105,7 @@ def size(rows: pd.DataFrame) -> Figure:
 
 @styled
 def definitions(rows: pd.DataFrame) -> Figure:
-    """The released definition against ours over random networks of one budget.
-
-    Colour is the number of convolutions.
-    """
+    """The released definition against ours over random networks; colour is the number of convolutions."""
     figure, ((axes,),) = new_figure(height=5.4)
     x, y = rows["l1_minibatch"], rows["l1_running"]
     errors = {"xerr": 1.96 * rows["l1_minibatch_stderr"], "yerr": 1.96 * rows["l1_running_stderr"]}

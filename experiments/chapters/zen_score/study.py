@@ -6,7 +6,7 @@ Every measurement is one call of `zen_terms`, so all of them are rows of one tab
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments.benchmarks.random_baseline_space import random_network
 from experiments.benchmarks.zen_rows import DEFINITIONS, PAPER_TABLE_5, TABLE, plain_network
+from experiments.record.wording import bracketed, number, signed, span
 from zenlib.stats import correlate
 
 STUDY = "zen_score"
@@ -150,10 +151,7 @@ def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviation_from_paper(table5: pd.DataFrame) -> pd.DataFrame:
-    """Per network and definition.
-
-    Our score, its standard error and its deviation from the printed one, in percent.
-    """
+    """Our score per network and definition, with its deviation from the printed one, percent."""
     parts = [
         pd.DataFrame(
             {
@@ -245,12 +243,8 @@ def facts(rows: ZenScoreRows) -> dict[str, str]:
 
 
 def _table5_facts(table5: pd.DataFrame) -> dict[str, str]:
-    worst = (
-        deviation_from_paper(table5)
-        .assign(size=lambda frame: frame["deviation"].abs())
-        .groupby("definition")["size"]
-        .max()
-    )
+    deviation = deviation_from_paper(table5)
+    worst = deviation["deviation"].abs().groupby(deviation["definition"]).max()
     told = {f"table5_worst_{column}": f"{worst[column]:.1f} %" for column in DEFINITIONS}
     told["table5_n"] = str(len(table5))
     told["table5_repeats"] = str(table5["repeats"].iloc[0])
@@ -264,8 +258,8 @@ def _batch_facts(batch: pd.DataFrame) -> dict[str, str]:
     at_16 = spread[spread["batch_size"] == 16]
     return {
         "batch_repeats": str(batch["repeats"].iloc[0]),
-        "spread_at_16": _span(at_16["sd"], "{:.2f}"),
-        "relative_spread_at_16": _span(100 * at_16["sd"] / at_16["l1_minibatch"].abs(), "{:.1f}") + " %",
+        "spread_at_16": span(at_16["sd"], "{:.2f}"),
+        "relative_spread_at_16": span(100 * at_16["sd"] / at_16["l1_minibatch"].abs(), "{:.1f}") + " %",
     }
 
 
@@ -277,7 +271,7 @@ def single_repeat_spread(batch: pd.DataFrame) -> pd.DataFrame:
 def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
     at_alpha = rows[rows["perturbation"] == 0.01].set_index("network")["bias"]
     return {
-        f"bias_{network.replace('.', '_').replace('-', '_')}": f"{bias:+.1f}".replace("-", "−")
+        f"bias_{network.replace('.', '_').replace('-', '_')}": signed(bias)
         for network, bias in at_alpha.items()
     } | {
         "saturated_nets": str(int((at_alpha < -1).sum())),
@@ -297,9 +291,7 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
         "flipped_comparable": str(change.comparable),
         "top_overlap": f"{100 * change.top_overlap:.0f} %",
         "frobenius_flipped_beyond": str(reordering(rows, "l1_minibatch", "frobenius_minibatch").beyond_noise),
-        "offset_per_bn": f"{((rows['l1_running'] - rows['l1_minibatch']) / rows['convs']).mean():.2f}".replace(
-            "-", "−"
-        ),
+        "offset_per_bn": number(((rows["l1_running"] - rows["l1_minibatch"]) / rows["convs"]).mean()),
         "convs_range": f"{rows['convs'].min()} to {rows['convs'].max()}",
     }
     for name, (first, second) in {
@@ -310,8 +302,7 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
         "minibatch_params": ("l1_minibatch", "params"),
     }.items():
         found = correlate(rows[first], rows[second])
-        low, high = found.kendall_interval
-        told[f"tau_{name}"] = f"{found.kendall:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+        told[f"tau_{name}"] = bracketed(found.kendall, *found.kendall_interval)
     return told
 
 
@@ -323,12 +314,6 @@ def _size_facts(size: pd.DataFrame) -> dict[str, str]:
     fitted = np.polyfit(np.log(per_layer.index.to_numpy(float)), per_layer.to_numpy(), 1)[0]
     return told | {
         "width_slope": f"{fitted:.2f}",
-        "widths": _span(size["width"], "{:.0f}"),
-        "depths": _span(size["convs"], "{:.0f}"),
+        "widths": span(size["width"], "{:.0f}"),
+        "depths": span(size["convs"], "{:.0f}"),
     }
-
-
-def _span(values: Iterable[float], pattern: str) -> str:
-    values = list(values)
-    low, high = pattern.format(min(values)), pattern.format(max(values))
-    return low if low == high else f"{low} to {high}"

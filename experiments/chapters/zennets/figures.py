@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from experiments.figures.forest import forest
 from experiments.figures.labels import label
-from experiments.figures.marks import dots, legend
+from experiments.figures.marks import dots, hollow, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 LOWEST = 66.0
@@ -58,18 +58,13 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         size = 90 if line == "ZenNets" else 48
         dots(axes, first[column], first["top1"], index, line, s=size, linewidth=0.7)
-        hollow = {
-            "marker": MARKERS[index],
-            "facecolor": "none",
-            "edgecolor": PALETTE[index],
-            "linewidth": 1.5,
-        }
-        axes.scatter(second[column], second["top1"], s=size, zorder=2, **hollow)
+        style = {"s": size, "linewidth": 1.5, "zorder": 2}
+        hollow(axes, second[column], second["top1"], index, PALETTE[index], **style)
 
 
 @styled
 def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, by the ZenNet's accuracy, one panel a kind of network.
+    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, one panel a kind of network.
 
     Args:
         gains: `speed.speed_ups`.
@@ -116,16 +111,12 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
 
 @styled
 def recipes(evidence: pd.DataFrame) -> Figure:
-    """The same networks in Table 7 and trained again, one row a network.
-
-    Args:
-        evidence: `facts.evidence`.
-    """
+    """The same networks in Table 7 and trained again, one row a network."""
     figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
     y = np.arange(len(evidence))[::-1]
     axes.hlines(y, evidence["published"], evidence["top1"], color=COLOURS["grey"], linewidth=2)
-    hollow = {"marker": MARKERS[0], "facecolor": "white", "edgecolor": COLOURS["black"], "zorder": 3}
-    axes.scatter(evidence["published"], y, s=80, label="Table 7", **hollow)
+    style = {"s": 80, "facecolor": "white"}
+    hollow(axes, evidence["published"], y, 0, COLOURS["black"], "Table 7", **style)
     named = {"paper": "the paper's recipe", "short": "150 epochs, no teacher"}
     colours = COLOURS["blue"], COLOURS["vermilion"]
     for (recipe, text), colour, marker in zip(named.items(), colours, MARKERS[1:], strict=False):

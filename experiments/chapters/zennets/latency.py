@@ -1,7 +1,7 @@
 """Latency of the published ZenNets and of torchvision's classifiers on the machine that runs it.
 
-Every network is run at the resolution its accuracy was measured at, with channels last, in evaluation mode, without
-compilation: what a user gets who calls the module.
+Every network is run at the resolution its accuracy was measured at, with channels last, in evaluation mode,
+without compilation: what a user gets who calls the module.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ LATENCY = Table(
 
 
 def networks() -> dict[str, int]:
-    """Name of every network of this study -> side of the images its published accuracy was measured on, in pixels."""
+    """Name of every network of this study -> resolution of its published accuracy, pixels."""
     crops = torchvision_zoo.zoo().query("weights == 'IMAGENET1K_V1'").set_index("model")["crop"]
     return dict.fromkeys(IMAGENET_ZENNETS, 224) | {name: int(crops[name]) for name in REFERENCES}
 

@@ -1,7 +1,8 @@
 """The published ZenNets: what of their numbers can be verified here, and what else bears on them.
 
-Sizes are counted, latencies measured on this machine, speeds compared at equal accuracy; recipes are told from architectures
-by accuracies that others published; and one small network of the same space is trained to show that the training works.
+Sizes are counted, latencies measured on this machine, speeds compared at equal accuracy; recipes are told
+from architectures by accuracies that others published; and one small network of the same space is trained to
+show that the training works.
 """
 
 from __future__ import annotations
@@ -236,7 +237,7 @@ def _milliseconds(value: float) -> str:
 
 
 def factor_table(rows: ZenNetRows) -> pd.DataFrame:
-    """Speed at equal accuracy and places on the Pareto front, one line per column of latencies, for the page."""
+    """Speed at equal accuracy and places on the Pareto front, one line per column, for the page."""
     told = facts(rows)
     quantities = {
         "faster": "1.2ms, at its accuracy",
