@@ -2,49 +2,35 @@
 
     python experiments/speed/cells.py
 
-The plain loop is what a reader would write: build the network of the cell, draw its weights, run it on images
-and on perturbed images, and read the variance before every BatchNorm by hooks. Both see 16 images of 32
-pixels in float32 on one thread, in turn, so that a busy machine slows both.
+The plain loop builds the network of the cell, draws its weights, runs it on images and on perturbed images,
+and reads the variance before every BatchNorm by hooks. Both see 16 images of 32 pixels in float32 on one
+thread, in turn, so that a busy machine slows both.
 """
 
 from __future__ import annotations
 
-import math
 import random
 import time
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
+from experiments.benchmarks.module_zen import module_terms
+from zenlib.proxies.query import Query
 from zenlib.scores.zen import zen_terms
 from zenlib.spaces.nasbench201 import Cell, build, cells
 
 BATCH, RESOLUTION, ALPHA, NETWORKS, CELLS = 16, 32, 0.01, 40, 15_625
 
 
-@torch.no_grad()
-def plain(cell: Cell, seed: int) -> tuple[float, float, float]:
-    """The three definitions of a cell as it is built, by a module run twice."""
-    torch.manual_seed(seed)
-    module = build(cell).train()
-    variances: list[Tensor] = []
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-    for layer in norms:
-        layer.register_forward_pre_hook(
-            lambda _, inputs: variances.append(inputs[0].var((0, 2, 3), correction=0).mean())
-        )
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.normal_(part.weight)
-    images, noise = (torch.randn(BATCH, 3, RESOLUTION, RESOLUTION) for _ in range(2))
-    first, second = module.features(images), module.features(images + ALPHA * noise)
-    change = (first - second).flatten(1)
-    minibatch = sum(math.log(variance + 1e-5) / 2 for variance in variances[: len(norms)])
-    running = sum(math.log(layer.get_buffer("running_var").mean()) / 2 for layer in norms)
-    l1, frobenius = math.log(change.abs().sum(1).mean()), math.log(change.norm(dim=1).mean())
-    return l1 + minibatch, frobenius + minibatch, l1 + running
+def plain(cell: Cell, seed: int) -> None:
+    """All definitions of a cell as it is built, by its module run twice."""
+    module_terms(Query(build(cell), RESOLUTION, BATCH, seed, torch.device("cpu")))
+
+
+def vanilla_form(cell: Cell) -> None:
+    zen_terms(cell_vcnn(cell), batch_size=BATCH, repeats=1, device="cpu")
 
 
 def seconds(function, *arguments) -> float:
@@ -65,11 +51,7 @@ def main() -> None:
         slow.append(seconds(plain, cell, 1))
         fast.append(seconds(scorer.terms, cell))
         if cell.without_skips().is_connected:
-            vanilla.append(
-                seconds(
-                    lambda cell: zen_terms(cell_vcnn(cell), batch_size=BATCH, repeats=1, device="cpu"), cell
-                )
-            )
+            vanilla.append(seconds(vanilla_form, cell))
     forms = {cell.without_skips() for cell in cells() if cell.without_skips().is_connected}
     total = CELLS * np.mean(fast) + len(forms) * np.mean(vanilla)
     print(f"plain loop, three definitions as built        {np.mean(slow):7.3f} s a cell ({NETWORKS} cells)")

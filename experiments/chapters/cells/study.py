@@ -112,10 +112,10 @@ def agreement_row(*, arch: str, seed: int, batch_size: int) -> dict[str, float]:
     graph = graph_of(Cell.from_string(arch))
     theory = graph_terms(graph, perturbation=PERTURBATION, borders=True)
     found = measure(graph, seed, batch_size=batch_size, perturbation=PERTURBATION)
-    return _side("theory", theory) | _side("measured", found)
+    return _columns("theory", theory) | _columns("measured", found)
 
 
-def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
+def _columns(kind: str, terms: GraphTerms | Measured) -> dict[str, float]:
     scales = [0.5 * math.log(conv.source_variance) for conv in terms.convs]
     sigmas = [conv.log_sigma for conv in terms.convs]
     told = {
@@ -129,7 +129,7 @@ def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
     for stage, mark in enumerate(marks[4::5]):
         told |= {f"variance_{stage}": mark.variance, f"neighbour_{stage}": mark.neighbour}
         told |= {f"growth_{stage}": mark.growth, f"channels_{stage}": mark.channel_count}
-    return {f"{name}_{side}": value for name, value in told.items()}
+    return {f"{name}_{kind}": value for name, value in told.items()}
 
 
 SUMS = {
@@ -147,7 +147,7 @@ NODES = {
 }
 LOGARITHMIC = ("variance", "growth", "channels")
 """Quantities whose differences are told as differences of logarithms."""
-SIDES = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
+KINDS = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
 _MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
@@ -159,12 +159,12 @@ AGREEMENT = Table(
         "seed": "1: seed of weights and images",
         "batch_size": "count: images of 32 pixels",
     }
-    | {f"{name}_{side}": f"{text}, {how}" for name, text in SUMS.items() for side, how in SIDES.items()}
+    | {f"{name}_{kind}": f"{text}, {how}" for name, text in SUMS.items() for kind, how in KINDS.items()}
     | {
-        f"{name}_{stage}_{side}": f"{text} {stage}, {how}"
+        f"{name}_{stage}_{kind}": f"{text} {stage}, {how}"
         for name, text in NODES.items()
         for stage in range(3)
-        for side, how in SIDES.items()
+        for kind, how in KINDS.items()
     },
     agreement={
         f"{name}_measured": _MEASURED

@@ -299,7 +299,7 @@ def run(
     exact = [
         _key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0) for net in small[:exact_networks]
     ]
-    extremes = [_key(net.to_string(), side, extreme_repeats, seed) for net, side in EXTREMES.values()]
+    extremes = [_key(net.to_string(), pixels, extreme_repeats, seed) for net, pixels in EXTREMES.values()]
     named = [_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]
     measured = {
         "resnet_like": scored(small, resnet_repeats),
@@ -655,7 +655,7 @@ def _exact_facts(rows: ClosedFormRows) -> dict[str, str]:
     networks = zip(
         rows.resnet_like["network"].map(Architecture.from_string), rows.resnet_like["resolution"], strict=True
     )
-    exact = pd.Series([closed_form_zen_score(network, side, perturbation=0.0) for network, side in networks])
+    exact = pd.Series([closed_form_zen_score(*network, perturbation=0.0) for network in networks])
     finite = rows.resnet_like["closed_form"]
     top = max(1, len(finite) // 10)
     shared = len(set(finite.nlargest(top).index) & set(exact.nlargest(top).index))

@@ -140,17 +140,19 @@ def run(
     published = _published(models)
     settings = {"batch_size": batch_size, "perturbation": perturbation, "seed": seed, "dtype": dtype}
 
-    def scored(rows: pd.DataFrame, side: pd.Series | int) -> pd.DataFrame:
-        at_side = rows.assign(
-            resolution=side, published_flops=rows["flops"], flops=rows["flops"] * (side / rows["crop"]) ** 2
+    def scored(rows: pd.DataFrame, resolution: pd.Series | int) -> pd.DataFrame:
+        at_resolution = rows.assign(
+            resolution=resolution,
+            published_flops=rows["flops"],
+            flops=rows["flops"] * (resolution / rows["crop"]) ** 2,
         )
-        affordable = multiply_adds / (2 * batch_size * at_side["flops"])
-        at_side["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
-        wanted = at_side.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
+        affordable = multiply_adds / (2 * batch_size * at_resolution["flops"])
+        at_resolution["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
+        wanted = at_resolution.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
         scores = TABLE.fill(
             [settings | row for row in wanted[["model", "resolution", "repeats"]].to_dict("records")]
         )
-        return at_side.drop(columns="repeats").merge(
+        return at_resolution.drop(columns="repeats").merge(
             scores, on=["model", "resolution"], how="left", validate="many_to_one"
         )
 
@@ -496,12 +498,12 @@ def _reversal_facts(rows: pd.DataFrame) -> dict[str, str]:
         return told | dict.fromkeys(("reversal_preferred", "reversal_better", "reversal_loss"), TOO_FEW)
     worst = wrong.iloc[0]
 
-    def side(which: str) -> str:
+    def named(which: str) -> str:
         score, top1 = worst[f"l1_minibatch_{which}"], worst[f"top1_{which}"]
         return f"{_regnet(worst[f'model_{which}'])} (score {score:.0f}, {top1:.1f} %)"
 
-    sides = {f"reversal_{which}": side(which) for which in ("preferred", "better")}
-    return told | sides | {"reversal_loss": f"{worst['loss']:.1f}"}
+    both = {f"reversal_{which}": named(which) for which in ("preferred", "better")}
+    return told | both | {"reversal_loss": f"{worst['loss']:.1f}"}
 
 
 def _graph_facts(rows: pd.DataFrame) -> dict[str, str]:

@@ -30,7 +30,7 @@ class ZenScoreRows:
     Attributes:
         table5: the five ResNets of the paper's Table 5.
         batch: spread against batch size.
-        resolution: score against image side.
+        resolution: score against the resolution.
         perturbation: score against alpha, with alpha = 0 for the exact derivative.
         size: plain networks over depth and width.
         population: random networks under one budget.
@@ -88,10 +88,10 @@ def run(
         for name in batch_networks
         for size in batch_sizes
     ]
-    by_side = [
-        _key(name, side, resolution_repeats, seed)
-        for name, sides in resolution_networks.items()
-        for side in sides
+    by_resolution = [
+        _key(name, resolution, resolution_repeats, seed)
+        for name, resolutions in resolution_networks.items()
+        for resolution in resolutions
     ]
     by_alpha = [
         _key(name, _native(name), perturbation_repeats, seed, perturbation=alpha)
@@ -115,7 +115,7 @@ def run(
     return ZenScoreRows(
         table5=TABLE.fill(table5).assign(paper=[PAPER_TABLE_5[name] for name in table5_models]),
         batch=_labelled(TABLE.fill(batch)),
-        resolution=TABLE.fill(by_side),
+        resolution=TABLE.fill(by_resolution),
         perturbation=_labelled(TABLE.fill(by_alpha)),
         size=size_frame,
         population=population_frame,

@@ -149,8 +149,8 @@ def run(
     classes = {32: 100, 224: 1000}
     sizes = SIZES.fill(
         [
-            {"network": name, "resolution": (side := zennet_resolution(name)), "num_classes": classes[side]}
-            for name in ZENNETS
+            {"network": name, "resolution": resolution, "num_classes": classes[resolution]}
+            for name, resolution in ((name, zennet_resolution(name)) for name in ZENNETS)
         ]
     )
     LATENCY.fill(latency_keys(latency_networks, latency_dtypes, latency_batches, latency_device))
