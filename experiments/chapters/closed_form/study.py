@@ -438,7 +438,7 @@ def saturation_of(name: str) -> pd.DataFrame:
     What the finite difference of alpha = 0.01 has lost against the derivative.
 
     `loss` is half the log of the ratio of the two correlation losses, each over its alpha^2, in nats; 0 as
-    long as a gradient is measured. `scale` is the share of the layer in the network's convolutions.
+    long as a gradient is measured.
     """
     network, resolution = zennet_architecture(name), zennet_resolution(name)
     finite, exact = (
@@ -449,14 +449,8 @@ def saturation_of(name: str) -> pd.DataFrame:
         0.5 * math.log(a.delta / start_finite / (b.delta / start_exact))
         for a, b in zip(finite, exact, strict=True)
     ]
-    return pd.DataFrame(
-        {
-            "network": name,
-            "conv": range(1, len(loss) + 1),
-            "loss": loss,
-            "delta": [layer.delta for layer in finite],
-        }
-    )
+    deltas, convs = [layer.delta for layer in finite], range(1, len(loss) + 1)
+    return pd.DataFrame({"network": name, "conv": convs, "loss": loss, "delta": deltas})
 
 
 def value_of_convolutions() -> pd.DataFrame:
@@ -477,25 +471,14 @@ def value_of_convolutions() -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["kind", "width", "nats", "weights", "per_kilo"])
 
 
-@dataclass(frozen=True)
-class Bands:
-    """Pairs of networks that are alike in depth and size.
+def bands(rows: pd.DataFrame) -> tuple[int, int, int, float]:
+    """How the closed form orders pairs of networks that are alike in depth and size.
 
-    Attributes:
-        pairs: with the same number of convolutions and parameters within 10 %.
-        told: of these, how many Monte Carlo tells apart by three standard errors.
-        agreed: of these, how many the closed form orders in the same way.
-        deviation: median deviation of the networks in them, percent.
+    Returns:
+        The number of pairs with equally many convolutions and parameters within 10 %; of these, how many
+        Monte Carlo tells apart by three standard errors; of these, how many the closed form orders in the
+        same way; the median deviation of the networks in the pairs, percent.
     """
-
-    pairs: int
-    told: int
-    agreed: int
-    deviation: float
-
-
-def bands(rows: pd.DataFrame) -> Bands:
-    """How the closed form orders networks of equal depth and nearly equal parameters."""
     i, j = np.triu_indices(len(rows), k=1)
     convs, params = rows["convs"].to_numpy(), rows["params"].to_numpy(float)
     alike = (convs[i] == convs[j]) & (np.abs(np.log(params[i] / params[j])) <= math.log(1.1))
@@ -508,7 +491,7 @@ def bands(rows: pd.DataFrame) -> Bands:
     agreed = told & (gap * (theory[i] - theory[j]) > 0)
     members = np.unique(np.concatenate([i, j]))
     deviation = float(rows["deviation"].abs().iloc[members].median()) if len(members) else math.nan
-    return Bands(len(i), int(told.sum()), int(agreed.sum()), deviation)
+    return len(i), int(told.sum()), int(agreed.sum()), deviation
 
 
 def spearman_ceiling(rows: pd.DataFrame) -> float:
@@ -544,7 +527,7 @@ def facts(rows: ClosedFormRows) -> dict[str, str]:
 def _agreement_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
     size = rows["deviation"].abs()
     found = correlate(rows["closed_form"], rows["l1_minibatch"])
-    band = bands(rows)
+    pairs, told, agreed, deviation = bands(rows)
     frobenius = 100 * (rows["closed_form_frobenius"] / rows["frobenius_minibatch"] - 1).abs()
     return {
         f"{name}_n": str(len(rows)),
@@ -558,10 +541,10 @@ def _agreement_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
         f"{name}_stderr": f"{rows['l1_minibatch_stderr'].median():.2f}",
         f"{name}_frobenius_median": f"{frobenius.median():.2f} %",
         f"{name}_convs": f"{rows['convs'].min()} to {rows['convs'].max()}",
-        f"{name}_pairs": f"{band.pairs:,}",
-        f"{name}_told": f"{band.told:,}",
-        f"{name}_agreed": f"{100 * band.agreed / band.told:.1f} %" if band.told else "none",
-        f"{name}_band_median": f"{band.deviation:.2f} %" if band.pairs else "none",
+        f"{name}_pairs": f"{pairs:,}",
+        f"{name}_told": f"{told:,}",
+        f"{name}_agreed": f"{100 * agreed / told:.1f} %" if told else "none",
+        f"{name}_band_median": f"{deviation:.2f} %" if pairs else "none",
     }
 
 

@@ -7,7 +7,7 @@ and the number of convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.torchvision_rows import TABLE
 from experiments.benchmarks.zen_rows import DEFINITIONS
 from experiments.record.estimates import both_coefficients
-from experiments.record.wording import bracketed, span
+from experiments.record.wording import Told, bracketed, span
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
 
 STUDY = "imagenet_zoo"
@@ -388,64 +388,68 @@ def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _correlation_facts(rows: ZooRows) -> dict[str, str]:
-    found, gaps = rows.correlations, rows.differences
-    v1 = {"population": "V1", "predictor": "l1_minibatch"}
+    found, gaps = _told(rows.correlations, "predictor"), _told(rows.differences, "baseline")
+    families = _told(_over_families(rows.correlations), "predictor")
     told = {
-        "rho_v1_zen": _read(found, v1, "spearman"),
-        "tau_v1_zen_families": _read(found, v1, unit="_family"),
+        "rho_v1_zen": found.interval(("V1", "l1_minibatch"), "spearman"),
+        "tau_v1_zen_families": families.interval(("V1", "l1_minibatch"), "kendall"),
     }
     for name, slug in _SLUGS.items():
         for predictor in PREDICTORS:
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
-                found, {"population": name, "predictor": predictor}
-            )
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = found.interval((name, predictor), "kendall")
     for name in COMPARED:
         for baseline in BASELINES:
-            told[f"gain_{_SLUGS[name]}_{baseline}"] = _read(gaps, {"population": name, "baseline": baseline})
-    for baseline in BASELINES:
-        told[f"gain_v1_{baseline}_families"] = _read(
-            gaps, {"population": "V1", "baseline": baseline}, unit="_family"
-        )
-    return told
+            told[f"gain_{_SLUGS[name]}_{baseline}"] = gaps.interval((name, baseline), "kendall")
+    families = _told(_over_families(rows.differences), "baseline")
+    return told | {
+        f"gain_v1_{name}_families": families.interval(("V1", name), "kendall") for name in BASELINES
+    }
+
+
+def _told(frame: pd.DataFrame, *by: str) -> Told:
+    return Told(frame.dropna(subset="kendall_low"), ["population", *by], TOO_FEW)
+
+
+def _over_families(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their intervals over families in the place of those over networks."""
+    ends = [name for name in frame if "_family_" in name]
+    over = frame.drop(columns=[name.replace("_family", "") for name in ends])
+    return over.rename(columns=lambda name: name.replace("_family", ""))
 
 
 def _partial_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.partials, "predictor", "given")
     for name in ("V1", "V2"):
         for baseline in COUNTS:
             for predictor, given in (("l1_minibatch", baseline), (baseline, "l1_minibatch")):
-                at = {"population": name, "predictor": predictor, "given": given}
-                told[f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"] = _read(
-                    rows.partials, at
-                )
+                slug = f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"
+                told[slug] = found.interval((name, predictor, given), "kendall")
     return told
 
 
 def _line_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.within_lines, "line", "predictor")
     for line in LINES:
         slug = f"v1_{line.lower().replace(' ', '_')}"
         told[f"n_{slug}"] = str(len(population(rows.common, "V1").query("line == @line")))
         for predictor in ("l1_minibatch", *COUNTS):
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
-                rows.within_lines, {"population": "V1", "line": line, "predictor": predictor}
-            )
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = found.interval(("V1", line, predictor), "kendall")
     return told
 
 
 def _pair_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.pairs_apart.fillna({"baseline": ""}), "pairs", "predictor", "baseline")
     for name in ("V1", "V1, no VGG or AlexNet", "V2"):
         for pairs in ("within", "across"):
-            at: dict[str, str | None] = {"population": name, "pairs": pairs}
             for predictor in ("l1_minibatch", *BASELINES):
-                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = _read(
-                    rows.pairs_apart, at | {"predictor": predictor, "baseline": None}
-                )
+                at = (name, pairs, predictor, "")
+                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = found.interval(at, "kendall")
             for baseline in BASELINES:
-                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = _read(
-                    rows.pairs_apart, at | {"baseline": baseline}
-                )
+                at = (name, pairs, "l1_minibatch", baseline)
+                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = found.interval(at, "kendall")
     return told
 
 
@@ -529,19 +533,6 @@ def _native_facts(rows: ZooRows) -> dict[str, str]:
             _show(correlate(members[predictor], members["top1"])) if len(members) >= FEWEST else TOO_FEW
         )
     return told
-
-
-def _read(
-    frame: pd.DataFrame, where: Mapping[str, str | None], coefficient: str = "kendall", unit: str = ""
-) -> str:
-    """One estimate of a frame with its interval, as text."""
-    chosen = frame
-    for column, value in where.items():
-        chosen = chosen[chosen[column].isna() if value is None else chosen[column] == value]
-    ends = [f"{coefficient}{unit}_low", f"{coefficient}{unit}_high"]
-    if chosen.empty or chosen[ends].isna().any(axis=None):
-        return TOO_FEW
-    return bracketed(chosen[coefficient].iloc[0], *chosen[ends].iloc[0])
 
 
 def _show(found: Correlation) -> str:

@@ -180,30 +180,16 @@ def saturation(perturbation: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(exact=rows["network"].map(exact), bias=per_alpha - rows["network"].map(exact))
 
 
-@dataclass(frozen=True)
-class Reordering:
-    """How two definitions order the same networks.
+def reordering(rows: pd.DataFrame, second: str = "l1_running") -> dict[str, float]:
+    """How the L1 score by mini-batch variance and another definition order the same networks.
 
-    Attributes:
-        pairs: number of pairs of networks.
-        flipped: pairs that the two order differently.
-        beyond_noise: flipped pairs whose difference exceeds three standard errors under both definitions.
-        deeper: of `beyond_noise`, those of different depth in which the first definition prefers the net with
-            more convolutions.
-        comparable: of `beyond_noise`, those whose numbers of convolutions differ.
-        top_overlap: share of the first definition's best third that the second also puts there.
+    Returns:
+        `pairs` of networks; those `flipped`, ordered differently by the two; those flipped `beyond_noise`, by
+        three standard errors under both; of these those of `comparable` networks, whose numbers of
+        convolutions differ, and those in which the first prefers the `deeper` one; and `top_overlap`, the
+        share of the first definition's best third that the second also puts there.
     """
-
-    pairs: int
-    flipped: int
-    beyond_noise: int
-    deeper: int
-    comparable: int
-    top_overlap: float
-
-
-def reordering(rows: pd.DataFrame, first: str = "l1_minibatch", second: str = "l1_running") -> Reordering:
-    """Compares the orders of two definitions over a population."""
+    first = "l1_minibatch"
     i, j = np.triu_indices(len(rows), k=1)
 
     def gap(column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -217,14 +203,14 @@ def reordering(rows: pd.DataFrame, first: str = "l1_minibatch", second: str = "l
     more = convs[i] - convs[j]
     count = max(1, len(rows) // 3)
     best = [set(rows[column].nlargest(count).index) for column in (first, second)]
-    return Reordering(
-        pairs=len(i),
-        flipped=int(flipped.sum()),
-        beyond_noise=int(beyond.sum()),
-        deeper=int((beyond & (a * more > 0)).sum()),
-        comparable=int((beyond & (more != 0)).sum()),
-        top_overlap=len(best[0] & best[1]) / count,
-    )
+    return {
+        "pairs": len(i),
+        "flipped": int(flipped.sum()),
+        "beyond_noise": int(beyond.sum()),
+        "deeper": int((beyond & (a * more > 0)).sum()),
+        "comparable": int((beyond & (more != 0)).sum()),
+        "top_overlap": len(best[0] & best[1]) / count,
+    }
 
 
 def facts(rows: ZenScoreRows) -> dict[str, str]:
@@ -284,13 +270,13 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
     told = {
         "population": str(len(rows)),
         "population_repeats": str(rows["repeats"].iloc[0]),
-        "pairs": f"{change.pairs:,}",
-        "flipped": str(change.flipped),
-        "flipped_beyond": str(change.beyond_noise),
-        "flipped_deeper": str(change.deeper),
-        "flipped_comparable": str(change.comparable),
-        "top_overlap": f"{100 * change.top_overlap:.0f} %",
-        "frobenius_flipped_beyond": str(reordering(rows, "l1_minibatch", "frobenius_minibatch").beyond_noise),
+        "pairs": f"{change['pairs']:,}",
+        "flipped": str(change["flipped"]),
+        "flipped_beyond": str(change["beyond_noise"]),
+        "flipped_deeper": str(change["deeper"]),
+        "flipped_comparable": str(change["comparable"]),
+        "top_overlap": f"{100 * change['top_overlap']:.0f} %",
+        "frobenius_flipped_beyond": str(reordering(rows, "frobenius_minibatch")["beyond_noise"]),
         "offset_per_bn": number(((rows["l1_running"] - rows["l1_minibatch"]) / rows["convs"]).mean()),
         "convs_range": f"{rows['convs'].min()} to {rows['convs'].max()}",
     }
