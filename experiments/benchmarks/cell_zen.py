@@ -250,19 +250,8 @@ class _Run:
         for branch in (features[: self.half], features[self.half :]):
             mean, inverse = features.new_empty(2, features.shape[1]).unbind()
             # The output may lie over the input: statistics are complete before the first value is written.
-            _batch_norm_into(
-                branch,
-                None,
-                None,
-                None,
-                None,
-                True,
-                0.0,
-                BN_EPS,
-                out=branch,
-                save_mean=mean,
-                save_invstd=inverse,
-            )
+            saved = {"out": branch, "save_mean": mean, "save_invstd": inverse}
+            _batch_norm_into(branch, None, None, None, None, True, 0.0, BN_EPS, **saved)
             seen.append(inverse.double().pow(-2).mean() - BN_EPS)
         self.variances.append(torch.stack(seen))
         self.positions.append(self.half * features.shape[2] * features.shape[3])
@@ -322,18 +311,14 @@ class _VanillaSteps:
 
     def conv(self, source: int, name: str, width: int, kernel: int, stride: int = 1) -> int:
         """Appends a convolution and returns its index."""
-        side = self.side(source)
-        sizes = self.sizes(source) | {"out_channels": width, "out_resolution": (side // stride,) * 2}
-        self.steps.append(
-            Conv(
-                name=name,
-                inputs=(source,),
-                kernel=(kernel, kernel),
-                stride=(stride, stride),
-                padding=(kernel // 2,) * 4,
-                **sizes,
-            )
-        )
+        side = self.side(source) // stride
+        sizes = self.sizes(source) | {"out_channels": width, "out_resolution": (side, side)}
+        window: dict[str, Any] = {
+            "kernel": (kernel, kernel),
+            "stride": (stride, stride),
+            "padding": (kernel // 2,) * 4,
+        }
+        self.steps.append(Conv(name=name, inputs=(source,), **window, **sizes))
         return len(self.steps) - 1
 
     def cell(self, source: int, cell: Cell, name: str) -> int:
@@ -352,18 +337,10 @@ class _VanillaSteps:
         """Appends one operation and returns its index."""
         if op != "avg_pool_3x3":
             return self.conv(source, name, self.sizes(source)["in_channels"], int(op[-1]))
-        self.steps.append(
-            Pool(
-                name=name,
-                inputs=(source,),
-                kind="avg",
-                kernel=(3, 3),
-                stride=(1, 1),
-                padding=(1, 1),
-                count_include_pad=False,
-                **self.sizes(source),
-            )
-        )
+        window: dict[str, Any] = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1)}
+        sizes = self.sizes(source)
+        pool = Pool(name=name, inputs=(source,), kind="avg", count_include_pad=False, **window, **sizes)
+        self.steps.append(pool)
         return len(self.steps) - 1
 
     def add(self, terms: tuple[int, ...], name: str) -> int:

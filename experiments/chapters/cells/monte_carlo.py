@@ -92,34 +92,20 @@ def measure(graph: Graph, seed: int, *, batch_size: int = 16, perturbation: floa
 def _output(operation: Operation, read: list[Tensor], generator: torch.Generator) -> Tensor:
     match operation.kind:
         case "conv":
-            shape = (
-                operation.channels,
-                read[0].shape[1] // operation.groups,
-                operation.kernel,
-                operation.kernel,
-            )
-            weight = torch.randn(shape, generator=generator)
-            return F.conv2d(
-                read[0],
-                weight,
-                None,
-                operation.stride,
-                operation.padding,
-                operation.dilation,
-                operation.groups,
-            )
+            kernel = operation.kernel
+            shape = (operation.channels, read[0].shape[1] // operation.groups, kernel, kernel)
+            how = operation.stride, operation.padding, operation.dilation, operation.groups
+            return F.conv2d(read[0], torch.randn(shape, generator=generator), None, *how)
         case "norm":
-            return torch.cat(
-                [F.batch_norm(branch, None, None, training=True, eps=BN_EPS) for branch in read[0].chunk(2)]
-            )
+            branches = read[0].chunk(2)
+            return torch.cat([F.batch_norm(each, None, None, training=True, eps=BN_EPS) for each in branches])
         case "relu":
             return read[0].relu()
         case "add":
             return sum(read[1:], start=read[0])
         case "pool" if operation.mode == "avg":
-            return F.avg_pool2d(
-                read[0], operation.kernel, operation.stride, operation.padding, count_include_pad=False
-            )
+            how = operation.kernel, operation.stride, operation.padding
+            return F.avg_pool2d(read[0], *how, count_include_pad=False)
     raise TypeError(f"no measurement of {operation.kind} in {operation.name}")
 
 

@@ -163,24 +163,13 @@ def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
         left out.
     """
     zennets = rows[rows["line"] == "ZenNets"]
-    lines = [
-        {
-            "network": zen.network,
-            "name": zen.name,
-            "top1": zen.top1,
-            "column": column,
-            "milliseconds": getattr(zen, column),
-            "efficientnet": interpolated(efficientnets(rows), column, zen.top1),
-        }
-        for column in latency_columns(rows)
-        for zen in zennets.itertuples()
-    ]
-    found = pd.DataFrame(lines)
-    return (
-        found.assign(factor=found["efficientnet"] / found["milliseconds"])
-        .dropna(subset="factor")
-        .reset_index(drop=True)
-    )
+    lines = []
+    for column in latency_columns(rows):
+        for zen in zennets.itertuples():
+            own, other = getattr(zen, column), interpolated(efficientnets(rows), column, zen.top1)
+            lines.append((zen.network, zen.name, zen.top1, column, own, other, other / own))
+    columns = ["network", "name", "top1", "column", "milliseconds", "efficientnet", "factor"]
+    return pd.DataFrame(lines, columns=columns).dropna(subset="factor").reset_index(drop=True)
 
 
 def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.DataFrame:
