@@ -35,7 +35,6 @@ from zenlib.vanilla.vcnn import VCNN
 
 STUDY = "closed_form"
 SCORES = replace(zen_rows.TABLE, study=STUDY, name="scores")
-SPACES: dict[str, Space] = {"resnet-like": RESNET_LIKE, "mobilenet-like": MOBILENET_LIKE}
 BATCH = 16
 CHAINS = {
     "plain, 64 wide": Architecture((Block("conv", 3, 3, 64), Block("conv", 3, 64, 64, layers=39))),

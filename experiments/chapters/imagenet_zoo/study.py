@@ -22,9 +22,6 @@ from experiments.record.estimates import both_coefficients
 from experiments.record.wording import Told, bracketed, span
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
 
-STUDY = "imagenet_zoo"
-
-
 COUNTS = ("convs", "flops", "params")
 """What costs nothing, of the network at the resolution of the score."""
 

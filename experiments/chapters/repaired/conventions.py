@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_terms import live_part
+from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
@@ -104,15 +104,7 @@ def _has_dead(cell: Cell) -> bool:
 def fill(progress: bool = True) -> None:
     """All cells; those with the same live edges are computed once, but for their dead convolutions."""
     found = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    known: dict[Cell, Values] = {}
-
-    def compute(index: int) -> Values:
-        live = live_part(found[index])
-        if live not in known:
-            known[live] = changed(live)
-        return known[live]
-
-    SCORES.fill([name for name in UNITS if name != "dead"], compute, None, progress)
+    SCORES.fill([name for name in UNITS if name != "dead"], by_live_part(changed), None, progress)
     defined = cells()[CHOSEN]
     SCORES.fill(
         ["dead"],

@@ -17,9 +17,6 @@ from experiments.benchmarks.zen_rows import DEFINITIONS, PAPER_TABLE_5, TABLE, p
 from experiments.record.wording import bracketed, number, signed, span
 from zenlib.stats import correlate
 
-STUDY = "zen_score"
-
-
 TABLES = (TABLE,)
 
 
