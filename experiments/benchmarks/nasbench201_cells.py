@@ -13,6 +13,8 @@ from experiments.benchmarks.nasbench201_scores import DEFINITIONS, SCORES, sampl
 from zenlib.spaces.nasbench201 import Cell, costs
 
 DATASETS = tuple(nasbench201.ACCURACIES)
+FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
+"""What the names of facts about a data set end in."""
 ZEN = tuple(f"{form}_{column}" for form in ("zen", "vanilla") for column in DEFINITIONS)
 """Zen columns: "zen" as the cell is, "vanilla" after cutting skips."""
 COUNTS = ("params", "flops", "convs", "live_convs", "wired")

@@ -26,6 +26,7 @@ from experiments.benchmarks.nasbench201_cells import (
     DATASETS,
     EDGE_COUNTS,
     FEWEST,
+    FOR_DATA,
     POPULATIONS,
     WITHOUT_SCORE,
     ZEN,
@@ -371,7 +372,6 @@ _PEOPLE = {
     "vanilla path": "path",
     "top 10 %": "top",
 }
-_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SHORT = {
     "zen_l1_minibatch": "zen",
     "zen_frobenius_minibatch": "frobenius",
@@ -401,7 +401,7 @@ def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
     found = Told(correlations, ["dataset", "population", "score"], TOO_FEW)
     for population, people in _PEOPLE.items():
         told[f"n_{people}"] = found.text(("cifar10", population, "params"), "{n:,.0f}")
-        for dataset, data in _FOR_DATA.items():
+        for dataset, data in FOR_DATA.items():
             for score, short in _SHORT.items():
                 at = (dataset, population, score)
                 told[f"tau_{people}_{short}{data}"] = found.interval(at, "kendall")
@@ -418,7 +418,7 @@ def _gain_facts(gains: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
     found = Told(gains, ["dataset", "population", "score"], TOO_FEW)
     for population, people in _PEOPLE.items():
-        for dataset, data in _FOR_DATA.items():
+        for dataset, data in FOR_DATA.items():
             for score in GAIN:
                 name = f"gain_{people}_{_SHORT.get(score, score)}{data}"
                 told[name] = found.interval((dataset, population, score), "kendall")

@@ -22,7 +22,7 @@ from itertools import combinations
 import numpy as np
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, cells, population_of
+from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, FOR_DATA, cells, population_of
 from experiments.benchmarks.nasbench201_proxies import computed
 from experiments.benchmarks.nasbench201_scores import SCORES, fill_zen, sample
 from experiments.chapters.noise.parts import averaged, ceiling, parts
@@ -114,7 +114,6 @@ _PEOPLE = {
     "no skip, no pool": "vanilla",
     "top 10 %": "top",
 }
-_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SCORES = (
     "zen_l1_minibatch",
     "zen_frobenius_minibatch",
@@ -136,7 +135,7 @@ def _repetition_facts(rows: NoiseRows) -> dict[str, str]:
     again = Told(rows.accuracies, ["dataset", "population", "repeated"], UNKNOWN)
     own = rows.draws.groupby(["dataset", "population", "score"])["kendall"].mean()
     for population, people in _PEOPLE.items():
-        for dataset, data in _FOR_DATA.items():
+        for dataset, data in FOR_DATA.items():
             for repeated in REPEATED:
                 at, name = (dataset, population, repeated), f"{repeated}_{people}{data}"
                 told |= {

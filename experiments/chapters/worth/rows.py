@@ -202,39 +202,35 @@ def pick_row(
     test, seen = labels_of(cells_scored, "cifar10", "test"), labels_of(cells_scored, "cifar10", "validation")
     if n > min(candidates, len(test)):
         raise ScoreUndefined(f"{min(candidates, len(test))} candidates for {n} to train")
+    known = np.empty(0) if strategy == "random" else inputs(features, seed, cells_scored)
     regrets = []
     for draw in range(draws):
         chosen = np.random.default_rng([n, draw]).permutation(len(test))[:candidates]  # in random order
-        trained = _STRATEGIES[strategy](chosen, n, predictor, features, seed, draw, cells_scored)
+        trained = _trained(strategy, chosen, n, predictor, known, draw, seen)
         regrets.append(test[chosen].max() - test[trained[np.argmax(seen[trained])]])
     return _spread("regret", np.array(regrets))
 
 
-def _at_random(chosen: np.ndarray, n: int, *_: Any) -> np.ndarray:
-    return chosen[:n]
-
-
-def _by_score(
-    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
+def _trained(
+    strategy: str, chosen: np.ndarray, n: int, predictor: str, seen: Floats, draw: int, told: Floats
 ) -> np.ndarray:
-    return chosen[_best(inputs(features, seed, cells_scored)[chosen, 0], n)]
+    """The cells that a search trains, of candidates in random order.
 
-
-def _by_predictor(
-    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
-) -> np.ndarray:
-    """Half of the cells at random, then those that a predictor trained on them puts first among the rest."""
+    At random, those of the highest score, or half at random and then those that a predictor trained on them
+    puts first among the rest.
+    """
+    if strategy == "random":
+        return chosen[:n]
+    if strategy == "score":
+        return chosen[_best(seen[chosen, 0], n)]
     first, rest = chosen[: n // 2], chosen[n // 2 :]
-    told = labels_of(cells_scored, "cifar10", "validation")[first]
-    order = predict(predictor, inputs(features, seed, cells_scored), first, told, rest, draw)
+    order = predict(predictor, seen, first, told[first], rest, draw)
     return np.concatenate([first, rest[_best(order, n - len(first))]])
 
 
 def _best(order: Floats, n: int) -> np.ndarray:
     return np.argsort(-order, kind="stable")[:n]
 
-
-_STRATEGIES = {"random": _at_random, "score": _by_score, "predictor": _by_predictor}
 
 PICKS = Table(
     study=STUDY,

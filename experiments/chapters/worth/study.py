@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_cells import DATASETS
+from experiments.benchmarks.nasbench201_cells import DATASETS, FOR_DATA
 from experiments.benchmarks.nasbench201_scores import fill_zen, sample
 from experiments.chapters.worth.predictors import PREDICTORS
 from experiments.chapters.worth.rows import CURVES, NO_PREDICTOR, PICKS, forget, scores_known, sizes
@@ -220,7 +220,6 @@ def saves(curves: pd.DataFrame) -> pd.DataFrame:
 
 UNKNOWN = "not measured"
 """What a fact says in a run without these rows."""
-_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SHORT = {"gaussian process": "gp", "gradient boosting": "gb", "ridge": "ridge"}
 _SCORES = (
     "zen_l1_minibatch",
@@ -267,7 +266,7 @@ def _setting_facts(rows: WorthRows) -> dict[str, str]:
 
 def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    for dataset, data in _FOR_DATA.items():
+    for dataset, data in FOR_DATA.items():
         found = pays(curves, dataset)
         found = found[found["features"].isin(ENCODED)]
         learned = curves[curves["predictor"] != NO_PREDICTOR]
