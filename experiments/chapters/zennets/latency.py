@@ -98,7 +98,8 @@ def latency_keys(
     unknown = sorted(set(names or ()) - set(resolutions))
     if unknown:
         raise ValueError(
-            f"latency_networks: needed some of ({', '.join(resolutions)}), got {', '.join(unknown)}"
+            f"latency_networks: needed names of this study ({', '.join(resolutions)}), got "
+            f"{', '.join(unknown)}"
         )
     return [
         {
