@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -42,7 +43,12 @@ def main() -> None:
         [cell for cell in cells() if cell.without_skips().is_connected], NETWORKS
     )
     scorer = CellScorer(0, batch_size=BATCH, resolution=RESOLUTION)
-    scores = {"plain": plain, "fast": scorer.terms, "vanilla": vanilla, "repaired": repaired_score}
+    scores: dict[str, Callable[[Cell], object]] = {
+        "plain": plain,
+        "fast": scorer.terms,
+        "vanilla": vanilla,
+        "repaired": repaired_score,
+    }
     for cell in (Cell(("nor_conv_3x3",) * 6), Cell(("nor_conv_1x1",) * 6)):  # every weight is drawn once
         scorer.terms(cell)
     times: dict[str, list[float]] = {name: [] for name in scores}

@@ -90,9 +90,9 @@ def measure(graph: Graph, seed: int, *, batch_size: int = 16, perturbation: floa
 
 
 def _output(operation: Operation, read: list[Tensor], generator: torch.Generator) -> Tensor:
+    kernel = operation.kernel
     match operation.kind:
         case "conv":
-            kernel = operation.kernel
             shape = (operation.channels, read[0].shape[1] // operation.groups, kernel, kernel)
             how = operation.stride, operation.padding, operation.dilation, operation.groups
             return F.conv2d(read[0], torch.randn(shape, generator=generator), None, *how)
@@ -104,8 +104,7 @@ def _output(operation: Operation, read: list[Tensor], generator: torch.Generator
         case "add":
             return sum(read[1:], start=read[0])
         case "pool" if operation.mode == "avg":
-            how = operation.kernel, operation.stride, operation.padding
-            return F.avg_pool2d(read[0], *how, count_include_pad=False)
+            return F.avg_pool2d(read[0], kernel, operation.stride, operation.padding, count_include_pad=False)
     raise TypeError(f"no measurement of {operation.kind} in {operation.name}")
 
 

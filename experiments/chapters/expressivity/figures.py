@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -147,7 +148,7 @@ def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str, colour: int
     panel.plot(finite[across], finite[column], label=name, markersize=5, **_look(colour))
 
 
-def _look(index: int) -> dict[str, str]:
+def _look(index: int) -> dict[str, Any]:
     return {"color": PALETTE[index], "marker": MARKERS[index]}
 
 

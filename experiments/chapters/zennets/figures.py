@@ -58,8 +58,8 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         size = 90 if line == "ZenNets" else 48
         dots(axes, first[column], first["top1"], index, line, s=size, linewidth=0.7)
-        style = {"s": size, "linewidth": 1.5, "zorder": 2}
-        hollow(axes, second[column], second["top1"], index, PALETTE[index], **style)
+        edge = PALETTE[index]
+        hollow(axes, second[column], second["top1"], index, edge, s=size, linewidth=1.5, zorder=2)
 
 
 @styled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ def training_row(
     from zenlib.train.loop import train
     from zenlib.train.recipes import RECIPES
 
-    how = {"seed": seed, "dtype": dtype, "device": device}
+    how: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
     settings = {"architecture": architecture, "recipe": dataclasses.asdict(RECIPES[recipe])} | how
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     out = training_folder(f"{data}-{digest}")
