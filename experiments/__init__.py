@@ -2,4 +2,5 @@
 
 from zenlib.threads import cap_threads
 
-cap_threads()  # before a study loads torch: the kernel of a notebook has the environment of whoever started it
+# before a study loads torch: the kernel of a notebook has the environment of whoever started it
+cap_threads()

@@ -1,1 +1,1 @@
-"""Networks with the accuracy that somebody trained them to: readers of published tables, their spaces, and what scores them fast."""
+"""Networks with known accuracies: readers of published tables, their spaces, and what scores them fast."""

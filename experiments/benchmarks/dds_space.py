@@ -1,7 +1,7 @@
-"""The ResNets, ResNeXts, RegNets and EfficientNets that were trained by one recipe for "designing network design spaces".
+"""ResNets, ResNeXts, RegNets and EfficientNets of "designing network design spaces", trained by one recipe.
 
-torchvision has the modules; the RegNets are given here by the five numbers that generate them, since torchvision ships only
-some of the sizes.
+torchvision has the modules; the RegNets are given here by the five numbers that generate them, since
+torchvision ships only some of the sizes.
 
 Source: Radosavovic et al. 2020 (arXiv 2003.13678), Table 8 and appendix D, and the model zoo of pycls.
 """
@@ -37,10 +37,7 @@ REGNETS: dict[str, tuple[int, int, float, float, int]] = {
     "RegNetY-16GF": (18, 200, 106.23, 2.48, 112),
     "RegNetY-32GF": (20, 232, 115.89, 2.53, 232),
 }
-"""Depth, initial width, slope, width multiplier and group width.
-
-RegNetY adds squeeze-and-excitation gates.
-"""
+"""Depth, initial width, slope, width multiplier and group width; RegNetY adds gates."""
 
 RESNETS: dict[str, tuple[list[int], int, int]] = {
     "ResNet-50": ([3, 4, 6, 3], 1, 64),

@@ -1,6 +1,7 @@
-"""The Zen-Score of a module as it is built: shortcuts, gates and dead branches run, and every BatchNorm counts.
+"""The Zen-Score of a module as built: shortcuts, gates and dead branches run, and every BatchNorm counts.
 
-This is what public copies of the score compute on networks that are not vanilla ones; `zenlib.scores.zen` scores the vanilla form.
+This is what public copies of the score compute on networks that are not vanilla ones; `zenlib.scores.zen`
+scores the vanilla form.
 """
 
 from __future__ import annotations
@@ -33,40 +34,34 @@ def module_terms(query: Query) -> CellTerms:
     Raises:
         ScoreUndefined: there is no such pooling or no BatchNorm, or the score is not finite.
     """
-    module = as_standard_normal(copy.deepcopy(query.module))
+    module = copy.deepcopy(query.module)
+    for layer in weighted_layers(module):  # drawn with variance 2 / fan_in
+        layer.weight.mul_(math.sqrt(layer.weight[0].numel() / 2))
     noise = torch.randn(query.images.shape, generator=query.generator(4)).to(query.device)
     runs = [_run(module, images) for images in (query.images, query.images + PERTURBATION * noise)]
-    (features, first), (moved, second) = runs
-    difference = (features - moved).double()
+    terms = terms_of(*runs)
+    if not math.isfinite(terms.log_delta_l1):
+        raise ScoreUndefined(
+            f"Zen-Score of {type(query.network).__name__} as built: log Delta is {terms.log_delta_l1}, so "
+            "the output does not depend on the image"
+        )
+    return terms
+
+
+def terms_of(run: tuple[Tensor, list[Seen]], moved: tuple[Tensor, list[Seen]]) -> CellTerms:
+    """The terms of two runs: the last feature maps, and what the BatchNorms saw on the way to them."""
+    (features, first), (others, second) = run, moved
+    difference = (features - others).double()
     l1, frobenius = (
         float(torch.linalg.vector_norm(difference, order, dim=(1, 2, 3)).mean().log()) for order in (1, 2)
     )
-    minibatch, running = log_sigmas(first, second)
-    if not math.isfinite(l1):
-        raise ScoreUndefined(
-            f"Zen-Score of {type(query.network).__name__} as built: log Delta is {l1}, so the output does "
-            "not depend on the image"
-        )
-    return CellTerms(l1, frobenius, minibatch, running, len(first), sum(a == 0 for a, _ in first))
-
-
-@torch.no_grad()
-def as_standard_normal(module: nn.Module) -> nn.Module:
-    """The module itself, its weights, drawn with variance 2 / fan_in, scaled to N(0, 1)."""
-    for layer in weighted_layers(module):
-        layer.weight.mul_(math.sqrt(layer.weight[0].numel() / 2))
-    return module
-
-
-def log_sigmas(first: list[Seen], second: list[Seen]) -> tuple[float, float]:
-    """The sums of log sigma, mini-batch and running, from what the BatchNorms saw of both branches."""
     keep = 1 - BN_MOMENTUM
     minibatch = sum(math.log(a + BN_EPS) / 2 for a, _ in first)
     running = sum(
         math.log(keep**2 + BN_MOMENTUM * n / (n - 1) * (keep * a + b)) / 2
         for (a, n), (b, _) in zip(first, second, strict=True)
     )
-    return minibatch, running
+    return CellTerms(l1, frobenius, minibatch, running, len(first), sum(a == 0 for a, _ in first))
 
 
 def seen_variance(features: Tensor) -> Seen:
@@ -75,7 +70,7 @@ def seen_variance(features: Tensor) -> Seen:
 
 
 def _run(module: nn.Module, images: Tensor) -> tuple[Tensor, list[Seen]]:
-    """The last feature map, and of each BatchNorm the variance it sees, averaged over channels, with the number of positions."""
+    """The last feature map, and of each BatchNorm the variance it sees with the number of positions."""
     pooled: list[Tensor] = []
     seen: list[Seen] = []
 

@@ -1,7 +1,7 @@
 """Cells of NAS-Bench-101: a graph of up to seven vertices whose labels are operations.
 
-Its network is a 3x3 convolution of 128 channels and nine cells in three stacks; between stacks the map is halved by max
-pooling and the channels double.
+Its network is a 3x3 convolution of 128 channels and nine cells in three stacks; between stacks the map is
+halved by max pooling and the channels double.
 
 Source: Ying et al. 2019 (arXiv 1902.09635), section 2; channels and projections as in the released code.
 """
@@ -17,10 +17,7 @@ from torch import Tensor, nn
 from zenlib.errors import ArchitectureError
 
 OPS = {"3": "conv3x3", "1": "conv1x1", "M": "maxpool3x3"}
-"""Letter of an operation in the benchmark's table -> its name.
-
-Convolutions are followed by BatchNorm and ReLU.
-"""
+"""Letter of an operation in the benchmark's table -> its name; BatchNorm and ReLU follow convolutions."""
 STEM = 128
 STACKS = 3
 CELLS_PER_STACK = 3
@@ -40,7 +37,7 @@ class Cell101:
 
     @classmethod
     def from_strings(cls, ops: str, upper: str) -> Cell101:
-        """Reads the letters and the upper triangle of the adjacency matrix, row by row, such as ("3M", "110011").
+        """Reads the letters and the adjacency's upper triangle, row by row, such as ("3M", "110011").
 
         Raises:
             ArchitectureError: an unknown letter, or a triangle of another size.
@@ -110,10 +107,7 @@ class Network101(nn.Module):
 
 
 class CellModule101(nn.Module):
-    """A cell.
-
-    A vertex sums what it reads, cut to its width; the cell's input is projected wherever it is read.
-    """
+    """A cell: a vertex sums what it reads, cut to its width; the input is projected wherever it is read."""
 
     def __init__(self, cell: Cell101, in_channels: int, out_channels: int) -> None:
         super().__init__()

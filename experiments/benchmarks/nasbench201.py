@@ -5,7 +5,8 @@ The official release is read by its own package, once:
     api = nats_bench.create(path, "tss", fast_mode=True)
     nasbench201.from_api(api).to_csv("nasbench201.csv", index=False)    # in the folder $ZENLIB_DATA
 
-Source: Dong and Yang 2020 (arXiv 2001.00326); accuracies of the NATS-Bench release (Dong et al. 2021, arXiv 2009.00437).
+Source: Dong and Yang 2020 (arXiv 2001.00326); accuracies of the NATS-Bench release (Dong et al. 2021, arXiv
+2009.00437).
 """
 
 from __future__ import annotations

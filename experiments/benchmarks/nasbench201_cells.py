@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-201 with their accuracies, counts and stored scores, and the populations in which they are compared."""
+"""The cells of NAS-Bench-201 with accuracies, counts and stored scores, and the populations compared."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from experiments.benchmarks.nasbench201_scores import DEFINITIONS, SCORES, sampl
 from zenlib.spaces.nasbench201 import Cell, costs
 
 DATASETS = tuple(nasbench201.ACCURACIES)
+FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
+"""What the names of facts about a data set end in."""
 ZEN = tuple(f"{form}_{column}" for form in ("zen", "vanilla") for column in DEFINITIONS)
 """Zen columns: "zen" as the cell is, "vanilla" after cutting skips."""
 COUNTS = ("params", "flops", "convs", "live_convs", "wired")

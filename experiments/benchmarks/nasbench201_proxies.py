@@ -1,4 +1,4 @@
-"""Proxies of NAS-Bench-201 cells that the study of all benchmarks has measured, most of them for a sample of cells."""
+"""Proxies of NAS-Bench-201 cells that the study of all benchmarks measured, most of them for a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of NAS-Bench-201 cells that the study reads: how each column is computed, and in which file it is kept."""
+"""The scores of NAS-Bench-201 cells that the study reads: how each is computed, and where it is kept."""
 
 from __future__ import annotations
 
@@ -10,23 +10,17 @@ import numpy as np
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
+from experiments.benchmarks.zen_rows import DEFINITIONS
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import NATS
 from zenlib.scores.forward import BN_EPS
-from zenlib.scores.zen import BnVariance, Norm, zen_terms
+from zenlib.scores.zen import zen_terms
 from zenlib.spaces.nasbench201 import Cell
 
 STUDY = "nasbench201"
 BATCH_SIZE = 16
 RESOLUTION = 32
-
-DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
-    "l1_minibatch": ("l1", "minibatch"),
-    "frobenius_minibatch": ("frobenius", "minibatch"),
-    "l1_running": ("l1", "running"),
-}
-"""Part of a column's name -> the arguments of `zen_score` that ask for this definition."""
 
 _NAMES = {
     "l1_minibatch": "L1 norm, mini-batch variance",
@@ -56,18 +50,12 @@ SCORES = ScoreColumns(
 
 
 def sample(count: int) -> list[int]:
-    """Official indices of a random sample of cells, without replacement.
-
-    A smaller sample is the beginning of a larger one.
-    """
+    """Official indices of a random sample of cells; a smaller sample is the beginning of a larger one."""
     return np.random.default_rng(0).permutation(nasbench201.CELLS)[:count].tolist()
 
 
 def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
-    """Every definition for cells by index (None.
-
-    All), as they are and in vanilla form, with one draw of weights and images.
-    """
+    """Every definition for cells by index (None: all), as they are and in vanilla form, with one draw."""
     cells = _cells()
     for columns, compute in (as_built(seed), vanilla(seed)):
         SCORES.fill(columns, _by_index(cells, compute), indices, progress)
@@ -94,10 +82,7 @@ def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
 
 
 def vanilla(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
-    """Columns, and what computes them for the vanilla form of a cell.
-
-    Cells with one vanilla form are computed once.
-    """
+    """Columns, and what computes them for the vanilla form of a cell, each form once."""
 
     @cache
     def of_vanilla(cut: Cell) -> Values:

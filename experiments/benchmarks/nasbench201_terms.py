@@ -1,8 +1,10 @@
-"""The terms of every cell of NAS-Bench-201 by arithmetic on its graph, which the study "cells" reads, and how they are stored."""
+"""The terms of every cell of NAS-Bench-201 by arithmetic on its graph, and how they are stored."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 from experiments.benchmarks import nasbench201
 from experiments.record.score_check import ScoreCheck, without_seed
@@ -61,21 +63,19 @@ def terms_of(cell: Cell) -> Values:
 
 
 def fill(progress: bool = True) -> None:
-    """All cells; those without a path are undefined. Cells with the same live edges are computed once.
+    """All cells; those without a path are undefined.
 
     Cells that compute one function need not have one score: a map that two of them use twice may come from
     one convolution, or from two with weights of their own.
     """
-    cells = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    known: dict[Cell, Values] = {}
-
-    def compute(index: int) -> Values:
-        live = live_part(cells[index])
-        if live not in known:
-            known[live] = {f"{name}_s0": value for name, value in terms_of(live).items()}
-        return known[live]
-
+    compute = by_live_part(lambda cell: {f"{name}_s0": value for name, value in terms_of(cell).items()})
     SCORES.fill([f"{name}_s0" for name in UNITS], compute, None, progress)
+
+
+def by_live_part(terms: Callable[[Cell], Values]) -> Callable[[int], Values]:
+    """What computes terms of a cell by its index; cells with the same live edges are computed once."""
+    cells, once = [Cell.from_string(text) for text in nasbench201.table()["arch"]], cache(terms)
+    return lambda index: once(live_part(cells[index]))
 
 
 def recomputed(column: str, index: int) -> float:

@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-201 with every variant of the Zen-Score that was tried on them, and the half in which each was chosen."""
+"""The cells of NAS-Bench-201 with every variant of the Zen-Score that was tried on them, and their halves."""
 
 from __future__ import annotations
 

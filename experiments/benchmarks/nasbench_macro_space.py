@@ -1,8 +1,8 @@
 """NAS-Bench-Macro: 6,561 networks of eight layers, each an identity or one of two inverted bottlenecks.
 
-Layers stand in stages of two, three and three; the first of a stage halves the map and doubles the channels. An identity
-inside a stage is no layer at all, so codes that differ only in where it stands are one network; `canonical` gives the code
-that stands for them, and there are 3,969 of those.
+Layers stand in stages of two, three and three; the first of a stage halves the map and doubles the channels.
+An identity inside a stage is no layer at all, so codes that differ only in where it stands are one network;
+`canonical` gives the code that stands for them, and there are 3,969 of those.
 
 Source: Su et al. 2021 (arXiv 2103.11922), section 4.1, as described with its published list of architectures.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -93,21 +93,9 @@ def parts(code: str) -> list[Part]:
 
 
 def build(code: str, num_classes: int = 10) -> nn.Sequential:
-    """The trainable network of a code, as the benchmark describes it.
-
-    Images (N, 3, 32, 32) to logits (N, num_classes).
-    """
-    return nn.Sequential(
-        *(part.build() for part in parts(code)),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        classifier(num_classes),
-    )
-
-
-def classifier(num_classes: int = 10) -> nn.Linear:
-    """The last layer of every network."""
-    return nn.Linear(HEAD, num_classes)
+    """The trainable network of a code: images (N, 3, 32, 32) to logits (N, num_classes)."""
+    ending = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(HEAD, num_classes))
+    return nn.Sequential(*(part.build() for part in parts(code)), *ending)
 
 
 class InvertedBottleneck(nn.Module):
@@ -158,20 +146,10 @@ def vanilla(code: str) -> VCNN:
     def add(out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         width = convs[-1].out_channels if convs else 3
         side = convs[-1].out_resolution[0] if convs else RESOLUTION
-        convs.append(
-            Conv(
-                name=f"layer {len(convs)}",
-                inputs=(len(convs) - 1,),
-                in_channels=width,
-                out_channels=out,
-                in_resolution=(side, side),
-                out_resolution=(side // stride, side // stride),
-                kernel=(kernel, kernel),
-                stride=(stride, stride),
-                padding=(kernel // 2,) * 4,
-                groups=groups,
-            )
-        )
+        sizes = {"in_resolution": (side, side), "out_resolution": (side // stride, side // stride)}
+        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": (kernel // 2,) * 4}
+        named: dict[str, Any] = {"name": f"layer {len(convs)}", "inputs": (len(convs) - 1,)} | sizes | window
+        convs.append(Conv(in_channels=width, out_channels=out, groups=groups, **named))
 
     add(STEM, 3)
     for (out, _), digits in zip(STAGES, _stages(check(code)), strict=True):

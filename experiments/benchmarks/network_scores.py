@@ -1,8 +1,8 @@
-"""The proxies of networks from five benchmarks: which networks are drawn, how each score is computed, where it is kept.
+"""The proxies of networks from five benchmarks: which are drawn, how each is computed, where it is kept.
 
-Networks are drawn at random without looking at any score or accuracy. All proxies of one network and seed share the module, its
-weights and the images. The counts are those of the whole network; what is measured on images uses the resolution and the
-batch of `Benchmark`, small enough for one processor core.
+Networks are drawn at random without looking at any score or accuracy. All proxies of one network and seed
+share the module, its weights and the images. The counts are those of the whole network; what is measured on
+images uses the resolution and the batch of `Benchmark`, small enough for one processor core.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,11 +52,11 @@ DRAWN = (*FORWARD, *GRADIENTS, *KERNEL, *VANILLA, *AS_BUILT, "random")
 FIXED = (*COUNTS, "closed-form")
 """Scores that do not."""
 
-_AS_BUILT_MEANING = {
-    "zen-as-built-l1-minibatch": "L1 norm, mini-batch variance",
-    "zen-as-built-frobenius-minibatch": "Frobenius norm, mini-batch variance",
-    "zen-as-built-l1-running": "L1 norm, running variance",
-}
+_MEANINGS = (
+    "L1 norm, mini-batch variance",
+    "Frobenius norm, mini-batch variance",
+    "L1 norm, running variance",
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Benchmark:
             for name in (*VANILLA, "closed-form")
         }
         units |= {
-            column(name): f"nat: Zen-Score of the network as it is built, {_AS_BUILT_MEANING[name]}, {how}"
-            for name in AS_BUILT
+            column(name): f"nat: Zen-Score of the network as it is built, {meaning}, {how}"
+            for name, meaning in zip(AS_BUILT, _MEANINGS, strict=True)
         }
         units |= {"params": "count: parameters", "flops": f"count: multiply-adds at {self.counted_at} pixels"}
         return ScoreColumns(
@@ -144,10 +145,7 @@ def _value(query: Query, name: str) -> float:
 def fill(
     benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True
 ) -> None:
-    """Computes the missing scores of some rows.
-
-    Proxies that do not depend on the seed are kept without it.
-    """
+    """Computes the missing scores of some rows; proxies without a seed are kept without it."""
     networks = benchmark.sample(max(rows, default=-1) + 1)
     columns = {name: column(name, None if name in FIXED else seed) for name in names}
 
@@ -231,6 +229,8 @@ LARGEST = 60_000_000
 TORCHVISION = 34
 """Chains of torchvision with first weights and no more parameters than that."""
 
+SMALL_IMAGES: dict[str, Any] = {"resolution": 32, "batch_size": 16, "counted_at": 32}
+IMAGENET: dict[str, Any] = {"datasets": ("imagenet",), "resolution": 64, "batch_size": 8, "counted_at": 224}
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
@@ -241,9 +241,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             build=lambda text: nasbench201.build(nasbench201.Cell.from_string(text)),
             accuracies=lambda: nasbench201_table.table().rename(columns={"arch": "network"}),
             datasets=tuple(nasbench201_table.ACCURACIES),
-            resolution=32,
-            batch_size=16,
-            counted_at=32,
+            **SMALL_IMAGES,
         ),
         Benchmark(
             name="nasbench101",
@@ -263,9 +261,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             build=lambda text: nats_sizes.build(nats_sizes.from_string(text)),
             accuracies=lambda: nats_sizes_table.table().rename(columns={"channels": "network"}),
             datasets=("cifar10",),
-            resolution=32,
-            batch_size=16,
-            counted_at=32,
+            **SMALL_IMAGES,
         ),
         Benchmark(
             name="pycls",
@@ -273,10 +269,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             networks=lambda: list(dds.MODELS),
             build=dds.build,
             accuracies=lambda: dds_table.table().rename(columns={"model": "network", "top1": "imagenet"}),
-            datasets=("imagenet",),
-            resolution=64,
-            batch_size=8,
-            counted_at=224,
+            **IMAGENET,
         ),
         Benchmark(
             name="torchvision",
@@ -284,10 +277,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             networks=lambda: _zoo()["network"].tolist(),
             build=torchvision_zoo.build,
             accuracies=lambda: _zoo().rename(columns={"top1": "imagenet"}),
-            datasets=("imagenet",),
-            resolution=64,
-            batch_size=8,
-            counted_at=224,
+            **IMAGENET,
         ),
     )
 }

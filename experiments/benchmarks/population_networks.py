@@ -1,6 +1,7 @@
 """Three groups of small networks to train: drawn at random, along an evolution, and of equal size.
 
-Every network depends on the settings, its group and its place alone, so that a study may begin with some of them.
+Every network depends on the settings, its group and its place alone, so that a study may begin with some of
+them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PLACES = 16
 FILL = 0.9
 """Share of each limit that networks of equal size come to."""
 TOLERANCE = 0.025
-"""Networks of equal size are within this of their common parameters and FLOPs, so that two are within 5 % of each other."""
+"""Networks of equal size are within this of common parameters and FLOPs: two are within 5 % of each other."""
 STEPS = 20_000
 """Mutations after which the way to the common size is given up for another start."""
 
@@ -115,7 +116,7 @@ def _along_search(limits: Limits, seed: int) -> list[Architecture]:
         "resolution": limits.resolution,
         "num_classes": limits.classes,
     }
-    found = search(SPACE, "closed-form", limits.budget, progress=False, **settings)  # type: ignore[arg-type]  # a dict of keyword arguments
+    found = search(SPACE, "closed-form", limits.budget, progress=False, **settings)  # type: ignore[arg-type]
     every = [round(place * (len(found.history) - 1) / (PLACES - 1)) for place in range(PLACES - 1)]
     return [Architecture.from_string(found.history["architecture"][index]) for index in every] + [found.best]
 

@@ -1,9 +1,9 @@
-"""The paper's random baseline: networks of random stage widths and depths, narrowed until they fit the budget.
+"""The paper's random baseline: networks of random widths and depths, narrowed until they fit the budget.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), section 4: layer widths in [4, 512], stage depths in [1, 10], all widths
-multiplied by 0.75 until the network has at most the allowed parameters.
-Differs: widths are multiples of 8, as in the published networks, and the wiring is stated below, since the paper does not
-give it; a limit on the depth can be set, as in the paper's searches.
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4: layer widths in [4, 512], stage depths in [1, 10], all
+widths multiplied by 0.75 until the network has at most the allowed parameters. Differs: widths are multiples
+of 8, as in the published networks, and the wiring is stated below, since the paper does not give it; a limit
+on the depth can be set, as in the paper's searches.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from experiments.benchmarks.network_scores import (
 from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
 from zenlib.spaces.nasbench201 import CONVS, Cell, costs
+from zenlib.stats import Correlation, compare, correlate
+from zenlib.stats.influence import compare_many, correlate_many
 
 PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
 """What AZ-NAS joins by ranks."""
@@ -96,10 +98,7 @@ def is_there(benchmark: str) -> bool:
 
 @cache
 def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
-    """The values of the networks that were drawn first, `drawn` of them.
-
-    NaN where not computed, and `WITHOUT_SCORE` where undefined.
-    """
+    """The first `drawn` networks' values; NaN: not computed, `WITHOUT_SCORE`: undefined."""
     places = BENCHMARKS[benchmark].drawn(drawn)
     if proxy != "az-nas":
         return stored_values(benchmark, proxy, seed).iloc[sorted(places)]
@@ -119,6 +118,20 @@ def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
     done = file.done(name)
     values = file.read()[name].to_numpy(float) if done.any() else np.full(len(done), np.nan)
     return pd.Series(np.where(done, np.nan_to_num(values, nan=WITHOUT_SCORE), np.nan))
+
+
+def rank_correlation(x: pd.Series, y: pd.Series, families: pd.Series) -> Correlation:
+    """Both coefficients: of small populations by resampling, of large ones by influence over families."""
+    if len(x) < BOOTSTRAP_BELOW:
+        return correlate(x, y, resamples=RESAMPLES)
+    return correlate_many(x, y, families=families.tolist())
+
+
+def rank_difference(x: pd.Series, other: pd.Series, y: pd.Series, families: pd.Series) -> Correlation:
+    """By how much the coefficients of `x` with `y` exceed those of `other`."""
+    if len(x) < BOOTSTRAP_BELOW:
+        return compare(x, other, y, resamples=RESAMPLES)
+    return compare_many(x, other, y, families=families.tolist())
 
 
 NAMES = {name: name for name in PREDICTORS} | {

@@ -1,15 +1,18 @@
 """Published tables of trained accuracies that a user brings: simple CSV files in the folder $ZENLIB_DATA.
 
-They are read, never copied into the project: what we store are scores of our own and aggregates.
+They are read, never copied into the project: what we store are scores of our own and aggregates, which are
+shown where a file is not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from experiments.record.results import data_file
+from experiments.record.table import Table
 from zenlib.errors import ResultsError
 
 
@@ -41,3 +44,23 @@ def read_table(name: str, columns: Mapping[str, str], source: str) -> pd.DataFra
             f"{', '.join(missing) or 'values'}"
         )
     return rows
+
+
+def filled(
+    table: Table, keys: Sequence[dict[str, Any]], there: Callable[[dict[str, Any]], bool]
+) -> pd.DataFrame:
+    """The rows of these keys, in their order: those that can be computed, and of the others what is stored.
+
+    Args:
+        table: of the rows.
+        keys: one dict per row.
+        there: whether the row of a key can be computed here.
+    """
+    able = [key for key in keys if there(key)]
+    computed = table.fill(able)
+    if len(able) == len(keys):
+        return computed
+    stored = table.stored()
+    both = pd.concat([computed, stored], ignore_index=True) if able else stored
+    found = both.drop_duplicates(list(table.key))
+    return pd.DataFrame(keys, columns=list(table.key)).merge(found, on=list(table.key))[stored.columns]

@@ -1,6 +1,7 @@
 """Accuracies of timm's weights on ImageNet, to see how far recipes move one network.
 
-Source: results/results-imagenet.csv of timm (Wightman 2019); one row per set of weights and size of the images.
+Source: results/results-imagenet.csv of timm (Wightman 2019); one row per set of weights and size of the
+images.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""One row per scored classifier of torchvision: three definitions of the Zen-Score, and what the vanilla network costs."""
+"""One row per scored classifier of torchvision: three Zen-Scores, and what the vanilla network costs."""
 
 from __future__ import annotations
 
 import torch
 
 from experiments.benchmarks import torchvision_zoo
-from experiments.benchmarks.zen_rows import DEFINITIONS, estimates
-from experiments.record.agreement import EXACT, StandardError
+from experiments.benchmarks.zen_rows import DEFINITIONS
+from experiments.benchmarks.zen_rows import TABLE as ZEN_TABLE
+from experiments.record.agreement import EXACT
+from experiments.record.estimates import by_error, means_and_errors
 from experiments.record.table import Table
 from zenlib.scores.zen import zen_terms
 from zenlib.vanilla.convert import to_vcnn
@@ -17,7 +19,7 @@ STUDY = "imagenet_zoo"
 def score_row(
     *, model: str, resolution: int, batch_size: int, repeats: int, perturbation: float, seed: int, dtype: str
 ) -> dict[str, float]:
-    """All definitions of the score from the same forward passes, with standard errors, and what the vanilla network costs."""
+    """All definitions of the score from the same forward passes, and what the vanilla network costs."""
     vcnn = to_vcnn(torchvision_zoo.build(model), resolution)
     terms = zen_terms(
         vcnn,
@@ -30,9 +32,11 @@ def score_row(
     samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()} | {
         "log_delta": terms.log_delta_l1
     }
-    return {"convs": len(vcnn.convs), "vcnn_weights": vcnn.weights, "vcnn_flops": vcnn.flops} | estimates(
-        samples
-    )
+    return {
+        "convs": len(vcnn.convs),
+        "vcnn_weights": vcnn.weights,
+        "vcnn_flops": vcnn.flops,
+    } | means_and_errors(samples)
 
 
 _ESTIMATES = (*DEFINITIONS, "log_delta")
@@ -41,23 +45,19 @@ TABLE = Table(
     name="scores",
     key=("model", "resolution", "batch_size", "repeats", "perturbation", "seed", "dtype"),
     compute=score_row,
-    units={
-        "model": "name: torchvision's name of the network",
-        "resolution": "pixels: side of the square images",
-        "batch_size": "images: mini-batch of one repeat",
-        "repeats": "count: independent draws of weights and images",
+    units={"model": "name: torchvision's name of the network"}
+    | {name: ZEN_TABLE.units[name] for name in ("resolution", "batch_size", "repeats")}
+    | {
         "perturbation": "1: alpha, size of the perturbation of the images",
-        "seed": "1: seed of all draws",
+        "seed": ZEN_TABLE.units["seed"],
         "dtype": "name: floating type of weights and feature maps",
-        "convs": "count: convolutions of the vanilla network",
-        "vcnn_weights": "count: kernel entries of the vanilla network",
-        "vcnn_flops": "count: multiply-adds of the vanilla network for one image",
-        "l1_minibatch": "nat: Zen-Score, L1 norm, mini-batch variance, mean over repeats",
-        "frobenius_minibatch": "nat: Zen-Score, Frobenius norm, mini-batch variance, mean over repeats",
-        "l1_running": "nat: Zen-Score, L1 norm, running variance, mean over repeats",
-        "log_delta": "nat: log of the mean L1 difference of the two outputs, mean over repeats",
+        "convs": ZEN_TABLE.units["convs"],
+        "vcnn_weights": ZEN_TABLE.units["weights"],
+        "vcnn_flops": ZEN_TABLE.units["multiply_adds"],
     }
-    | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _ESTIMATES},
-    agreement={column: StandardError(f"{column}_stderr") for column in _ESTIMATES},
+    | {name: ZEN_TABLE.units[name] for name in DEFINITIONS}
+    | {"log_delta": "nat: log of the mean L1 difference of the two outputs, mean over repeats"}
+    | {f"{name}_stderr": ZEN_TABLE.units[f"{name}_stderr"] for name in _ESTIMATES},
+    agreement=by_error(*_ESTIMATES),
     otherwise=EXACT,
 )

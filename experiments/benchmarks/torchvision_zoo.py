@@ -1,20 +1,21 @@
-"""The classifiers that torchvision ships, with the ImageNet accuracy its maintainers publish for each set of weights.
+"""The classifiers of torchvision, with the ImageNet accuracy that is published for each set of weights.
 
-Read from the metadata of the installed torchvision; nothing is downloaded. One row per set of weights, so that a network
-trained by two recipes has two rows.
+Read from the metadata of the installed torchvision; nothing is downloaded. One row per set of weights, so
+that a network trained by two recipes has two rows.
 
-The name of a set of weights does not say how it was trained: `IMAGENET1K_V2` always means torchvision's newer recipe
-(label smoothing, mixup, cutmix, TrivialAugment, long cosine schedule, EMA), but `IMAGENET1K_V1` means "the first we
-published", which is the plain recipe for a ResNet-50 and the newer one for a ConvNeXt. So each row also has a `recipe`,
-by the words of the metadata, in this order:
+The name of a set of weights does not say how it was trained: `IMAGENET1K_V2` always means torchvision's newer
+recipe (label smoothing, mixup, cutmix, TrivialAugment, long cosine schedule, EMA), but `IMAGENET1K_V1` means
+"the first we published", which is the plain recipe for a ResNet-50 and the newer one for a ConvNeXt. So each
+row also has a `recipe`, by the words of the metadata, in this order:
 
 - "pretrained": the text names SWAG (pretraining on billions of tagged images);
 - "new": it names torchvision's "new training recipe";
 - "ported": it says that the weights were ported, from the authors or from another framework;
 - "plain": all others, which reproduce a paper or were trained by a "simple" recipe.
 
-Differs from a rule by year or by our own judgement: MNASNet 0.75 and 1.3 and ResNeXt-101 64x4d are "new" although their only
-weights are called V1, EfficientNetV2-L is "ported" and its smaller sisters are "new" because the text says so.
+Differs from a rule by year or by our own judgement: MNASNet 0.75 and 1.3 and ResNeXt-101 64x4d are "new"
+although their only weights are called V1, EfficientNetV2-L is "ported" and its smaller sisters are "new"
+because the text says so.
 
 Source: torchvision.models, `WeightsEnum.meta`.
 """
@@ -48,10 +49,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "shufflenet": ("ShuffleNetV2", "Graphs"),
     "squeezenet": ("SqueezeNet", "Graphs"),
 }
-"""Start of a model's name -> (its family, the line of families it belongs to).
-
-"Graphs" join branches by concatenation.
-"""
+"""Start of a model's name -> (its family, its line of families); "Graphs" join branches by concatenation."""
 
 TRANSFORMERS = ("vit", "swin", "maxvit")
 """Starts of the names that have no vanilla convolutional network."""

@@ -1,14 +1,12 @@
-"""One row per measured Zen-Score of a network: what studies of the score itself store, and the networks that they measure."""
+"""One row per measured Zen-Score of a network: what studies of the score store, and their networks."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from experiments.record.agreement import EXACT, StandardError
+from experiments.record.agreement import EXACT
+from experiments.record.estimates import by_error, means_and_errors
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
@@ -56,18 +54,11 @@ def score_row(
     samples = {column: terms.score(*definition) for column, definition in DEFINITIONS.items()}
     samples["log_delta"] = terms.log_delta_l1
     samples["log_sigma"] = np.asarray(terms.log_sigma_minibatch).sum(axis=1)
-    return {"convs": len(vcnn.convs), "weights": vcnn.weights, "multiply_adds": vcnn.flops} | estimates(
-        samples
-    )
-
-
-def estimates(samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The mean of every quantity over its repeats and, as `<name>_stderr`, its standard error."""
-    found = {}
-    for name, values in samples.items():
-        found[name] = float(np.mean(values))
-        found[f"{name}_stderr"] = float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    return found
+    return {
+        "convs": len(vcnn.convs),
+        "weights": vcnn.weights,
+        "multiply_adds": vcnn.flops,
+    } | means_and_errors(samples)
 
 
 _VALUES = (*DEFINITIONS, "log_delta", "log_sigma")
@@ -93,7 +84,7 @@ TABLE = Table(
         "log_sigma": "nat: sum over BatchNorms of the log of the mini-batch standard deviation",
     }
     | {f"{column}_stderr": f"nat: standard error of {column} over repeats" for column in _VALUES},
-    agreement={column: StandardError(f"{column}_stderr") for column in _VALUES},
+    agreement=by_error(*_VALUES),
     otherwise=EXACT,
 )
 

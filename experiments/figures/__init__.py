@@ -1,6 +1,7 @@
 """The one visual style of the studies' figures, and what several of them draw.
 
-Only this package and the `figures.py` of the chapters draw. A function there takes tidy rows and returns a figure; it computes no result.
+Only this package and the `figures.py` of the chapters draw. A function there takes tidy rows and returns a
+figure; it computes no result.
 """
 
 from __future__ import annotations

@@ -32,10 +32,7 @@ LABELS = {
     "kendall": "Kendall's tau",
     "spearman": "Spearman's rho",
 }
-"""Column name -> text for an axis, with its unit in brackets where it has one.
-
-Add a row here for a new column.
-"""
+"""Column name -> text for an axis, with its unit in brackets; add a row for a new column."""
 
 
 def label(column: str) -> str:

@@ -1,9 +1,9 @@
 """The one visual style of the study's figures, and the only place that saves them.
 
-Sizes follow from the smallest screen: a figure is 7 inches wide at 200 dots per inch (1400 pixels), so on a telephone of
-400 pixels it is shown at about a quarter of its size, and text of 13 points is then 9 pixels high. Hence large type,
-at most two panels side by side, and few labels. A legend of many entries belongs below the panels:
-`figure.legend(loc="outside lower center", ncols=3)`.
+Sizes follow from the smallest screen: a figure is 7 inches wide at 200 dots per inch (1400 pixels), so on a
+telephone of 400 pixels it is shown at about a quarter of its size, and text of 13 points is then 9 pixels
+high. Hence large type, at most two panels side by side, and few labels. A legend of many entries belongs
+below the panels: `figure.legend(loc="outside lower center", ncols=3)`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLOURS = {
     "black": "#222222",
     "grey": "#7A7A7A",
 }
-"""Colours told apart by every kind of colour vision (Okabe and Ito 2008), darker grey and black for reference lines."""
+"""Colours told apart by every kind of colour vision (Okabe and Ito 2008), darker grey for reference lines."""
 PALETTE = tuple(COLOURS[name] for name in ("blue", "orange", "green", "vermilion", "purple", "sky", "black"))
 """Colours of categories, in the order to use them."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -85,10 +85,7 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorator of every figure function.
-
-    It runs in the style and leaves matplotlib's settings as they were.
-    """
+    """Decorator of every figure function: runs it in the style, and leaves matplotlib's settings alone."""
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:

@@ -1,8 +1,9 @@
 """How far a value that is computed again may lie from the stored one.
 
-Another processor adds numbers in another order. What becomes of that depends on the value. Arithmetic keeps its digits. In a deep
-random network a difference in the last digit grows from layer to layer until what follows is as good as drawn anew. So a single
-draw is judged by the spread of draws, a mean over draws by its standard error, and arithmetic by rounding.
+Another processor adds numbers in another order. What becomes of that depends on the value. Arithmetic keeps
+its digits. In a deep random network a difference in the last digit grows from layer to layer until what
+follows is as good as drawn anew. So a single draw is judged by the spread of draws, a mean over draws by its
+standard error, and arithmetic by rounding.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class StandardError:
 
 @dataclass(frozen=True)
 class OneDraw:
-    """Agreement of a single draw, judged by the spread of the stored draws of the same network with other seeds.
+    """Agreement of a single draw, judged by the spread of the stored draws of the network with other seeds.
 
     Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as
     well (see `spread`).
@@ -121,10 +122,7 @@ class Line:
 
     @property
     def share(self) -> float:
-        """The difference as a share of what is allowed.
-
-        0 where the values are equal, not numbers or not finite.
-        """
+        """The difference as a share of what is allowed; 0 where equal, no numbers, or not finite."""
         if self.stored == self.recomputed or not all(
             isinstance(value, int | float) for value in (self.stored, self.recomputed)
         ):
@@ -155,10 +153,7 @@ ERROR = NotCompared("the standard error by which another column is judged")
 
 
 def agrees(stored: Any, recomputed: Any, allowed: float) -> bool:
-    """Whether two values are one.
-
-    Undefined with undefined, infinite with infinite, text with the same text.
-    """
+    """Whether two values are one; undefined agrees with undefined, infinite with infinite."""
     undefined = [value is None or value != value for value in (stored, recomputed)]
     if any(undefined):
         return all(undefined)

@@ -10,11 +10,12 @@ import pandas as pd
 
 from experiments.record.chapters import STUDIES, chapters, load_study
 from experiments.record.results import checkout
+from experiments.record.status import machine
 from experiments.record.table import Table
 
 
 def command_times() -> pd.DataFrame:
-    """Minutes that the commands took, one line for each, one column for each machine that they were measured on; empty where they were not."""
+    """Minutes that the commands took, one line each, one column a machine; empty where not measured."""
     root = checkout()
     assert root is not None  # the studies run from a checkout
     return (
@@ -57,8 +58,6 @@ def _line(table: Table) -> dict[str, Any]:
         "table": table.name,
         "rows": about["rows"],
         "minutes": about["seconds"] / 60,
-        "computed on": ", ".join(
-            sorted({f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}" for run in runs})
-        ),
+        "computed on": ", ".join(sorted({machine(run) for run in runs})),
         "last run": max(run["started"] for run in runs)[:10],
     }

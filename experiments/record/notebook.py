@@ -1,6 +1,7 @@
 """The notebook of a study: its parameters, and the form in which an executed one is kept.
 
-An executed notebook is kept without anything that changes from run to run, so that the same rows give the same bytes.
+An executed notebook is kept without anything that changes from run to run, so that the same rows give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -67,10 +68,7 @@ def changed_parameters(notebook: NotebookNode, wanted: dict[str, Any]) -> dict[s
 
 
 def _same_type(value: Any, default: Any) -> bool:
-    """Whether a profile may put this value in the default's place.
-
-    Lists for tuples and integers for floats are fine.
-    """
+    """Whether a value may stand for the default; lists for tuples and integers for floats are fine."""
     if value is None or default is None:
         return True
     if isinstance(default, list | tuple):
@@ -118,10 +116,7 @@ def _normalised_cell(cell: NotebookNode) -> NotebookNode:
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs with what was printed in one go in one piece.
-
-    Where a stream is cut depends on how busy the machine is.
-    """
+    """The outputs, each stream in one piece: where it is cut depends on how busy the machine is."""
     joined: list[NotebookNode] = []
     for output in outputs:
         before = joined[-1] if joined else None

@@ -74,17 +74,8 @@ class ScoreCheck:
         except ScoreUndefined:
             recomputed = math.nan
         allowed = self.allowed(at.column, at.row, stored)
-        return [
-            Line(
-                self.place,
-                f"row {at.row}",
-                at.column,
-                stored,
-                recomputed,
-                allowed,
-                agrees(stored, recomputed, allowed),
-            )
-        ]
+        agreed = agrees(stored, recomputed, allowed)
+        return [Line(self.place, f"row {at.row}", at.column, stored, recomputed, allowed, agreed)]
 
     def within_of(self, column: str) -> Within | OneDraw:
         """How far a recomputed value of a column may lie.

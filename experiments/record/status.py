@@ -1,4 +1,4 @@
-"""What is stored for every study: rows, age, code, machine, and whether it is still what this code computes."""
+"""What is stored for every study: rows, age, code, machine, and whether this code still computes it."""
 
 from __future__ import annotations
 
@@ -90,18 +90,9 @@ def _line(
     entries = runs.values()
     last = max((run["started"] for run in entries), default="")[:10]
     versions = sorted({run["versions"]["zenlib"] for run in entries if "versions" in run})
-    commits = list(
-        dict.fromkeys(
-            run.get("commit", "unknown")[:7] for run in sorted(entries, key=lambda run: run["started"])
-        )
-    )
-    machines = sorted(
-        {
-            f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}"
-            for run in entries
-            if "device" in run
-        }
-    )
+    in_order = sorted(entries, key=lambda run: run["started"])
+    commits = list(dict.fromkeys(run.get("commit", "unknown")[:7] for run in in_order))
+    machines = sorted({machine(run) for run in entries if "device" in run})
     return {
         "study": study,
         "table": table,
@@ -112,6 +103,11 @@ def _line(
         "machine": "; ".join(machines),
         "state": state,
     }
+
+
+def machine(run: dict[str, Any]) -> str:
+    """Where a run was computed: processor or GPU, and threads."""
+    return f"{run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}"
 
 
 def _some(commits: list[str]) -> str:

@@ -39,25 +39,10 @@ def train_row(
     from zenlib.train import train
     from zenlib.train.datasets import load_data
 
-    settings = {
-        "network": network,
-        "data": data,
-        "recipe": recipe,
-        "epochs": epochs,
-        "dtype": dtype,
-        "device": device,
-        "seed": seed,
-    }
+    how: dict[str, Any] = {"dtype": dtype, "device": device, "seed": seed}
+    settings = {"network": network, "data": data, "recipe": recipe, "epochs": epochs} | how
     folder = training_folder(hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16])
-    log = train(
-        Architecture.from_string(network),
-        data,
-        shortened(recipe, epochs),
-        folder,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-    )
+    log = train(Architecture.from_string(network), data, shortened(recipe, epochs), folder, **how)
     return {
         "top1": log[-1]["test_top1"],
         "test_loss": log[-1]["test_loss"],

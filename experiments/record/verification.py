@@ -1,11 +1,10 @@
-"""Stored values of all studies computed again, here and under the kernels of other processors, and the report of it."""
+"""Stored values computed again, here and under the kernels of other processors, and the report of it."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -221,27 +220,13 @@ def table_of(places: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _line(name: str, entries: list[dict[str, Any]]) -> tuple[str, ...]:
-    sums = Counter[str]()
-    for entry in entries:
-        sums.update(
-            reproduced=entry["reproduced"],
-            failed=len(entry["failed"]),
-            late=entry["late"],
-            missing=bool(entry["missing"]),
-        )
     dear = {entry["place"]: entry["dear"] for entry in entries}
-    kernels = len({entry["kernel"] for entry in entries})
-    return (
-        name,
-        str(kernels),
-        *(
-            f"{value:,}"
-            for value in (
-                sums["reproduced"],
-                sums["failed"],
-                sum(dear.values()),
-                sums["late"],
-                sums["missing"],
-            )
-        ),
+    sums = (
+        sum(entry["reproduced"] for entry in entries),
+        sum(len(entry["failed"]) for entry in entries),
+        sum(dear.values()),
+        sum(entry["late"] for entry in entries),
+        sum(bool(entry["missing"]) for entry in entries),
     )
+    kernels = len({entry["kernel"] for entry in entries})
+    return (name, str(kernels), *(f"{value:,}" for value in sums))

@@ -2,9 +2,9 @@
 
     python experiments/speed/closed_form.py
 
-New architectures: none was scored before. Those drawn at random share hardly a block with each other; those mutated, as a
-search makes them, share all but one or two blocks with their parent. The first line counts the filling of the border
-tables, which a process does once.
+New architectures: none was scored before. Those drawn at random share hardly a block with each other; those
+mutated, as a search makes them, share all but one or two blocks with their parent. The first line counts the
+filling of the border tables, which a process does once.
 """
 
 from __future__ import annotations

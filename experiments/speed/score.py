@@ -2,10 +2,10 @@
 
     python experiments/speed/score.py [--rounds 7] [--threads 2] [--out score.json]
 
-Each contender lives in a process of its own, so that its memory is its own; they take turns, one repeat each, so that a
-disturbance hits all alike. Times are medians over rounds. Peak memory is the growth of the resident set over
-what it was after imports (and compilation), on Linux. The floor is the convolutions alone: both branches, the whole
-batch, channels-last, nothing else, not even drawing the weights.
+Each contender lives in a process of its own, so that its memory is its own; they take turns, one repeat each,
+so that a disturbance hits all alike. Times are medians over rounds. Peak memory is the growth of the resident
+set over what it was after imports (and compilation), on Linux. The floor is the convolutions alone: both
+branches, the whole batch, channels-last, nothing else, not even drawing the weights.
 """
 
 from __future__ import annotations
@@ -152,20 +152,28 @@ def race(case: str, contenders: list[str], rounds: int, threads: int) -> list[di
     with tempfile.TemporaryDirectory() as cache:  # so that a first call really compiles
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, __file__, "--threads", str(threads), "--case", case, "--work"]
-        workers, first_calls, answers = {}, {}, {name: [] for name in contenders}
+        workers: dict[str, subprocess.Popen[str]] = {}
+        first_calls: dict[str, float] = {}
+        answers: dict[str, list[dict]] = {name: [] for name in contenders}
         for name in contenders:
             workers[name] = subprocess.Popen(
                 [*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
-            first_calls[name] = json.loads(workers[name].stdout.readline())["first_call"]
+            first_calls[name] = answer(workers[name])["first_call"]
         for number in range(1, rounds + 1):
             for name, worker in workers.items():
-                worker.stdin.write(f"{number}\n")
-                worker.stdin.flush()
-                answers[name].append(json.loads(worker.stdout.readline()))
+                answers[name].append(answer(worker, f"{number}\n"))
         for worker in workers.values():
             worker.communicate()
     return [summary(case, name, first_calls[name], answers[name]) for name in contenders]
+
+
+def answer(worker: subprocess.Popen[str], question: str = "") -> dict:
+    """What a worker says next, asked or not."""
+    assert worker.stdin is not None and worker.stdout is not None  # both are pipes
+    worker.stdin.write(question)
+    worker.stdin.flush()
+    return json.loads(worker.stdout.readline())
 
 
 def summary(case: str, contender: str, first_call: float, answers: list[dict]) -> dict:
@@ -194,7 +202,8 @@ def table(rows: list[dict]) -> str:
         lines += [
             "",
             title,
-            f"{'':<32}{'s/repeat':>9}{'speed':>7}{'fastest':>9}{'CPU s':>8}{'first call':>12}{'peak MB':>9}{'memory':>8}  score",
+            f"{'':<32}{'s/repeat':>9}{'speed':>7}{'fastest':>9}{'CPU s':>8}"
+            f"{'first call':>12}{'peak MB':>9}{'memory':>8}  score",
         ]
         for row in mine:
             score = (
@@ -203,7 +212,8 @@ def table(rows: list[dict]) -> str:
                 else f"{row['score']:.2f}" + ("" if row["stderr"] is None else f" +- {row['stderr']:.2f}")
             )
             lines.append(
-                f"{CONTENDERS[row['contender']]:<32}{row['seconds']:>9.3f}{reference['seconds'] / row['seconds']:>7.2f}"
+                f"{CONTENDERS[row['contender']]:<32}{row['seconds']:>9.3f}"
+                f"{reference['seconds'] / row['seconds']:>7.2f}"
                 f"{row['fastest_seconds']:>9.3f}{row['cpu_seconds']:>8.3f}{row['first_call_seconds']:>12.2f}"
                 f"{row['peak_bytes'] / 1e6:>9.0f}{row['peak_bytes'] / reference['peak_bytes']:>8.2f}  {score}"
             )

@@ -1,4 +1,4 @@
-"""Time until `import zenlib`, `zenlib --help` and `import torch` are done, as multiples of starting Python alone.
+"""Time of `import zenlib`, `zenlib --help` and `import torch`, as multiples of starting Python alone.
 
     python experiments/speed/start.py
 

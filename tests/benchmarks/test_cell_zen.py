@@ -115,7 +115,7 @@ def test_the_scale_of_what_convolutions_read_is_that_of_their_inputs():
 
 
 def relu_conv_bn(unit):
-    """Whether a module is a ReLU, a convolution and a BatchNorm, whose input is what the convolution reads."""
+    """Whether a module is a ReLU, a convolution and a BatchNorm."""
     return isinstance(unit, nn.Sequential) and len(unit) == 3 and isinstance(unit[2], nn.BatchNorm2d)
 
 

@@ -1,4 +1,4 @@
-"""Cells of NAS-Bench-201 and 101, the sizes of NATS-Bench, the networks of pycls: text, data, networks, and their tables."""
+"""Cells of NAS-Bench-201 and 101, sizes of NATS-Bench, networks of pycls: text, networks, tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every proxy on every benchmark: samples, shared measurements, correlations at equal cost, stored aggregates, facts and figures."""
+"""Every proxy on every benchmark: samples, measurements, correlations, stored aggregates, facts, figures."""
 
 from __future__ import annotations
 

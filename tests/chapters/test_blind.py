@@ -14,9 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments.benchmarks import nasbench_macro_space as space
-from experiments.benchmarks.module_zen import module_terms
-from experiments.benchmarks.prefix_proxies import PrefixProxies
-from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.benchmarks.chain_zen import chain_terms
 from experiments.chapters.blind import figures as draw
 from experiments.chapters.blind import opened, scores, study
 from experiments.chapters.blind.endpoints import PRIMARY, SECOND, endpoints, half_width, regret, verdict
@@ -24,9 +22,7 @@ from experiments.figures.agreement import triangle
 from experiments.record.results import data_file, export_path
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
 from zenlib.proxies import PROXIES
-from zenlib.proxies.query import Query
 from zenlib.scores.closed_form import closed_form_zen_score
-from zenlib.scores.forward import forward
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import zen_score
 from zenlib.vanilla.convert import to_vcnn
@@ -94,68 +90,12 @@ def test_what_is_no_code_is_refused(code):
         space.check(code)
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_the_fast_score_is_that_of_two_plain_forward_passes_with_its_weights(code):
-    """The plain definition, written out: weights, images and noise are those of the scorer."""
-    chain, scorer = space.vanilla(code), PrefixScorer(3)
-    scorer.terms(space.vanilla(CODES[0]))  # something shared comes before
-    found = scorer.terms(chain)
-    outputs, variances = [], []
-    for images in scorer._images.split(scorer.batch_size):
-        outputs.append(
-            forward(
-                chain,
-                scorer.weights(chain),
-                images,
-                batch_norm=True,
-                on_conv=lambda _, raw: variances.append(biased_variance(raw)),
-            )
-        )
-    first, second = np.split(np.array(variances), 2)
-    difference = (outputs[0] - outputs[1]).double().flatten(1)
-    positions = np.array([scorer.batch_size * conv.out_resolution[0] ** 2 for conv in chain.convs])
-    running = 0.81 + 0.1 * positions / (positions - 1) * (0.9 * first + second)
-    assert found.score() == pytest.approx(
-        float(difference.abs().sum(1).mean().log()) + np.log(first).sum() / 2, abs=2e-3
-    )
-    assert found.score("frobenius") == pytest.approx(
-        float(difference.norm(dim=1).mean().log()) + np.log(first).sum() / 2, abs=2e-3
-    )
-    assert found.score("l1", "running") == pytest.approx(
-        float(difference.abs().sum(1).mean().log()) + np.log(running).sum() / 2, abs=2e-3
-    )
-
-
-def biased_variance(raw):
-    return float(raw.double().var((0, 2, 3), correction=0).mean())
-
-
-def test_the_fast_score_does_not_depend_on_what_was_scored_before():
-    scorer = PrefixScorer(0)
-    together = [scorer.terms(space.vanilla(code)) for code in (*EXTREMES, *CODES)]
-    alone = [PrefixScorer(0).terms(space.vanilla(code)) for code in (*EXTREMES, *CODES)]
-    assert together == alone
-
-
-def test_the_fast_score_estimates_the_zen_score_of_the_module():
+def test_the_score_with_common_draws_estimates_the_zen_score_of_the_module():
     code = "11022010"
-    fast = [PrefixScorer(seed).terms(space.vanilla(code)).score() for seed in range(6)]
+    fast = [chain_terms(space.vanilla(code), seed, 16).score() for seed in range(6)]
     plain = zen_score(space.build(code), 32, repeats=6, seed=100, device="cpu")
     spread = np.hypot(np.std(fast, ddof=1), plain.std) / np.sqrt(6)
     assert abs(np.mean(fast) - plain.mean) < 4 * spread
-
-
-@pytest.mark.parametrize("code", ["10000000", "10000010", CODES[0]])
-def test_proxies_that_share_beginnings_are_those_of_the_module_alone(code):
-    scorer = PrefixProxies(2)
-    scorer.values(space.parts("10000010"), space.classifier())  # something shared comes before
-    found = scorer.values(space.parts(code), space.classifier())
-    query = Query(space.build(code), 32, 16, 2, torch.device("cpu"))
-    built = module_terms(query)
-    alone = {name: PROXIES[name].value(query) for name in scores.SHARED if name in PROXIES}
-    alone |= {"built": built.score(), "built-running": built.score("l1", "running")}
-    assert set(found) == set(scores.SHARED)
-    assert found == pytest.approx(alone, rel=1e-6)
 
 
 def test_a_column_holds_the_proxy_of_its_network(tmp_path, monkeypatch):
@@ -197,11 +137,10 @@ def test_codes_of_one_network_are_tied_in_every_score():
 @needs_file
 def test_rows_of_the_file_are_what_is_computed_again():
     found = predictions().set_index("arch")
-    scorers = [PrefixScorer(seed) for seed in study.SEEDS]
     for code in random.Random(7).sample(list(space.codes()), 5):
         row, chain = found.loc[code], space.vanilla(code)
         assert {name: row[name] for name in study.COSTS} == space.costs(code)
-        terms = [scorer.terms(chain) for scorer in scorers]
+        terms = [chain_terms(chain, seed, scores.BATCH_SIZE) for seed in study.SEEDS]
         for name, definition in scores.DEFINITIONS.items():
             assert row[name] == pytest.approx(np.mean([term.score(*definition) for term in terms]), abs=5e-3)
         assert row["closed_form"] == pytest.approx(closed_form_zen_score(chain), rel=1e-5)

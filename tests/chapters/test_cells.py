@@ -1,4 +1,4 @@
-"""The study of cells: terms that functions share, the parts of the score, halves of classes, stored aggregates, facts and figures."""
+"""The study of cells: terms, parts of the score, halves of classes, stored aggregates, facts and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interactive figure in a real browser: pointer, touch and keyboard, two widths, light and dark, without a network.
+"""The interactive figure in a real browser: pointer, touch and keyboard, two widths, light and dark.
 
 Needs Chromium; without it these tests are skipped, unless ZENLIB_REQUIRE_BROWSER=1.
 """

@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> study.ZooRows:
 
 @pytest.fixture(scope="module")
 def simulated() -> study.ZooRows:
-    """The whole zoo with scores that order networks by their published FLOPs, so that correlations are known."""
+    """The whole zoo with scores that order networks by published FLOPs, so that correlations are known."""
     rows = torchvision_zoo.zoo()
     rows = rows.assign(published_flops=rows["flops"], flops=rows["flops"] * (224 / rows["crop"]) ** 2)
     rows = rows.assign(

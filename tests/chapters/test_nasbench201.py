@@ -1,4 +1,4 @@
-"""The NAS-Bench-201 study: populations, undefined scores, stored aggregates, facts and figures, with and without the benchmark's file."""
+"""The NAS-Bench-201 study: populations, undefined scores, facts and figures, with the file and without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study of noise: the formula on simulated scores and accuracies, repetitions of both, with and without the benchmark's file."""
+"""The study of noise: the formula on simulated data, repetitions, with the benchmark's file and without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The repaired score elsewhere: same networks for both scores, searches that see scores alone, conventions one at a time."""
+"""The repaired score elsewhere: same networks for both, searches that see scores alone, conventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study of what a score is worth: encodings, predictors, draws without leaks, crossings, searches, with and without the benchmark's file."""
+"""The study of what a score is worth: encodings, predictors, draws without leaks, crossings, searches."""
 
 from __future__ import annotations
 

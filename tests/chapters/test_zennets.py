@@ -1,4 +1,4 @@
-"""The ZenNet study: numbers of Table 7, speed at equal accuracy, the training as a table, facts, figures and printed commands."""
+"""The ZenNet study: numbers of Table 7, speed at equal accuracy, the training as a table, facts, figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The visual style: figures are saved whole, the same rows give the same bytes, settings left alone."""
+"""The visual style: figures are saved whole, with the same bytes, and matplotlib's settings stay."""
 
 from __future__ import annotations
 

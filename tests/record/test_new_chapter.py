@@ -1,4 +1,4 @@
-"""A chapter is one folder and one line of the contents: the one that `experiments/README.md` shows is added to a copy of the checkout, and runs."""
+"""A chapter is one folder and one line: the one that `experiments/README.md` shows is added to a copy."""
 
 from __future__ import annotations
 
@@ -61,11 +61,20 @@ def copy(tmp_path):
 
 def run(copy, *words, script="run.py"):
     """Output of the runner of the copy, whose own studies are found before those of this checkout."""
+    return called(copy, str(copy / "experiments" / script), *words)
+
+
+def called(copy, *words):
+    """Output of Python with these words."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZENLIB_")}
     environment |= {"PYTHONPATH": os.pathsep.join([str(copy), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(copy / "experiments" / script), *words]
     done = subprocess.run(
-        command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *words],
+        cwd=copy.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -91,6 +100,12 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
         "scores.csv",
         "scores.json",
     }
+    settings = ("extensions=myst_nb", "nb_execution_mode=off", "root_doc=studies/17_toy")
+    options = [word for setting in settings for word in ("-D", setting)]
+    called(copy, "-m", "sphinx", "-CWq", *options, str(copy / "book"), str(copy / "build" / "html"))
+    html = (copy / "build" / "html" / "studies" / "17_toy.html").read_text(encoding="utf-8")
+    assert "At a depth of 20 the score is" in re.sub("<[^>]*>", "", html)
+    assert "growth.png" in html and "glue:text" not in html
     assert '"rows": 4' in run(copy, "status", "--study", "toy", "--json")
     assert "toy" in run(copy, "--only", "toy", "--rows", "2", script="verify.py")
 

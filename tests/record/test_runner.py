@@ -1,4 +1,4 @@
-"""The runner: executed notebooks are the same bytes every time, and whatever is wrong fails with one clear error."""
+"""The runner: executed notebooks are the same bytes every time, and what is wrong is one clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored values computed again: every one has a limit that a fault passes, and what is reported is what was found."""
+"""Stored values computed again: every one has a limit that a fault passes, and reports say what was found."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def verify(*arguments):
 
 
 def limits(table, column):
-    """Stored finite values of a column with the largest difference that is allowed, and what one spread of them is."""
+    """Stored finite values of a column with the largest allowed difference, and one spread of them."""
     how = table.agreement_of(column)
     for row in table.sample(SAMPLE, math.inf, seed=0)[0]:
         value = row[column]

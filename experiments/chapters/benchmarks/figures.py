@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from experiments.figures.forest import forest
+from experiments.figures.marks import dots, legend, levels
+from experiments.figures.style import COLOURS, new_figure, styled
 
 Place = tuple[str, str]
 LIKE_VANILLA = {
@@ -33,7 +34,7 @@ STRATA = {
 
 @styled
 def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau with its interval, one row a proxy, networks near to vanilla ones at the left and cells at the right.
+    """Kendall's tau with its interval, one row a proxy: near-vanilla networks at the left, cells right.
 
     Args:
         rows: one line per benchmark, data set and proxy.
@@ -59,17 +60,7 @@ def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place
         names: proxy -> its text, in the order of the figure.
         places: two benchmarks with their titles.
     """
-    figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
-    for panel, (place, title) in zip(axes[0], places.items(), strict=True):
-        members = _at(rows, place)
-        series = {
-            f"given {text}": _by_proxy(members[members["given"] == cost]) for cost, text in COSTS.items()
-        }
-        dense(panel, series, names, "spearman")
-        panel.set_title(title)
-        panel.set_xlabel("partial rho")
-    legend(figure, list(axes[0][:1]))
-    return figure
+    return _by_cost(rows.assign(cost=rows["given"]), names, places, "given", "spearman", "partial rho")
 
 
 @styled
@@ -81,30 +72,41 @@ def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Pla
         names: proxy -> its text, in the order of the figure.
         places: two benchmarks with their titles.
     """
+    return _by_cost(rows, names, places, "equal", "kendall", "Kendall's tau")
+
+
+def _by_cost(
+    rows: pd.DataFrame,
+    names: Mapping[str, str],
+    places: Mapping[Place, str],
+    word: str,
+    column: str,
+    text: str,
+) -> Figure:
+    """One row a proxy, one mark a cost, one panel a benchmark."""
     figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
     for panel, (place, title) in zip(axes[0], places.items(), strict=True):
         members = _at(rows, place)
         series = {
-            f"equal {text}": _by_proxy(members[members["cost"] == cost]) for cost, text in COSTS.items()
+            f"{word} {name}": _by_proxy(members[members["cost"] == cost]) for cost, name in COSTS.items()
         }
-        dense(panel, series, names)
+        dense(panel, series, names, column)
         panel.set_title(title)
-        panel.set_xlabel("Kendall's tau")
+        panel.set_xlabel(text)
     legend(figure, list(axes[0][:1]))
     return figure
 
 
 @styled
-def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10") -> Figure:
-    """Kendall's tau on NAS-Bench-201 by population.
+def strata(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Kendall's tau with CIFAR-10 accuracy on NAS-Bench-201 by population.
 
     Args:
         rows: `BenchmarkRows.correlations`.
         names: proxy -> its text, in the order of the figure.
-        dataset: whose accuracies.
     """
     figure, ((axes,),) = new_figure(height=11.0)
-    members = _at(rows, ("nasbench201", dataset))
+    members = _at(rows, ("nasbench201", "cifar10"))
     dense(
         axes,
         {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()},
@@ -117,7 +119,7 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str], dataset: str = "cifar10
 
 @styled
 def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How far Kendall's tau moves between draws of a proxy on the same networks, one row a proxy, one mark a benchmark.
+    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark.
 
     Args:
         ranges: `seed_ranges` of the study.
@@ -128,21 +130,10 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
         found = _at(ranges, place).groupby("proxy")["range"].max().reindex(list(shown))
         y = np.arange(len(shown))[::-1] + 0.15 * (2 - index)
-        axes.scatter(
-            found,
-            y,
-            s=34,
-            marker=MARKERS[index],
-            color=PALETTE[index],
-            edgecolor="white",
-            linewidth=0.6,
-            zorder=3,
-            label=text,
-        )
-    axes.set_yticks(range(len(shown)), list(shown.values())[::-1])
+        dots(axes, found, y, index, text, s=34, linewidth=0.6)
+    levels(axes, list(shown.values()))
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.set_xlim(left=-0.01)
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel("largest change of tau between draws")
     legend(figure, [axes])
     return figure

@@ -1,7 +1,8 @@
-"""Every proxy on every benchmark: rank correlations with trained accuracy, alone, given the cost, and at equal cost.
+"""Every proxy on every benchmark: rank correlations with accuracy, alone, given the cost, at equal cost.
 
-The accuracies are the user's to bring; what is stored are scores of our own and aggregates. A proxy that is undefined for a
-network ranks it below all others. Isomorphic cells of NAS-Bench-201 are one unit of its intervals.
+The accuracies are the user's to bring; what is stored are scores of our own and aggregates. A proxy that is
+undefined for a network ranks it below all others. Isomorphic cells of NAS-Bench-201 are one unit of its
+intervals.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ from experiments.benchmarks.stored_scores import (
     WITHOUT_SCORE,
     is_there,
     networks,
+    rank_correlation,
+    rank_difference,
     scores,
     stored_values,
 )
+from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.stats import Correlation, compare, correlate, partial_correlation
-from zenlib.stats.influence import compare_many, correlate_many, kendall_near, partial_many
+from zenlib.stats import Correlation, partial_correlation
+from zenlib.stats.influence import kendall_near, partial_many
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": COUNTS,
@@ -80,7 +85,7 @@ def population(benchmark: str, dataset: str, name: str) -> pd.Series:
 def _members(
     benchmark: str, dataset: str, proxy: str, seed: int, drawn: int, name: str = "all"
 ) -> pd.DataFrame:
-    """Score, accuracy, costs and family of the drawn networks of a population for which the proxy was computed."""
+    """Score, accuracy, costs and family of the drawn networks of a population that have the proxy."""
     rows = networks(benchmark)
     known = {"accuracy": rows[dataset], "family": rows["family"]} | {
         cost: stored_values(benchmark, cost, seed) for cost in COSTS
@@ -95,47 +100,15 @@ def _members(
     return table
 
 
-def _correlate(table: pd.DataFrame) -> Correlation:
-    if len(table) < BOOTSTRAP_BELOW:
-        return correlate(table["score"], table["accuracy"], resamples=RESAMPLES)
-    return correlate_many(table["score"], table["accuracy"], families=table["family"].tolist())
-
-
-def _compare(table: pd.DataFrame, cost: str) -> Correlation:
-    if len(table) < BOOTSTRAP_BELOW:
-        return compare(table["score"], table[cost], table["accuracy"], resamples=RESAMPLES)
-    return compare_many(table["score"], table[cost], table["accuracy"], families=table["family"].tolist())
-
-
 def _given(table: pd.DataFrame, cost: str) -> Correlation:
     if len(table) < BOOTSTRAP_BELOW:
         return partial_correlation(table["score"], table["accuracy"], table[cost], resamples=RESAMPLES)
     return partial_many(table["score"], table["accuracy"], table[cost], families=table["family"].tolist())
 
 
-def _told(found: Correlation, prefix: str = "") -> dict[str, float]:
-    """Both coefficients with their intervals as columns."""
-    return {
-        f"{prefix}kendall": found.kendall,
-        f"{prefix}kendall_low": found.kendall_interval[0],
-        f"{prefix}kendall_high": found.kendall_interval[1],
-        f"{prefix}spearman": found.spearman,
-        f"{prefix}spearman_low": found.spearman_interval[0],
-        f"{prefix}spearman_high": found.spearman_interval[1],
-    }
-
-
 def _coefficient_units(prefix: str = "", of: str = "") -> dict[str, str]:
-    ends = (
-        ("", ""),
-        ("_low", ", lower end of its 95 % interval"),
-        ("_high", ", upper end of its 95 % interval"),
-    )
-    return {
-        f"{prefix}{name}{end}": f"1: {text}{of}{more}"
-        for name, text in (("kendall", "Kendall's tau-b"), ("spearman", "Spearman's rho"))
-        for end, more in ends
-    }
+    tau, rho = f"1: Kendall's tau-b{of}", f"1: Spearman's rho{of}"
+    return explained_units(f"{prefix}kendall", tau) | explained_units(f"{prefix}spearman", rho)
 
 
 _KEY_UNITS = {
@@ -150,19 +123,16 @@ _KEY_UNITS = {
 def correlation_row(
     *, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int
 ) -> dict[str, Any]:
-    """Both coefficients of a proxy in a population, and over all networks by how much it beats each cost on the same ones."""
+    """Both coefficients of a proxy in a population, and over all networks by how much it beats each cost."""
     table = _members(benchmark, dataset, proxy, seed, drawn, population)
-    told: dict[str, Any] = {
-        "n": len(table),
-        "undefined": int((table["score"] == WITHOUT_SCORE).sum()),
-    } | _told(_correlate(table))
+    score, accuracy, families = table["score"], table["accuracy"], table["family"]
+    told: dict[str, Any] = {"n": len(table), "undefined": int((score == WITHOUT_SCORE).sum())}
+    told |= both_coefficients(rank_correlation(score, accuracy, families))
     for cost in COSTS:
-        usable = population == "all" and cost != proxy and table[cost].nunique() > 1
-        told |= (
-            _told(_compare(table, cost), f"over_{cost}_")
-            if usable
-            else dict.fromkeys(_coefficient_units(f"over_{cost}_"), math.nan)
-        )
+        over = f"over_{cost}_"
+        told |= dict.fromkeys(_coefficient_units(over), math.nan)
+        if population == "all" and cost != proxy and table[cost].nunique() > 1:
+            told |= both_coefficients(rank_difference(score, table[cost], accuracy, families), over)
     return told
 
 
@@ -196,7 +166,7 @@ def partial_row(
     """Partial coefficients of a proxy with one cost held fixed."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
     try:
-        return {"n": len(table)} | _told(_given(table, given))
+        return {"n": len(table)} | both_coefficients(_given(table, given))
     except ValueError as error:
         raise ScoreUndefined(str(error)) from error
 
@@ -221,16 +191,13 @@ def equal_cost_row(
     table = _members(benchmark, dataset, proxy, seed, drawn)
     if table[cost].nunique() < 2:
         raise ScoreUndefined(f"all networks have the same {cost}")
-    value, (low, high), pairs = kendall_near(
-        table["score"],
-        table["accuracy"],
-        table[cost],
-        1.0 if cost == "layers" else RATIO,
-        families=table["family"].tolist(),
+    ratio, families = 1.0 if cost == "layers" else RATIO, table["family"].tolist()
+    value, ends, pairs = kendall_near(
+        table["score"], table["accuracy"], table[cost], ratio, families=families
     )
     if math.isnan(value):
         raise ScoreUndefined(f"all {pairs} pairs of equal {cost} are tied")
-    return {"n": len(table), "pairs": pairs, "kendall": value, "kendall_low": low, "kendall_high": high}
+    return {"n": len(table), "pairs": pairs} | with_ends("kendall", value, ends)
 
 
 EQUAL_COST = Table(
@@ -243,10 +210,8 @@ EQUAL_COST = Table(
         "cost": "name: parameters and FLOPs within 5 %, layers equal",
         "n": "count: networks",
         "pairs": "count: pairs of nearly equal cost",
-        "kendall": "1: Kendall's tau-b over these pairs",
-        "kendall_low": "1: lower end of its 95 % interval",
-        "kendall_high": "1: upper end of its 95 % interval",
-    },
+    }
+    | ends_units("kendall", "1: Kendall's tau-b over these pairs"),
     agreement={"n": EXACT, "pairs": EXACT},
     otherwise=ARITHMETIC,
 )
@@ -343,6 +308,11 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
     """
     _require_drawn(samples, repeated)
     there = [name for name in samples if is_there(name)]
+
+    def rows(table: Table, keys: Sequence[dict[str, Any]], defined: str = "kendall") -> pd.DataFrame:
+        able = filled(table, keys, lambda key: key.get("benchmark", "nasbench201") in there)
+        return able.dropna(subset=defined)
+
     draws = dict(enumerate((samples, *repeated), seed))
     for name in there:
         for drawn_with, sizes in draws.items():
@@ -376,17 +346,13 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")
     ]
     same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
-    asked = ((CORRELATIONS, wide), (CORRELATIONS, list(both.values())), (PARTIALS, given), (EQUAL_COST, near))
-    correlations, redrawn, partials, equal_cost = (
-        _filled(table, rows, there).dropna(subset="kendall") for table, rows in asked
-    )
     missing = tuple(name for name in samples if name not in there)
     return BenchmarkRows(
-        correlations,
-        redrawn,
-        partials,
-        equal_cost,
-        _filled(ISOMORPHIC, same, there).dropna(subset="equal"),
+        rows(CORRELATIONS, wide),
+        rows(CORRELATIONS, list(both.values())),
+        rows(PARTIALS, given),
+        rows(EQUAL_COST, near),
+        rows(ISOMORPHIC, same, "equal"),
         missing,
     )
 
@@ -404,10 +370,7 @@ def _require_drawn(samples: Samples, repeated: Sequence[Samples]) -> None:
 
 
 def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
-    """Scores the networks that are drawn for each group.
-
-    Of cells, the Zen-Scores come from their own chapter.
-    """
+    """Scores the networks drawn for each group; the Zen-Scores of cells come from their own chapter."""
     found = BENCHMARKS[benchmark]
     for group, count in sizes.items():
         if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):
@@ -428,15 +391,3 @@ def forget() -> None:
     """Drops what was read, since scores have been added."""
     for cached in (networks, scores, stored_values, isomorphic_pairs):
         cached.cache_clear()
-
-
-def _filled(table: Table, keys: Sequence[dict[str, Any]], there: Sequence[str]) -> pd.DataFrame:
-    """The rows of these keys; of benchmarks whose file is not there, those that are stored."""
-    can = [key for key in keys if key.get("benchmark", "nasbench201") in there]
-    computed = table.fill(can)
-    rest = [key for key in keys if key.get("benchmark", "nasbench201") not in there]
-    if not rest:
-        return computed
-    stored = table.stored()
-    both = pd.concat([computed, stored], ignore_index=True).drop_duplicates(list(table.key))
-    return pd.DataFrame(keys).merge(both, on=list(table.key))[stored.columns]  # in the order of the keys

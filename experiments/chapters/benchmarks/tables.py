@@ -1,4 +1,4 @@
-"""What the chapter on every proxy and every benchmark tells from its rows: tables to show, published values beside ours, facts."""
+"""What the chapter tells from its rows: tables to show, published values beside ours, facts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pandas as pd
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
-from experiments.record.wording import bracketed, interval, number
+from experiments.record.estimates import ENDS
+from experiments.record.wording import Told, bracketed, interval, number
 
 TITLES = {
     ("nats_sizes", "cifar10"): "NATS sizes",
@@ -56,10 +57,7 @@ NOT_MEASURED = "not measured"
 
 
 GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-expressivity", "az-nas")
-"""Proxies whose partial correlations and pairs of equal cost the prose tells.
-
-All are in the data of the figures.
-"""
+"""Proxies whose partial correlations and pairs of equal cost the prose tells; the figures have all."""
 
 
 def measured_names(rows: BenchmarkRows) -> dict[str, str]:
@@ -68,15 +66,14 @@ def measured_names(rows: BenchmarkRows) -> dict[str, str]:
     return {name: text for name, text in NAMES.items() if name in measured}
 
 
-def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str = "all") -> pd.DataFrame:
+def overview(rows: BenchmarkRows, coefficient: str = "kendall") -> pd.DataFrame:
     """Proxies by benchmarks: "estimate [95 % interval] rank", the costs first; empty where undefined.
 
     Args:
         rows: of the study.
         coefficient: "kendall" or "spearman".
-        population: which networks.
     """
-    found = _ranked(rows, coefficient, population)
+    found = _ranked(rows, coefficient)
     texts = {
         title: {
             NAMES[row.proxy]: f"{interval(row, coefficient)} ({row.rank:.0f})"
@@ -84,28 +81,19 @@ def overview(rows: BenchmarkRows, coefficient: str = "kendall", population: str 
         }
         for at, title in TITLES.items()
     }
-    return (
-        pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS])
-        .dropna(how="all")
-        .astype(object)
-        .fillna("")
-        .rename_axis("proxy")
-    )
+    shown = pd.DataFrame(texts, index=[NAMES[name] for name in PREDICTORS]).dropna(how="all")
+    return shown.astype(object).fillna("").rename_axis("proxy")
 
 
-def _ranked(rows: BenchmarkRows, coefficient: str, population: str) -> pd.DataFrame:
-    """The lines of a population with the rank of each proxy in its column, 1 for the highest."""
-    found = rows.correlations
-    found = found[found["population"] == population]
+def _ranked(rows: BenchmarkRows, coefficient: str) -> pd.DataFrame:
+    """The lines of all networks with the rank of each proxy in its column, 1 for the highest."""
+    found = rows.correlations[rows.correlations["population"] == "all"]
     return found.assign(rank=found.groupby(["benchmark", "dataset"])[coefficient].rank(ascending=False))
 
 
-def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...], coefficient: str = "kendall") -> pd.Series:
-    """Mean rank over the columns of some benchmarks, of the proxies that have a value in all of them.
-
-    The best first.
-    """
-    found = _ranked(rows, coefficient, "all")
+def mean_ranks(rows: BenchmarkRows, benchmarks: tuple[str, ...]) -> pd.Series:
+    """Mean rank by Kendall's tau of the proxies that have a value in all these benchmarks, best first."""
+    found = _ranked(rows, "kendall")
     table = found[found["benchmark"].isin(benchmarks)].pivot_table(
         index="proxy", columns=["benchmark", "dataset"], values="rank"
     )
@@ -125,19 +113,9 @@ def published(rows: BenchmarkRows) -> pd.DataFrame:
             at = benchmark, dataset, proxy
             if at in found.index:
                 row = found.loc[at]
-                ends = {
-                    "ours": row[coefficient],
-                    "low": row[f"{coefficient}_low"],
-                    "high": row[f"{coefficient}_high"],
-                    "n": row["n"],
-                }
-                about = {
-                    "source": source,
-                    "networks": TITLES[benchmark, dataset],
-                    "proxy": NAMES[proxy],
-                    "coefficient": coefficient,
-                }
-                lines.append(about | {"published": value} | ends)
+                ours = (row[f"{coefficient}{end}"] for end in ENDS)
+                about = (source, TITLES[benchmark, dataset], NAMES[proxy], coefficient, value)
+                lines.append((*about, *ours, row["n"]))
     return pd.DataFrame(
         lines, columns=["source", "networks", "proxy", "coefficient", "published", "ours", "low", "high", "n"]
     )
@@ -185,20 +163,19 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = rows.correlations.set_index(["benchmark", "dataset", "population", "proxy"])
+    found = Told(rows.correlations, ["benchmark", "dataset", "population", "proxy"], NOT_MEASURED)
     for population, people in (("all", ""), ("top 10 %", "_top")):
         for proxy in PREDICTORS:
             at = benchmark, dataset, population, proxy
-            row = found.loc[at] if at in found.index else None
             name = f"{place}{people}_{_slug(proxy)}"
-            told[f"tau_{name}"] = NOT_MEASURED if row is None else interval(row, "kendall")
+            told[f"tau_{name}"] = found.interval(at, "kendall")
             if not people:
-                told[f"n_{name}"] = NOT_MEASURED if row is None else f"{row['n']:,.0f}"
+                told[f"n_{name}"] = found.text(at, "{n:,.0f}")
     return told
 
 
 def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
-    """The proxy with the highest tau, and how many beat each cost by more than the interval of the difference."""
+    """The proxy with the highest tau, and how many beat each cost by more than the interval."""
     found = rows.correlations
     found = found[
         (found["benchmark"] == benchmark) & (found["dataset"] == dataset) & (found["population"] == "all")
@@ -223,26 +200,21 @@ def _best_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -
 def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     """Partial Spearman correlations, and Kendall's tau at nearly equal cost."""
     told: dict[str, str] = {}
-    partials = rows.partials.set_index(["benchmark", "dataset", "proxy", "given"])
-    near = rows.equal_cost.set_index(["benchmark", "dataset", "proxy", "cost"])
+    partials = Told(rows.partials, ["benchmark", "dataset", "proxy", "given"], NOT_MEASURED)
+    near = Told(rows.equal_cost, ["benchmark", "dataset", "proxy", "cost"], NOT_MEASURED)
     for proxy in GIVEN:
         for cost in ("params", "flops"):
-            at = benchmark, dataset, proxy, cost
-            told[f"partial_{place}_{_slug(proxy)}_{cost}"] = (
-                interval(partials.loc[at], "spearman") if at in partials.index else NOT_MEASURED
-            )
-            told[f"near_{place}_{_slug(proxy)}_{cost}"] = (
-                interval(near.loc[at], "kendall") if at in near.index else NOT_MEASURED
-            )
+            at, name = (benchmark, dataset, proxy, cost), f"{place}_{_slug(proxy)}_{cost}"
+            told |= {f"partial_{name}": partials.interval(at, "spearman")}
+            told |= {f"near_{name}": near.interval(at, "kendall")}
     proxies = rows.equal_cost.query(
         "benchmark == @benchmark and dataset == @dataset and proxy not in @NOT_PROXIES"
     )
     for cost in COSTS:
         chosen = proxies[proxies["cost"] == cost]
         if chosen.empty:
-            told |= dict.fromkeys(
-                (f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs")), NOT_MEASURED
-            )
+            names = (f"near_{what}_{place}_{cost}" for what in ("best", "positive", "pairs"))
+            told |= dict.fromkeys(names, NOT_MEASURED)
             continue
         best = chosen.loc[chosen["kendall"].idxmax()]
         told[f"near_best_{place}_{cost}"] = f"{NAMES[best['proxy']]} {interval(best, 'kendall')}"
@@ -254,11 +226,8 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
 def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
     """The five best mean ranks where the theory of vanilla networks is near, and on cells."""
     told: dict[str, str] = {}
-    for kind, benchmarks in (
-        ("vanilla", VANILLA_LIKE),
-        ("cells", CELLS),
-        ("everywhere", (*VANILLA_LIKE, *CELLS)),
-    ):
+    kinds = {"vanilla": VANILLA_LIKE, "cells": CELLS, "everywhere": (*VANILLA_LIKE, *CELLS)}
+    for kind, benchmarks in kinds.items():
         ranks = mean_ranks(rows, benchmarks) if len(rows.correlations) else pd.Series(dtype=float)
         best = [f"{NAMES[name]} ({rank:.1f})" for name, rank in ranks.head(5).items()]
         told[f"ranks_{kind}"] = ", ".join(best) or NOT_MEASURED
@@ -300,22 +269,18 @@ def seed_ranges(rows: BenchmarkRows) -> pd.DataFrame:
 def _seed_facts(rows: BenchmarkRows) -> dict[str, str]:
     found = seed_ranges(rows).query("proxy != 'random'")
     if not len(found):
-        return dict.fromkeys(
-            ("seeds_compared", "seeds_median", "seeds_most", "seeds_most_where", "seeds_share", "seeds_over"),
-            NOT_MEASURED,
-        )
+        names = ("compared", "median", "most", "most_where", "share", "over")
+        return {f"seeds_{name}": NOT_MEASURED for name in names}
     most = found.loc[found["range"].idxmax()]
     over = found[found["range"] > found["interval"] / 2]
+    places = [f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()]
     return {
         "seeds_compared": str(len(found)),
         "seeds_median": f"{found['range'].median():.3f}",
         "seeds_most": f"{most['range']:.2f}",
         "seeds_most_where": f"{NAMES[most['proxy']]}, {TITLES[most['benchmark'], most['dataset']]}",
         "seeds_share": f"{100 * (found['range'] / (found['interval'] / 2)).median():.0f} %",
-        "seeds_over": ", ".join(
-            f"{NAMES[row.proxy]} ({TITLES[row.benchmark, row.dataset]})" for row in over.itertuples()
-        )
-        or "none",
+        "seeds_over": ", ".join(places) or "none",
     }
 
 

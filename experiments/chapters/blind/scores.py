@@ -10,15 +10,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
+import torch
+
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
-from experiments.benchmarks.prefix_proxies import PrefixProxies
-from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.benchmarks.chain_zen import chain_terms
+from experiments.benchmarks.module_zen import module_terms
 from experiments.record.results import export_path
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.errors import ResultsError
 from zenlib.proxies import PROXIES
+from zenlib.proxies.query import Query
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import BnVariance, Norm
@@ -43,9 +46,9 @@ SHARED = (
     "built",
     "built-running",
 )
-"""Proxies of the module, and its Zen-Scores as it is built, that networks with a common beginning share."""
+"""Proxies of the module, and its Zen-Scores as it is built, that are computed from one module and its images."""
 MEASURED = ("zico",)
-"""Proxies that take each module for itself."""
+"""Proxies that are computed each for itself."""
 
 _HOW = f"{BATCH_SIZE} images of {nasbench_macro.RESOLUTION} pixels"
 
@@ -83,10 +86,8 @@ def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = T
 
 
 def _zen(seed: int) -> Callable[[str], Values]:
-    scorer = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION)
-
     def compute(code: str) -> Values:
-        terms = scorer.terms(nasbench_macro.vanilla(code))
+        terms = chain_terms(nasbench_macro.vanilla(code), seed, BATCH_SIZE)
         return {f"{name}_s{seed}": terms.score(*definition) for name, definition in DEFINITIONS.items()}
 
     return compute
@@ -98,10 +99,12 @@ def fill_shared(seed: int, indices: Sequence[int] | None = None, progress: bool 
 
 
 def _shared(seed: int) -> Callable[[str], Values]:
-    scorer = PrefixProxies(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION)
-
     def compute(code: str) -> Values:
-        found = scorer.values(nasbench_macro.parts(code), nasbench_macro.classifier())
+        module = nasbench_macro.build(code)
+        query = Query(module, nasbench_macro.RESOLUTION, BATCH_SIZE, seed, torch.device("cpu"))
+        built = query.once(module_terms)
+        found = {"built": built.score(), "built-running": built.score("l1", "running")}
+        found |= {name: PROXIES[name].value(query) for name in SHARED if name in PROXIES}
         return {_column(name, seed): value for name, value in found.items()}
 
     return compute

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
-from experiments.benchmarks.prefix_zen import PrefixScorer
+from experiments.benchmarks.chain_zen import chain_terms
 from experiments.chapters.blind import opened
 from experiments.chapters.blind.endpoints import (
     BASELINES,
@@ -84,7 +84,7 @@ NOT_SCORED = "not scored"
 def example_row(*, arch: str, seed: int) -> dict[str, Any]:
     """Costs and cheap scores of one code, computed for itself."""
     chain = nasbench_macro.vanilla(arch)
-    terms = PrefixScorer(seed, batch_size=BATCH_SIZE, resolution=nasbench_macro.RESOLUTION).terms(chain)
+    terms = chain_terms(chain, seed, BATCH_SIZE)
     exact = {
         "closed_form": closed_form_zen_score(chain),
         "repaired": repaired_score(nasbench_macro.build(arch), nasbench_macro.RESOLUTION),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from experiments.figures.forest import forest, legend
+from experiments.figures.forest import forest
+from experiments.figures.marks import legend
 from experiments.figures.style import COLOURS, PALETTE, new_figure, styled
 from zenlib.spaces.cell_layers import EDGES
 from zenlib.spaces.nasbench201 import Cell
@@ -72,28 +74,13 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
         (x, y), (to_x, to_y) = PLACES[source], PLACES[target]
         conv = op.startswith("nor")
         colour = COLOURS["black"] if conv else COLOURS["vermilion"]
-        arrow = FancyArrowPatch(
-            (x, y),
-            (to_x, to_y),
-            arrowstyle="-",
-            linewidth=3.0,
-            linestyle="-" if conv else (0, (3, 1.5)),
-            color=colour,
-            zorder=1,
-        )
-        axes.add_patch(arrow)
+        style = "-" if conv else (0, (3, 1.5))
+        line: dict[str, Any] = {"linewidth": 3.0, "linestyle": style, "color": colour, "zorder": 1}
+        axes.add_patch(FancyArrowPatch((x, y), (to_x, to_y), arrowstyle="-", **line))
         share = 0.35 if (source, target) == (1, 2) else 0.5
-        at = x + share * (to_x - x), y + share * (to_y - y)
-        axes.text(
-            at[0],
-            at[1],
-            EDGE_NAMES[op],
-            color=colour,
-            ha="center",
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-            zorder=2,
-        )
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        middle: dict[str, Any] = {"ha": "center", "va": "center", "bbox": box, "zorder": 2}
+        axes.text(x + share * (to_x - x), y + share * (to_y - y), EDGE_NAMES[op], color=colour, **middle)
     for (x, y), name, variance in zip(PLACES, NODES, variances, strict=True):
         radius = RADIUS * np.sqrt(variance)
         axes.add_patch(Circle((x, y), radius, facecolor=PALETTE[0], edgecolor="white", zorder=3))
@@ -107,16 +94,10 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
 
 
 @styled
-def strata(correlations: pd.DataFrame, dataset: str = "cifar10", half: str = "report") -> Figure:
-    """Kendall's tau with its interval, one row a population, one mark a score.
-
-    Args:
-        correlations: `CellRows.correlations`.
-        dataset: whose accuracies.
-        half: half of the isomorphism classes.
-    """
+def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
+    """Kendall's tau with its interval on the report half, one row a population, one mark a score."""
     figure, ((axes,),) = new_figure(height=10.5)
-    rows = correlations[(correlations["dataset"] == dataset) & (correlations["half"] == half)]
+    rows = correlations[(correlations["dataset"] == dataset) & (correlations["half"] == "report")]
     series = {text: rows[rows["score"] == score].set_index("population") for score, text in SHOWN.items()}
     forest(axes, series, POPULATIONS, step=0.12)
     axes.set_xlabel("Kendall's tau with test accuracy")
@@ -126,11 +107,7 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10", half: str = "re
 
 @styled
 def agreement(rows: pd.DataFrame) -> Figure:
-    """Theory against Monte Carlo, one panel a quantity, one mark a cell.
-
-    Args:
-        rows: `CellRows.agreement`.
-    """
+    """Theory against Monte Carlo, one panel a quantity, one mark a cell."""
     figure, axes = new_figure(3, 2, height=10.5)
     for index, (panel, (name, text)) in enumerate(zip(axes.flat, PANELS.items(), strict=True)):
         theory, found = rows[f"{name}_theory"], rows[f"{name}_measured"]

@@ -1,6 +1,7 @@
-"""What the arithmetic on graphs predicts, measured on one draw of weights and images: the definition that it is tested against.
+"""What the arithmetic on graphs predicts, measured on one draw of weights and images.
 
-Nothing here is fast. Weights and images are N(0, 1); BatchNorm takes the statistics of each branch of the mini-batch.
+Nothing here is fast. Weights and images are N(0, 1); BatchNorm takes the statistics of each branch of the
+mini-batch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MeasuredNode:
 
 @dataclass(frozen=True)
 class Measured:
-    """All convolutions and all outputs of cells, and log of the mean L1 norm of the difference of the two outputs."""
+    """All convolutions, all outputs of cells, and log of the mean L1 difference of the two outputs."""
 
     convs: tuple[MeasuredConv, ...]
     marks: tuple[MeasuredNode, ...]
@@ -89,36 +90,21 @@ def measure(graph: Graph, seed: int, *, batch_size: int = 16, perturbation: floa
 
 
 def _output(operation: Operation, read: list[Tensor], generator: torch.Generator) -> Tensor:
+    kernel = operation.kernel
     match operation.kind:
         case "conv":
-            shape = (
-                operation.channels,
-                read[0].shape[1] // operation.groups,
-                operation.kernel,
-                operation.kernel,
-            )
-            weight = torch.randn(shape, generator=generator)
-            return F.conv2d(
-                read[0],
-                weight,
-                None,
-                operation.stride,
-                operation.padding,
-                operation.dilation,
-                operation.groups,
-            )
+            shape = (operation.channels, read[0].shape[1] // operation.groups, kernel, kernel)
+            how = operation.stride, operation.padding, operation.dilation, operation.groups
+            return F.conv2d(read[0], torch.randn(shape, generator=generator), None, *how)
         case "norm":
-            return torch.cat(
-                [F.batch_norm(branch, None, None, training=True, eps=BN_EPS) for branch in read[0].chunk(2)]
-            )
+            branches = read[0].chunk(2)
+            return torch.cat([F.batch_norm(each, None, None, training=True, eps=BN_EPS) for each in branches])
         case "relu":
             return read[0].relu()
         case "add":
             return sum(read[1:], start=read[0])
         case "pool" if operation.mode == "avg":
-            return F.avg_pool2d(
-                read[0], operation.kernel, operation.stride, operation.padding, count_include_pad=False
-            )
+            return F.avg_pool2d(read[0], kernel, operation.stride, operation.padding, count_include_pad=False)
     raise TypeError(f"no measurement of {operation.kind} in {operation.name}")
 
 

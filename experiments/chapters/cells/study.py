@@ -1,10 +1,12 @@
-"""Why the Zen-Score fails on cells: what BatchNorm cancels of it, what is left, and what that says about accuracy.
+"""Why the Zen-Score fails on cells: what BatchNorm cancels, what is left, what that says about accuracy.
 
-The variants of the score were proposed by an earlier look at this benchmark, so nothing here is a blind test. The isomorphism
-classes are split at random into two halves: the variants are compared on CIFAR-10 accuracies of the first half ("choice"), and
-what was chosen is reported on the second ("report") and on everything else. Every variant that was tried here is in `VARIANTS`.
+The variants of the score were proposed by an earlier look at this benchmark, so nothing here is a blind test.
+The isomorphism classes are split at random into two halves: the variants are compared on CIFAR-10 accuracies
+of the first half ("choice"), and what was chosen is reported on the second ("report") and on everything else.
+Every variant that was tried here is in `VARIANTS`.
 
-The accuracies are the user's to bring; what is stored are scores of our own and aggregates, which are shown without the file.
+The accuracies are the user's to bring; what is stored are scores of our own and aggregates, which are shown
+without the file.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
+from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
 from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
+from experiments.record.estimates import END, ends_units, kendall, with_ends
 from experiments.record.table import Table
-from experiments.record.wording import interval, number
+from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.graph_form import graph_of, graph_terms
 from zenlib.scores.graph_form.arithmetic import GraphTerms, NodeTerms
@@ -44,10 +48,7 @@ SHOWN = (
     "flops",
     "live_convs",
 )
-"""What is reported.
-
-The repaired score, the Zen-Score by arithmetic and its two parts, the gain alone, Monte Carlo, counts.
-"""
+"""What is reported: the repaired score, Zen by arithmetic and its parts, the gain, Monte Carlo, counts."""
 POPULATIONS = ("all", "valid", "one per class", "no none", "top 20 %", "equal params")
 HALVES = ("report", "all")
 TOP_SHARE = 0.2
@@ -66,7 +67,7 @@ def members(dataset: str, population: str, half: str) -> pd.DataFrame:
 
 
 def correlation_row(*, dataset: str, population: str, half: str, score: str) -> dict[str, Any]:
-    """Kendall's tau of one score in one population, with its interval, and what it has over the count of live convolutions."""
+    """Kendall's tau of one score in one population, and what it has over the count of live convolutions."""
     rows = members(dataset, population, half)
     values = np.nan_to_num(rows[score].to_numpy(float), nan=zen_study.WITHOUT_SCORE)
     accuracies, classes = rows[dataset].to_numpy(float), rows["class"].tolist()
@@ -75,19 +76,15 @@ def correlation_row(*, dataset: str, population: str, half: str, score: str) -> 
         if rows.groupby("params")[score].nunique().max() < 2:
             raise ScoreUndefined("equal wherever the number of parameters is")
         tau, ends = correlate_within(values, accuracies, rows["params"].tolist(), families=classes)
-        return told | {"kendall": tau, "kendall_low": ends[0], "kendall_high": ends[1]}
+        return told | with_ends("kendall", tau, ends)
     found = correlate_many(values, accuracies, families=classes)
     if score != "live_convs":
         over = compare_many(values, rows["live_convs"].to_numpy(float), accuracies, families=classes)
-        told |= dict(zip(OVER, (over.kendall, *over.kendall_interval), strict=True))
-    return told | {
-        "kendall": found.kendall,
-        "kendall_low": found.kendall_interval[0],
-        "kendall_high": found.kendall_interval[1],
-    }
+        told |= kendall(over, "over_convs")
+    return told | kendall(found)
 
 
-OVER = ("over_convs", "over_convs_low", "over_convs_high")
+OVER = ends_units("over_convs", "1: tau minus that of the number of live convolutions")
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
@@ -102,30 +99,23 @@ CORRELATIONS = Table(
         "score": "name: a variant, a part of the score, or a count",
         "n": "count: cells of the population",
         "spread": "nat, or as the count: standard deviation of the score over the cells that have one",
-        "kendall": "1: Kendall's tau",
-        "kendall_low": "1: lower end of its 95 % interval over isomorphism classes",
-        "kendall_high": "1: upper end of its 95 % interval over isomorphism classes",
-        "over_convs": "1: tau minus that of the number of live convolutions",
-        "over_convs_low": "1: lower end of its 95 % interval",
-        "over_convs_high": "1: upper end of its 95 % interval",
-    },
+    }
+    | ends_units("kendall", "1: Kendall's tau", END + " over isomorphism classes")
+    | OVER,
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
 def agreement_row(*, arch: str, seed: int, batch_size: int) -> dict[str, float]:
-    """Theory and measurement of one cell.
-
-    Sums over its convolutions, and the output of the last cell of each stage.
-    """
+    """Theory and measurement of one cell: sums over convolutions, and each stage's last output."""
     graph = graph_of(Cell.from_string(arch))
     theory = graph_terms(graph, perturbation=PERTURBATION, borders=True)
     found = measure(graph, seed, batch_size=batch_size, perturbation=PERTURBATION)
-    return _side("theory", theory) | _side("measured", found)
+    return _columns("theory", theory) | _columns("measured", found)
 
 
-def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
+def _columns(kind: str, terms: GraphTerms | Measured) -> dict[str, float]:
     scales = [0.5 * math.log(conv.source_variance) for conv in terms.convs]
     sigmas = [conv.log_sigma for conv in terms.convs]
     told = {
@@ -139,7 +129,7 @@ def _side(side: str, terms: GraphTerms | Measured) -> dict[str, float]:
     for stage, mark in enumerate(marks[4::5]):
         told |= {f"variance_{stage}": mark.variance, f"neighbour_{stage}": mark.neighbour}
         told |= {f"growth_{stage}": mark.growth, f"channels_{stage}": mark.channel_count}
-    return {f"{name}_{side}": value for name, value in told.items()}
+    return {f"{name}_{kind}": value for name, value in told.items()}
 
 
 SUMS = {
@@ -157,7 +147,7 @@ NODES = {
 }
 LOGARITHMIC = ("variance", "growth", "channels")
 """Quantities whose differences are told as differences of logarithms."""
-SIDES = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
+KINDS = {"theory": "by arithmetic, with borders", "measured": "by Monte Carlo"}
 _MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
@@ -169,12 +159,12 @@ AGREEMENT = Table(
         "seed": "1: seed of weights and images",
         "batch_size": "count: images of 32 pixels",
     }
-    | {f"{name}_{side}": f"{text}, {how}" for name, text in SUMS.items() for side, how in SIDES.items()}
+    | {f"{name}_{kind}": f"{text}, {how}" for name, text in SUMS.items() for kind, how in KINDS.items()}
     | {
-        f"{name}_{stage}_{side}": f"{text} {stage}, {how}"
+        f"{name}_{stage}_{kind}": f"{text} {stage}, {how}"
         for name, text in NODES.items()
         for stage in range(3)
-        for side, how in SIDES.items()
+        for kind, how in KINDS.items()
     },
     agreement={
         f"{name}_measured": _MEASURED
@@ -184,15 +174,19 @@ AGREEMENT = Table(
 )
 
 EXAMPLES = {
-    "skips": "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|nor_conv_3x3~0|skip_connect~1|skip_connect~2|",
-    "convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "skips": (
+        "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|nor_conv_3x3~0|skip_connect~1|skip_connect~2|"
+    ),
+    "convolutions": (
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    ),
 }
 """The cells of the picture: five skips and a convolution, and six convolutions."""
 NODE_NAMES = ("input", "first", "second", "output")
 
 
 def example_row(*, arch: str) -> dict[str, float]:
-    """The variance of each node of the first cell of a network, of the output of the fifth, and the score with its parts."""
+    """The variance of each node of the first cell and of the fifth's output, and the score with its parts."""
     cell = Cell.from_string(arch)
     graph = graph_of(cell)
     marks = tuple(index for index in graph.nodes[0] if index is not None)
@@ -225,7 +219,7 @@ GROUPS = ("no none", "no dead edge", "dead edge")
 
 
 def whole_row(*, group: str) -> dict[str, float]:
-    """The Zen-Score of live edges by arithmetic against Monte Carlo of the network as built, and what its cancelled part follows."""
+    """The Zen-Score of live edges by arithmetic against Monte Carlo; what its cancelled part follows."""
     rows = cells()
     dead = pd.Series(
         [
@@ -338,18 +332,9 @@ def run(
     if there:
         fill()
         cells.cache_clear()  # it holds the scores of before
-    correlations = _filled(CORRELATIONS, correlation_keys(datasets), there).dropna(subset="kendall")
-    return CellRows(
-        correlations, agreement, larger, examples, _filled(WHOLE, [{"group": name} for name in GROUPS], there)
-    )
-
-
-def _filled(table: Table, keys: list[dict[str, str]], there: bool) -> pd.DataFrame:
-    """The rows of these keys; without the benchmark's file, those of them that are stored."""
-    if there:
-        return table.fill(keys)
-    stored = table.stored()
-    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[stored.columns]
+    correlations = filled(CORRELATIONS, correlation_keys(datasets), lambda _: there).dropna(subset="kendall")
+    groups = filled(WHOLE, [{"group": name} for name in GROUPS], lambda _: there)
+    return CellRows(correlations, agreement, larger, examples, groups)
 
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
@@ -389,25 +374,21 @@ def facts(rows: CellRows) -> dict[str, str]:
 
 def _tau_facts(correlations: pd.DataFrame) -> dict[str, str]:
     told = {"n_variants": str(len(VARIANTS))}
-    found = correlations.set_index(list(CORRELATIONS.key))
+    found = Told(correlations, CORRELATIONS.key, MISSING)
     for key in correlation_keys(DATASETS):
         dataset, population, half, score = at = tuple(key.values())
-        row = found.loc[at] if at in found.index else None
-        name = f"{score}_{_SLUGS.get(population, population)}_{half}_{dataset}"
-        told[f"tau_{name}"] = MISSING if row is None else interval(row, "kendall")
-        told[f"over_{name}"] = (
-            MISSING if row is None or math.isnan(row["over_convs"]) else interval(row, "over_convs")
-        )
+        people = _SLUGS.get(population, population)
+        name = f"{score}_{people}_{half}_{dataset}"
+        told |= {
+            f"tau_{name}": found.interval(at, "kendall"),
+            f"over_{name}": found.interval(at, "over_convs"),
+        }
         if half == "all" and dataset == "cifar10":
-            told[f"spread_{score}_{_SLUGS.get(population, population)}"] = (
-                MISSING if row is None else number(row["spread"], 1)
-            )
+            told[f"spread_{score}_{people}"] = found.number(at, "spread", 1)
     for population in POPULATIONS:
         for half in HALVES:
-            at = ("cifar10", population, half, CHOSEN)
-            told[f"n_{_SLUGS.get(population, population)}_{half}"] = (
-                f"{found.loc[at, 'n']:,.0f}" if at in found.index else MISSING
-            )
+            name = f"n_{_SLUGS.get(population, population)}_{half}"
+            told[name] = found.text(("cifar10", population, half, CHOSEN), "{n:,.0f}")
     return told
 
 
@@ -459,26 +440,23 @@ def _larger_facts(rows: CellRows) -> dict[str, str]:
 
 def _whole_facts(whole: pd.DataFrame) -> dict[str, str]:
     told = {}
-    found = whole.set_index("group")
+    found = Told(whole, ["group"], MISSING)
     for group in GROUPS:
-        row, slug = found.loc[group] if group in found.index else None, group.replace(" ", "_")
+        at, slug = (group,), group.replace(" ", "_")
         for name in ("spearman", *(f"cancelled_{kind}" for kind in EDGE_KINDS)):
-            told[f"whole_{name}_{slug}"] = MISSING if row is None else number(row[name])
+            told[f"whole_{name}_{slug}"] = found.number(at, name)
         for name in ("difference", "difference_spread"):
-            told[f"whole_{name}_{slug}"] = MISSING if row is None else number(row[name], 1)
-        told[f"whole_raised_{slug}"] = MISSING if row is None else f"{row['raised']:.0%}"
-        told[f"whole_n_{slug}"] = MISSING if row is None else f"{row['n']:,.0f}"
+            told[f"whole_{name}_{slug}"] = found.number(at, name, 1)
+        told[f"whole_raised_{slug}"] = found.text(at, "{raised:.0%}")
+        told[f"whole_n_{slug}"] = found.text(at, "{n:,.0f}")
     return told
 
 
 def _example_facts(examples: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
     for name, row in zip(EXAMPLES, examples.itertuples(), strict=True):
-        told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES} | {
-            f"{name}_fifth": f"{row.fifth:,.0f}"
-        }
-        told |= {
-            f"{name}_{score}": f"{getattr(row, score):.0f}"
-            for score in ("zen", "cancelled", "effective_gain")
-        }
+        told |= {f"{name}_{node}": f"{getattr(row, node):,.3g}" for node in NODE_NAMES}
+        told[f"{name}_fifth"] = f"{row.fifth:,.0f}"
+        parts = ("zen", "cancelled", "effective_gain")
+        told |= {f"{name}_{score}": f"{getattr(row, score):.0f}" for score in parts}
     return told

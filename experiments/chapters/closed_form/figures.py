@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from experiments.figures.marks import legend, log2_axis, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+
+STAGES = {"fan_in": "fan-in", "border": "and the border", "theory_log_sigma": "and how q fluctuates"}
+"""Stages of the derivation, by their columns."""
 
 
 @styled
 def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure:
-    """Deviation of the closed form from Monte Carlo against the score, one panel a space.
-
-    Colour is the number of convolutions.
-    """
+    """Deviation from Monte Carlo against the score, one panel a space; colour is the number of convs."""
     figure, axes = new_figure(2, 1, height=8.0)
     for panel, rows, title in zip(
         axes[:, 0], (resnet_like, mobilenet_like), ("ResNet-like", "MobileNet-like"), strict=True
@@ -24,17 +24,9 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
         panel.errorbar(
             rows["l1_minibatch"], rows["deviation"], yerr=error, fmt="none", ecolor="#C8C8C8", elinewidth=1
         )
-        points = panel.scatter(
-            rows["l1_minibatch"],
-            rows["deviation"],
-            c=rows["convs"],
-            cmap="cividis",
-            s=30,
-            edgecolor="white",
-            linewidth=0.5,
-            zorder=3,
-        )
-        panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
+        style = {"cmap": "cividis", "s": 30, "edgecolor": "white", "linewidth": 0.5, "zorder": 3}
+        points = panel.scatter(rows["l1_minibatch"], rows["deviation"], c=rows["convs"], **style)
+        zero(panel)
         reach = max(1.2, 1.1 * rows["deviation"].abs().max())
         panel.set_ylim(-reach, reach)
         panel.set_title(title)
@@ -47,40 +39,24 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
 
 @styled
 def steps(inside: pd.DataFrame) -> Figure:
-    """Error of log sigma in every layer for the three stages of the derivation, one panel a chain.
-
-    Args:
-        inside: `ClosedFormRows.inside`.
-    """
+    """Error of log sigma in every layer for the three stages of the derivation, one panel a chain."""
     chains = list(dict.fromkeys(inside["chain"]))
     figure, axes = new_figure(len(chains), 1, height=2.9 * len(chains) + 0.8)
     for panel, chain in zip(axes[:, 0], chains, strict=True):
         rows = inside[inside["chain"] == chain]
-        for index, (column, text) in enumerate(
-            (("fan_in", "fan-in"), ("border", "and the border"), ("theory_log_sigma", "and how q fluctuates"))
-        ):
+        for index, (column, text) in enumerate(STAGES.items()):
+            error = rows[column] - rows["log_sigma"]
             panel.plot(
-                rows["layer"] + 1,
-                rows[column] - rows["log_sigma"],
-                marker=MARKERS[index],
-                markersize=4,
-                linewidth=1.4,
-                label=text,
+                rows["layer"] + 1, error, marker=MARKERS[index], markersize=4, linewidth=1.4, label=text
             )
-        panel.fill_between(
-            rows["layer"] + 1,
-            -1.96 * rows["log_sigma_stderr"],
-            1.96 * rows["log_sigma_stderr"],
-            color="#C8C8C8",
-            linewidth=0,
-            label="95 % of Monte Carlo",
-        )
-        panel.axhline(0, color=COLOURS["black"], linewidth=1.0)
+        noise = 1.96 * rows["log_sigma_stderr"]
+        style = {"color": "#C8C8C8", "linewidth": 0, "label": "95 % of Monte Carlo"}
+        panel.fill_between(rows["layer"] + 1, -noise, noise, **style)
+        zero(panel, 1.0)
         panel.set_title(chain)
         panel.set_ylabel("error of\nlog sigma (nats)")
     axes[-1, 0].set_xlabel("convolution")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -95,30 +71,17 @@ def mechanism(inside: pd.DataFrame) -> Figure:
     )
     for panel, (column, text) in zip(axes[:, 0], panels, strict=True):
         for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
-            panel.errorbar(
-                rows["layer"] + 1,
-                rows[column],
-                yerr=1.96 * rows[f"{column}_stderr"],
-                fmt=MARKERS[index],
-                color=PALETTE[index],
-                markersize=4,
-                elinewidth=0.8,
-                alpha=0.6,
-            )
+            style = {"fmt": MARKERS[index], "markersize": 4, "elinewidth": 0.8, "alpha": 0.6}
+            error = 1.96 * rows[f"{column}_stderr"]
+            panel.errorbar(rows["layer"] + 1, rows[column], yerr=error, color=PALETTE[index], **style)
+            width = 1.2 if column == "overlap" else 2.4
             theory = rows[f"theory_{column}"]
-            panel.plot(
-                rows["layer"] + 1,
-                theory,
-                color=PALETTE[index],
-                linewidth=1.2 if column == "overlap" else 2.4,
-                label=chain,
-            )
+            panel.plot(rows["layer"] + 1, theory, color=PALETTE[index], linewidth=width, label=chain)
         if column != "mean_ratio":
             panel.set_yscale("log")
         panel.set_ylabel(text)
     axes[-1, 0].set_xlabel("convolution")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -127,16 +90,9 @@ def takeover(inside: pd.DataFrame) -> Figure:
     """Share of the batch's variance that the largest image has, by layer."""
     figure, ((axes,),) = new_figure(height=5.0)
     for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
-        axes.errorbar(
-            rows["layer"] + 1,
-            100 * rows["largest_share"],
-            yerr=196 * rows["largest_share_stderr"],
-            marker=MARKERS[index],
-            markersize=4,
-            elinewidth=0.8,
-            linewidth=1.6,
-            label=chain,
-        )
+        share, error = 100 * rows["largest_share"], 196 * rows["largest_share_stderr"]
+        style = {"marker": MARKERS[index], "markersize": 4, "elinewidth": 0.8, "linewidth": 1.6}
+        axes.errorbar(rows["layer"] + 1, share, yerr=error, label=chain, **style)
     batch = int(inside["batch_size"].iloc[0])
     axes.axhline(100 / batch, color=COLOURS["grey"], linestyle=":", linewidth=1.8)
     note(axes, f"equal share of {batch} images: {100 / batch:.1f} %", at=(0.03, 0.96))
@@ -151,25 +107,12 @@ def takeover(inside: pd.DataFrame) -> Figure:
 def mutants(rows: pd.DataFrame) -> Figure:
     """Closed form against Monte Carlo for mutants of one network."""
     figure, ((axes,),) = new_figure(height=5.4)
-    axes.errorbar(
-        rows["l1_minibatch"],
-        rows["closed_form"],
-        xerr=1.96 * rows["l1_minibatch_stderr"],
-        fmt="o",
-        color=COLOURS["blue"],
-        elinewidth=1,
-        markersize=6,
-    )
-    low, high = (function([rows["l1_minibatch"], rows["closed_form"]]) for function in (np.min, np.max))
-    axes.plot([low, high], [low, high], color=COLOURS["black"], linewidth=1.2, label="equal")
+    score, theory, error = rows["l1_minibatch"], rows["closed_form"], 1.96 * rows["l1_minibatch_stderr"]
+    axes.errorbar(score, theory, xerr=error, fmt="o", color=COLOURS["blue"], elinewidth=1, markersize=6)
+    ends = np.array([np.min([score, theory]), np.max([score, theory])])
+    axes.plot(ends, ends, color=COLOURS["black"], linewidth=1.2, label="equal")
     shift = rows["residual"].mean()
-    axes.plot(
-        [low, high],
-        [low + shift, high + shift],
-        color=COLOURS["grey"],
-        linestyle=":",
-        label=f"{shift:+.1f} nats",
-    )
+    axes.plot(ends, ends + shift, color=COLOURS["grey"], linestyle=":", label=f"{shift:+.1f} nats")
     axes.set_xlabel("Zen-Score by Monte Carlo (nats)")
     axes.set_ylabel("closed form (nats)")
     note(axes, f"n = {len(rows)}")
@@ -183,19 +126,10 @@ def limits(size: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (width, line) in enumerate(size.groupby("width")):
         error = 196 * line["l1_minibatch_stderr"] / line["l1_minibatch"].abs()
-        axes.errorbar(
-            line["convs"],
-            line["deviation"],
-            yerr=error,
-            marker=MARKERS[index],
-            capsize=3,
-            label=f"{width} channels",
-        )
+        style = {"marker": MARKERS[index], "capsize": 3, "label": f"{width} channels"}
+        axes.errorbar(line["convs"], line["deviation"], yerr=error, **style)
     axes.axhspan(-1, 1, color="#E8E8E8", zorder=0)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(size["convs"].unique()))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    log2_axis(axes, sorted(size["convs"].unique()))
     axes.set_xlabel("number of convolutions")
     axes.set_ylabel("closed form minus\nMonte Carlo (%)")
     figure.legend(loc="outside lower center", ncols=3)
@@ -204,19 +138,14 @@ def limits(size: pd.DataFrame) -> Figure:
 
 @styled
 def saturation(rows: pd.DataFrame) -> Figure:
-    """What the finite difference has lost against the derivative, by convolution, for the published networks."""
+    """What the finite difference lost against the derivative, by convolution, of the published networks."""
     figure, ((axes,),) = new_figure(height=5.4)
     groups = (("zennet-0.5M", "zennet-1.0M", "zennet-2.0M"), ("ms",), ("-SE",))
     for index, (endings, text) in enumerate(zip(groups, ("CIFAR", "latency", "FLOPs"), strict=True)):
         chosen = rows[[name.endswith(endings) for name in rows["network"]]]
         for number, (_, line) in enumerate(chosen.groupby("network", sort=False)):
-            axes.plot(
-                line["conv"],
-                line["loss"],
-                color=PALETTE[index],
-                linewidth=1.8,
-                label=f"ZenNets for {text}" if number == 0 else None,
-            )
+            name = f"ZenNets for {text}" if number == 0 else None
+            axes.plot(line["conv"], line["loss"], color=PALETTE[index], linewidth=1.8, label=name)
     axes.axhline(-0.5, color=COLOURS["grey"], linestyle="--", linewidth=1.5)
     note(axes, "half a nat lost", at=(0.97, 0.9))
     axes.set_xlabel("convolution")
@@ -230,20 +159,14 @@ def value(rows: pd.DataFrame) -> Figure:
     """What one more convolution adds to the score, and per thousand weights, against width."""
     figure, axes = new_figure(2, 1, height=8.0, sharex=True)
     for index, (kind, line) in enumerate(rows.groupby("kind", sort=False)):
-        style = {
-            "marker": MARKERS[index],
-            "color": PALETTE[index],
-            "linestyle": "--" if "depthwise" in kind else "-",
-        }
+        dashes = "--" if "depthwise" in kind else "-"
+        style = {"marker": MARKERS[index], "color": PALETTE[index], "linestyle": dashes}
         axes[0, 0].plot(line["width"], line["nats"], label=kind, **style)
         axes[1, 0].plot(line["width"], line["per_kilo"], **style)
     axes[0, 0].set_ylabel("nats a convolution")
     axes[1, 0].set_ylabel("nats per 1000 weights")
     axes[1, 0].set_yscale("log")
-    axes[1, 0].set_xscale("log", base=2)
-    axes[1, 0].set_xticks(sorted(rows["width"].unique()))
-    axes[1, 0].xaxis.set_major_formatter(ScalarFormatter())
-    axes[1, 0].xaxis.set_minor_formatter(NullFormatter())
+    log2_axis(axes[1, 0], sorted(rows["width"].unique()))
     axes[1, 0].set_xlabel("channels in and out")
     figure.legend(loc="outside lower center", ncols=3)
     return figure

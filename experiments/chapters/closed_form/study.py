@@ -1,13 +1,14 @@
 """How well the closed form of the Zen-Score meets Monte Carlo, where it breaks, and what it teaches.
 
-Monte-Carlo rows are stored; the closed form is computed anew each time, so that it is always that of the code at hand.
+Monte-Carlo rows are stored; the closed form is computed anew each time, so that it is always that of the code
+at hand.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,8 +17,9 @@ import pandas as pd
 import torch
 
 from experiments.benchmarks import torchvision_rows, torchvision_zoo, zen_rows
-from experiments.record.agreement import StandardError
+from experiments.record.estimates import by_error, means_and_errors
 from experiments.record.table import Table
+from experiments.record.wording import bracketed, signed
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
@@ -33,7 +35,6 @@ from zenlib.vanilla.vcnn import VCNN
 
 STUDY = "closed_form"
 SCORES = replace(zen_rows.TABLE, study=STUDY, name="scores")
-SPACES: dict[str, Space] = {"resnet-like": RESNET_LIKE, "mobilenet-like": MOBILENET_LIKE}
 BATCH = 16
 CHAINS = {
     "plain, 64 wide": Architecture((Block("conv", 3, 3, 64), Block("conv", 3, 64, 64, layers=39))),
@@ -53,18 +54,12 @@ EXTREMES: dict[str, tuple[Architecture, int]] = {
     "narrow_bottleneck": (CHAINS["bottleneck, 8 wide"], 14),
     "deep_bottleneck": (CHAINS["bottleneck, 64 wide"], 14),
 }
-"""Networks at the limits of the theory, with the side of their images.
-
-Tiny maps, narrow and deep ones, windows of one position.
-"""
+"""Tiny maps, narrow and deep networks, windows of one position, with the resolution of their images."""
 
 
 @lru_cache(maxsize=4)
 def measured_layers(network: str, resolution: int, batch_size: int, repeats: int, seed: int) -> pd.DataFrame:
-    """What the theory speaks about, measured in every layer and repeat of a chain.
-
-    One row a layer and repeat.
-    """
+    """What the theory speaks about, one row for every layer and repeat of a chain."""
     vcnn = zen_rows.load_network(network, resolution)
     rows: list[dict[str, float]] = []
     for repeat in range(repeats):
@@ -121,11 +116,7 @@ def inside_row(
 ) -> dict[str, float]:
     """Mean and standard error over repeats of what `measured_layers` measures, for one layer."""
     rows = measured_layers(network, resolution, batch_size, repeats, seed).query("layer == @layer")
-    found: dict[str, float] = {}
-    for column in _INSIDE:
-        found[column] = float(rows[column].mean())
-        found[f"{column}_stderr"] = float(rows[column].std(ddof=1) / math.sqrt(repeats))
-    return found
+    return means_and_errors({column: rows[column].to_numpy() for column in _INSIDE})
 
 
 INSIDE = Table(
@@ -146,7 +137,7 @@ INSIDE = Table(
         f"{column}_stderr": f"{_INSIDE[column].split(':')[0]}: standard error of {column} over repeats"
         for column in _INSIDE
     },
-    agreement={column: StandardError(f"{column}_stderr") for column in _INSIDE},
+    agreement=by_error(*_INSIDE),
 )
 TABLES = (SCORES, INSIDE)
 
@@ -177,7 +168,7 @@ def draw_networks(
 def draw_mutants(
     parent: Architecture, count: int, mutations: int, max_params: int, seed: int
 ) -> list[Architecture]:
-    """Different mutants of one network in the ResNet-like space within a budget, as deep and with as many convolutions."""
+    """Different mutants of one ResNet-like network within a budget, as deep and with as many convolutions."""
     rng = random.Random(seed)
     found: dict[str, Architecture] = {}
     while len(found) < count:
@@ -298,28 +289,28 @@ def run(
     children = draw_mutants(zennet_architecture("zennet-1.0M"), mutants, mutations, mutant_params, seed)
     plain = {(width, depth): zen_rows.plain_network(width, depth) for depth in depths for width in widths}
     table5 = [_key(name, table5_resolution, table5_repeats, seed) for name in zen_rows.PAPER_TABLE_5]
+
+    def scored(
+        drawn: Iterable[Architecture], repeats: int, resolution: int = 32, table: Table = SCORES
+    ) -> pd.DataFrame:
+        return table.fill([_key(net.to_string(), resolution, repeats, seed) for net in drawn])
+
+    exact = [
+        _key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0) for net in small[:exact_networks]
+    ]
+    extremes = [_key(net.to_string(), pixels, extreme_repeats, seed) for net, pixels in EXTREMES.values()]
+    named = [_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]
     measured = {
-        "resnet_like": SCORES.fill([_key(net.to_string(), 32, resnet_repeats, seed) for net in small]),
-        "mutants": SCORES.fill([_key(net.to_string(), 32, mutant_repeats, seed) for net in children]),
-        "mobilenet_like": SCORES.fill(
-            [_key(net.to_string(), mobilenet_resolution, mobilenet_repeats, seed) for net in mobile]
-        ),
+        "resnet_like": scored(small, resnet_repeats),
+        "mutants": scored(children, mutant_repeats),
+        "mobilenet_like": scored(mobile, mobilenet_repeats, mobilenet_resolution),
         "table5": zen_rows.TABLE.fill(table5).assign(paper=list(zen_rows.PAPER_TABLE_5.values())),
-        "zennets": SCORES.fill(
-            [_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]
+        "zennets": SCORES.fill(named),
+        "size": scored(plain.values(), size_repeats, table=zen_rows.TABLE).assign(
+            width=[width for width, _ in plain], depth=[depth for _, depth in plain]
         ),
-        "size": zen_rows.TABLE.fill(
-            [_key(net.to_string(), 32, size_repeats, seed) for net in plain.values()]
-        ).assign(width=[width for width, _ in plain], depth=[depth for _, depth in plain]),
-        "extremes": SCORES.fill(
-            [_key(net.to_string(), side, extreme_repeats, seed) for net, side in EXTREMES.values()]
-        ).assign(label=list(EXTREMES)),
-        "exact": SCORES.fill(
-            [
-                _key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0)
-                for net in small[:exact_networks]
-            ]
-        ),
+        "extremes": SCORES.fill(extremes).assign(label=list(EXTREMES)),
+        "exact": SCORES.fill(exact),
         "zoo": _zoo_rows(seed) if zoo else SCORES.stored().iloc[:0],
     }
     frames = {name: with_theory(rows) for name, rows in measured.items()}
@@ -372,7 +363,7 @@ def _converted(network: str, resolution: int) -> Architecture | VCNN:
 
 
 def with_theory(rows: pd.DataFrame) -> pd.DataFrame:
-    """Monte-Carlo rows with `closed_form` (L1), `closed_form_frobenius`, `closed_form_log_delta`, and `deviation` in percent.
+    """Monte-Carlo rows with the `closed_form` columns (L1, Frobenius, log Delta) and `deviation` in percent.
 
     Networks for which there is no closed form are left out.
     """
@@ -392,14 +383,7 @@ def with_theory(rows: pd.DataFrame) -> pd.DataFrame:
             norm="frobenius",
             batch_size=row.batch_size,
         )
-        lines.append(
-            {
-                "index": row.Index,
-                "closed_form": terms.score,
-                "closed_form_frobenius": frobenius,
-                "closed_form_log_delta": terms.log_delta,
-            }
-        )
+        lines.append((row.Index, terms.score, frobenius, terms.log_delta))
     theory = pd.DataFrame(
         lines, columns=["index", "closed_form", "closed_form_frobenius", "closed_form_log_delta"]
     ).set_index("index")
@@ -418,17 +402,8 @@ def inside_of(name: str, resolution: int, repeats: int, seed: int) -> pd.DataFra
     """
     network = CHAINS[name]
     terms = closed_form_terms(network, resolution, batch_size=BATCH)
-    keys = [
-        {
-            "network": network.to_string(),
-            "resolution": resolution,
-            "batch_size": BATCH,
-            "repeats": repeats,
-            "seed": seed,
-            "layer": layer,
-        }
-        for layer in range(len(terms.layers))
-    ]
+    key = {"network": network.to_string(), "resolution": resolution, "batch_size": BATCH, "repeats": repeats}
+    keys = [key | {"seed": seed, "layer": layer} for layer in range(len(terms.layers))]
     rows = INSIDE.fill(keys)
     theory = pd.DataFrame(
         {
@@ -450,12 +425,8 @@ def _simpler_theories(network: Architecture, resolution: int) -> pd.DataFrame:
             edge = border_at(side, Window(conv.kernel, conv.stride, (conv.kernel - 1) // 2), out_side, age)
             fan = conv.in_channels // conv.groups
             per_tap, flat = (M2 - edge.shared, M2 - M1_SQUARED) if lines else (1.0, 1.0)
-            lines.append(
-                {
-                    "fan_in": 0.5 * math.log(fan * conv.kernel**2 * flat),
-                    "border": 0.5 * math.log(fan * edge.taps * per_tap),
-                }
-            )
+            taps = {"fan_in": conv.kernel**2 * flat, "border": edge.taps * per_tap}
+            lines.append({name: 0.5 * math.log(fan * count) for name, count in taps.items()})
             side, age = out_side, edge.age
     return pd.DataFrame(lines)
 
@@ -466,7 +437,7 @@ def saturation_of(name: str) -> pd.DataFrame:
     What the finite difference of alpha = 0.01 has lost against the derivative.
 
     `loss` is half the log of the ratio of the two correlation losses, each over its alpha^2, in nats; 0 as
-    long as a gradient is measured. `scale` is the share of the layer in the network's convolutions.
+    long as a gradient is measured.
     """
     network, resolution = zennet_architecture(name), zennet_resolution(name)
     finite, exact = (
@@ -477,63 +448,36 @@ def saturation_of(name: str) -> pd.DataFrame:
         0.5 * math.log(a.delta / start_finite / (b.delta / start_exact))
         for a, b in zip(finite, exact, strict=True)
     ]
-    return pd.DataFrame(
-        {
-            "network": name,
-            "conv": range(1, len(loss) + 1),
-            "loss": loss,
-            "delta": [layer.delta for layer in finite],
-        }
-    )
+    deltas, convs = [layer.delta for layer in finite], range(1, len(loss) + 1)
+    return pd.DataFrame({"network": name, "conv": convs, "loss": loss, "delta": deltas})
 
 
-def value_of_convolutions(
-    widths: Sequence[int] = (8, 16, 32, 64, 128, 256, 512), side: int = 8
-) -> pd.DataFrame:
+def value_of_convolutions() -> pd.DataFrame:
     """What one more convolution inside a network adds to the score, by kind and width, and what it costs.
 
-    `nats` is log sigma on a map of `side` pixels with the border of age 4 and Gaussian channels; `per_kilo`
+    `nats` is log sigma on a map of 8 pixels with the border of age 4 and Gaussian channels; `per_kilo`
     is nats for a thousand weights.
     """
     lines = []
     for kernel, depthwise in ((1, False), (3, False), (5, False), (7, False), (3, True), (7, True)):
-        edge = border_at(side, Window(kernel, 1, (kernel - 1) // 2), side, 4)
-        for width in widths:
+        edge = border_at(8, Window(kernel, 1, (kernel - 1) // 2), 8, 4)
+        for width in (8, 16, 32, 64, 128, 256, 512):
             fan = 1 if depthwise else width
             nats = 0.5 * math.log(fan * edge.taps * (M2 - edge.shared))
             weights = width * fan * kernel**2
             kind = f"{kernel}x{kernel}" + (" depthwise" if depthwise else "")
-            lines.append(
-                {
-                    "kind": kind,
-                    "width": width,
-                    "nats": nats,
-                    "weights": weights,
-                    "per_kilo": 1000 * nats / weights,
-                }
-            )
-    return pd.DataFrame(lines)
+            lines.append((kind, width, nats, weights, 1000 * nats / weights))
+    return pd.DataFrame(lines, columns=["kind", "width", "nats", "weights", "per_kilo"])
 
 
-@dataclass(frozen=True)
-class Bands:
-    """Pairs of networks that are alike in depth and size.
+def bands(rows: pd.DataFrame) -> tuple[int, int, int, float]:
+    """How the closed form orders pairs of networks that are alike in depth and size.
 
-    Attributes:
-        pairs: with the same number of convolutions and parameters within 10 %.
-        told: of these, how many Monte Carlo tells apart by three standard errors.
-        agreed: of these, how many the closed form orders in the same way.
-        deviation: median deviation of the networks in them, percent.
+    Returns:
+        The number of pairs with equally many convolutions and parameters within 10 %; of these, how many
+        Monte Carlo tells apart by three standard errors; of these, how many the closed form orders in the
+        same way; the median deviation of the networks in the pairs, percent.
     """
-
-    pairs: int
-    told: int
-    agreed: int
-    deviation: float
-
-
-def bands(rows: pd.DataFrame) -> Bands:
-    """How the closed form orders networks of equal depth and nearly equal parameters."""
     i, j = np.triu_indices(len(rows), k=1)
     convs, params = rows["convs"].to_numpy(), rows["params"].to_numpy(float)
     alike = (convs[i] == convs[j]) & (np.abs(np.log(params[i] / params[j])) <= math.log(1.1))
@@ -546,63 +490,60 @@ def bands(rows: pd.DataFrame) -> Bands:
     agreed = told & (gap * (theory[i] - theory[j]) > 0)
     members = np.unique(np.concatenate([i, j]))
     deviation = float(rows["deviation"].abs().iloc[members].median()) if len(members) else math.nan
-    return Bands(len(i), int(told.sum()), int(agreed.sum()), deviation)
+    return len(i), int(told.sum()), int(agreed.sum()), deviation
 
 
-def spearman_ceiling(rows: pd.DataFrame, draws: int = 400, seed: int = 0) -> float:
+def spearman_ceiling(rows: pd.DataFrame) -> float:
     """Spearman's rho that a perfect theory would reach against Monte Carlo of these standard errors.
 
     The closed form plays the truth and the measurement: noise of the stored standard errors is added to it.
     """
     truth = rows["closed_form"].to_numpy()
     ranks = pd.Series(truth).rank()
-    noise = (
-        np.random.default_rng(seed).normal(size=(draws, len(rows))) * rows["l1_minibatch_stderr"].to_numpy()
-    )
+    noise = np.random.default_rng(0).normal(size=(400, len(rows))) * rows["l1_minibatch_stderr"].to_numpy()
     return float(np.mean([pd.Series(truth + row).rank().corr(ranks) for row in noise]))
 
 
 def facts(rows: ClosedFormRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
-    told: dict[str, str] = {}
-    for name, frame in (
-        ("resnet", rows.resnet_like),
-        ("mobilenet", rows.mobilenet_like),
-        ("mutants", rows.mutants),
-    ):
-        told |= _agreement_facts(name, frame)
-    told |= _mutant_facts(rows.mutants)
-    told |= _table5_facts(rows.table5)
-    told |= _listed_facts("zennets", rows.zennets) | _listed_facts("zoo", rows.zoo)
-    told |= _limit_facts(rows.size) | _extreme_facts(rows.extremes)
-    told |= _image_facts(rows.inside)
-    told |= _saturation_facts(rows.saturation) | _exact_facts(rows)
-    told |= _value_facts(value_of_convolutions())
-    return told
+    return (
+        _agreement_facts("resnet", rows.resnet_like)
+        | _agreement_facts("mobilenet", rows.mobilenet_like)
+        | _agreement_facts("mutants", rows.mutants)
+        | _mutant_facts(rows.mutants)
+        | _table5_facts(rows.table5)
+        | _listed_facts("zennets", rows.zennets)
+        | _listed_facts("zoo", rows.zoo)
+        | _limit_facts(rows.size)
+        | _extreme_facts(rows.extremes)
+        | _image_facts(rows.inside)
+        | _saturation_facts(rows.saturation)
+        | _exact_facts(rows)
+        | _value_facts(value_of_convolutions())
+    )
 
 
 def _agreement_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
     size = rows["deviation"].abs()
     found = correlate(rows["closed_form"], rows["l1_minibatch"])
-    low, high = found.spearman_interval
-    band = bands(rows)
+    pairs, told, agreed, deviation = bands(rows)
     frobenius = 100 * (rows["closed_form_frobenius"] / rows["frobenius_minibatch"] - 1).abs()
     return {
         f"{name}_n": str(len(rows)),
         f"{name}_repeats": str(rows["repeats"].iloc[0]),
         f"{name}_spearman": f"{found.spearman:.4f}",
-        f"{name}_spearman_interval": f"{found.spearman:.4f} [{low:.4f}, {high:.4f}]",
+        f"{name}_spearman_interval": bracketed(found.spearman, *found.spearman_interval, 4),
         f"{name}_median": f"{size.median():.2f} %",
         f"{name}_largest": f"{size.max():.1f} %",
-        f"{name}_bias": f"{rows['residual'].mean():+.2f}".replace("-", "−"),
+        f"{name}_bias": signed(rows["residual"].mean(), 2),
         f"{name}_spread": f"{rows['residual'].std(ddof=1):.2f}",
         f"{name}_stderr": f"{rows['l1_minibatch_stderr'].median():.2f}",
         f"{name}_frobenius_median": f"{frobenius.median():.2f} %",
         f"{name}_convs": f"{rows['convs'].min()} to {rows['convs'].max()}",
-        f"{name}_pairs": f"{band.pairs:,}",
-        f"{name}_told": f"{band.told:,}",
-        f"{name}_agreed": f"{100 * band.agreed / band.told:.1f} %" if band.told else "none",
-        f"{name}_band_median": f"{band.deviation:.2f} %" if band.pairs else "none",
+        f"{name}_pairs": f"{pairs:,}",
+        f"{name}_told": f"{told:,}",
+        f"{name}_agreed": f"{100 * agreed / told:.1f} %" if told else "none",
+        f"{name}_band_median": f"{deviation:.2f} %" if pairs else "none",
     }
 
 
@@ -624,19 +565,14 @@ def _table5_facts(rows: pd.DataFrame) -> dict[str, str]:
     for row, deviation in zip(rows.itertuples(), against_paper, strict=True):
         told[f"table5_{row.network}"] = f"{row.closed_form:.1f}"
         told[f"table5_{row.network}_mc"] = f"{row.l1_minibatch:.1f} ± {row.l1_minibatch_stderr:.2f}"
-        told[f"table5_{row.network}_deviation"] = f"{deviation:+.2f} %".replace("-", "−")
+        told[f"table5_{row.network}_deviation"] = f"{signed(deviation, 2)} %"
     return told
 
 
 def _listed_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
     if len(rows) < 5:
-        return {
-            f"{name}_n": str(len(rows)),
-            f"{name}_median": "none",
-            f"{name}_largest": "none",
-            f"{name}_worst": "none",
-            f"{name}_spearman": "none",
-        }
+        missing = {f"{name}_{what}": "none" for what in ("median", "largest", "worst", "spearman")}
+        return {f"{name}_n": str(len(rows))} | missing
     size = rows["deviation"].abs()
     found = correlate(rows["closed_form"], rows["l1_minibatch"])
     return {
@@ -655,7 +591,7 @@ def _limit_facts(rows: pd.DataFrame) -> dict[str, str]:
     return {
         "wide_largest": f"{wide.max():.1f} %" if len(wide) else "none",
         "size_repeats": str(rows["repeats"].iloc[0]),
-        "narrow_worst": f"{worst['deviation']:+.0f} %".replace("-", "−"),
+        "narrow_worst": f"{signed(worst['deviation'], 0)} %",
         "narrow_worst_width": str(worst["width"]),
         "narrow_worst_depth": str(worst["depth"]),
     }
@@ -666,7 +602,7 @@ def _extreme_facts(rows: pd.DataFrame) -> dict[str, str]:
     for row in rows.itertuples():
         told[f"extreme_{row.label}"] = f"{row.closed_form:.1f}"
         told[f"extreme_{row.label}_mc"] = f"{row.l1_minibatch:.1f} ± {row.l1_minibatch_stderr:.2f}"
-        told[f"extreme_{row.label}_deviation"] = f"{row.deviation:+.1f} %".replace("-", "−")
+        told[f"extreme_{row.label}_deviation"] = f"{signed(row.deviation)} %"
     return told
 
 
@@ -698,12 +634,10 @@ def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 def _exact_facts(rows: ClosedFormRows) -> dict[str, str]:
     """How the score with the exact derivative orders the ResNet-like networks."""
-    networks = [
-        (Architecture.from_string(row.network), row.resolution) for row in rows.resnet_like.itertuples()
-    ]
-    exact = pd.Series(
-        [closed_form_zen_score(network, resolution, perturbation=0.0) for network, resolution in networks]
+    networks = zip(
+        rows.resnet_like["network"].map(Architecture.from_string), rows.resnet_like["resolution"], strict=True
     )
+    exact = pd.Series([closed_form_zen_score(*network, perturbation=0.0) for network in networks])
     finite = rows.resnet_like["closed_form"]
     top = max(1, len(finite) // 10)
     shared = len(set(finite.nlargest(top).index) & set(exact.nlargest(top).index))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,12 +14,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from experiments.figures.marks import band, legend, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
 @styled
 def regions(pictures: pd.DataFrame) -> Figure:
-    """Linear regions on one slice of input space, one panel a depth, coloured by the slope of the network on them.
+    """Linear regions on one slice of input space, one panel a depth, coloured by the network's slope.
 
     Args:
         pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
@@ -51,15 +53,8 @@ def _draw_regions(panel: Axes, corners: pd.DataFrame, scale: Normalize) -> None:
     )
     extent = corners[["u", "v"]].abs().to_numpy().max()
     ticks = (-extent, 0, extent)
-    panel.set(
-        xlim=(-extent, extent),
-        ylim=(-extent, extent),
-        aspect="equal",
-        xlabel="u",
-        ylabel="v",
-        xticks=ticks,
-        yticks=ticks,
-    )
+    limits = (-extent, extent)
+    panel.set(xlim=limits, ylim=limits, aspect="equal", xlabel="u", ylabel="v", xticks=ticks, yticks=ticks)
     panel.grid(False)
     depth = corners["depth"].iloc[0]
     panel.set_title(f"{depth} conv{'s' if depth > 1 else ''}: {len(shapes):,} regions")
@@ -67,7 +62,7 @@ def _draw_regions(panel: Axes, corners: pd.DataFrame, scale: Normalize) -> None:
 
 @styled
 def growth(rows: pd.DataFrame) -> Figure:
-    """Number of regions against number of neurons, for networks made wider and deeper, with what arrangements allow."""
+    """Regions against neurons, for networks made wider and deeper, with what arrangements allow."""
     figure, ((axes,),) = new_figure(height=5.2)
     names = {"wider": "one layer, made wider", "deeper": "layers of equal width, made deeper"}
     for index, (grown, name) in enumerate(names.items()):
@@ -107,24 +102,13 @@ def equal_neurons(rows: pd.DataFrame) -> Figure:
 
 @styled
 def complexity(rows: pd.DataFrame) -> Figure:
-    """Gaussian complexity of the ball ||W|| <= G against G.
-
-    Found by ascent, the closed form, and its upper bound.
-    """
+    """Gaussian complexity of the ball ||W|| <= G against G: ascent, closed form, upper bound."""
     figure, ((axes,),) = new_figure(height=4.6)
-    axes.plot(rows["bound"], rows["closed_form"], color=PALETTE[0], label="closed form")
-    axes.errorbar(
-        rows["bound"],
-        rows["ascent"],
-        yerr=1.96 * rows["ascent_stderr"],
-        fmt="o",
-        color=PALETTE[1],
-        capsize=3,
-        label="found by ascent",
-    )
-    axes.plot(
-        rows["bound"], rows["mean_bound"], color=COLOURS["grey"], linestyle="--", label="Jensen's bound"
-    )
+    bound, error = rows["bound"], 1.96 * rows["ascent_stderr"]
+    style = {"fmt": "o", "color": PALETTE[1], "capsize": 3, "label": "found by ascent"}
+    axes.plot(bound, rows["closed_form"], color=PALETTE[0], label="closed form")
+    axes.errorbar(bound, rows["ascent"], yerr=error, **style)
+    axes.plot(bound, rows["mean_bound"], color=COLOURS["grey"], linestyle="--", label="Jensen's bound")
     axes.set(xlim=(0, None), ylim=(0, None), xlabel="G, largest norm of W", ylabel="Gaussian complexity")
     axes.legend(loc="upper left")
     return figure
@@ -132,32 +116,28 @@ def complexity(rows: pd.DataFrame) -> Figure:
 
 @styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
-    """The six panels of the paper's Figure 2.
-
-    No BatchNorm, BatchNorm, Zen-Score, against depth and against width.
-    """
+    """The paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
     figure, axes = new_figure(3, 2, height=10.2, sharex="col")
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
         plain, normalised, zen = axes[:, column]
         _line(plain, rows, across, "phi_float32", 0, "float32")
         _line(normalised, rows, across, "bn_difference", 0, "alpha = 0.01")
         _line(normalised, rows, across, "bn_derivative", 1, "derivative")
-        plain.plot(rows[across], rows["phi"], color=COLOURS["grey"], linestyle=":", zorder=1, label="float64")
-        zen.plot(rows[across], rows["phi"], color=COLOURS["grey"], linestyle=":", zorder=1, label="Phi")
+        style = {"color": COLOURS["grey"], "linestyle": ":", "zorder": 1}
+        plain.plot(rows[across], rows["phi"], label="float64", **style)
+        zen.plot(rows[across], rows["phi"], label="Phi", **style)
         _line(zen, rows, across, "zen_difference", 0, "alpha = 0.01")
         _line(zen, rows, across, "zen_derivative", 1, "derivative")
-        for letter, panel, name in zip(
+        titles = zip(
             "abc" if column == 0 else "def", (plain, normalised, zen), ("no BN", "BN", "Zen"), strict=True
-        ):
+        )
+        for letter, panel, name in titles:
             panel.set_title(f"({letter}) {name}")
             panel.legend(loc="lower right")
             panel.set_ylim(bottom=0)
         zen.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
-    for panel, text in zip(
-        axes[:, 0],
-        ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)"),
-        strict=True,
-    ):
+    texts = ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)")
+    for panel, text in zip(axes[:, 0], texts, strict=True):
         panel.set_ylabel(text)
     _mark_overflow(axes[0, 0], by_depth)
     return figure
@@ -165,27 +145,19 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
 
 def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str, colour: int, name: str) -> None:
     finite = rows[np.isfinite(rows[column])]
-    panel.plot(
-        finite[across],
-        finite[column],
-        color=PALETTE[colour],
-        marker=MARKERS[colour],
-        markersize=5,
-        label=name,
-    )
+    panel.plot(finite[across], finite[column], label=name, markersize=5, **_look(colour))
+
+
+def _look(index: int) -> dict[str, Any]:
+    return {"color": PALETTE[index], "marker": MARKERS[index]}
 
 
 def _mark_overflow(panel: Axes, rows: pd.DataFrame) -> None:
     """Shades the depths at which float32 has no value left."""
     lost = rows[np.isinf(rows["phi_float32"])]
     if len(lost):
-        panel.axvspan(
-            lost["depth"].min() - 0.5,
-            lost["depth"].max() + 0.5,
-            color=COLOURS["vermilion"],
-            alpha=0.2,
-            linewidth=0,
-        )
+        ends = lost["depth"].min() - 0.5, lost["depth"].max() + 0.5
+        panel.axvspan(*ends, color=COLOURS["vermilion"], alpha=0.2, linewidth=0)
         note(panel, "inf", at=(0.97, 0.45))
 
 
@@ -208,27 +180,21 @@ def theorem_rate(rate: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
         panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         panel.yaxis.set_major_formatter("{x:.2g}")
         panel.yaxis.set_minor_formatter(NullFormatter())
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend(figure, [left])
     return figure
 
 
 def _mean_line(panel: Axes, rows: pd.DataFrame, across: str, colour: int, name: str) -> None:
     mean = rows.groupby(across)["deviation"].mean()
-    panel.plot(
-        rows[across], rows["deviation"], MARKERS[colour], color=PALETTE[colour], alpha=0.3, markersize=5
-    )
-    panel.plot(mean.index, mean, color=PALETTE[colour], marker=MARKERS[colour], label=name)
+    look = _look(colour)
+    panel.plot(rows[across], rows["deviation"], linestyle="none", alpha=0.3, markersize=5, **look)
+    panel.plot(mean.index, mean, label=name, **look)
 
 
 def _half_power(panel: Axes, x: pd.Series, top: float) -> None:
     ends = np.array([x.min(), x.max()], float)
-    panel.plot(
-        ends,
-        top * (ends / ends[0]) ** -0.5,
-        color=COLOURS["grey"],
-        linestyle=":",
-        label="slope -1/2 (the bound)",
-    )
+    y = top * (ends / ends[0]) ** -0.5
+    panel.plot(ends, y, color=COLOURS["grey"], linestyle=":", label="slope -1/2 (the bound)")
 
 
 @styled
@@ -245,14 +211,9 @@ def theorem_depth(by_depth: pd.DataFrame) -> Figure:
         mean = by_depth[by_depth["centred"].astype(bool) == centred].groupby("depth")[column].mean()
         axes.plot(mean.index, mean, color=PALETTE[index], marker=MARKERS[index], label=name)
     depth = np.sort(by_depth["depth"].unique())
-    axes.plot(
-        depth,
-        (depth - 1) * math.log(1 - 1 / math.pi),
-        color=COLOURS["grey"],
-        linestyle=":",
-        label="(L - 1) log(1 - 1/pi)",
-    )
-    axes.axhline(0, color=COLOURS["black"], linewidth=1.2)
+    style = {"color": COLOURS["grey"], "linestyle": ":", "label": "(L - 1) log(1 - 1/pi)"}
+    axes.plot(depth, (depth - 1) * math.log(1 - 1 / math.pi), **style)
+    zero(axes)
     axes.set_xlabel("depth L (convolutions)")
     axes.set_ylabel("log of the ratio (nats)")
     figure.legend(loc="outside lower center")
@@ -274,7 +235,7 @@ def fits(rows: pd.DataFrame) -> Figure:
             panel.axvline(size, color=COLOURS["grey"], linestyle=":")
     axes[0, 0].set_ylabel("mean squared error")
     axes[0, 0].set_ylim(1e-2, 200)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -298,9 +259,7 @@ def _errors(panel: Axes, rows: pd.DataFrame, across: str) -> None:
     """Median over seeds with the range between the quartiles."""
     for index, (column, name) in enumerate((("train_error", "fitted, noisy"), ("test_error", "new images"))):
         found = rows.groupby(across)[column].quantile([0.25, 0.5, 0.75]).unstack()
-        panel.plot(found.index, found[0.5], color=PALETTE[index], marker=MARKERS[index], label=name)
-        panel.fill_between(
-            found.index, found[0.25], found[0.75], color=PALETTE[index], alpha=0.2, linewidth=0
-        )
+        found = found.set_axis(["y_low", "y", "y_high"], axis=1).reset_index()
+        band(panel, found, across, "y", index, name)
     if across == "width":
         panel.set_yscale("log")

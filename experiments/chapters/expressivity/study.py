@@ -1,10 +1,12 @@
-"""The theory of the paper, measured: linear regions, Phi-Score and Zen-Score, the lemmas, Theorem 1, the arguments for the VCNN."""
+"""The theory of the paper, measured: linear regions, Phi and Zen, the lemmas, Theorem 1, the arguments."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +24,10 @@ from experiments.chapters.expressivity.tables import (
     regions_on_slice,
 )
 from experiments.chapters.expressivity.theory.arguments import RESIDUALS
+from experiments.record.wording import MINUS, bracketed, number, span
 
 __all__ = ["TABLES", "ExpressivityRows", "facts", "run"]
 
-MINUS = "\N{MINUS SIGN}"
 SHRINK = math.log(1 - 1 / math.pi)
 """What subtracting the mean takes from log R with each layer after the first.
 
@@ -115,114 +117,44 @@ def run(
         for draw in range(region_seeds)
     ]
     seeds = range(seed, seed + theorem_seeds)
+    ball = {"samples": 50, "inputs": 27, "outputs": 8, "draws": complexity_draws, "seed": seed}
+    fit_draws, check_draws = (range(seed, seed + count) for count in (fit_seeds, check_seeds))
+    scores = {"resolution": score_resolution, "batch_size": 16, "repeats": score_repeats, "seed": seed}
+    theorem = {"resolution": 8, "centred": False, "draws": theorem_draws}
+    fit = {"resolution": 6, "test_images": 400, "noise": 0.5, "ridge": 0.0}
     return ExpressivityRows(
         pictures=pictures(picture_depths, narrow, seed),
         growth=REGIONS.fill([key for _, key in growth]).assign(grown=[label for label, _ in growth]),
         equal_neurons=REGIONS.fill(equal),
-        complexity=COMPLEXITY.fill(
-            [
-                {
-                    "bound": bound,
-                    "samples": 50,
-                    "inputs": 27,
-                    "outputs": 8,
-                    "draws": complexity_draws,
-                    "seed": seed,
-                }
-                for bound in bounds
-            ]
-        ),
-        by_depth=SCORES.fill(
-            [_score_key(depth, depth_width, score_resolution, score_repeats, seed) for depth in depths]
-        ),
-        by_width=SCORES.fill(
-            [_score_key(2, width, score_resolution, score_repeats, seed) for width in widths]
-        ),
+        complexity=COMPLEXITY.fill(crossed(ball, bound=bounds)),
+        by_depth=SCORES.fill(crossed(scores, depth=depths, width=[depth_width])),
+        by_width=SCORES.fill(crossed(scores, depth=[2], width=widths)),
         rate=THEOREM.fill(
-            [
-                _theorem_key(depth, width, batch, False, theorem_draws, draw)
-                for depth in rate_depths
-                for width in rate_widths
-                for batch in theorem_batches
-                for draw in seeds
-            ]
+            crossed(theorem, depth=rate_depths, width=rate_widths, batch_size=theorem_batches, seed=seeds)
         ),
         rate_by_width=THEOREM.fill(
-            [
-                _theorem_key(4, width, 16, False, theorem_draws, draw)
-                for width in theorem_widths
-                for draw in seeds
-            ]
+            crossed(theorem, depth=[4], width=theorem_widths, batch_size=[16], seed=seeds)
         ),
         rate_by_depth=THEOREM.fill(
-            [
-                _theorem_key(depth, 32, 16, centred, theorem_draws, draw)
-                for centred in (False, True)
-                for depth in theorem_depths
-                for draw in seeds
-            ]
+            crossed(
+                theorem, centred=(False, True), depth=theorem_depths, width=[32], batch_size=[16], seed=seeds
+            )
         ),
-        fits=FITS.fill(
-            [
-                _fit_key(2, width, images, seed + draw)
-                for images in fit_images
-                for width in fit_widths
-                for draw in range(fit_seeds)
-            ]
-        ),
+        fits=FITS.fill(crossed(fit, depth=[2], train_images=fit_images, width=fit_widths, seed=fit_draws)),
         fits_by_depth=FITS.fill(
-            [
-                _fit_key(depth, 32, max(fit_images), seed + draw)
-                for depth in fit_depths
-                for draw in range(fit_seeds)
-            ]
+            crossed(fit, depth=fit_depths, width=[32], train_images=[max(fit_images)], seed=fit_draws)
         ),
-        checks=CHECKS.fill(
-            [{"argument": name, "seed": seed + draw} for name in RESIDUALS for draw in range(check_seeds)]
-        ),
+        checks=CHECKS.fill(crossed({}, argument=RESIDUALS, seed=check_draws)),
     )
 
 
-def _score_key(depth: int, width: int, resolution: int, repeats: int, seed: int) -> dict[str, int]:
-    return {
-        "depth": depth,
-        "width": width,
-        "resolution": resolution,
-        "batch_size": 16,
-        "repeats": repeats,
-        "seed": seed,
-    }
+def crossed(fixed: dict[str, Any], **columns: Iterable[Any]) -> list[dict[str, Any]]:
+    """Keys with every combination of values, the last column changing fastest."""
+    return [fixed | dict(zip(columns, values, strict=True)) for values in product(*columns.values())]
 
 
 def _region_key(depth: int, width: int, resolution: int, seed: int) -> dict[str, float]:
     return {"depth": depth, "width": width, "resolution": resolution, "extent": 2.0, "seed": seed}
-
-
-def _theorem_key(
-    depth: int, width: int, batch_size: int, centred: bool, draws: int, seed: int
-) -> dict[str, object]:
-    return {
-        "depth": depth,
-        "width": width,
-        "resolution": 8,
-        "batch_size": batch_size,
-        "centred": centred,
-        "draws": draws,
-        "seed": seed,
-    }
-
-
-def _fit_key(depth: int, width: int, train_images: int, seed: int) -> dict[str, float]:
-    return {
-        "depth": depth,
-        "width": width,
-        "resolution": 6,
-        "train_images": train_images,
-        "test_images": 400,
-        "noise": 0.5,
-        "ridge": 0.0,
-        "seed": seed,
-    }
 
 
 def pictures(
@@ -231,10 +163,10 @@ def pictures(
     """Corners (u, v) of every linear region on one slice, with the region's slope, for each depth."""
     parts = []
     for depth in depths:
-        for number, region in enumerate(regions_on_slice(depth, width, resolution, extent, seed)):
+        for index, region in enumerate(regions_on_slice(depth, width, resolution, extent, seed)):
             u, v = region.corners.T
             parts.append(
-                pd.DataFrame({"depth": depth, "region": number, "slope": region.slope, "u": u, "v": v})
+                pd.DataFrame({"depth": depth, "region": index, "slope": region.slope, "u": u, "v": v})
             )
     return pd.concat(parts, ignore_index=True)
 
@@ -259,7 +191,7 @@ class Slope:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]".replace("-", MINUS)
+        return bracketed(self.value, self.low, self.high)
 
 
 def log_slope(x: Iterable[float], y: Iterable[float]) -> Slope:
@@ -356,12 +288,12 @@ def _score_facts(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> dict[str, st
         "bn_predicted_per_layer": f"{-SHRINK / 2:.2f}",
         "zen_gap_worst": f"{gap.max():.2f}",
         "score_networks": str(len(both)),
-        "widths": _span(by_width["width"], "{:.0f}"),
+        "widths": span(by_width["width"], "{:.0f}"),
         "bn_rise_by_width": f"{by_width['bn_difference'].iloc[-1] - by_width['bn_difference'].iloc[0]:.2f}",
         "phi_rise_by_width": f"{by_width['phi'].iloc[-1] - by_width['phi'].iloc[0]:.2f}",
         "bn_rise_predicted": f"{math.log(by_width['width'].iloc[-1] / by_width['width'].iloc[0]) / 2:.2f}",
-        "bn_span_by_depth": _span(by_depth["bn_difference"], "{:.1f}"),
-        "phi_span_by_depth": _span(by_depth["phi"], "{:.1f}"),
+        "bn_span_by_depth": span(by_depth["bn_difference"], "{:.1f}"),
+        "phi_span_by_depth": span(by_depth["phi"], "{:.1f}"),
     }
     for column in ("phi", "zen_difference", "zen_derivative"):
         told[f"deepest_{column}"] = f"{deepest[column]:.2f} ± {deepest[f'{column}_stderr']:.2f}"
@@ -377,16 +309,16 @@ def _theorem_facts(rate: pd.DataFrame, by_width: pd.DataFrame, by_depth: pd.Data
     plain = by_depth[~by_depth["centred"].astype(bool)]
     deep = by_depth["depth"].max()
     told = {
-        "rate_span": _span(rates["slope"], "{:.2f}"),
+        "rate_span": span(rates["slope"], "{:.2f}"),
         "rate_steepest_interval": _interval(rates.loc[rates["slope"].idxmin()]),
         "rate_excludes_half": f"{(rates['low'] > -0.5).sum()} of {len(rates)}",
-        "rate_mean_ratio": _span(rate.groupby(["depth", "width"])["ratio"].mean(), "{:.2f}"),
-        "rate_sizes": _span(rate["batch_size"] * rate["resolution"] ** 2, "{:,.0f}"),
+        "rate_mean_ratio": span(rate.groupby(["depth", "width"])["ratio"].mean(), "{:.2f}"),
+        "rate_sizes": span(rate["batch_size"] * rate["resolution"] ** 2, "{:,.0f}"),
         "rate_width_exponent": str(log_slope(by_width["width"], by_width["deviation"])),
         "rate_depth_exponent": str(log_slope(plain["depth"], plain["deviation"])),
         "theorem_draws": f"{rate['draws'].iloc[0] * rate['seed'].nunique()}",
         "theorem_deepest": str(deep),
-        "theorem_centred_predicted": f"{(deep - 1) * SHRINK:.1f}".replace("-", MINUS),
+        "theorem_centred_predicted": number((deep - 1) * SHRINK, 1),
     }
     for centred, part in by_depth[by_depth["depth"] == deep].groupby(by_depth["centred"].astype(bool)):
         for column in ("log_features", "log_gradient"):
@@ -396,34 +328,31 @@ def _theorem_facts(rate: pd.DataFrame, by_width: pd.DataFrame, by_depth: pd.Data
 
 
 def _fit_facts(fits: pd.DataFrame, by_depth: pd.DataFrame) -> dict[str, str]:
-    few = (
-        fits[fits["train_images"] == fits["train_images"].min()]
-        .groupby("width")[["train_error", "test_error", "phi"]]
-        .median()
-    )
-    many = (
-        fits[fits["train_images"] == fits["train_images"].max()]
-        .groupby("width")[["train_error", "test_error"]]
-        .median()
-    )
-    deep = by_depth.groupby("depth")[["train_error", "test_error", "phi"]].median()
+    columns = ["train_error", "test_error", "phi"]
+    size, least, most = fits["train_images"], fits["train_images"].min(), fits["train_images"].max()
+    few, many = (fits[size == images].groupby("width")[columns].median() for images in (least, most))
+    deep = by_depth.groupby("depth")[columns].median()
+
+    def ends(values: pd.Series, digits: int = 2) -> str:
+        return f"{values.iloc[0]:.{digits}f} to {values.iloc[-1]:.{digits}f}"
+
     return {
-        "fit_few": str(fits["train_images"].min()),
-        "fit_many": str(fits["train_images"].max()),
+        "fit_few": str(least),
+        "fit_many": str(most),
         "fit_seeds": str(fits["seed"].nunique()),
-        "fit_widths": _span(few.index, "{:.0f}"),
-        "fit_few_train": f"{few['train_error'].iloc[0]:.2f} to {few['train_error'].iloc[-1]:.2f}",
+        "fit_widths": span(few.index, "{:.0f}"),
+        "fit_few_train": ends(few["train_error"]),
         "fit_few_best": f"{few['test_error'].min():.2f}",
         "fit_few_best_width": str(few["test_error"].idxmin()),
         "fit_few_worst": f"{few['test_error'].max():,.0f}",
         "fit_few_worst_width": str(few["test_error"].idxmax()),
-        "fit_many_train": f"{many['train_error'].iloc[0]:.2f} to {many['train_error'].iloc[-1]:.2f}",
-        "fit_many_test": f"{many['test_error'].iloc[0]:.2f} to {many['test_error'].iloc[-1]:.2f}",
-        "fit_phi": f"{few['phi'].iloc[0]:.1f} to {few['phi'].iloc[-1]:.1f}",
-        "fit_depths": _span(deep.index, "{:.0f}"),
-        "fit_deep_phi": f"{deep['phi'].iloc[0]:.1f} to {deep['phi'].iloc[-1]:.1f}",
-        "fit_deep_train": f"{deep['train_error'].iloc[0]:.2f} to {deep['train_error'].iloc[-1]:.2f}",
-        "fit_deep_test": f"{deep['test_error'].iloc[0]:.2f} to {deep['test_error'].iloc[-1]:.2f}",
+        "fit_many_train": ends(many["train_error"]),
+        "fit_many_test": ends(many["test_error"]),
+        "fit_phi": ends(few["phi"], 1),
+        "fit_depths": span(deep.index, "{:.0f}"),
+        "fit_deep_phi": ends(deep["phi"], 1),
+        "fit_deep_train": ends(deep["train_error"]),
+        "fit_deep_test": ends(deep["test_error"]),
     }
 
 
@@ -437,7 +366,7 @@ def _check_facts(checks: pd.DataFrame) -> dict[str, str]:
 
 def _pooled(means: pd.Series, errors: pd.Series) -> str:
     """Mean of equally large groups of draws, with its standard error."""
-    return f"{means.mean():.2f} ± {math.sqrt((errors**2).sum()) / len(errors):.2f}".replace("-", MINUS)
+    return f"{number(means.mean())} ± {math.sqrt((errors**2).sum()) / len(errors):.2f}"
 
 
 def _interval(rate: pd.Series) -> str:
@@ -447,12 +376,6 @@ def _interval(rate: pd.Series) -> str:
 def _tiny(value: float) -> str:
     """An order of magnitude, as text that needs no mathematics."""
     return "0" if value == 0 else f"{value:.0e}".replace("e-0", "e-").replace("-", MINUS)
-
-
-def _span(values: Iterable[float], pattern: str) -> str:
-    values = list(values)
-    low, high = pattern.format(min(values)), pattern.format(max(values))
-    return (low if low == high else f"{low} to {high}").replace("-", MINUS)
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -26,6 +26,7 @@ from experiments.chapters.expressivity.theory.regions import (
 )
 from experiments.chapters.expressivity.theory.rescaling import rescaled_ratios
 from experiments.record.agreement import ARITHMETIC, EXACT, NotCompared, StandardError, Within
+from experiments.record.estimates import by_error, mean_and_error
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.scores.forward import draw_images, draw_weights
@@ -69,8 +70,8 @@ def scores_row(
     for name, alpha in (("difference", ALPHA), ("derivative", 0.0)):
         terms = zen_terms(vcnn, batch_size=batch_size, repeats=repeats, perturbation=alpha, seed=seed)
         constant = math.log(alpha) if alpha else 0.0
-        row |= _mean_and_error(f"bn_{name}", terms.log_delta_frobenius - constant)
-        row |= _mean_and_error(f"zen_{name}", terms.score("frobenius", "minibatch") - constant)
+        row |= mean_and_error(f"bn_{name}", terms.log_delta_frobenius - constant)
+        row |= mean_and_error(f"zen_{name}", terms.score("frobenius", "minibatch") - constant)
     return row
 
 
@@ -109,7 +110,7 @@ def complexity_row(
         np.array([float(method(bound, data, noise)) for noise in noises])
         for method in (supremum, supremum_by_ascent)
     )
-    row = _mean_and_error("closed_form", closed) | _mean_and_error("ascent", found)
+    row = mean_and_error("closed_form", closed) | mean_and_error("ascent", found)
     return row | {
         "largest_gap": float(np.abs(closed / found - 1).max()),
         "mean_bound": float(mean_bound(bound, data, outputs)),
@@ -133,9 +134,9 @@ def theorem_row(
     squares = np.square(np.exp(features / 2) - 1)
     deviation = math.sqrt(squares.mean())
     return (
-        _mean_and_error("ratio", np.exp(features))
-        | _mean_and_error("log_features", features)
-        | _mean_and_error("log_gradient", gradient)
+        mean_and_error("ratio", np.exp(features))
+        | mean_and_error("log_features", features)
+        | mean_and_error("log_gradient", gradient)
         | {
             "deviation": deviation,
             "deviation_stderr": float(squares.std(ddof=1) / math.sqrt(draws) / (2 * deviation)),
@@ -175,11 +176,6 @@ def argument_row(*, argument: str, seed: int) -> dict[str, float | bool]:
     return {"residual": residual, "exact": residual < BELOW}
 
 
-def _mean_and_error(name: str, values: np.ndarray) -> dict[str, float]:
-    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-    return {name: float(np.mean(values)), f"{name}_stderr": error}
-
-
 def _stderrs(*columns: str) -> dict[str, str]:
     return {f"{column}_stderr": f"as {column}: standard error over repeats or draws" for column in columns}
 
@@ -209,10 +205,7 @@ SCORES = Table(
     | _stderrs("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative"),
     agreement={
         "phi_float32": StandardError("phi_stderr"),
-        **{
-            column: StandardError(f"{column}_stderr")
-            for column in ("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative")
-        },
+        **by_error("phi", "bn_difference", "bn_derivative", "zen_difference", "zen_derivative"),
         "overflow_layer": NotCompared(
             "the layer where numbers leave the range of a type; rounding decides between two neighbours"
         ),
@@ -234,12 +227,7 @@ REGIONS = Table(
     }
     | _stderrs("phi"),
     # A line that grazes a corner may be counted on one machine and not on another.
-    agreement={
-        "regions": Within(1e-3),
-        "neurons": EXACT,
-        "log10_bound": ARITHMETIC,
-        "phi": StandardError("phi_stderr"),
-    },
+    agreement=by_error("phi", regions=Within(1e-3), neurons=EXACT, log10_bound=ARITHMETIC),
 )
 COMPLEXITY = Table(
     study=STUDY,
@@ -282,10 +270,7 @@ THEOREM = Table(
         "deviation": "1: root mean square of sqrt(R) - 1",
     }
     | _stderrs("ratio", "log_features", "log_gradient", "deviation"),
-    agreement={
-        column: StandardError(f"{column}_stderr")
-        for column in ("ratio", "log_features", "log_gradient", "deviation")
-    },
+    agreement=by_error("ratio", "log_features", "log_gradient", "deviation"),
 )
 FITS = Table(
     study=STUDY,
@@ -306,7 +291,7 @@ FITS = Table(
         "phi": "nat: Phi-Score of the network, 4 repeats",
     }
     | _stderrs("phi"),
-    agreement={"train_error": Within(1e-3), "test_error": Within(1e-3), "phi": StandardError("phi_stderr")},
+    agreement=by_error("phi", train_error=Within(1e-3), test_error=Within(1e-3)),
 )
 CHECKS = Table(
     study=STUDY,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.figures.forest import forest
 from experiments.figures.labels import label
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from experiments.figures.marks import dots, hollow, legend
+from experiments.figures.style import COLOURS, new_figure, styled
 
 LINES = ("RegNets", "ResNets", "EfficientNets", "VGG and AlexNet", "Mobile nets", "ConvNeXts")
 """Lines of families in the order of their colours; "Graphs" are drawn hollow and grey."""
 
 POPULATIONS = ("V1", "V1, no VGG or AlexNet", "V1 of V2's networks", "V2")
 """Populations in the order of their colours."""
+
+COUNTS = ("convs", "flops", "params")
 
 PREDICTOR_NAMES = {
     "l1_minibatch": "Zen-Score",
@@ -49,11 +52,7 @@ _NAMED = {
 
 @styled
 def zen_top1(rows: pd.DataFrame) -> Figure:
-    """Zen-Score against top-1, first weights above and V2 weights below.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """Zen-Score against top-1, first weights above and V2 weights below."""
     figure, axes = new_figure(2, 1, height=9.6, sharex=True)
     for panel, weights in zip(axes[:, 0], ("V1", "V2"), strict=True):
         members = rows[rows["weights"] == f"IMAGENET1K_{weights}"]
@@ -61,142 +60,94 @@ def zen_top1(rows: pd.DataFrame) -> Figure:
         panel.set_title(f"{weights} weights, n = {len(members)}")
         panel.set_ylabel(label("top1"))
     axes[-1, 0].set_xlabel(label("zen"))
-    _legend(figure, axes[0, 0], columns=3)
+    legend(figure, [axes[0, 0]], 3)
     return figure
 
 
 @styled
 def baselines(rows: pd.DataFrame) -> Figure:
-    """What costs nothing against top-1, V1 weights: number of convolutions, FLOPs, parameters.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """What costs nothing against top-1, V1 weights: number of convolutions, FLOPs, parameters."""
     members = rows[rows["weights"] == "IMAGENET1K_V1"]
     figure, axes = new_figure(3, 1, height=11.5, sharey=True)
-    for panel, column in zip(axes[:, 0], ("convs", "flops", "params"), strict=True):
+    for panel, column in zip(axes[:, 0], COUNTS, strict=True):
         _scatter(panel, members, column)
         if column != "convs":
             panel.set_xscale("log")
         panel.set_xlabel(label(column))
         panel.set_ylabel(label("top1"))
-    _legend(figure, axes[0, 0], columns=3)
+    legend(figure, [axes[0, 0]], 3)
     return figure
 
 
 @styled
 def predictors(correlations: pd.DataFrame) -> Figure:
-    """Kendall's tau with top-1 and its interval, one row a predictor, one mark a population.
-
-    Args:
-        correlations: `studies.imagenet_zoo.correlations`.
-    """
+    """Kendall's tau with top-1 and its interval, one row a predictor, one mark a population."""
     figure, ((axes,),) = new_figure(height=7.6)
     _forest(axes, correlations, "predictor", PREDICTOR_NAMES)
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
-    _legend(figure, axes, columns=2)
+    legend(figure, [axes])
     return figure
 
 
 @styled
 def apart(pairs: pd.DataFrame) -> Figure:
-    """Tau of the Zen-Score minus that of each baseline, over pairs across two lines and within one.
-
-    Args:
-        pairs: `studies.imagenet_zoo.pairs_apart`.
-    """
+    """Tau of the Zen-Score minus that of each baseline, over pairs across two lines and within one."""
     figure, axes = new_figure(2, 1, height=8.4, sharex=True)
-    names = {name: text for name, text in PREDICTOR_NAMES.items() if name in ("convs", "flops", "params")}
-    for panel, kind, title in zip(
-        axes[:, 0],
-        ("across", "within"),
-        ("Networks of two different lines", "Networks of one line"),
-        strict=True,
-    ):
+    names = {name: text for name, text in PREDICTOR_NAMES.items() if name in COUNTS}
+    titles = {"across": "Networks of two different lines", "within": "Networks of one line"}
+    for panel, (kind, title) in zip(axes[:, 0], titles.items(), strict=True):
         rows = pairs[(pairs["pairs"] == kind) & pairs["baseline"].notna()]
-        _forest(panel, rows, "baseline", names, labelled=kind == "across")
+        _forest(panel, rows, "baseline", names)
         panel.set_title(title)
     axes[-1, 0].set_xlabel("tau of the Zen-Score minus tau of the baseline")
-    _legend(figure, axes[0, 0], columns=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
 @styled
 def partials(partial: pd.DataFrame) -> Figure:
-    """Partial tau with top-1: the Zen-Score given each baseline, and each baseline given the Zen-Score.
-
-    Args:
-        partial: `studies.imagenet_zoo.partials`.
-    """
+    """Partial tau with top-1: the Zen-Score given each baseline, and each baseline given the Zen-Score."""
     figure, ((axes,),) = new_figure(height=7.6)
     rows = partial.assign(row=partial["predictor"] + " | " + partial["given"])
-    names = {
-        f"{predictor} | {given}": f"{PREDICTOR_NAMES[predictor]}\ngiven {PREDICTOR_NAMES[given]}"
-        for baseline in ("convs", "flops", "params")
-        for predictor, given in (("l1_minibatch", baseline), (baseline, "l1_minibatch"))
-    }
+    pairs = [pair for name in COUNTS for pair in (("l1_minibatch", name), (name, "l1_minibatch"))]
+    names = {f"{a} | {b}": f"{PREDICTOR_NAMES[a]}\ngiven {PREDICTOR_NAMES[b]}" for a, b in pairs}
     _forest(axes, rows, "row", names)
     axes.set_xlabel("partial Kendall's tau with ImageNet top-1")
-    _legend(figure, axes, columns=2)
+    legend(figure, [axes])
     return figure
 
 
 @styled
 def lines(rows: pd.DataFrame) -> Figure:
-    """Zen-Score against top-1 inside each line of families; filled marks are V1 weights, hollow ones V2.
-
-    Args:
-        rows: `ZooRows.common`.
-    """
+    """Zen-Score against top-1 inside each line of families; filled marks are V1 weights, hollow ones V2."""
     figure, axes = new_figure(3, 2, height=9.0)
     for panel, line in zip(axes.flat, LINES, strict=True):
         for weights, marker, face in (("V1", "o", COLOURS["blue"]), ("V2", "D", "white")):
             members = rows[(rows["line"] == line) & (rows["weights"] == f"IMAGENET1K_{weights}")]
-            panel.scatter(
-                members["l1_minibatch"],
-                members["top1"],
-                s=60,
-                marker=marker,
-                c=face,
-                edgecolor=COLOURS["blue"],
-                linewidth=1.8,
-            )
-            panel.scatter(
-                [],
-                [],
-                s=60,
-                marker=marker,
-                c=face,
-                edgecolor=COLOURS["blue"],
-                linewidth=1.8,
-                label=f"{weights} weights",
-            )
+            style = {"s": 60, "marker": marker, "c": face, "edgecolor": COLOURS["blue"], "linewidth": 1.8}
+            panel.scatter(members["l1_minibatch"], members["top1"], **style)
+            panel.scatter([], [], **style, label=f"{weights} weights")
         panel.set_title(line)
     for panel in axes[:, 0]:
         panel.set_ylabel("top-1 (%)")
     for panel in axes[-1]:
         panel.set_xlabel(label("zen"))
-    _legend(figure, axes[0, 0], columns=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
 @styled
 def line_taus(within: pd.DataFrame) -> Figure:
-    """Tau with top-1 inside each line of families, V1 weights, for the score and the baselines.
-
-    Args:
-        within: `studies.imagenet_zoo.within_lines`.
-    """
+    """Tau with top-1 inside each line of families, V1 weights, for the score and the baselines."""
     figure, ((axes,),) = new_figure(height=7.6)
     rows = within[within["population"] == "V1"]
     sizes = rows.groupby("line")["n"].max()
     names = {line: line.replace(" and ", ",\n") + f"\nn = {sizes[line]}" for line in LINES if line in sizes}
-    for index, predictor in enumerate(("l1_minibatch", "convs", "flops", "params")):
-        members = rows[rows["predictor"] == predictor]
-        _series(axes, members, "line", list(names), index, 4, PREDICTOR_NAMES[predictor], families=False)
-    _finish(axes, list(names.values()))
+    by_predictor = {name: members.set_index("line") for name, members in rows.groupby("predictor")}
+    series = {PREDICTOR_NAMES[name]: by_predictor[name] for name in ("l1_minibatch", *COUNTS) if len(rows)}
+    forest(axes, series, names, step=0.18, size=60, width=4)
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
-    _legend(figure, axes, columns=4, columnspacing=0.9)
+    legend(figure, [axes], 4, columnspacing=0.9)
     return figure
 
 
@@ -207,29 +158,12 @@ def _scatter(
     names: Mapping[str, tuple[str, tuple[int, int]]] | None = None,
 ) -> None:
     """One mark a network, coloured by line; graphs hollow. Some are named."""
-    for line, colour, marker in zip(LINES, PALETTE, MARKERS, strict=False):
+    for index, line in enumerate(LINES):
         members = rows[rows["line"] == line]
-        axes.scatter(
-            members[column],
-            members["top1"],
-            s=60,
-            marker=marker,
-            color=colour,
-            edgecolor="white",
-            linewidth=0.7,
-            label=line,
-        )
+        dots(axes, members[column], members["top1"], index, line, s=60, linewidth=0.7, zorder=1)
     graphs = rows[rows["line"] == "Graphs"]
-    axes.scatter(
-        graphs[column],
-        graphs["top1"],
-        s=60,
-        marker="o",
-        facecolor="none",
-        edgecolor=COLOURS["grey"],
-        linewidth=1.6,
-        label="graphs",
-    )
+    style = {"s": 60, "linewidth": 1.6, "zorder": 1}
+    hollow(axes, graphs[column], graphs["top1"], 0, COLOURS["grey"], "graphs", **style)
     for row in rows[rows["model"].isin(names or {})].itertuples():
         text, offset = (names or {})[row.model]
         axes.annotate(
@@ -237,67 +171,13 @@ def _scatter(
         )
 
 
-def _legend(figure: Figure, axes: Axes, columns: int, **spacing: float) -> None:
-    """One legend below all panels, of what one of them shows; none where it shows nothing."""
-    handles, texts = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, texts, loc="outside lower center", ncols=columns, **spacing)
-
-
-def _forest(
-    axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str], *, labelled: bool = True
-) -> None:
-    """One row a name, one mark a population, with its number of networks in the legend."""
-    present = [name for name in names if name in set(rows[row])]
-    kinds = [kind for kind in POPULATIONS if kind in set(rows["population"])]
-    for index, kind in enumerate(kinds):
-        members = rows[rows["population"] == kind]
-        text = f"{kind} (n = {members['n'].max():.0f})"
-        _series(axes, members, row, present, index, len(kinds), text if labelled else None)
-    _finish(axes, [names[name] for name in present])
-
-
-def _series(
-    axes: Axes,
-    rows: pd.DataFrame,
-    row: str,
-    order: Sequence[str],
-    index: int,
-    of: int,
-    text: str | None,
-    families: bool = True,
-) -> None:
-    """Estimates with their 95 % intervals.
-
-    Thick over networks and, where there are any, thin over families.
-    """
-    members = rows.set_index(row).reindex(order)
-    y = np.arange(len(order))[::-1] + 0.18 * ((of - 1) / 2 - index)
-    if families:
-        axes.hlines(
-            y,
-            members["kendall_family_low"],
-            members["kendall_family_high"],
-            color=PALETTE[index],
-            linewidth=1.2,
-        )
-    axes.hlines(
-        y, members["kendall_low"], members["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55
-    )
-    axes.scatter(
-        members["kendall"],
-        y,
-        s=60,
-        marker=MARKERS[index],
-        color=PALETTE[index],
-        edgecolor="white",
-        zorder=3,
-        label=text,
-    )
-
-
-def _finish(axes: Axes, names: Sequence[str]) -> None:
-    axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(names)), list(reversed(names)))
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.grid(axis="y", visible=False)
+def _forest(axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str]) -> None:
+    """One row a name, one mark a population; intervals thick over networks and thin over families."""
+    present = {name: text for name, text in names.items() if name in set(rows[row])}
+    by_population = {kind: members.set_index(row) for kind, members in rows.groupby("population")}
+    series = {
+        f"{kind} (n = {by_population[kind]['n'].max():.0f})": by_population[kind]
+        for kind in POPULATIONS
+        if kind in by_population
+    }
+    forest(axes, series, present, step=0.18, size=60, width=4, thin="kendall_family")

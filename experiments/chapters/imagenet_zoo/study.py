@@ -1,12 +1,13 @@
 """The Zen-Score of torchvision's classifiers against their published ImageNet accuracy.
 
-Every network is scored at one resolution, three definitions from the same forward passes, then correlated with the top-1
-accuracy that torchvision publishes, and compared with what costs nothing: parameters, FLOPs and the number of convolutions.
+Every network is scored at one resolution, three definitions from the same forward passes, then correlated
+with the top-1 accuracy that torchvision publishes, and compared with what costs nothing: parameters, FLOPs
+and the number of convolutions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +18,9 @@ import pandas as pd
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.torchvision_rows import TABLE
 from experiments.benchmarks.zen_rows import DEFINITIONS
-from experiments.record.wording import bracketed
+from experiments.record.estimates import both_coefficients
+from experiments.record.wording import Told, bracketed, span
 from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
-
-STUDY = "imagenet_zoo"
-
 
 COUNTS = ("convs", "flops", "params")
 """What costs nothing, of the network at the resolution of the score."""
@@ -54,10 +53,7 @@ trained like it.
 """
 
 COMPARED = ("V1", "V1, no VGG or AlexNet", "V1 of V2's networks", "V2")
-"""Populations in which predictors are compared with each other.
-
-The others only check the rule for recipes.
-"""
+"""Populations in which predictors are compared; the others only check the rule for recipes."""
 
 LINES = ("RegNets", "ResNets", "EfficientNets", "VGG and AlexNet", "Mobile nets")
 """Lines of families with at least five networks under one name of weights."""
@@ -141,17 +137,19 @@ def run(
     published = _published(models)
     settings = {"batch_size": batch_size, "perturbation": perturbation, "seed": seed, "dtype": dtype}
 
-    def scored(rows: pd.DataFrame, side: pd.Series | int) -> pd.DataFrame:
-        at_side = rows.assign(
-            resolution=side, published_flops=rows["flops"], flops=rows["flops"] * (side / rows["crop"]) ** 2
+    def scored(rows: pd.DataFrame, resolution: pd.Series | int) -> pd.DataFrame:
+        at_resolution = rows.assign(
+            resolution=resolution,
+            published_flops=rows["flops"],
+            flops=rows["flops"] * (resolution / rows["crop"]) ** 2,
         )
-        affordable = multiply_adds / (2 * batch_size * at_side["flops"])
-        at_side["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
-        wanted = at_side.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
+        affordable = multiply_adds / (2 * batch_size * at_resolution["flops"])
+        at_resolution["repeats"] = affordable.clip(fewest_repeats, most_repeats).astype(int)
+        wanted = at_resolution.drop_duplicates(["model", "resolution"]).sort_values("flops", kind="stable")
         scores = TABLE.fill(
             [settings | row for row in wanted[["model", "resolution", "repeats"]].to_dict("records")]
         )
-        return at_side.drop(columns="repeats").merge(
+        return at_resolution.drop(columns="repeats").merge(
             scores, on=["model", "resolution"], how="left", validate="many_to_one"
         )
 
@@ -202,7 +200,7 @@ def correlations(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """Correlation of the Zen-Score with top-1 minus that of each baseline, on the same networks and resamples.
+    """The Zen-Score's correlation with top-1 minus that of each baseline, on the same networks and resamples.
 
     Columns as in `correlations`, with `baseline` for `predictor`.
     """
@@ -292,29 +290,15 @@ def _populations(
 def _measure(
     statistic: Callable[..., Correlation], members: pd.DataFrame, *columns: str, **options: Any
 ) -> dict[str, Any]:
-    """One statistic of these columns with its interval over networks and, of three families or more, over families."""
+    """One statistic of these columns with intervals over networks and, of three or more, over families."""
     values = [members[column].to_numpy(float) for column in columns]
     found = statistic(*values, resamples=RESAMPLES, **options)
-    measured: dict[str, Any] = {"n": found.n} | _named(found, "")
+    measured = {"n": found.n} | both_coefficients(found)
     if not options and members["family"].nunique() >= 3:
-        over_families = statistic(
-            *values, families=members["family"].tolist(), resample="families", resamples=RESAMPLES
-        )
-        measured |= {name: value for name, value in _named(over_families, "_family").items() if name in _ENDS}
+        families = {"families": members["family"].tolist(), "resample": "families"}
+        over_families = both_coefficients(statistic(*values, resamples=RESAMPLES, **families))
+        measured |= {name.replace("_", "_family_"): end for name, end in over_families.items() if "_" in name}
     return measured
-
-
-def _named(found: Correlation, unit: str) -> dict[str, float]:
-    """Estimate and ends of both coefficients under the column names of `_ENDS`."""
-    kendall = dict(
-        zip(("", f"{unit}_low", f"{unit}_high"), (found.kendall, *found.kendall_interval), strict=True)
-    )
-    spearman = dict(
-        zip(("", f"{unit}_low", f"{unit}_high"), (found.spearman, *found.spearman_interval), strict=True)
-    )
-    return {f"kendall{end}": value for end, value in kendall.items()} | {
-        f"spearman{end}": value for end, value in spearman.items()
-    }
 
 
 TOO_FEW = "not measured (too few networks)"
@@ -336,21 +320,19 @@ _SHORT = {"l1_minibatch": "zen", "frobenius_minibatch": "frobenius", "l1_running
 def facts(rows: ZooRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
     common = rows.common
-    told = (
+    return (
         _setting_facts(common)
         | _noise_facts(common)
         | _depth_facts(common)
         | _resnet_facts(common)
         | _reversal_facts(common)
-    )
-    told |= (
-        _correlation_facts(rows)
+        | _correlation_facts(rows)
         | _partial_facts(rows)
         | _line_facts(rows)
         | _pair_facts(rows)
         | _graph_facts(common)
+        | _native_facts(rows)
     )
-    return told | _native_facts(rows)
 
 
 def score_noise(rows: pd.DataFrame, draws: int = 200, seed: int = 0) -> pd.Series:
@@ -367,14 +349,14 @@ def score_noise(rows: pd.DataFrame, draws: int = 200, seed: int = 0) -> pd.Serie
     )
 
 
-def reversals(rows: pd.DataFrame, line: str = "RegNets") -> pd.DataFrame:
-    """Pairs of one line (V1 weights) that the Zen-Score orders wrongly, largest loss of accuracy first.
+def reversals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of RegNets (V1 weights) that the Zen-Score orders wrongly, largest loss of accuracy first.
 
     Returns:
         Columns `preferred` (higher score, lower top-1) and `better` with their scores and accuracies, and
         `loss` in points.
     """
-    members = population(rows, "V1").query("line == @line")[["model", "l1_minibatch", "top1"]]
+    members = population(rows, "V1").query("line == 'RegNets'")[["model", "l1_minibatch", "top1"]]
     pairs = members.merge(members, how="cross", suffixes=("_preferred", "_better"))
     wrong = pairs[
         (pairs["l1_minibatch_preferred"] > pairs["l1_minibatch_better"])
@@ -393,74 +375,78 @@ def _setting_facts(rows: pd.DataFrame) -> dict[str, str]:
         "graphs": str(int((~networks["chain"]).sum())),
         "resolution": str(int(networks["resolution"].iloc[0])),
         "batch_size": str(int(networks["batch_size"].iloc[0])),
-        "repeats": _span(networks["repeats"]),
+        "repeats": span(networks["repeats"]),
         "undefined": str(int(networks["l1_minibatch"].isna().sum())),
         "worst_error": f"{networks['l1_minibatch_stderr'].max():.1f}",
-        "scores": _span(networks.loc[networks["chain"], "l1_minibatch"].round().astype(int)),
+        "scores": span(networks.loc[networks["chain"], "l1_minibatch"].round().astype(int)),
         "resamples": str(RESAMPLES),
     }
     return told | {f"n_{slug}": str(len(population(rows, name))) for name, slug in _SLUGS.items()}
 
 
 def _correlation_facts(rows: ZooRows) -> dict[str, str]:
-    found, gaps = rows.correlations, rows.differences
-    v1 = {"population": "V1", "predictor": "l1_minibatch"}
+    found, gaps = _told(rows.correlations, "predictor"), _told(rows.differences, "baseline")
+    families = _told(_over_families(rows.correlations), "predictor")
     told = {
-        "rho_v1_zen": _read(found, v1, "spearman"),
-        "tau_v1_zen_families": _read(found, v1, unit="_family"),
+        "rho_v1_zen": found.interval(("V1", "l1_minibatch"), "spearman"),
+        "tau_v1_zen_families": families.interval(("V1", "l1_minibatch"), "kendall"),
     }
     for name, slug in _SLUGS.items():
         for predictor in PREDICTORS:
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
-                found, {"population": name, "predictor": predictor}
-            )
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = found.interval((name, predictor), "kendall")
     for name in COMPARED:
         for baseline in BASELINES:
-            told[f"gain_{_SLUGS[name]}_{baseline}"] = _read(gaps, {"population": name, "baseline": baseline})
-    for baseline in BASELINES:
-        told[f"gain_v1_{baseline}_families"] = _read(
-            gaps, {"population": "V1", "baseline": baseline}, unit="_family"
-        )
-    return told
+            told[f"gain_{_SLUGS[name]}_{baseline}"] = gaps.interval((name, baseline), "kendall")
+    families = _told(_over_families(rows.differences), "baseline")
+    return told | {
+        f"gain_v1_{name}_families": families.interval(("V1", name), "kendall") for name in BASELINES
+    }
+
+
+def _told(frame: pd.DataFrame, *by: str) -> Told:
+    return Told(frame.dropna(subset="kendall_low"), ["population", *by], TOO_FEW)
+
+
+def _over_families(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their intervals over families in the place of those over networks."""
+    ends = [name for name in frame if "_family_" in name]
+    over = frame.drop(columns=[name.replace("_family", "") for name in ends])
+    return over.rename(columns=lambda name: name.replace("_family", ""))
 
 
 def _partial_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.partials, "predictor", "given")
     for name in ("V1", "V2"):
         for baseline in COUNTS:
             for predictor, given in (("l1_minibatch", baseline), (baseline, "l1_minibatch")):
-                at = {"population": name, "predictor": predictor, "given": given}
-                told[f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"] = _read(
-                    rows.partials, at
-                )
+                slug = f"partial_{_SLUGS[name]}_{_SHORT[predictor]}_given_{_SHORT[given]}"
+                told[slug] = found.interval((name, predictor, given), "kendall")
     return told
 
 
 def _line_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.within_lines, "line", "predictor")
     for line in LINES:
         slug = f"v1_{line.lower().replace(' ', '_')}"
         told[f"n_{slug}"] = str(len(population(rows.common, "V1").query("line == @line")))
         for predictor in ("l1_minibatch", *COUNTS):
-            told[f"tau_{slug}_{_SHORT[predictor]}"] = _read(
-                rows.within_lines, {"population": "V1", "line": line, "predictor": predictor}
-            )
+            told[f"tau_{slug}_{_SHORT[predictor]}"] = found.interval(("V1", line, predictor), "kendall")
     return told
 
 
 def _pair_facts(rows: ZooRows) -> dict[str, str]:
     told = {}
+    found = _told(rows.pairs_apart.fillna({"baseline": ""}), "pairs", "predictor", "baseline")
     for name in ("V1", "V1, no VGG or AlexNet", "V2"):
         for pairs in ("within", "across"):
-            at: dict[str, str | None] = {"population": name, "pairs": pairs}
             for predictor in ("l1_minibatch", *BASELINES):
-                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = _read(
-                    rows.pairs_apart, at | {"predictor": predictor, "baseline": None}
-                )
+                at = (name, pairs, predictor, "")
+                told[f"{pairs}_{_SLUGS[name]}_{_SHORT[predictor]}"] = found.interval(at, "kendall")
             for baseline in BASELINES:
-                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = _read(
-                    rows.pairs_apart, at | {"baseline": baseline}
-                )
+                at = (name, pairs, "l1_minibatch", baseline)
+                told[f"{pairs}_gain_{_SLUGS[name]}_{baseline}"] = found.interval(at, "kendall")
     return told
 
 
@@ -484,10 +470,7 @@ def _depth_facts(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _resnet_facts(rows: pd.DataFrame) -> dict[str, str]:
-    """The paper's Figure 14.
-
-    The five plain ResNets, which every predictor orders alike; and its last three.
-    """
+    """The paper's Figure 14: the five plain ResNets, which every predictor orders alike."""
     members = population(rows, "V1").query("family == 'ResNet'")
     if len(members) < FEWEST:
         return dict.fromkeys(("resnets_perfect", "resnet_scores", "resnet_top1"), TOO_FEW)
@@ -515,17 +498,13 @@ def _reversal_facts(rows: pd.DataFrame) -> dict[str, str]:
     if wrong.empty:
         return told | dict.fromkeys(("reversal_preferred", "reversal_better", "reversal_loss"), TOO_FEW)
     worst = wrong.iloc[0]
-    return told | {
-        "reversal_preferred": (
-            f"{_regnet(worst['model_preferred'])} (score {worst['l1_minibatch_preferred']:.0f}, "
-            f"{worst['top1_preferred']:.1f} %)"
-        ),
-        "reversal_better": (
-            f"{_regnet(worst['model_better'])} (score {worst['l1_minibatch_better']:.0f}, "
-            f"{worst['top1_better']:.1f} %)"
-        ),
-        "reversal_loss": f"{worst['loss']:.1f}",
-    }
+
+    def named(which: str) -> str:
+        score, top1 = worst[f"l1_minibatch_{which}"], worst[f"top1_{which}"]
+        return f"{_regnet(worst[f'model_{which}'])} (score {score:.0f}, {top1:.1f} %)"
+
+    both = {f"reversal_{which}": named(which) for which in ("preferred", "better")}
+    return told | both | {"reversal_loss": f"{worst['loss']:.1f}"}
 
 
 def _graph_facts(rows: pd.DataFrame) -> dict[str, str]:
@@ -553,26 +532,8 @@ def _native_facts(rows: ZooRows) -> dict[str, str]:
     return told
 
 
-def _read(
-    frame: pd.DataFrame, where: Mapping[str, str | None], coefficient: str = "kendall", unit: str = ""
-) -> str:
-    """One estimate of a frame with its interval, as text."""
-    chosen = frame
-    for column, value in where.items():
-        chosen = chosen[chosen[column].isna() if value is None else chosen[column] == value]
-    ends = [f"{coefficient}{unit}_low", f"{coefficient}{unit}_high"]
-    if chosen.empty or chosen[ends].isna().any(axis=None):
-        return TOO_FEW
-    return bracketed(chosen[coefficient].iloc[0], *chosen[ends].iloc[0])
-
-
 def _show(found: Correlation) -> str:
     return bracketed(found.kendall, *found.kendall_interval)
-
-
-def _span(values: pd.Series) -> str:
-    low, high = values.min(), values.max()
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _regnet(model: str) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from experiments.figures.forest import forest
+from experiments.figures.marks import band, dots, legend, levels, zero
+from experiments.figures.style import COLOURS, PALETTE, new_figure, styled
 
 NAMES = {
     "zen_l1_minibatch": "Zen, as built",
@@ -34,12 +35,7 @@ KINDS = {"convs": "convolutions", "none": "none edges", "skip": "skip edges", "p
 
 @styled
 def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau with its interval, one row a population, one mark a predictor.
-
-    Args:
-        correlations: `CellRows.correlations`.
-        dataset: whose accuracies.
-    """
+    """Kendall's tau with its interval, one row a population, one mark a predictor."""
     figure, ((axes,),) = new_figure(height=9.6)
     rows = correlations[correlations["dataset"] == dataset]
     forest(
@@ -53,64 +49,41 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
 
 
 @styled
-def by_edges(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau among cells with the same number of edges of one kind, one panel a kind.
-
-    Args:
-        correlations: `CellRows.correlations`.
-        dataset: whose accuracies.
-    """
+def by_edges(correlations: pd.DataFrame) -> Figure:
+    """Kendall's tau on CIFAR-10 among cells with the same number of edges of one kind, one panel a kind."""
     figure, axes = new_figure(2, 2, height=8.0, sharey=True)
-    rows = correlations[correlations["dataset"] == dataset]
+    rows = correlations[correlations["dataset"] == "cifar10"]
     shown = ("zen_l1_minibatch", "zen_l1_running", "params")
     for panel, (kind, title) in zip(axes.flat, KINDS.items(), strict=True):
         for index, score in enumerate(shown):
             members = rows[(rows["score"] == score) & rows["population"].str.startswith(f"{kind} = ")]
-            if members.empty:
-                continue
             numbers = members["population"].str.split().str[-1].astype(int)
-            order = np.argsort(numbers.to_numpy(), kind="stable")
-            x = numbers.to_numpy()[order]
-            line = members.iloc[order]
-            panel.fill_between(
-                x, line["kendall_low"], line["kendall_high"], color=PALETTE[index], alpha=0.2, linewidth=0
-            )
-            panel.plot(x, line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=NAMES[score])
-        panel.axhline(0, color=COLOURS["black"], linewidth=1.2)
+            line = members.assign(number=numbers).sort_values("number", kind="stable")
+            if len(line):
+                band(panel, line, "number", "kendall", index, NAMES[score])
+        zero(panel)
         panel.set_xlabel(f"number of {title}")
         panel.set_xticks(range(7))
     for panel in axes[:, 0]:
         panel.set_ylabel("Kendall's tau")
-    handles, texts = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=3)
+    legend(figure, [axes[0, 0]], 3)
     return figure
 
 
 @styled
 def structure(rows: pd.DataFrame) -> Figure:
-    """Spearman's rho of each score with the number of edges of each kind.
-
-    Args:
-        rows: `CellRows.structure`.
-    """
+    """Spearman's rho of each score with the number of edges of each kind."""
     figure, ((axes,),) = new_figure(height=5.4)
     shown = [score for score in NAMES if score in set(rows["score"])]
     table = rows.set_index("score")
     for index, (kind, text) in enumerate(KINDS.items()):
         y = np.arange(len(shown))[::-1] + 0.18 * (1.5 - index)
-        axes.barh(
-            y,
-            [table.loc[score, f"spearman_{kind}"] for score in shown],
-            height=0.17,
-            color=PALETTE[index],
-            label=text,
-        )
+        values = [table.loc[score, f"spearman_{kind}"] for score in shown]
+        axes.barh(y, values, height=0.17, color=PALETTE[index], label=text)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
-    axes.set_yticks(range(len(shown)), [NAMES[score] for score in reversed(shown)])
-    axes.grid(axis="y", visible=False)
+    levels(axes, [NAMES[score] for score in shown])
     axes.set_xlabel("Spearman's rho with the number of edges")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 
@@ -119,32 +92,16 @@ def published(rows: pd.DataFrame) -> Figure:
     """How far every choice of definition and population lies from each published triple.
 
     The nearest is at the left.
-
-    Args:
-        rows: `studies.nasbench201.reproductions`.
     """
     figure, ((axes,),) = new_figure(height=5.0)
     sources = list(dict.fromkeys(rows["source"]))
     for index, form in enumerate(("zen", "vanilla")):
         members = rows[rows["score"].str.startswith(form)]
-        y = [
-            len(sources) - 1 - sources.index(source) + 0.12 * (1 - 2 * index) for source in members["source"]
-        ]
+        y = len(sources) - 1 - members["source"].map(sources.index) + 0.12 * (1 - 2 * index)
         text = "as built" if form == "zen" else "skips cut"
-        axes.scatter(
-            members["off"],
-            y,
-            s=45,
-            marker=MARKERS[index],
-            color=PALETTE[index],
-            alpha=0.7,
-            edgecolor="white",
-            label=text,
-        )
-    axes.set_yticks(range(len(sources)), list(reversed(sources)))
+        dots(axes, members["off"], y, index, text, alpha=0.7, zorder=1)
+    levels(axes, sources)
     axes.set_xlabel("largest difference from the three published values")
     axes.set_xlim(left=0)
-    axes.grid(axis="y", visible=False)
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure

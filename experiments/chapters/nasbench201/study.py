@@ -1,10 +1,11 @@
 """The Zen-Score on all 15,625 cells of NAS-Bench-201: every definition, every population, with intervals.
 
-The accuracies are the user's to bring; what is stored are scores of our own and aggregates. Without the benchmark's file the
-chapter shows the stored aggregates.
+The accuracies are the user's to bring; what is stored are scores of our own and aggregates. Without the
+benchmark's file the chapter shows the stored aggregates.
 
-A score that is undefined (a cell without a path) ranks below all others, as in the published comparisons. Intervals treat an
-isomorphism class as one unit: its cells train to nearly the same accuracy, so they are not independent.
+A score that is undefined (a cell without a path) ranks below all others, as in the published comparisons.
+Intervals treat an isomorphism class as one unit: its cells train to nearly the same accuracy, so they are not
+independent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from experiments.benchmarks.nasbench201_cells import (
     DATASETS,
     EDGE_COUNTS,
     FEWEST,
+    FOR_DATA,
     POPULATIONS,
     WITHOUT_SCORE,
     ZEN,
@@ -40,10 +43,12 @@ from experiments.benchmarks.nasbench201_scores import (
     fill_zen,
     sample,
 )
+from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.estimates import both_coefficients, ends_units
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
-from experiments.record.wording import interval, number
+from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.stats.influence import coefficients, correlate_many
@@ -68,21 +73,13 @@ MAIN = (
 def correlation_row(
     *, dataset: str, population: str, score: str, seed: int, cells_scored: int
 ) -> dict[str, Any]:
-    """Both coefficients of one score with accuracy in one population, with intervals over isomorphism classes."""
+    """Both coefficients of one score in one population, with intervals over isomorphism classes."""
     members = population_of(dataset, population, cells_scored)
     scores, accuracies = column(members, score, seed), members[dataset].to_numpy(float)
     if len(members) < FEWEST or len(np.unique(scores)) < 2 or len(np.unique(accuracies)) < 2:
         raise ScoreUndefined(f"{len(members)} cells, or all of one score")
     found = correlate_many(scores, accuracies, families=members["class"].tolist())
-    return {
-        "n": found.n,
-        "kendall": found.kendall,
-        "kendall_low": found.kendall_interval[0],
-        "kendall_high": found.kendall_interval[1],
-        "spearman": found.spearman,
-        "spearman_low": found.spearman_interval[0],
-        "spearman_high": found.spearman_interval[1],
-    }
+    return {"n": found.n} | both_coefficients(found)
 
 
 def column(rows: pd.DataFrame, score: str, seed: int) -> np.ndarray:
@@ -104,25 +101,15 @@ CORRELATIONS = Table(
         "cells_scored": "count: random sample of cells from which the population is taken; 15,625 are all",
         "n": "count: cells of the population",
     }
-    | {
-        f"{coefficient}{end}": f"1: {text}"
-        for coefficient in ("kendall", "spearman")
-        for end, text in (
-            ("", coefficient),
-            ("_low", "lower end of its 95 % interval"),
-            ("_high", "upper end of its 95 % interval"),
-        )
-    },
+    | ends_units("kendall", "1: kendall")
+    | ends_units("spearman", "1: spearman"),
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
 def structure_row(*, score: str, seed: int, cells_scored: int) -> dict[str, Any]:
-    """What a score sees in a connected cell.
-
-    Its rank correlation with each count of edges, and how isomorphic cells differ.
-    """
+    """A score's rank correlations with counts of edges, and how isomorphic cells differ."""
     rows = cells().iloc[sorted(sample(cells_scored))]
     rows = rows[rows["connected"] & np.isfinite(rows[f"{score}_s{seed}"])]
     values = rows[f"{score}_s{seed}"]
@@ -226,10 +213,14 @@ EXAMPLES = Table(
     otherwise=NATS.rounding,
 )
 EXAMPLE_CELLS = {
-    "six 3x3 convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "six 3x3 convolutions": (
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    ),
     "a residual unit": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|",
     "its convolutions alone": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|",
-    "six skips": "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|",
+    "six skips": (
+        "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
+    ),
     "one skip": "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
     "one skip and a dead end": "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
 }
@@ -286,19 +277,16 @@ def run(
     examples = EXAMPLES.fill([{"arch": text, "seed": seed} for text in EXAMPLE_CELLS.values()])
     named = examples.assign(example=list(EXAMPLE_CELLS))
     settings = {"seed": seed, "cells_scored": cells_scored}
-    wanted = [
-        key | {"cells_scored": cells_scored}
-        for key in _correlation_keys(datasets, list(POPULATIONS), PREDICTORS, seed)
-    ]
-    pairs = [
-        (a, b)
-        for position, a in enumerate((seed, *noise_seeds))
-        for b in (seed, *noise_seeds)[position + 1 :]
-    ]
+
+    def rows(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
+        return filled(table, keys, lambda _: nasbench201.is_there())
+
+    keys = _correlation_keys(datasets, list(POPULATIONS), PREDICTORS, seed)
+    wanted = [key | {"cells_scored": cells_scored} for key in keys]
     noise = [
         {"score": score, "seed": a, "other": b, "cells_scored": noise_cells}
         for score in ZEN
-        for a, b in pairs
+        for a, b in combinations((seed, *noise_seeds), 2)
     ]
     if nasbench201.is_there():
         fill_zen(seed, sample(cells_scored))
@@ -315,9 +303,9 @@ def run(
     ]
     structured = [{"score": score} | settings for score in (*ZEN, "log_delta_l1")]
     correlations, gains, draws = (
-        _filled(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled, drawn)
+        rows(CORRELATIONS, keys).dropna(subset="kendall") for keys in (wanted, sampled, drawn)
     )
-    return CellRows(correlations, _filled(STRUCTURE, structured), gains, _filled(NOISE, noise), draws, named)
+    return CellRows(correlations, rows(STRUCTURE, structured), gains, rows(NOISE, noise), draws, named)
 
 
 def _correlation_keys(
@@ -330,16 +318,6 @@ def _correlation_keys(
         if p in POPULATIONS
         for s in scores
     ]
-
-
-def _filled(table: Table, keys: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows of these keys; without the benchmark's file, those of them that are stored."""
-    if nasbench201.is_there():
-        return table.fill(keys)
-    stored = table.stored()
-    return pd.DataFrame(keys).merge(stored, on=list(table.key), how="inner")[
-        stored.columns
-    ]  # in the order of the keys
 
 
 PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {
@@ -370,23 +348,15 @@ def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
     rows = correlations[correlations["score"].isin(ZEN) & correlations["population"].isin(MAIN)]
     lines = []
     for source, (coefficient, values) in PUBLISHED.items():
-        table = (
-            rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient)
-            .reindex(columns=list(DATASETS))
-            .dropna()
-        )
-        if not table.empty:
+        table = rows.pivot_table(index=["score", "population"], columns="dataset", values=coefficient)
+        table = table.reindex(columns=list(DATASETS)).dropna()
+        if len(table):
             off = (table - np.array(values)).abs().max(axis=1)
-            lines.append(
-                table.assign(source=source, coefficient=coefficient, off=off)
-                .reset_index()
-                .sort_values("off", kind="stable")
-            )
-    return (
-        pd.concat(lines, ignore_index=True)
-        if lines
-        else pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
-    )
+            found = table.assign(source=source, coefficient=coefficient, off=off).reset_index()
+            lines.append(found.sort_values("off", kind="stable"))
+    if not lines:
+        return pd.DataFrame(columns=["source", "score", "population", *DATASETS, "off"])
+    return pd.concat(lines, ignore_index=True)
 
 
 TOO_FEW = "not measured (too few cells)"
@@ -428,62 +398,44 @@ def facts(rows: CellRows) -> dict[str, str]:
 
 def _correlation_facts(correlations: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = correlations.set_index(["dataset", "population", "score"])
+    found = Told(correlations, ["dataset", "population", "score"], TOO_FEW)
     for population, people in _PEOPLE.items():
-        at = ("cifar10", population, "params")
-        told[f"n_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
-        for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
+        told[f"n_{people}"] = found.text(("cifar10", population, "params"), "{n:,.0f}")
+        for dataset, data in FOR_DATA.items():
             for score, short in _SHORT.items():
                 at = (dataset, population, score)
-                told[f"tau_{people}_{short}{data}"] = (
-                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
-                )
-                told[f"rho_{people}_{short}{data}"] = (
-                    interval(found.loc[at], "spearman") if at in found.index else TOO_FEW
-                )
+                told[f"tau_{people}_{short}{data}"] = found.interval(at, "kendall")
+                told[f"rho_{people}_{short}{data}"] = found.interval(at, "spearman")
     for kind in EDGE_COUNTS:
         for count in range(7):
             for score in ("zen_l1_minibatch", "zen_l1_running", "params"):
                 at = ("cifar10", f"{kind} = {count}", score)
-                told[f"tau_{kind}{count}_{_SHORT[score]}"] = (
-                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
-                )
+                told[f"tau_{kind}{count}_{_SHORT[score]}"] = found.interval(at, "kendall")
     return told
 
 
 def _gain_facts(gains: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = gains.set_index(["dataset", "population", "score"])
+    found = Told(gains, ["dataset", "population", "score"], TOO_FEW)
     for population, people in _PEOPLE.items():
-        for dataset, data in (("cifar10", ""), ("cifar100", "_c100"), ("imagenet16", "_in16")):
+        for dataset, data in FOR_DATA.items():
             for score in GAIN:
-                at = (dataset, population, score)
-                told[f"gain_{people}_{_SHORT.get(score, score)}{data}"] = (
-                    interval(found.loc[at], "kendall") if at in found.index else TOO_FEW
-                )
-        at = ("cifar10", population, "params")
-        told[f"n_gain_{people}"] = f"{found.loc[at, 'n']:,.0f}" if at in found.index else TOO_FEW
+                name = f"gain_{people}_{_SHORT.get(score, score)}{data}"
+                told[name] = found.interval((dataset, population, score), "kendall")
+        told[f"n_gain_{people}"] = found.text(("cifar10", population, "params"), "{n:,.0f}")
     return told
 
 
 def _structure_facts(structure: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    by_score = structure.set_index("score")
+    found = Told(structure, ["score"], TOO_FEW)
+    slopes = [f"per_{kind}" for kind in EDGE_COUNTS[:3]]
+    names = (*(f"spearman_{kind}" for kind in EDGE_COUNTS), *slopes, "explained", "spread", "within_class")
     for score in (*ZEN, "log_delta_l1"):
-        row = by_score.loc[score] if score in by_score.index else None
-        names = (
-            *(f"spearman_{kind}" for kind in EDGE_COUNTS),
-            *(f"per_{kind}" for kind in EDGE_COUNTS[:3]),
-            "explained",
-            "spread",
-            "within_class",
-        )
         for name in names:
-            digits = 1 if name in ("spread", "within_class") or name.startswith("per_") else 2
-            told[f"{name}_{_SHORT[score]}"] = (
-                TOO_FEW if row is None or math.isnan(row[name]) else number(row[name], digits)
-            )
-    told["shared_classes"] = f"{by_score['shared_classes'].max():,.0f}" if len(by_score) else TOO_FEW
+            digits = 1 if name in ("spread", "within_class", *slopes) else 2
+            told[f"{name}_{_SHORT[score]}"] = found.number((score,), name, digits)
+    told["shared_classes"] = f"{structure['shared_classes'].max():,.0f}" if len(structure) else TOO_FEW
     return told
 
 
@@ -530,9 +482,7 @@ def _found(rows: CellRows) -> dict[str, str]:
     for source in PUBLISHED:
         slug = source.lower().replace(", ", "_").replace("-", "_")
         if source not in nearest.index:
-            told |= dict.fromkeys(
-                (f"nearest_{slug}", f"nearest_values_{slug}", f"nearest_off_{slug}"), TOO_FEW
-            )
+            told |= {f"nearest{what}_{slug}": TOO_FEW for what in ("", "_values", "_off")}
             continue
         row = nearest.loc[source]
         told[f"nearest_{slug}"] = f"{row['score'].replace('_', ' ')}, {row['population']}"

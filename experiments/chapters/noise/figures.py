@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
+from experiments.figures.forest import forest
 from experiments.figures.labels import name_of
+from experiments.figures.marks import legend, levels
 from experiments.figures.style import COLOURS, new_figure, styled
 
 POPULATIONS = {
@@ -34,12 +35,7 @@ SCORES = ("zen_l1_running", "zen_l1_minibatch", "log_delta_l1", "params", "live_
 
 @styled
 def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """What the gap between tau and 1 consists of, one bar a score, one panel a population.
-
-    Args:
-        parts: `parts.parts`.
-        dataset: whose accuracies.
-    """
+    """What the gap between tau and 1 consists of, one bar a score, one panel a population."""
     rows = parts[parts["dataset"] == dataset]
     known = list(dict.fromkeys(rows["score"]))
     shown = [score for score in SCORES if score in known]
@@ -49,36 +45,21 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
         start = np.zeros(len(shown))
         for name, (text, colour) in PARTS.items():
             # A part below zero belongs to a score that orders the wrong way round: nothing is gained there.
-            width = table[name].clip(lower=0).fillna(0).to_numpy(float)
-            width = np.minimum(width, 1 - start)
-            panel.barh(
-                np.arange(len(shown))[::-1],
-                width,
-                left=start,
-                color=colour,
-                height=0.62,
-                linewidth=0,
-                label=text,
-            )
+            width = np.minimum(table[name].clip(lower=0).fillna(0).to_numpy(float), 1 - start)
+            y = np.arange(len(shown))[::-1]
+            panel.barh(y, width, left=start, color=colour, height=0.62, linewidth=0, label=text)
             start = start + width
-        panel.set_yticks(range(len(shown)), [name_of(score) for score in reversed(shown)])
+        levels(panel, [name_of(score) for score in shown])
         panel.set_title(POPULATIONS[population].replace("\n", " "))
-        panel.grid(axis="y", visible=False)
         panel.set_xlim(0, 1)
     axes[-1, 0].set_xlabel("Kendall's tau with test accuracy, up to 1")
-    handles, texts = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
 @styled
 def repetitions(accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau between test accuracy and its repetitions, one row a population.
-
-    Args:
-        accuracies: `NoiseRows.accuracies`.
-        dataset: whose accuracies.
-    """
+    """Kendall's tau between test accuracy and its repetitions, one row a population."""
     figure, ((axes,),) = new_figure(height=5.8)
     rows = accuracies[accuracies["dataset"] == dataset]
     series = {

@@ -28,12 +28,12 @@ def to_tau(correlation: ArrayLike) -> Floats:
 
 
 def ceiling(tau_of_repetitions: ArrayLike) -> Floats:
-    """The highest tau with something that is seen through noise, given the tau between two such sights of it."""
+    """The highest tau with something seen through noise, given the tau between two such sights of it."""
     return to_tau(np.sqrt(np.clip(to_correlation(tau_of_repetitions), 0, None)))
 
 
 def repetitions(tau: ArrayLike, count: int) -> Floats:
-    """The correlation of the mean of some draws with the mean of as many others, given the tau of two single draws (Spearman and Brown)."""
+    """The correlation of means of `count` draws, given the tau of two single draws (Spearman and Brown)."""
     single = to_correlation(tau)
     return count * single / (1 + (count - 1) * single)
 

@@ -13,9 +13,9 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_cells import COUNTS, FEWEST, ZEN, population_of
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.estimates import both_coefficients, ends_units
 from experiments.record.table import Table
 from zenlib.errors import ResultsError, ScoreUndefined
-from zenlib.stats import Correlation
 from zenlib.stats.influence import correlate_many
 
 STUDY = "noise"
@@ -24,7 +24,6 @@ DRAWN = (*ZEN, "log_delta_l1")
 POPULATIONS = ("valid", "one per class", "no none", "no skip, no pool", "top 10 %")
 REPEATED = ("releases", "isomorphic", "validation")
 _OTHER = {"releases": "cifar10_test_nb201", "validation": "cifar10_valid"}
-_ENDS = ("", "_low", "_high")
 
 
 def _members(dataset: str, population: str, cells_scored: int) -> pd.DataFrame:
@@ -35,26 +34,12 @@ def _members(dataset: str, population: str, cells_scored: int) -> pd.DataFrame:
 def _correlated(x: np.ndarray, y: np.ndarray, families: list[int]) -> dict[str, Any]:
     if len(x) < FEWEST or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         raise ScoreUndefined(f"{len(x)} cells, or all of one value")
-    return _told(correlate_many(x, y, families=families))
-
-
-def _told(found: Correlation) -> dict[str, Any]:
-    ends = {
-        "kendall": (found.kendall, *found.kendall_interval),
-        "spearman": (found.spearman, *found.spearman_interval),
-    }
-    return {"n": found.n} | {
-        f"{name}{end}": value
-        for name, values in ends.items()
-        for end, value in zip(_ENDS, values, strict=True)
-    }
+    found = correlate_many(x, y, families=families)
+    return {"n": found.n} | both_coefficients(found)
 
 
 def score_row(*, dataset: str, population: str, score: str, seeds: str, cells_scored: int) -> dict[str, Any]:
-    """The correlation with test accuracy of a score, its draws averaged.
-
-    Cells without one of the draws are left out.
-    """
+    """The correlation of a score, its draws averaged, with accuracy; cells without a draw are left out."""
     rows = _members(dataset, population, cells_scored)
     values = (
         rows[score] if score in COUNTS else _draws(rows, score, seeds.split("+")).mean(axis=1, skipna=False)
@@ -111,7 +96,7 @@ def accuracy_row(*, dataset: str, population: str, repeated: str, cells_scored: 
 
 
 def _isomorphic(members: pd.DataFrame, everyone: pd.DataFrame, dataset: str) -> dict[str, Any]:
-    """For every class one random cell of the population, and another random cell, which need not belong to it."""
+    """For every class one random cell of the population, and another one, which need not belong to it."""
     first = members.sample(frac=1.0, random_state=0).drop_duplicates("class")
     others = everyone.drop(index=first.index).sample(frac=1.0, random_state=1).drop_duplicates("class")
     pairs = first[["class", dataset]].merge(others[["class", dataset]], on="class", suffixes=("", "_again"))
@@ -120,15 +105,11 @@ def _isomorphic(members: pd.DataFrame, everyone: pd.DataFrame, dataset: str) -> 
     )
 
 
-_COEFFICIENTS = {"n": "count: cells, or pairs of them"} | {
-    f"{coefficient}{end}": f"1: {text}"
-    for coefficient, name in (("kendall", "Kendall's tau"), ("spearman", "Spearman's rho"))
-    for end, text in (
-        ("", name),
-        ("_low", "lower end of its 95 % interval"),
-        ("_high", "upper end of its 95 % interval"),
-    )
-}
+_COEFFICIENTS = (
+    {"n": "count: cells, or pairs of them"}
+    | ends_units("kendall", "1: Kendall's tau")
+    | ends_units("spearman", "1: Spearman's rho")
+)
 _POPULATION = {
     "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
     "population": "name: which cells with a path",

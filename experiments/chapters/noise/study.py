@@ -1,14 +1,15 @@
-"""How much of the gap between a correlation and 1 is noise: of the score's own draw, of the benchmark's training runs, or of neither.
+"""How much of the gap between a correlation and 1 is noise: of the score's draw, or of the training runs.
 
-If two noisy measurements correlate with r, what they measure correlates with r / sqrt(a b), where a and b are the correlations of each
-with a repetition of itself (correction for attenuation). A score is repeated by drawing weights and images again. A trained accuracy is
-repeated in three ways, and each is a bound:
+If two noisy measurements correlate with r, what they measure correlates with r / sqrt(a b), where a and b are
+the correlations of each with a repetition of itself (correction for attenuation). A score is repeated by
+drawing weights and images again. A trained accuracy is repeated in three ways, and each is a bound:
 
-- "releases": the older release of the benchmark against the newer one. Most cells have the same runs in both, so a is too high.
-- "isomorphic": two cells of one isomorphism class, trained apart. Their networks differ in dead branches only; classes of one cell are missing.
-- "validation": accuracy on the validation half of CIFAR-10, of networks trained on the other half. Less data, other images, so a is too low.
+- "releases": the older release of the benchmark against the newer. Most runs are in both, so a is too high.
+- "isomorphic": two cells of one isomorphism class, trained apart. Classes of one cell are missing.
+- "validation": accuracy on one half of CIFAR-10 after training on the other. Less data, so a is too low.
 
-Kendall's tau is taken to a correlation and back by r = sin(pi tau / 2), which is exact for normal variables and monotone functions of them.
+Kendall's tau is taken to a correlation and back by r = sin(pi tau / 2), which is exact for normal variables
+and monotone functions of them.
 
 Sources: Spearman 1904 (attenuation); Kruskal 1958 (tau and r); Brown 1910 (repetitions).
 """
@@ -16,12 +17,12 @@ Sources: Spearman 1904 (attenuation); Kruskal 1958 (tau and r); Brown 1910 (repe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, cells, population_of
+from experiments.benchmarks.nasbench201_cells import COUNTS, DATASETS, FOR_DATA, cells, population_of
 from experiments.benchmarks.nasbench201_proxies import computed
 from experiments.benchmarks.nasbench201_scores import SCORES, fill_zen, sample
 from experiments.chapters.noise.parts import averaged, ceiling, parts
@@ -34,7 +35,8 @@ from experiments.chapters.noise.rows import (
     REPEATED,
     NoiseRows,
 )
-from experiments.record.wording import interval
+from experiments.record.estimates import ENDS
+from experiments.record.wording import Told
 
 TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
 """Only what can be computed here is verified."""
@@ -80,15 +82,13 @@ def run(
         for draws in (*map(str, seeds), together)
     ]
     wanted += [key | {"score": score, "seeds": "none"} for key in where for score in COUNTS]
-    pairs = [(a, b) for position, a in enumerate(seeds) for b in seeds[position + 1 :]]
+    pairs = list(combinations(seeds, 2))
     twice = [
         key | {"score": score, "seed": a, "other": b} for key in where for score in scores for a, b in pairs
     ]
     again = [key | {"repeated": name} for key in where for name in repeated]
-    filled = (
-        table.fill(keys) for table, keys in ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again))
-    )
-    return NoiseRows(*(rows.dropna(subset="kendall") for rows in filled))
+    asked = ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again))
+    return NoiseRows(*(table.fill(keys).dropna(subset="kendall") for table, keys in asked))
 
 
 def _drawn(seeds: Sequence[int], cells_scored: int) -> list[str]:
@@ -114,7 +114,6 @@ _PEOPLE = {
     "no skip, no pool": "vanilla",
     "top 10 %": "top",
 }
-_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SCORES = (
     "zen_l1_minibatch",
     "zen_frobenius_minibatch",
@@ -133,18 +132,18 @@ def facts(rows: NoiseRows) -> dict[str, str]:
 
 def _repetition_facts(rows: NoiseRows) -> dict[str, str]:
     told: dict[str, str] = {}
-    again = rows.accuracies.set_index(["dataset", "population", "repeated"])
+    again = Told(rows.accuracies, ["dataset", "population", "repeated"], UNKNOWN)
     own = rows.draws.groupby(["dataset", "population", "score"])["kendall"].mean()
     for population, people in _PEOPLE.items():
-        for dataset, data in _FOR_DATA.items():
+        for dataset, data in FOR_DATA.items():
             for repeated in REPEATED:
                 at, name = (dataset, population, repeated), f"{repeated}_{people}{data}"
-                found = again.loc[at] if at in again.index else None
-                told[f"tau_{name}"] = UNKNOWN if found is None else _interval(found, "kendall")
-                told[f"n_{name}"] = UNKNOWN if found is None else f"{found['n']:,.0f}"
-                told[f"ceiling_{name}"] = (
-                    UNKNOWN if found is None else f"{float(ceiling(found['kendall'])):.2f}"
-                )
+                told |= {
+                    f"tau_{name}": _interval(again, at, "kendall"),
+                    f"n_{name}": again.text(at, "{n:,.0f}"),
+                }
+                highest = f"{float(ceiling(again.rows[at]['kendall'])):.2f}" if at in again.rows else UNKNOWN
+                told[f"ceiling_{name}"] = highest
             for score in _SCORES:
                 at = (dataset, population, score)
                 told[f"own_{score}_{people}{data}"] = f"{own[at]:.3f}" if at in own.index else UNKNOWN
@@ -154,15 +153,12 @@ def _repetition_facts(rows: NoiseRows) -> dict[str, str]:
 def _part_facts(rows: NoiseRows) -> dict[str, str]:
     told: dict[str, str] = {}
     for repeated in REPEATED:
-        found = parts(rows, repeated)
-        found = found.set_index(["dataset", "population", "score"]) if len(found) else found
+        found = Told(parts(rows, repeated), ["dataset", "population", "score"], UNKNOWN)
         for population, people in _PEOPLE.items():
             for score in _SCORES:
-                at = ("cifar10", population, score)
                 for part in _PARTS:
-                    told[f"{part}_{score}_{people}_{repeated}"] = (
-                        _interval(found.loc[at], part) if at in found.index else UNKNOWN
-                    )
+                    at = ("cifar10", population, score)
+                    told[f"{part}_{score}_{people}_{repeated}"] = _interval(found, at, part)
     return told
 
 
@@ -178,7 +174,7 @@ def _formula_facts(rows: NoiseRows) -> dict[str, str]:
     }
 
 
-def _interval(row: pd.Series, name: str) -> str:
-    if row[[name, f"{name}_low", f"{name}_high"]].abs().max() < SMALLEST:
+def _interval(found: Told, at: tuple[str, ...], name: str) -> str:
+    if at in found.rows and max(abs(found.rows[at][f"{name}{end}"]) for end in ENDS) < SMALLEST:
         return f"less than {SMALLEST}"
-    return interval(row, name, digits=3)
+    return found.interval(at, name, digits=3)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
+from experiments.figures.forest import forest
+from experiments.figures.marks import legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 GROUPS = {

@@ -1,10 +1,11 @@
 """Time and memory of one score of one network, measured in a process that does nothing else.
 
-    python -m experiments.chapters.proxy_cost.measure resnet18 naswot --resolution 224 --repeats 3 --device cpu
+    python -m experiments.chapters.proxy_cost.measure resnet18 naswot --resolution 224 --repeats 3
 
-After a warm-up on small images the score and Zen take turns, so that a machine which slows down slows both. Memory is how far
-the first score makes the largest memory of the process grow. On the CPU time is that of the process on one thread, which other programs
-lengthen little; on CUDA it is that of the clock, with the device waited for.
+After a warm-up on small images the score and Zen take turns, so that a machine which slows down slows both.
+Memory is how far the first score makes the largest memory of the process grow. On the CPU time is that of the
+process on one thread, which other programs lengthen little; on CUDA it is that of the clock, with the device
+waited for.
 """
 
 from __future__ import annotations
@@ -32,11 +33,7 @@ from zenlib.vanilla.convert import to_vcnn
 
 REFERENCE = "zen"
 STEPS = ("conversion", "closed-form, converted")
-"""Parts of a score.
-
-Making the vanilla form, which Zen, Phi and the closed form begin with, and the arithmetic on one that is
-there.
-"""
+"""Parts of a score: making the vanilla form, and the closed form of one that is there."""
 MEBIBYTE = 2**20
 WARM_UP = 32
 """Side of the images of the warm-up, pixels."""
@@ -70,7 +67,7 @@ def in_its_own_process(
 def measure(
     network: str, score: str, resolution: int, batch_size: int, repeats: int, device: str
 ) -> dict[str, float]:
-    """Medians over repeats of the seconds of a score and of Zen, the median of their ratios with its range, and MiB of memory."""
+    """Median seconds of a score and of Zen, the median of their ratios with its range, and MiB of memory."""
     from torchvision.models import get_model
 
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""What one score costs: seconds and memory of every proxy for ResNet-18 and ResNet-50, as ratios to Zen (Table 2 of the paper).
+"""What one score costs: seconds and memory of every proxy, as ratios to Zen (Table 2 of the paper).
 
-The paper timed three scores on a V100 for 16 images of 224 pixels. Here every proxy is timed, on this machine; what can be
-compared are ratios. A time is that of the whole call: weights and images are drawn in it, and what needs the vanilla form of
-the network makes it.
+The paper timed three scores on a V100 for 16 images of 224 pixels. Here every proxy is timed, on this
+machine; what can be compared are ratios. A time is that of the whole call: weights and images are drawn in
+it, and what needs the vanilla form of the network makes it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 from experiments.chapters.proxy_cost.measure import REFERENCE, STEPS, in_its_own_process
 from experiments.record.agreement import TIME, Within
 from experiments.record.table import Table
+from experiments.record.wording import Told
 from zenlib.proxies import PROXIES
 
 SCORES = (*PROXIES, *STEPS)
@@ -117,14 +118,8 @@ def beside_the_paper(costs: pd.DataFrame) -> pd.DataFrame:
     for (network, score), seconds in PAPER.items():
         row = costs[(costs["network"] == network) & (costs["score"] == score)]
         if score != REFERENCE and len(row):
-            ours = {
-                "ours": row["ratio"].iloc[0],
-                "low": row["ratio_low"].iloc[0],
-                "high": row["ratio_high"].iloc[0],
-            }
-            lines.append(
-                {"network": network, "score": score} | ours | {"paper": seconds / PAPER[network, REFERENCE]}
-            )
+            ours = row[["ratio", "ratio_low", "ratio_high"]].iloc[0]
+            lines.append((network, score, *ours, seconds / PAPER[network, REFERENCE]))
     return pd.DataFrame(lines, columns=["network", "score", "ours", "low", "high", "paper"])
 
 
@@ -135,46 +130,37 @@ UNKNOWN = "not measured"
 def facts(rows: CostRows) -> dict[str, str]:
     """Every number of the chapter's prose; in brackets the smallest and the largest ratio."""
     told: dict[str, str] = {}
-    costs = rows.costs.set_index(["network", "score"])
+    written = rows.costs.select_dtypes("number").map(_digits)
+    costs = Told(written.join(rows.costs[["network", "score"]]), ["network", "score"], UNKNOWN)
+    sizes = Told(rows.costs, ["network", "score"], UNKNOWN)
     for network, short in (("resnet18", "r18"), ("resnet50", "r50")):
         for score in SCORES:
-            name = f"{score.replace('-', '_').replace(', ', '_')}_{short}"
-            row = costs.loc[(network, score)] if (network, score) in costs.index else None
-            told[f"ratio_{name}"] = (
-                UNKNOWN
-                if row is None
-                else f"{_digits(row['ratio'])} [{_digits(row['ratio_low'])}, {_digits(row['ratio_high'])}]"
-            )
-            told[f"seconds_{name}"] = UNKNOWN if row is None else _digits(row["time"])
-            told[f"memory_{name}"] = UNKNOWN if row is None else f"{_digits(row['memory_ratio'])}"
-            told[f"mebibytes_{name}"] = UNKNOWN if row is None else f"{row['mebibytes']:,.0f}"
-            paper = PAPER.get((network, score))
-            told |= (
-                {}
-                if paper is None
-                else {
-                    f"paper_{name}": _digits(paper / PAPER[network, REFERENCE]),
-                    f"paper_seconds_{name}": f"{paper:g}",
-                }
-            )
-        others = rows.costs[
-            (rows.costs["network"] == network)
-            & (rows.costs["needs"] != "counting")
-            & (rows.costs["score"] != REFERENCE)
-        ]
-        told[f"cheapest_{short}"] = others.loc[others["ratio"].idxmin(), "score"] if len(others) else UNKNOWN
-        told[f"dearest_{short}"] = others.loc[others["ratio"].idxmax(), "score"] if len(others) else UNKNOWN
-        told[f"dearest_ratio_{short}"] = _digits(others["ratio"].max()) if len(others) else UNKNOWN
+            at, name = (network, score), f"{score.replace('-', '_').replace(', ', '_')}_{short}"
+            told[f"ratio_{name}"] = costs.text(at, "{ratio} [{ratio_low}, {ratio_high}]")
+            told[f"seconds_{name}"] = costs.text(at, "{time}")
+            told[f"memory_{name}"] = costs.text(at, "{memory_ratio}")
+            told[f"mebibytes_{name}"] = sizes.text(at, "{mebibytes:,.0f}")
+            if at in PAPER:
+                told[f"paper_{name}"] = _digits(PAPER[at] / PAPER[network, REFERENCE])
+                told[f"paper_seconds_{name}"] = f"{PAPER[at]:g}"
+        ends = ("cheapest", "dearest", "dearest_ratio")
+        told |= {f"{end}_{short}": UNKNOWN for end in ends}
+        others = rows.costs[(rows.costs["network"] == network) & (rows.costs["score"] != REFERENCE)]
+        others = others[others["needs"] != "counting"]
+        if len(others):
+            cheapest, dearest = others.loc[others["ratio"].idxmin()], others.loc[others["ratio"].idxmax()]
+            found = (cheapest["score"], dearest["score"], _digits(dearest["ratio"]))
+            told |= {f"{end}_{short}": text for end, text in zip(ends, found, strict=True)}
     first = rows.costs.iloc[0]
-    return (
-        told
-        | {"scores": str(rows.costs["score"].isin(list(PROXIES)).sum() // rows.costs["network"].nunique())}
-        | {name: str(first[name]) for name in ("resolution", "batch_size", "repeats", "device")}
-    )
+    proxies = rows.costs["score"].isin(list(PROXIES)).sum() // rows.costs["network"].nunique()
+    settings = {name: str(first[name]) for name in ("resolution", "batch_size", "repeats", "device")}
+    return told | {"scores": str(proxies)} | settings
 
 
 def _digits(value: float) -> str:
     """Two significant digits, never in exponents."""
-    if not np.isfinite(value) or value <= 0:
-        return "0" if value == 0 else "undefined" if not np.isfinite(value) else f"{value:.2g}"
+    if not np.isfinite(value):
+        return "undefined"
+    if value <= 0:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.{max(0, 1 - int(np.floor(np.log10(value))))}f}"

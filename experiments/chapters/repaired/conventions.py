@@ -1,7 +1,7 @@
-"""How much every convention of the repaired score matters: one is changed at a time, and the score correlated again.
+"""How much every convention of the repaired score matters: one is changed at a time.
 
-The definition stays what it is; nothing is chosen here. Changes are compared on the same two halves of the isomorphism classes as
-the variants of `cells`, CIFAR-10.
+The definition stays what it is; nothing is chosen here. Changes are compared on the same two halves of the
+isomorphism classes as the variants of `cells`, CIFAR-10.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_terms import live_part
+from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
@@ -103,15 +104,7 @@ def _has_dead(cell: Cell) -> bool:
 def fill(progress: bool = True) -> None:
     """All cells; those with the same live edges are computed once, but for their dead convolutions."""
     found = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    known: dict[Cell, Values] = {}
-
-    def compute(index: int) -> Values:
-        live = live_part(found[index])
-        if live not in known:
-            known[live] = changed(live)
-        return known[live]
-
-    SCORES.fill([name for name in UNITS if name != "dead"], compute, None, progress)
+    SCORES.fill([name for name in UNITS if name != "dead"], by_live_part(changed), None, progress)
     defined = cells()[CHOSEN]
     SCORES.fill(
         ["dead"],
@@ -141,7 +134,7 @@ def table() -> pd.DataFrame:
 
 
 def convention_row(*, change: str, half: str) -> dict[str, Any]:
-    """Kendall's tau of the changed score on one half, and how far it is from that of the score as it is defined."""
+    """Kendall's tau of the changed score on one half, and how far it is from that of the defined one."""
     rows = table()
     rows = rows[rows["half"] == half]
     ours, defined = (
@@ -150,17 +143,7 @@ def convention_row(*, change: str, half: str) -> dict[str, Any]:
     families = rows["class"].tolist()
     found = correlate_many(ours, rows["cifar10"], families=families)
     over = compare_many(ours, defined, rows["cifar10"], families=families)
-    told = {
-        "n": len(rows),
-        "kendall": found.kendall,
-        "kendall_low": found.kendall_interval[0],
-        "kendall_high": found.kendall_interval[1],
-    }
-    return told | {
-        "over": over.kendall,
-        "over_low": over.kendall_interval[0],
-        "over_high": over.kendall_interval[1],
-    }
+    return {"n": len(rows)} | kendall(found) | kendall(over, "over")
 
 
 CONVENTIONS = Table(
@@ -172,13 +155,13 @@ CONVENTIONS = Table(
         "change": "name: which convention of the repaired score is changed",
         "half": "name: half of the isomorphism classes",
         "n": "count: cells",
-        "kendall": "1: Kendall's tau of the changed score with CIFAR-10 accuracy",
-        "kendall_low": "1: lower end of its 95 % interval over isomorphism classes",
-        "kendall_high": "1: upper end of its 95 % interval over isomorphism classes",
-        "over": "1: that tau minus the one of the score as it is defined",
-        "over_low": "1: lower end of its 95 % interval",
-        "over_high": "1: upper end of its 95 % interval",
-    },
+    }
+    | ends_units(
+        "kendall",
+        "1: Kendall's tau of the changed score with CIFAR-10 accuracy",
+        END + " over isomorphism classes",
+    )
+    | ends_units("over", "1: that tau minus the one of the score as it is defined"),
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )

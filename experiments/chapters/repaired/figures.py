@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
-from experiments.figures.style import MARKERS, PALETTE, new_figure, styled
+from experiments.figures.forest import forest
+from experiments.figures.marks import band, legend
+from experiments.figures.style import new_figure, styled
 
 SHOWN = {
     "repaired": "repaired score",
@@ -48,64 +49,34 @@ DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
 
 @styled
 def places(rows: pd.DataFrame) -> Figure:
-    """Kendall's tau with its interval, one row a benchmark, one mark a score.
-
-    Args:
-        rows: `widest` of the comparisons of the study.
-    """
+    """Kendall's tau with its interval, one row a benchmark, one mark a score."""
     figure, ((axes,),) = new_figure(height=11.5)
     found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
-    forest(
-        axes,
-        {text: found[found["contestant"] == score] for score, text in SHOWN.items()},
-        ROWS,
-        "other",
-        step=0.12,
-    )
+    series = {text: found[found["contestant"] == score] for score, text in SHOWN.items()}
+    forest(axes, series, ROWS, "other", step=0.12)
     axes.set_xlabel("Kendall's tau with accuracy")
     legend(figure, [axes])
     return figure
 
 
 @styled
-def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) -> Figure:
+def regret(searches: pd.DataFrame, datasets: Mapping[str, str] = DATASETS) -> Figure:
     """Regret against evaluations with its interval, one column a data set, one row a kind of search.
 
     Args:
         searches: `RepairedRows.searches`.
         datasets: data set -> its title, two of them.
     """
-    chosen = DATASETS if datasets is None else datasets
     figure, axes = new_figure(len(KINDS), 2, height=12.5, sharex=True, sharey="col")
     for line, ((space, strategy), kind) in zip(axes, KINDS.items(), strict=True):
-        for panel, (dataset, title) in zip(line, chosen.items(), strict=True):
+        for panel, (dataset, title) in zip(line, datasets.items(), strict=True):
             here = searches[
-                (searches["space"] == space)
-                & (searches["strategy"] == strategy)
-                & (searches["dataset"] == dataset)
+                (searches[["space", "strategy", "dataset"]] == [space, strategy, dataset]).all(axis=1)
             ]
             for index, (score, text) in enumerate(SEARCHED.items()):
-                rows = (
-                    here[here["score"] == score]
-                    .sort_values("evaluations", kind="stable")[["evaluations", *CURVE]]
-                    .astype(float)
-                )
-                panel.fill_between(
-                    rows["evaluations"],
-                    rows["regret_low"],
-                    rows["regret_high"],
-                    color=PALETTE[index],
-                    alpha=0.15,
-                    linewidth=0,
-                )
-                panel.plot(
-                    rows["evaluations"],
-                    rows["regret"],
-                    color=PALETTE[index],
-                    marker=MARKERS[index],
-                    markersize=5,
-                    label=text,
-                )
+                rows = here[here["score"] == score].sort_values("evaluations", kind="stable")
+                rows = rows[["evaluations", *CURVE]].astype(float)
+                band(panel, rows, "evaluations", "regret", index, text, 0.15, markersize=5)
             panel.set_xlim(0.7, 25_000)
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)
@@ -114,5 +85,5 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] | None = None) ->
         panel.set_xlabel("cells scored")
     for panel in axes[:, 0]:
         panel.set_ylabel("regret (points)")
-    figure.legend(*axes[-1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend(figure, [axes[-1, 0]])
     return figure

@@ -1,6 +1,7 @@
 """The repaired score of the networks of other benchmarks than NAS-Bench-201, and how it is stored.
 
-Rows are in the order in which the benchmark study draws networks, so that the first ones are those whose proxies are known.
+Rows are in the order in which the benchmark study draws networks, so that the first ones are those whose
+proxies are known.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The repaired score against counts and against every proxy of the benchmark study, each pair on the same networks.
+"""The repaired score against counts and every proxy of the benchmark study, on the same networks.
 
-Proxies are those that the benchmark study has stored, seed 0, for the networks that it drew; counts are known for all networks
-that have a repaired score. A network for which a proxy is undefined ranks last in it, and so does a cell without a path in the
-repaired score; a network with an operation that the arithmetic has no rule for is left out of every comparison.
+Proxies are those that the benchmark study has stored, seed 0, for the networks that it drew; counts are known
+for all networks that have a repaired score. A network for which a proxy is undefined ranks last in it, and so
+does a cell without a path in the repaired score; a network with an operation that the arithmetic has no rule
+for is left out of every comparison.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import other_scores as cells_other_scores
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.estimates import ENDS, explained_units, kendall, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.stats import Correlation, compare, correlate
-from zenlib.stats.influence import compare_many, correlate_many, kendall_near
+from zenlib.stats.influence import kendall_near
 
 SEED = 0
 COUNTS = ("params", "flops", "convs")
@@ -45,7 +46,7 @@ FEWEST_PAIRS = 100
 
 @cache
 def networks(benchmark: str, dataset: str) -> pd.DataFrame:
-    """Accuracy, own scores, counts, family, half and place in the drawing order of every network that has a repaired score.
+    """Accuracy, own scores, counts, family and half of every network with a repaired score, in drawing order.
 
     Raises:
         BenchmarkMissing: the benchmark's file is not there.
@@ -107,22 +108,23 @@ def stratum(rows: pd.DataFrame, population: str) -> pd.DataFrame:
 def comparison_row(
     *, benchmark: str, dataset: str, population: str, half: str, networks_used: int, contestant: str
 ) -> dict[str, Any]:
-    """Kendall's tau of the repaired score and of another score on the same networks, and the difference of the two."""
+    """Kendall's tau of the repaired score and of another one on the same networks, and their difference."""
     rows = stratum(members(benchmark, dataset, half, networks_used, contestant), population)
     if len(rows) < proxy_study.FEWEST or rows["other"].nunique() < 2:
         raise ScoreUndefined(f"{len(rows)} networks with both scores, or all of one score")
     told: dict[str, Any] = {"n": len(rows)} | dict.fromkeys((f"over{end}" for end in ENDS), math.nan)
     if population == "equal params":
-        return told | _near(rows, "repaired", "repaired") | _near(rows, "other", "other")
-    for score, name in (("repaired", "repaired"), ("other", "other")):
-        told |= _ends(name, _correlate(rows, score))
-    return told | (_ends("over", _compare(rows)) if contestant != "repaired" else {})
+        return told | _near(rows, "repaired") | _near(rows, "other")
+    accuracy, families = rows["accuracy"], rows["family"]
+    for name in ("repaired", "other"):
+        told |= kendall(proxy_study.rank_correlation(rows[name], accuracy, families), name)
+    if contestant != "repaired":
+        over = proxy_study.rank_difference(rows["repaired"], rows["other"], accuracy, families)
+        told |= kendall(over, "over")
+    return told
 
 
-ENDS = ("", "_low", "_high")
-
-
-def _near(rows: pd.DataFrame, score: str, name: str) -> dict[str, float]:
+def _near(rows: pd.DataFrame, score: str) -> dict[str, float]:
     """Kendall's tau over pairs of nearly equal parameters."""
     families = rows["family"].tolist()
     value, ends, pairs = kendall_near(
@@ -130,28 +132,7 @@ def _near(rows: pd.DataFrame, score: str, name: str) -> dict[str, float]:
     )
     if pairs < FEWEST_PAIRS or math.isnan(value):
         raise ScoreUndefined(f"{pairs} pairs of nearly equal parameters, or all of them tied")
-    return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
-
-
-def _ends(name: str, found: Correlation) -> dict[str, float]:
-    return dict(zip((f"{name}{end}" for end in ENDS), (found.kendall, *found.kendall_interval), strict=True))
-
-
-def _correlate(rows: pd.DataFrame, score: str) -> Correlation:
-    if len(rows) < proxy_study.BOOTSTRAP_BELOW:
-        return correlate(rows[score], rows["accuracy"], resamples=proxy_study.RESAMPLES)
-    return correlate_many(rows[score], rows["accuracy"], families=rows["family"].tolist())
-
-
-def _compare(rows: pd.DataFrame) -> Correlation:
-    if len(rows) < proxy_study.BOOTSTRAP_BELOW:
-        return compare(rows["repaired"], rows["other"], rows["accuracy"], resamples=proxy_study.RESAMPLES)
-    return compare_many(rows["repaired"], rows["other"], rows["accuracy"], families=rows["family"].tolist())
-
-
-def _units(name: str, text: str) -> dict[str, str]:
-    ends = ("", ", lower end of its 95 % interval", ", upper end of its 95 % interval")
-    return {f"{name}{end}": f"1: {text}{more}" for end, more in zip(ENDS, ends, strict=True)}
+    return with_ends(score, value, ends)
 
 
 COMPARISONS = Table(
@@ -171,9 +152,9 @@ COMPARISONS = Table(
         "contestant": "name: the score or proxy that the repaired score is compared with",
         "n": "count: networks of the population that have both scores",
     }
-    | _units("repaired", "Kendall's tau-b of the repaired score")
-    | _units("other", "Kendall's tau-b of the other score on the same networks")
-    | _units("over", "the first minus the second"),
+    | explained_units("repaired", "1: Kendall's tau-b of the repaired score")
+    | explained_units("other", "1: Kendall's tau-b of the other score on the same networks")
+    | explained_units("over", "1: the first minus the second"),
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )

@@ -1,7 +1,8 @@
-"""Does the repaired score find better cells of NAS-Bench-201? Searches by one score, whose accuracy is looked up afterwards.
+"""Does the repaired score find better cells of NAS-Bench-201? Searches by one score, judged afterwards.
 
-A search sees scores alone and keeps the cell of the highest score among those it has evaluated. Its regret is the best accuracy
-of the space minus that of this cell. Searches with one seed see the same cells in one order, so they are compared seed by seed.
+A search sees scores alone and keeps the cell of the highest score among those it has evaluated. Its regret is
+the best accuracy of the space minus that of this cell. Searches with one seed see the same cells in one
+order, so they are compared seed by seed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from experiments.benchmarks.nasbench201_scores import sample
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import with_ends
 from experiments.record.table import Table
 from zenlib.spaces.nasbench201 import OPS
 
@@ -32,10 +34,7 @@ SCORES = {
     "params": "params",
     "convs": "live_convs",
 }
-"""Scores of all cells, and their columns.
-
-Of the Zen-Scores the released one, that of the paper's Table 5 and its Algorithm 1.
-"""
+"""Scores of all cells, and their columns: of Zen the released one, Table 5's, and Algorithm 1."""
 RANDOM = "random"
 AZ_NAS = "az-nas"
 POOL = 500
@@ -122,7 +121,7 @@ def kept(space: str, strategy: str, score: str, seed: int) -> Ints:
 def search_row(
     *, dataset: str, space: str, strategy: str, score: str, evaluations: int, seeds: int
 ) -> dict[str, float]:
-    """Regret of a search after some evaluations, over seeds, and its accuracy minus that by parameters, by the released score and at random."""
+    """Regret of a search after some evaluations, over seeds, and its accuracy minus that of `OTHERS`."""
     accuracies = cells()[dataset].to_numpy(float)
 
     def found(by: str) -> Floats:
@@ -133,11 +132,8 @@ def search_row(
     told = _ends("regret", accuracies[places(space)].max() - ours) | _ends("accuracy", ours)
     for name, other in OTHERS.items():
         told |= _ends(name, ours - found(other))
-    return told | {
-        "different": float(
-            len({int(kept(space, strategy, score, seed)[evaluations - 1]) for seed in range(seeds)})
-        )
-    }
+    ended = {int(kept(space, strategy, score, seed)[evaluations - 1]) for seed in range(seeds)}
+    return told | {"different": float(len(ended))}
 
 
 OTHERS = {"over_params": "params", "over_zen": "zen-running", "over_random": RANDOM}
@@ -151,7 +147,7 @@ def _ends(name: str, values: Floats) -> dict[str, float]:
         if len(values) > 1
         else float("nan")
     )
-    return {name: mean, f"{name}_low": mean - reach, f"{name}_high": mean + reach}
+    return with_ends(name, mean, (mean - reach, mean + reach))
 
 
 def _units(name: str, text: str) -> dict[str, str]:
@@ -195,15 +191,8 @@ def asked(datasets: Sequence[str], seeds: int) -> list[dict[str, Any]]:
                 for score in names:
                     for evaluations in STEPS:
                         if evaluations <= most and not (strategy == "evolution" and score == RANDOM):
-                            found.append(
-                                dict(
-                                    zip(
-                                        SEARCHES.key,
-                                        (dataset, space, strategy, score, evaluations, seeds),
-                                        strict=True,
-                                    )
-                                )
-                            )
+                            key = (dataset, space, strategy, score, evaluations, seeds)
+                            found.append(dict(zip(SEARCHES.key, key, strict=True)))
     return found
 
 

@@ -1,7 +1,8 @@
-"""The repaired score elsewhere: other benchmarks and all proxies, searches by it, and what its conventions change.
+"""The repaired score elsewhere: other benchmarks, all proxies, searches, and what its conventions change.
 
-Nothing was chosen with these networks but those of the choice half of NAS-Bench-201; see `cells`. The accuracies are the user's
-to bring; what is stored are scores of our own and aggregates, which are shown without the files.
+Nothing was chosen with these networks but those of the choice half of NAS-Bench-201; see `cells`. The
+accuracies are the user's to bring; what is stored are scores of our own and aggregates, which are shown
+without the files.
 """
 
 from __future__ import annotations
@@ -17,27 +18,18 @@ import pandas as pd
 from experiments.benchmarks import stored_scores as proxy_study
 from experiments.benchmarks.nasbench201_variants import DATASETS
 from experiments.benchmarks.stored_scores import NAMES as PROXY_NAMES
-from experiments.chapters.repaired import (
-    conventions as cells_conventions,
-)
-from experiments.chapters.repaired import (
-    other_scores as cells_other_scores,
-)
-from experiments.chapters.repaired import (
-    others as cells_others,
-)
-from experiments.chapters.repaired import (
-    search as cells_search,
-)
+from experiments.benchmarks.tables import filled
+from experiments.chapters.repaired import conventions as changes
+from experiments.chapters.repaired import other_scores, others, search
 from experiments.chapters.repaired.conventions import CONVENTIONS
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.chapters.repaired.others import COMPARISONS
 from experiments.chapters.repaired.search import SEARCHES
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
-from experiments.record.wording import interval, number
+from experiments.record.wording import Told, interval, number
 
-BENCHMARKS = tuple(cells_others.DRAWN)
+BENCHMARKS = tuple(others.DRAWN)
 NAMES = PROXY_NAMES | {
     "repaired": "repaired",
     "convs": "live convolutions",
@@ -60,7 +52,7 @@ PLACES = {
 
 def chain_row(*, benchmark: str, networks: int) -> dict[str, float]:
     """How the repaired score of vanilla forms is to the sum of log sigma; needs no accuracy."""
-    rows = cells_other_scores.SCORES[benchmark].read().iloc[:networks].dropna(subset="gain_vanilla")
+    rows = other_scores.SCORES[benchmark].read().iloc[:networks].dropna(subset="gain_vanilla")
     finite, wide, formula = (
         rows[name].astype(float) for name in ("repaired_vanilla", "wide_vanilla", "gain_vanilla")
     )
@@ -102,7 +94,7 @@ TABLES: tuple[Table, ...] = (
     (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
 )
 """Only what can be computed here is verified: aggregates need the benchmarks' files."""
-SCORE_CHECKS = (*cells_conventions.CHECKS, *cells_other_scores.CHECKS)
+SCORE_CHECKS = (*changes.CHECKS, *other_scores.CHECKS)
 
 
 @dataclass(frozen=True)
@@ -145,43 +137,32 @@ def run(
     """
     there = [name for name in benchmarks if whole and proxy_study.is_there(name)]
     for name in there:
-        if name in cells_other_scores.SCORES:
-            cells_other_scores.fill(name, _count(name, networks101))
-    cells201 = "nasbench201" in there
-    if cells201:
-        cells_conventions.fill()
-    cells_others.networks.cache_clear()  # they hold the scores of before
-    cells_search.forget()
-    comparisons = [(key, key["benchmark"] in there) for key in cells_others.compared(benchmarks, networks101)]
+        if name in other_scores.SCORES:
+            other_scores.fill(name, _count(name, networks101))
+    if "nasbench201" in there:
+        changes.fill()
+    others.networks.cache_clear()  # they hold the scores of before
+    search.forget()
     chains = [
-        ({"benchmark": name, "networks": cells_others.DRAWN[name]}, name in there)
-        for name in cells_other_scores.CHAINS
+        {"benchmark": name, "networks": others.DRAWN[name]}
+        for name in other_scores.CHAINS
         if name in benchmarks
     ]
-    searches = [(key, cells201) for key in cells_search.asked(datasets, seeds)]
-    conventions = [(key, cells201) for key in cells_conventions.asked()]
+
+    def has(key: dict[str, Any]) -> bool:
+        return key.get("benchmark", "nasbench201") in there
+
     return RepairedRows(
-        _filled(COMPARISONS, comparisons).dropna(subset="repaired"),
-        _filled(CHAINS, chains),
-        _filled(SEARCHES, searches),
-        _filled(CONVENTIONS, conventions),
+        filled(COMPARISONS, others.compared(benchmarks, networks101), has).dropna(subset="repaired"),
+        filled(CHAINS, chains, has),
+        filled(SEARCHES, search.asked(datasets, seeds), has),
+        filled(CONVENTIONS, changes.asked(), has),
         tuple(name for name in benchmarks if not proxy_study.is_there(name)),
     )
 
 
 def _count(benchmark: str, networks101: int) -> int:
-    return networks101 if benchmark == "nasbench101" else cells_others.DRAWN[benchmark]
-
-
-def _filled(table: Table, keys: list[tuple[dict[str, Any], bool]]) -> pd.DataFrame:
-    """The rows of these keys, those that can be computed and those that are stored."""
-    computed = table.fill([key for key, can in keys if can])
-    if all(can for _, can in keys):
-        return computed
-    both = pd.concat([computed, table.stored()], ignore_index=True).drop_duplicates(list(table.key))
-    return pd.DataFrame([key for key, _ in keys], columns=list(table.key)).merge(both, on=list(table.key))[
-        both.columns
-    ]
+    return networks101 if benchmark == "nasbench101" else others.DRAWN[benchmark]
 
 
 def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd.DataFrame:
@@ -198,7 +179,7 @@ def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd
     return found.drop_duplicates(["benchmark", "dataset", "contestant"]).reset_index(drop=True)
 
 
-def overview(rows: RepairedRows, population: str = "all", half: str = "all") -> pd.DataFrame:
+def overview(rows: RepairedRows, population: str = "all") -> pd.DataFrame:
     """Other scores by places.
 
     The repaired score's Kendall's tau minus theirs on the same networks, with its interval.
@@ -209,14 +190,13 @@ def overview(rows: RepairedRows, population: str = "all", half: str = "all") -> 
     Args:
         rows: of the study.
         population: which networks.
-        half: half of the isomorphism classes.
     """
-    found = widest(rows.comparisons, population, half).query("contestant != 'repaired'")
+    found = widest(rows.comparisons, population).query("contestant != 'repaired'")
     texts: dict[str, dict[str, str]] = {}
     for place, title in PLACES.items():
         here = found[(found["benchmark"] == place[0]) & (found["dataset"] == place[1])]
         texts[title] = {NAMES[row["contestant"]]: _cell(row) for row in here.to_dict("records")}
-    order = [NAMES[name] for name in dict.fromkeys((*cells_others.OWN[1:], *cells_others.PROXIES))]
+    order = [NAMES[name] for name in dict.fromkeys((*others.OWN[1:], *others.PROXIES))]
     return pd.DataFrame(texts, index=order).dropna(how="all").astype(object).fillna("").rename_axis("against")
 
 
@@ -227,17 +207,14 @@ def _cell(row: dict[Any, Any]) -> str:
 
 
 def conventions_table(rows: RepairedRows) -> pd.DataFrame:
-    """Changes of conventions.
-
-    Kendall's tau on either half, and minus that of the score as defined on the report half.
-    """
+    """Kendall's tau with one convention changed, on either half, and minus that of the defined score."""
     by_half = {half: found.set_index("change") for half, found in rows.conventions.groupby("half")}
     lines = {
         CHANGES[change]: {
             f"{half} half": interval(found.loc[change], "kendall") for half, found in by_half.items()
         }
         | {"minus the defined, report half": interval(by_half["report"].loc[change], "over")}
-        for change in (cells_conventions.UNITS if len(rows.conventions) else ())
+        for change in (changes.UNITS if len(rows.conventions) else ())
     }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("changed")
 
@@ -280,77 +257,68 @@ def _comparison_facts(comparisons: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
     for population, slug in _POPULATIONS.items():
         for half in ("all", "report"):
-            found = widest(comparisons, population, half).set_index(["benchmark", "dataset", "contestant"])
-            for place in (
-                PLACES if half == "all" else [place for place in PLACES if place[0] == "nasbench201"]
-            ):
-                told |= _place_facts(found, place, f"{slug}_{half}_{'_'.join(place)}")
+            found = widest(comparisons, population, half)
+            for place in PLACES:
+                if half == "all" or place[0] == "nasbench201":
+                    told |= _place_facts(found, place, f"{slug}_{half}_{'_'.join(place)}")
     return told
 
 
-def _place_facts(found: pd.DataFrame, place: tuple[str, str], slug: str) -> dict[str, str]:
+def _place_facts(rows: pd.DataFrame, place: tuple[str, str], slug: str) -> dict[str, str]:
     """The repaired score, those of `TOLD`, and how many proxies are surely behind or ahead of it."""
-    told = {}
+    told: dict[str, str] = {}
+    here = rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
+    found = Told(here, ["contestant"], MISSING)
     for name in ("repaired", *TOLD):
-        row = found.loc[(*place, name)] if (*place, name) in found.index else None
-        key = f"{name.replace('-', '_')}_{slug}"
-        told[f"tau_{key}"] = MISSING if row is None else interval(row, "other")
-        told[f"same_{key}"] = MISSING if row is None else interval(row, "repaired")
-        told[f"over_{key}"] = MISSING if row is None or math.isnan(row["over"]) else interval(row, "over")
-        told[f"n_{key}"] = MISSING if row is None else f"{row['n']:,.0f}"
-    proxies = found[
-        [at[:2] == place and at[2] in cells_others.PROXIES and at[2] != "random" for at in found.index]
-    ]
-    told[f"proxies_{slug}"] = str(len(proxies)) if len(proxies) else MISSING
-    told[f"ahead_{slug}"] = str(int((proxies["over_low"] > 0).sum())) if len(proxies) else MISSING
-    told[f"behind_{slug}"] = str(int((proxies["over_high"] < 0).sum())) if len(proxies) else MISSING
-    best = proxies["other"].idxmax()[2] if len(proxies) else None
-    told[f"best_{slug}"] = (
-        MISSING
-        if best is None
-        else f"{NAMES[best]} ({number(proxies['other'].max())}, n = {found.loc[(*place, best), 'n']:.0f})"
-    )
-    return told
+        key, at = f"{name.replace('-', '_')}_{slug}", (name,)
+        told |= {f"tau_{key}": found.interval(at, "other"), f"same_{key}": found.interval(at, "repaired")}
+        told |= {f"over_{key}": found.interval(at, "over"), f"n_{key}": found.text(at, "{n:,.0f}")}
+    proxies = here[here["contestant"].isin(others.PROXIES) & (here["contestant"] != "random")]
+    if proxies.empty:
+        return told | {f"{name}_{slug}": MISSING for name in ("proxies", "ahead", "behind", "best")}
+    best = proxies.loc[proxies["other"].idxmax()]
+    return told | {
+        f"proxies_{slug}": str(len(proxies)),
+        f"ahead_{slug}": str(int((proxies["over_low"] > 0).sum())),
+        f"behind_{slug}": str(int((proxies["over_high"] < 0).sum())),
+        f"best_{slug}": f"{NAMES[best['contestant']]} ({number(best['other'])}, n = {best['n']:.0f})",
+    }
 
 
 def _chain_facts(chains: pd.DataFrame) -> dict[str, str]:
-    told = {}
-    found = chains.set_index("benchmark")
-    for name in cells_other_scores.CHAINS:
-        row = found.loc[name] if name in found.index else None
-        told[f"chain_n_{name}"] = MISSING if row is None else f"{row['n']:.0f}"
-        told[f"chain_exact_{name}"] = MISSING if row is None else f"{row['exact']:.0f}"
-        told[f"chain_wide_{name}"] = MISSING if row is None else number(row["wide"])
-        told[f"chain_lower_{name}"] = MISSING if row is None else number(row["lower"], 1)
-        told[f"chain_tau_{name}"] = MISSING if row is None else number(row["kendall"], 3)
+    told: dict[str, str] = {}
+    found = Told(chains, ["benchmark"], MISSING)
+    for name in other_scores.CHAINS:
+        told |= {f"chain_{count}_{name}": found.text((name,), f"{{{count}:.0f}}") for count in ("n", "exact")}
+        told[f"chain_wide_{name}"] = found.number((name,), "wide")
+        told[f"chain_lower_{name}"] = found.number((name,), "lower", 1)
+        told[f"chain_tau_{name}"] = found.number((name,), "kendall", 3)
     return told
 
 
 def _search_facts(searches: pd.DataFrame) -> dict[str, str]:
     told = {"search_seeds": str(searches["seeds"].max()) if len(searches) else MISSING}
-    found = searches.set_index(["dataset", "space", "strategy", "score", "evaluations"])
-    for space, strategies in cells_search.STRATEGIES.items():
+    found = Told(searches, ["dataset", "space", "strategy", "score", "evaluations"], MISSING)
+    for space, strategies in search.STRATEGIES.items():
         for strategy in strategies:
-            last = {"evolution": cells_search.EVOLVED}.get(
-                strategy, cells_search.POOL if space == "drawn cells" else max(cells_search.STEPS)
+            last = {"evolution": search.EVOLVED}.get(
+                strategy, search.POOL if space == "drawn cells" else max(search.STEPS)
             )
             for when, evaluations in (("early", BUDGETS[space][strategy]), ("late", last)):
                 for dataset in DATASETS:
-                    for score in cells_search.SPACES[space]:
+                    for score in search.SPACES[space]:
                         at = (dataset, space, strategy, score, evaluations)
-                        row = found.loc[at] if at in found.index else None
                         key = "_".join((score.replace("-", "_"), space.split()[0], strategy, when, dataset))
                         for name in ("regret", "accuracy", "over_params", "over_zen"):
-                            told[f"{name}_{key}"] = MISSING if row is None else interval(row, name)
+                            told[f"{name}_{key}"] = found.interval(at, name)
     return told
 
 
 def _convention_facts(conventions: pd.DataFrame) -> dict[str, str]:
-    told = {}
-    found = conventions.set_index(["change", "half"])
-    for change in cells_conventions.UNITS:
+    told: dict[str, str] = {}
+    found = Told(conventions, ["change", "half"], MISSING)
+    for change in changes.UNITS:
         for half in ("choice", "report"):
-            row = found.loc[(change, half)] if (change, half) in found.index else None
             for name in ("kendall", "over"):
-                told[f"{name}_{change}_{half}"] = MISSING if row is None else interval(row, name)
+                told[f"{name}_{change}_{half}"] = found.interval((change, half), name)
     return told

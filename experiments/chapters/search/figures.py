@@ -9,19 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.figures.labels import label
+from experiments.figures.marks import band
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
 @styled
 def generators(curves: pd.DataFrame) -> Figure:
-    """Best score so far of several generators, with intervals over seeds.
-
-    Args:
-        curves: rows of `experiments.chapters.search.study.curves`, by generator.
-    """
+    """Best score so far of several generators, with intervals over seeds."""
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (name, line) in enumerate(curves.groupby("generator", sort=False)):
-        _band(axes, line, PALETTE[index], name)
+        _band(axes, line, index, name)
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
     _count_axis(axes, curves["evaluations"].max())
@@ -39,7 +36,7 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
         published: closed-form score of the published network, nats.
     """
     figure, ((axes,),) = new_figure(height=4.6)
-    _band(axes, curves, PALETTE[0], "best so far")
+    _band(axes, curves, 0, "best so far")
     axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
@@ -51,26 +48,14 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
 
 @styled
 def against_published(summary: pd.DataFrame) -> Figure:
-    """Monte-Carlo score of what was found minus that of the published network, per budget and first network.
-
-    Args:
-        summary: rows of `experiments.chapters.search.study.against_published`.
-    """
+    """Monte-Carlo score of what was found minus the published network's, per budget and first network."""
     tasks = list(dict.fromkeys(summary["task"]))
     figure, ((axes,),) = new_figure(height=0.55 * len(tasks) + 2.2)
     for index, (start, rows) in enumerate(summary.groupby("start", sort=False)):
         places = np.array([len(tasks) - 1 - tasks.index(task) for task in rows["task"]]) + 0.15 - 0.3 * index
         name = f"first network: {start}"
-        axes.errorbar(
-            rows["gain"],
-            places,
-            xerr=rows["half_width"],
-            fmt=MARKERS[index],
-            color=PALETTE[index],
-            markersize=8,
-            capsize=4,
-            label=name,
-        )
+        style = {"fmt": MARKERS[index], "color": PALETTE[index], "markersize": 8, "capsize": 4}
+        axes.errorbar(rows["gain"], places, xerr=rows["half_width"], label=name, **style)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
     axes.set_yticks(range(len(tasks)), tasks[::-1])
     axes.set_ylim(-0.6, len(tasks) - 0.4)
@@ -82,11 +67,7 @@ def against_published(summary: pd.DataFrame) -> Figure:
 
 @styled
 def populations(members: pd.DataFrame) -> Figure:
-    """One population at four moments: parameters and score of its members, coloured by depth.
-
-    Args:
-        members: rows of `experiments.chapters.search.study.members`.
-    """
+    """One population at four moments: parameters and score of its members, coloured by depth."""
     steps = list(dict.fromkeys(members["step"]))
     rows = -(-len(steps) // 2)
     figure, axes = new_figure(rows, 2, height=3.2 * rows + 0.8, sharex=True, sharey=True)
@@ -118,13 +99,8 @@ def last_stage(alike: pd.DataFrame) -> Figure:
         shares = 100 * alike.loc[alike["setting"] == setting, "last_stage"].to_numpy()
         offsets = np.linspace(-0.15, 0.15, len(shares)) if len(shares) > 1 else np.zeros(1)
         index = settings.index(setting)
-        axes.scatter(
-            shares,
-            place + offsets,
-            color=PALETTE[index % len(PALETTE)],
-            marker=MARKERS[index % len(MARKERS)],
-            s=60,
-        )
+        style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)], "s": 60}
+        axes.scatter(shares, place + offsets, **style)
     axes.set_yticks(range(len(settings)), settings[::-1])
     axes.set_ylim(-0.6, len(settings) - 0.4)
     axes.set_xlim(0, 100)
@@ -134,11 +110,7 @@ def last_stage(alike: pd.DataFrame) -> Figure:
 
 @styled
 def latency(points: pd.DataFrame) -> Figure:
-    """Predicted against measured latency of random networks, one panel a space.
-
-    Args:
-        points: rows of `experiments.chapters.search.study.latency_points`.
-    """
+    """Predicted against measured latency of random networks, one panel a space."""
     spaces = list(dict.fromkeys(points["space"]))
     figure, axes = new_figure(1, len(spaces), height=4.4)
     for index, (panel, space) in enumerate(zip(axes[0], spaces, strict=True)):
@@ -152,17 +124,10 @@ def latency(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def _band(axes: Axes, line: pd.DataFrame, colour: str, name: str) -> None:
+def _band(axes: Axes, line: pd.DataFrame, index: int, name: str) -> None:
     """A mean curve with its interval."""
-    axes.plot(line["evaluations"], line["mean"], color=colour, label=name)
-    axes.fill_between(
-        line["evaluations"],
-        line["mean"] - line["half_width"],
-        line["mean"] + line["half_width"],
-        color=colour,
-        alpha=0.2,
-        linewidth=0,
-    )
+    low, high = line["mean"] - line["half_width"], line["mean"] + line["half_width"]
+    band(axes, line.assign(mean_low=low, mean_high=high), "evaluations", "mean", index, name, marker="")
 
 
 def _count_axis(axes: Axes, largest: float) -> None:

@@ -1,6 +1,7 @@
-"""What a search by the Zen-Score finds: against the published networks, against other generators, and how alike it is.
+"""What a search by the Zen-Score finds: against published networks and other generators, and how alike.
 
-All searches rank by the closed form; the best network of each is scored again by Monte Carlo, and so is the published one.
+All searches rank by the closed form; the best network of each is scored again by Monte Carlo, and so is the
+published one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from experiments.chapters.search.tables import (
     STUDY,
     TABLES,
 )
+from experiments.record.wording import interval, signed
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -53,14 +55,16 @@ TASKS = {
     "600M": Task("zennet-600M-SE", "mobilenet-like", 224, 1000, max_flops=600_000_000, max_depth=14),
     "900M": Task("zennet-900M-SE", "mobilenet-like", 224, 1000, max_flops=909_269_280, max_depth=16),
 }
-"""The paper's budgets of parameters and FLOPs, counted without gates, raised to the published network's own cost where that is higher."""
+"""The paper's budgets, without gates, raised to the published network's own cost where that is higher."""
 RELEASED_INITIAL = {
     "resnet-like": (
-        "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,1,8,1)SuperResK3K3(16,32,2,16,1)SuperResK3K3(32,64,2,32,1)"
+        "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,1,8,1)SuperResK3K3(16,32,2,16,1)"
+        "SuperResK3K3(32,64,2,32,1)"
         "SuperResK3K3(64,64,2,32,1)SuperConvK1BNRELU(64,128,1,1)"
     ),
     "mobilenet-like": (
-        "SuperConvK3BNRELU(3,8,2,1)SuperResIDWE6K3(8,32,2,8,1)SuperResIDWE6K3(32,48,2,32,1)SuperResIDWE6K3(48,96,2,48,1)"
+        "SuperConvK3BNRELU(3,8,2,1)SuperResIDWE6K3(8,32,2,8,1)SuperResIDWE6K3(32,48,2,32,1)"
+        "SuperResIDWE6K3(48,96,2,48,1)"
         "SuperResIDWE6K3(96,128,2,96,1)SuperConvK1BNRELU(128,2048,1,1)"
     ),
 }
@@ -136,17 +140,12 @@ def run(
         table = LATENCY_SEARCHES if task.max_latency else SEARCHES
         return table.fill([_key(task, seed, **changes) for seed in range(seeds)])
 
-    starts = [
-        (name, task, start)
-        for name, task in chosen.items()
-        for start in (INITIALS[:1] if task.max_latency else INITIALS)
-    ]
     found = pd.concat(
         [
-            searches(task, initial=RANDOM if start == "random" else RELEASED_INITIAL[task.space]).assign(
-                task=name, start=start
-            )
-            for name, task, start in starts
+            searches(task, initial=initial).assign(task=name, start=start)
+            for name, task in chosen.items()
+            for start, initial in (("random", RANDOM), ("released", RELEASED_INITIAL[task.space]))
+            if start == "random" or not task.max_latency
         ],
         ignore_index=True,
     )
@@ -160,16 +159,10 @@ def run(
     by_cap = {f"paper's rule, cap {cap}": searches(main, max_depth=cap) for cap in caps}
     by_cap[f"released rule, cap {main.max_depth}"] = generators["evolution, released rule"]
     by_cap[f"released start, cap {main.max_depth}"] = searches(main, initial=RELEASED_INITIAL[main.space])
+    settings = {"batch_size": 1, "networks": latency_networks, "repeats": latency_repeats, "seed": 0}
     latencies = [
-        {
-            "space": space,
-            "resolution": side,
-            "batch_size": 1,
-            "networks": latency_networks,
-            "repeats": latency_repeats,
-            "seed": 0,
-        }
-        for space, side in zip(("resnet-like", "mobilenet-like"), latency_resolutions, strict=True)
+        {"space": space, "resolution": resolution} | settings
+        for space, resolution in zip(("resnet-like", "mobilenet-like"), latency_resolutions, strict=True)
     ]
     pictures = [_key(main, 0, **common) | {"step": step} for step in steps if step <= evaluations]
     return SearchRows(
@@ -188,10 +181,7 @@ def _key(task: Task, seed: int, **changes: Any) -> dict[str, Any]:
 
 
 def _latency_task(name: str) -> Task:
-    """The budget of a published latency network.
-
-    Its depth, and its predicted latency, batch 1, as it is stored.
-    """
+    """A published latency network's own budget: its depth, and its predicted latency, as stored."""
     limit = LIMITS.fill([{"network": name, "resolution": 224, "batch_size": 1}])["predicted"].iloc[0]
     return Task(
         name, "resnet-like", 224, 1000, max_latency=float(limit), max_depth=zennet_architecture(name).depth
@@ -206,12 +196,13 @@ def _rescored(found: pd.DataFrame, tasks: dict[str, Task], repeats: int) -> pd.D
     """The searches with Monte-Carlo scores of what they found, and of the published network of their task."""
 
     def scores(networks: pd.Series) -> pd.DataFrame:
-        sides = [tasks[name].resolution for name in found["task"]]
-        keys = [
-            {"network": network, "resolution": side, "batch_size": 16, "repeats": repeats, "seed": 0}
-            for network, side in zip(networks, sides, strict=True)
-        ]
-        return RESCORED.fill(keys)
+        settings = {"batch_size": 16, "repeats": repeats, "seed": 0}
+        return RESCORED.fill(
+            [
+                {"network": network, "resolution": tasks[task].resolution} | settings
+                for network, task in zip(networks, found["task"], strict=True)
+            ]
+        )
 
     published = found["task"].map(lambda name: tasks[name].published)
     ours, theirs = scores(found["best"]), scores(published)
@@ -230,14 +221,9 @@ def _rescored(found: pd.DataFrame, tasks: dict[str, Task], repeats: int) -> pd.D
 
 
 def _with_stages(found: pd.DataFrame) -> pd.DataFrame:
-    """The searches with `last_stage`, the share of inner layers on the smallest map, and `stages`, all shares as JSON; published networks too."""
-    published = pd.DataFrame(
-        {
-            "best": [zennet_architecture(TASKS[MAIN].published).to_string()],
-            "setting": ["published net"],
-            "seed": [0],
-        }
-    )
+    """The searches and the published net with shares of inner layers: `last_stage`, all `stages` as JSON."""
+    text = zennet_architecture(TASKS[MAIN].published).to_string()
+    published = pd.DataFrame({"best": [text], "setting": ["published net"], "seed": [0]})
     rows = pd.concat([found, published], ignore_index=True)
     shares = [stage_shares(Architecture.from_string(text)) for text in rows["best"]]
     return rows.assign(
@@ -257,7 +243,7 @@ def stage_shares(architecture: Architecture) -> np.ndarray:
 
 
 def curves(rows: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Mean and 95 % interval over seeds of the best score so far, per value of a column and number of scored candidates."""
+    """Mean and 95 % interval over seeds of the best score so far, per value of a column and evaluations."""
     points = [
         {by: row[by], "seed": row["seed"], "evaluations": count, "score": score}
         for row in rows.to_dict("records")
@@ -274,10 +260,7 @@ def _half_width(std: pd.Series, count: pd.Series) -> np.ndarray:
 
 
 def against_published(tasks: pd.DataFrame) -> pd.DataFrame:
-    """Per task and first network.
-
-    Mean over seeds of the Monte-Carlo score minus the published network's, with the 95 % interval over seeds.
-    """
+    """Mean gain over the published network per task and first network, with the 95 % interval over seeds."""
     gain = tasks["zen"] - tasks["published_zen"]
     grouped = tasks.assign(gain=gain).groupby(["task", "start"], sort=False)
     summary = grouped.agg(
@@ -341,7 +324,7 @@ def _task_facts(tasks: pd.DataFrame) -> dict[str, str]:
         name = str(row.task).lower().replace(".", "_")
         told[f"published_{name}"] = f"{row.published_zen:.1f} ± {row.published_stderr:.1f}"
         own = name if row.start == "random" else f"{name}_released"
-        told[f"gain_{own}"] = _signed(f"{row.gain:+.1f} ± {row.half_width:.1f}")
+        told[f"gain_{own}"] = f"{signed(row.gain)} ± {row.half_width:.1f}"
         told[f"zen_{own}"] = f"{row.zen:.1f}"
         told[f"params_{own}"] = f"{row.params / 1e6:.2f} M"
         told[f"flops_{own}"] = f"{row.flops / 1e6:.0f} M"
@@ -385,13 +368,10 @@ def _generator_facts(generators: pd.DataFrame) -> dict[str, str]:
 def _alike_facts(alike: pd.DataFrame) -> dict[str, str]:
     told = {}
     for setting, rows in alike.groupby("setting", sort=False):
-        name = "".join(c if c.isalnum() else "_" for c in str(setting).replace("'", "").lower()).replace(
-            "__", "_"
-        )
+        name = "".join(c if c.isalnum() else "_" for c in str(setting).replace("'", "").lower())
+        name = name.replace("__", "_")
         low, high = rows["last_stage"].min(), rows["last_stage"].max()
-        told[f"last_{name}"] = (
-            f"{100 * low:.0f} %" if len(rows) == 1 else f"{100 * low:.0f} to {100 * high:.0f} %"
-        )
+        told[f"last_{name}"] = f"{100 * low:.0f}{'' if len(rows) == 1 else f' to {100 * high:.0f}'} %"
     return told
 
 
@@ -399,14 +379,9 @@ def _latency_facts(latencies: pd.DataFrame) -> dict[str, str]:
     told = {"latency_networks": str(latencies["networks"].iloc[0])}
     for row in latencies.itertuples():
         name = str(row.space).partition("-")[0]
-        told[f"spearman_{name}"] = f"{row.spearman:.3f} [{row.spearman_low:.3f}, {row.spearman_high:.3f}]"
-        told[f"error_{name}"] = f"{100 * row.error:.1f} %"
-        told[f"stored_error_{name}"] = f"{100 * row.stored_error:.1f} %"
-        told[f"shape_error_{name}"] = f"{100 * row.shape_error:.1f} %"
+        told[f"spearman_{name}"] = interval(row, "spearman", 3)
+        for error in ("error", "stored_error", "shape_error"):
+            told[f"{error}_{name}"] = f"{100 * getattr(row, error):.1f} %"
         told[f"spearman_flops_{name}"] = f"{row.spearman_flops:.2f}"
         told[f"side_{name}"] = str(row.resolution)
     return told
-
-
-def _signed(text: str) -> str:
-    return text.replace("-", "−")

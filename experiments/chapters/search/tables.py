@@ -1,4 +1,4 @@
-"""The tables of the study on search: what one search finds, how it gets there, and whether latency can be predicted."""
+"""The tables of the study on search: what one finds, how it gets there, whether latency can be predicted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import random
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from experiments.record.agreement import ARITHMETIC, FOLLOWS, ON_THE_WAY, TIME, OneDraw, StandardError, Within
+from experiments.record.agreement import ARITHMETIC, FOLLOWS, ON_THE_WAY, TIME, OneDraw, Within
+from experiments.record.estimates import by_error, ends_units, with_ends
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
@@ -24,7 +26,7 @@ from zenlib.stats import correlate
 
 STUDY = "search"
 CURVE_POINTS = 60
-"""Points of a stored convergence curve, spread evenly over the logarithm of the number of scored candidates."""
+"""Points of a stored convergence curve, even in the logarithm of the number of scored candidates."""
 NARROWINGS = (2, 8)
 """How often the networks whose latency is predicted are narrowed by 0.75, at least and at most."""
 
@@ -50,49 +52,20 @@ _REASONS = ("depth", "params", "flops", "latency", "duplicate")
 
 
 @lru_cache(maxsize=1)
-def run_search(
-    space: str,
-    max_params: float,
-    max_flops: float,
-    max_latency: float,
-    max_depth: int,
-    resolution: int,
-    num_classes: int,
-    initial: str,
-    strategy: str,
-    mutation: str,
-    population: int,
-    evaluations: int,
-    seed: int,
-) -> SearchResult:
-    """One search by the closed form; 0 stands for no limit."""
-    predictor = LatencyPredictor(device="cpu") if max_latency else None
-    budget = Budget(
-        params=max_params or None,
-        flops=max_flops or None,
-        depth=max_depth or None,
-        latency_ms=max_latency or None,
-        latency=predictor,
-    )
-    return search(
-        space,
-        "closed-form",
-        budget,
-        evaluations=evaluations,
-        population=population,
-        seed=seed,
-        resolution=resolution,
-        num_classes=num_classes,
-        initial=None if initial == RANDOM else Architecture.from_string(initial),
-        mutation=mutation,  # type: ignore[arg-type]  # checked by the search
-        strategy=strategy,  # type: ignore[arg-type]  # checked by the search
-        progress=False,
-    )
+def run_search(**settings: Any) -> SearchResult:
+    """One search by the closed form, by the columns of its key; 0 stands for no limit."""
+    limits = {name: settings[f"max_{name}"] or None for name in ("params", "flops", "depth")}
+    latency = {"latency_ms": settings["max_latency"], "latency": LatencyPredictor(device="cpu")}
+    budget = Budget(**limits, **(latency if settings["max_latency"] else {}))
+    others = ("evaluations", "population", "seed", "resolution", "num_classes", "mutation", "strategy")
+    initial = None if settings["initial"] == RANDOM else Architecture.from_string(settings["initial"])
+    passed = {name: settings[name] for name in others}
+    return search(settings["space"], "closed-form", budget, initial=initial, progress=False, **passed)
 
 
 def search_row(**settings: object) -> dict[str, float | str]:
     """What one search found, what it turned away, and its curve."""
-    found = run_search(**settings)  # type: ignore[arg-type]
+    found = run_search(**settings)
     row = found.history.loc[found.history["score"].idxmax()]
     best = best_so_far(found.history["score"].to_numpy(float))
     counts = np.unique(np.geomspace(1, len(best), CURVE_POINTS).round().astype(int))
@@ -139,10 +112,7 @@ SEARCHES = Table(
 
 
 LATENCY_SEARCHES = replace(SEARCHES, name="latency_searches", agreement={}, otherwise=FOLLOWS)
-"""Searches under a limit of the latency.
-
-Another machine has other latencies, so it finds other networks within the same limit.
-"""
+"""Searches under a limit of the latency; other machines have other latencies, so they find others."""
 
 
 def limit_row(*, network: str, resolution: int, batch_size: int) -> dict[str, float]:
@@ -172,7 +142,7 @@ LIMITS = Table(
 
 def population_row(step: int, **settings: object) -> dict[str, float | str]:
     """The population after `step` scored candidates."""
-    history = run_search(**settings).history.iloc[:step]  # type: ignore[arg-type]
+    history = run_search(**settings).history.iloc[:step]
     members = history.nlargest(int(str(settings["population"])), "score")
     rows = [[int(row.params), int(row.depth), round(float(row.score), 4)] for row in members.itertuples()]
     return {"members": json.dumps(rows), "mean_score": float(members["score"].mean())}
@@ -217,7 +187,7 @@ RESCORED = Table(
         "zen": "nat: Zen-Score by Monte Carlo, L1 norm, mini-batch variance, mean over repeats",
         "zen_stderr": "nat: standard error of zen over repeats",
     },
-    agreement={"zen": StandardError("zen_stderr")},
+    agreement=by_error("zen"),
 )
 
 
@@ -244,9 +214,7 @@ def latency_row(
     flops = np.array([network.flops(resolution) for network in drawn], dtype=float)
     ranks = correlate(predicted, measured)
     return {
-        "spearman": ranks.spearman,
-        "spearman_low": ranks.spearman_interval[0],
-        "spearman_high": ranks.spearman_interval[1],
+        **with_ends("spearman", ranks.spearman, ranks.spearman_interval),
         "error": float(np.median(np.abs(predicted / measured - 1))),
         "stored_error": float(np.median(np.abs(stored / measured - 1))),
         "shape_error": float(np.median(np.abs(predicted / measured / np.median(predicted / measured) - 1))),
@@ -275,9 +243,11 @@ LATENCIES = Table(
         "networks": "count: random networks",
         "repeats": "count: timed passes over all networks",
         "seed": "1: seed of the networks",
-        "spearman": "1: rank correlation of predicted and measured latency",
-        "spearman_low": "1: lower end of its 95 % bootstrap interval",
-        "spearman_high": "1: upper end of its 95 % bootstrap interval",
+        **ends_units(
+            "spearman",
+            "1: rank correlation of predicted and measured latency",
+            "1: {} end of its 95 % bootstrap interval",
+        ),
         "error": "1: median over networks of |predicted / measured - 1|",
         "stored_error": "1: the same with the factor that was fitted when the table was made",
         "shape_error": "1: the same with the factor that fits these networks best",

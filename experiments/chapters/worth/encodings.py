@@ -1,4 +1,4 @@
-"""What a predictor of accuracy is told about a cell: the two standard encodings, and scores that need no training.
+"""What a predictor of accuracy is told about a cell: the two standard encodings, and zero-shot scores.
 
 Sources: White et al. 2020 (encodings of cells), White et al. 2021 (paths).
 """
@@ -32,10 +32,7 @@ PATHS = tuple(ops for length in range(1, NODES) for ops in product(_CARRYING, re
 
 
 def operations(cell: Cell) -> Floats:
-    """One indicator for every edge and operation, (30,).
-
-    The adjacency encoding of a space whose edges are fixed.
-    """
+    """One indicator for every edge and operation, (30,): the adjacency encoding of fixed edges."""
     return np.array([op == given for op in cell.ops for given in OPS], dtype=np.float64)
 
 
@@ -49,7 +46,7 @@ ENCODINGS = {"operations": operations, "paths": paths}
 
 
 def normal_scores(values: NDArray[np.float64]) -> Floats:
-    """Ranks as quantiles of the normal distribution, ties in the middle, undefined values below all others, (n,)."""
+    """Ranks as quantiles of the normal distribution, ties in the middle, undefined values lowest, (n,)."""
     ranks = rankdata(np.nan_to_num(values, nan=-np.inf))
     return ndtri((ranks - 0.5) / len(ranks))
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures.labels import name_of
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
+from experiments.figures.marks import band, bars, dots, legend, levels
+from experiments.figures.style import COLOURS, new_figure, styled
 
 LEARNED = {
     ("ridge", "paths"): "ridge, paths",
@@ -18,59 +19,37 @@ LEARNED = {
 }
 """Predictors of the figures, in the order of their colours."""
 LEVELS = {"zen_l1_running": "bottom", "log_delta_l1": "top", "params": "top", "live_convs": "bottom"}
-"""Scores that are drawn as levels across the learning curves, and the end of their name that touches the level."""
+"""Scores drawn as levels across the learning curves, and the end of their name that touches the level."""
 
 
 @styled
-def learning(curves: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """Kendall's tau on held-out cells against the number of trained cells, with scores as levels.
-
-    Args:
-        curves: `WorthRows.curves`.
-        dataset: whose accuracies.
-    """
+def learning(curves: pd.DataFrame) -> Figure:
+    """Kendall's tau on held-out cells, CIFAR-10, against the number of trained cells; scores are levels."""
     figure, ((axes,),) = new_figure(height=7.4)
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
-        "n", kind="stable"
-    )
+    rows = curves[(curves["dataset"] == "cifar10") & (curves["labels"] == "test")]
+    rows = rows.sort_values("n", kind="stable")
     for index, ((predictor, features), text) in enumerate(LEARNED.items()):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
-        if line.empty:
-            continue
-        axes.fill_between(
-            line["n"],
-            line["kendall_low"],
-            line["kendall_high"],
-            color=PALETTE[index],
-            alpha=0.18,
-            linewidth=0,
-        )
-        axes.plot(line["n"], line["kendall"], marker=MARKERS[index], color=PALETTE[index], label=text)
+        if len(line):
+            band(axes, line, "n", "kendall", index, text, 0.18)
     for score, touching in LEVELS.items():
         line = rows[(rows["predictor"] == "none") & (rows["features"] == score)]
         if not line.empty:
             axes.plot(line["n"], line["kendall"], color=COLOURS["black"], linewidth=1.4, linestyle="--")
             end, away = line.iloc[-1], 4 if touching == "bottom" else -4
-            axes.annotate(
-                name_of(score),
-                (end["n"], end["kendall"]),
-                xytext=(0, away),
-                textcoords="offset points",
-                ha="right",
-                va=touching,
-            )
+            style = {"textcoords": "offset points", "ha": "right", "va": touching}
+            axes.annotate(name_of(score), (end["n"], end["kendall"]), xytext=(0, away), **style)
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, rows["n"])
     axes.set_xlabel("trained cells")
     axes.set_ylabel("Kendall's tau on held-out cells")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=1)
+    legend(figure, [axes], 1)
     return figure
 
 
 @styled
 def pays(rows: pd.DataFrame) -> Figure:
-    """For each score the number of trained cells from which on predictors are better, with the interval of each.
+    """For each score the trained cells from which on predictors are better, with intervals.
 
     Args:
         rows: `study.pays`, of predictors that see no scores.
@@ -81,31 +60,16 @@ def pays(rows: pd.DataFrame) -> Figure:
     )
     figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
     for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
-        line = (
-            rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
-            .set_index("score")
-            .reindex(order)
-        )
+        line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
+        line = line.set_index("score").reindex(order)[["n", "low", "high"]].replace(np.inf, 2.0**12)
         y = np.arange(len(order)) + 0.2 * (1 - index)
-        ends = [line[name].replace(np.inf, 2.0**12) for name in ("low", "high")]
-        axes.hlines(y, *ends, color=PALETTE[index], linewidth=4, alpha=0.55)
-        axes.scatter(
-            line["n"].replace(np.inf, 2.0**12),
-            y,
-            s=45,
-            marker=MARKERS[index],
-            color=PALETTE[index],
-            edgecolor="white",
-            zorder=3,
-            label=text,
-        )
-    axes.set_yticks(range(len(order)), [name_of(score) for score in order])
+        bars(axes, y, line["low"], line["high"], index, 4)
+        dots(axes, line["n"], y, index, text)
+    levels(axes, [name_of(score) for score in reversed(order)])
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, pd.Series([4, 2000]))
-    axes.grid(axis="y", visible=False)
     axes.set_xlabel("trained cells that a predictor needs")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=1)
+    legend(figure, [axes], 1)
     return figure
 
 
@@ -122,25 +86,12 @@ SEARCHES = {
 
 @styled
 def regret(picks: pd.DataFrame) -> Figure:
-    """What is lost against the best candidate, by the number of cells that a search trains.
-
-    Args:
-        picks: `WorthRows.picks`.
-    """
+    """What is lost against the best candidate, by the number of cells that a search trains."""
     figure, ((axes,),) = new_figure(height=7.0)
-    for index, ((strategy, predictor, features), text) in enumerate(SEARCHES.items()):
-        line = picks[
-            (picks["strategy"] == strategy)
-            & (picks["predictor"] == predictor)
-            & (picks["features"] == features)
-        ]
-        line = line.sort_values("n", kind="stable")
-        if line.empty:
-            continue
-        axes.fill_between(
-            line["n"], line["regret_low"], line["regret_high"], color=PALETTE[index], alpha=0.12, linewidth=0
-        )
-        axes.plot(line["n"], line["regret"], marker=MARKERS[index], color=PALETTE[index], label=text)
+    for index, (how, text) in enumerate(SEARCHES.items()):
+        line = picks[(picks[["strategy", "predictor", "features"]] == how).all(axis=1)]
+        if len(line):
+            band(axes, line.sort_values("n", kind="stable"), "n", "regret", index, text, 0.12)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_yticks([0, 0.1, 0.3, 1, 3, 10], ["0", "0.1", "0.3", "1", "3", "10"])
@@ -148,8 +99,7 @@ def regret(picks: pd.DataFrame) -> Figure:
     _plain_ticks(axes, picks["n"])
     axes.set_xlabel("trained cells")
     axes.set_ylabel("accuracy lost (points)")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=2)
+    legend(figure, [axes])
     return figure
 
 

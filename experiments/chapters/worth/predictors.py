@@ -1,7 +1,7 @@
 """Predictors of accuracy that learn from trained cells; scikit-learn's, with the settings of this study.
 
-Only the order of the accuracies is asked for, so the targets are their ranks as quantiles of the normal distribution: a few cells
-that fail to train would otherwise rule the squared error.
+Only the order of the accuracies is asked for, so the targets are their ranks as quantiles of the normal
+distribution: a few cells that fail to train would otherwise rule the squared error.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from sklearn.linear_model import RidgeCV
 from experiments.chapters.worth.encodings import Floats, normal_scores
 
 MOST_FITTED = 128
-"""Cells on which the two numbers of the Gaussian process's kernel are fitted.
-
-All cells are then conditioned on.
-"""
+"""Cells on which the two numbers of the Gaussian process's kernel are fitted; it conditions on all."""
 
 
 def ridge(x: Floats, y: Floats, seed: int) -> RegressorMixin:
@@ -32,10 +29,7 @@ def ridge(x: Floats, y: Floats, seed: int) -> RegressorMixin:
 
 
 def gaussian_process(x: Floats, y: Floats, seed: int) -> RegressorMixin:
-    """Squared-exponential kernel of one length, and noise.
-
-    Both fitted by maximum likelihood, starting from the width of the features.
-    """
+    """Squared-exponential kernel of one length, and noise, both fitted by maximum likelihood."""
     width = np.sqrt(x.shape[1])
     kernel = RBF(width, (0.1 * width, 100 * width)) + WhiteKernel(0.1, (1e-4, 10.0))
     with warnings.catch_warnings():

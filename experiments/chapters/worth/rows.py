@@ -1,8 +1,9 @@
-"""The rows of the study: how well predictors and scores order held-out cells, and which cell a search ends with.
+"""The rows of the study: how predictors and scores order held-out cells, and what searches end with.
 
-Everything is asked of the cells of NAS-Bench-201 with a path from input to output. A predictor trains on n of them, no two of one
-isomorphism class, and is judged on the cells that share neither class nor function with any of these; a score is judged on
-the same cells. Rows are means over draws, so no accuracy of a cell can be read from them.
+Everything is asked of the cells of NAS-Bench-201 with a path from input to output. A predictor trains on n of
+them, no two of one isomorphism class, and is judged on the cells that share neither class nor function with
+any of these; a score is judged on the same cells. Rows are means over draws, so no accuracy of a cell can be
+read from them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from experiments.benchmarks.nasbench201_proxies import computed, proxy_scores
 from experiments.benchmarks.nasbench201_scores import SCORES, sample
 from experiments.chapters.worth.encodings import ENCODINGS, Floats, features
 from experiments.chapters.worth.predictors import predict
-from experiments.record.agreement import EXACT, NotCompared, StandardError
+from experiments.record.agreement import EXACT, NotCompared
+from experiments.record.estimates import by_error, mean_and_error
 from experiments.record.table import Table
 from zenlib.errors import ResultsError, ScoreUndefined
 
@@ -34,13 +36,15 @@ NO_PREDICTOR = "none"
 VALIDATION = "cifar10_valid"
 """Accuracy on CIFAR-10's validation half, of networks trained on the other half: what a search sees."""
 PROXY_CELLS = 500
-"""Proxies of the benchmark study are judged on this random sample of cells, however many more were measured, so that a stored row
-stays true; those that were measured for fewer are left out."""
+"""Proxies of the benchmark study are judged on this random sample, so that a stored row stays true.
+
+Those that were measured for fewer cells are left out.
+"""
 
 
 @cache
 def pool(cells_scored: int) -> pd.DataFrame:
-    """The cells with a path among a random sample of all, with their accuracies, scores and validation accuracies."""
+    """The cells with a path among a random sample, with accuracies, scores and validation accuracies."""
     rows, published = cells(), nasbench201.table()
     if VALIDATION in published:
         rows = rows.assign(validation=published[VALIDATION])
@@ -50,10 +54,7 @@ def pool(cells_scored: int) -> pd.DataFrame:
 
 @cache
 def scores_known(cells_scored: int, seed: int) -> dict[str, np.ndarray]:
-    """For each score by name the cells on which it is judged.
-
-    Those that have it, of proxies the sample of `PROXY_CELLS`.
-    """
+    """For each score by name the cells that have it, of proxies the sample of `PROXY_CELLS`."""
     index = pool(cells_scored)["index"]
     asked = np.isin(index, sample(PROXY_CELLS))
     own = {name: SCORES.done(f"{name}_s{seed}")[index] for name in (*GROUPS["zen"], "gain")}
@@ -67,10 +68,7 @@ def scores_known(cells_scored: int, seed: int) -> dict[str, np.ndarray]:
 
 @cache
 def inputs(features_named: str, seed: int, cells_scored: int) -> Floats:
-    """Features of every cell of the pool, each of mean 0 and variance 1.
-
-    The name joins encodings, groups of scores and scores by "+".
-    """
+    """Features, each of mean 0 and variance 1, (cells, features), of encodings and scores joined by "+"."""
     parts = features_named.split("+")
     scores = [score for part in parts if part not in ENCODINGS for score in GROUPS.get(part, (part,))]
     rows = pool(cells_scored)
@@ -101,7 +99,7 @@ def labels_of(cells_scored: int, dataset: str, labels: str) -> Floats:
 
 
 def split(n: int, draw: int, cells_scored: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of n random cells of n different classes, and of all cells that share neither class nor function with them."""
+    """Rows of n random cells of n classes, and of all that share neither class nor function with them."""
     rows = pool(cells_scored)
     order = np.random.default_rng([n, draw]).permutation(len(rows))
     first = np.sort(np.unique(rows["class"].to_numpy()[order], return_index=True)[1])
@@ -124,10 +122,7 @@ def curve_row(
     draws: int,
     cells_scored: int,
 ) -> dict[str, Any]:
-    """Both coefficients on held-out cells after n trained ones.
-
-    Mean over draws, its standard error, and the middle 80 % of draws.
-    """
+    """Both coefficients on held-out cells: mean over draws, standard error, middle 80 % of draws."""
     accuracies, told = pool(cells_scored)[dataset].to_numpy(float), labels_of(cells_scored, dataset, labels)
     found = []
     for draw in range(draws):
@@ -149,12 +144,7 @@ def curve_row(
 
 def _spread(name: str, values: Floats) -> dict[str, float]:
     low, high = np.quantile(values, (0.1, 0.9))
-    return {
-        name: float(values.mean()),
-        f"{name}_stderr": float(values.std(ddof=1) / np.sqrt(len(values))),
-        f"{name}_low": float(low),
-        f"{name}_high": float(high),
-    }
+    return mean_and_error(name, values) | {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _spread_units(name: str, unit: str) -> dict[str, str]:
@@ -188,11 +178,7 @@ CURVES = Table(
     }
     | _spread_units("kendall", "1: Kendall's tau with test accuracy on held-out cells")
     | _spread_units("spearman", "1: Spearman's rho with test accuracy on held-out cells"),
-    agreement={
-        "held_out": EXACT,
-        "kendall": StandardError("kendall_stderr"),
-        "spearman": StandardError("spearman_stderr"),
-    },
+    agreement=by_error("kendall", "spearman", held_out=EXACT),
     otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )
 
@@ -216,39 +202,35 @@ def pick_row(
     test, seen = labels_of(cells_scored, "cifar10", "test"), labels_of(cells_scored, "cifar10", "validation")
     if n > min(candidates, len(test)):
         raise ScoreUndefined(f"{min(candidates, len(test))} candidates for {n} to train")
+    known = np.empty(0) if strategy == "random" else inputs(features, seed, cells_scored)
     regrets = []
     for draw in range(draws):
         chosen = np.random.default_rng([n, draw]).permutation(len(test))[:candidates]  # in random order
-        trained = _STRATEGIES[strategy](chosen, n, predictor, features, seed, draw, cells_scored)
+        trained = _trained(strategy, chosen, n, predictor, known, draw, seen)
         regrets.append(test[chosen].max() - test[trained[np.argmax(seen[trained])]])
     return _spread("regret", np.array(regrets))
 
 
-def _at_random(chosen: np.ndarray, n: int, *_: Any) -> np.ndarray:
-    return chosen[:n]
-
-
-def _by_score(
-    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
+def _trained(
+    strategy: str, chosen: np.ndarray, n: int, predictor: str, seen: Floats, draw: int, told: Floats
 ) -> np.ndarray:
-    return chosen[_best(inputs(features, seed, cells_scored)[chosen, 0], n)]
+    """The cells that a search trains, of candidates in random order.
 
-
-def _by_predictor(
-    chosen: np.ndarray, n: int, predictor: str, features: str, seed: int, draw: int, cells_scored: int
-) -> np.ndarray:
-    """Half of the cells at random, then those that a predictor trained on them puts first among the rest."""
+    At random, those of the highest score, or half at random and then those that a predictor trained on them
+    puts first among the rest.
+    """
+    if strategy == "random":
+        return chosen[:n]
+    if strategy == "score":
+        return chosen[_best(seen[chosen, 0], n)]
     first, rest = chosen[: n // 2], chosen[n // 2 :]
-    told = labels_of(cells_scored, "cifar10", "validation")[first]
-    order = predict(predictor, inputs(features, seed, cells_scored), first, told, rest, draw)
+    order = predict(predictor, seen, first, told[first], rest, draw)
     return np.concatenate([first, rest[_best(order, n - len(first))]])
 
 
 def _best(order: Floats, n: int) -> np.ndarray:
     return np.argsort(-order, kind="stable")[:n]
 
-
-_STRATEGIES = {"random": _at_random, "score": _by_score, "predictor": _by_predictor}
 
 PICKS = Table(
     study=STUDY,
@@ -266,7 +248,7 @@ PICKS = Table(
     | _spread_units(
         "regret", "percent: best CIFAR-10 test accuracy of the candidates minus that of the cell kept"
     ),
-    agreement={"regret": StandardError("regret_stderr")},
+    agreement=by_error("regret"),
     otherwise=NotCompared("an end of an interval, which moves with its estimate"),
 )
 

@@ -1,8 +1,8 @@
-"""How many trained networks is a zero-shot score worth? Predictors that learn from n trained cells of NAS-Bench-201, against scores.
+"""How many trained networks is a zero-shot score worth? Scores against predictors that learn from n cells.
 
-Both order cells that are neither isomorphic nor equal in function to a trained one. Training pays for a score from the n on at
-which a predictor orders these cells better than the score; and it pays for a search from the n on at which the cell that it ends
-with is better.
+Both order cells that are neither isomorphic nor equal in function to a trained one. Training pays for a score
+from the n on at which a predictor orders these cells better than the score; and it pays for a search from the
+n on at which the cell that it ends with is better.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.nasbench201_cells import DATASETS
+from experiments.benchmarks.nasbench201_cells import DATASETS, FOR_DATA
 from experiments.benchmarks.nasbench201_scores import fill_zen, sample
 from experiments.chapters.worth.predictors import PREDICTORS
 from experiments.chapters.worth.rows import CURVES, NO_PREDICTOR, PICKS, forget, scores_known, sizes
 from experiments.record.table import Table
+from experiments.record.wording import Told
 
 TABLES = (CURVES, PICKS) if nasbench201.is_there() else ()
 """Only what can be computed here is verified."""
@@ -31,7 +32,7 @@ SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+co
 BOTH = "operations+counts+zen"
 """Of these what gradient boosting sees; ridge regression sees each."""
 ELSEWHERE = ("ridge", "paths")
-"""Learned also on the other data sets and from validation accuracies, and used to choose cells in a search."""
+"""Learned on the other data sets and from validation accuracies too, and used in a search."""
 NAMED = (("gaussian process", "operations"), ("gradient boosting", "paths"), ELSEWHERE)
 """Predictors whose crossings the prose gives."""
 SEARCHED = ("zen_l1_minibatch", "zen_l1_running", "log_delta_l1", "params", "live_convs")
@@ -94,12 +95,7 @@ def run(
         for budget in budgets
     ]
     picks = [key for key in searched if key["strategy"] != "predictor" or key["n"] >= 2 * min(n)]
-    return WorthRows(
-        *(
-            table.fill(keys).dropna(subset=value)
-            for table, keys, value in ((CURVES, curves, "kendall"), (PICKS, picks, "regret"))
-        )
-    )
+    return WorthRows(CURVES.fill(curves).dropna(subset="kendall"), PICKS.fill(picks).dropna(subset="regret"))
 
 
 def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -111,13 +107,8 @@ def _learners(datasets: Sequence[str], known: Sequence[str]) -> Iterator[dict[st
             for dataset in datasets
         )
     for features in (*ENCODED, *SCORED):
-        asked = (
-            PREDICTORS
-            if features in ENCODED
-            else ("ridge", "gradient boosting")
-            if features == BOTH
-            else ("ridge",)
-        )
+        few = ("ridge", "gradient boosting") if features == BOTH else ("ridge",)
+        asked = PREDICTORS if features in ENCODED else few
         yield from (
             {"dataset": first, "predictor": predictor, "features": features, "labels": "test"}
             for predictor in asked
@@ -140,49 +131,45 @@ def _stored(table: Table, settings: dict[str, Any]) -> pd.DataFrame:
     return rows.dropna(subset="kendall" if table is CURVES else "regret")
 
 
-def pays(curves: pd.DataFrame, dataset: str = "cifar10", coefficient: str = "kendall") -> pd.DataFrame:
+def pays(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
     """For every score and predictor, the number of trained cells at which they order held-out cells alike.
 
     Args:
         curves: `WorthRows.curves`.
         dataset: whose accuracies.
-        coefficient: "kendall" or "spearman".
 
     Returns:
-        One line per score and predictor: `score`, `score_value` (its coefficient at the smallest n),
+        One line per score and predictor: `score`, `score_value` (its tau at the smallest n),
         `predictor`, `features`, `n` and its 95 % interval `low`, `high` over draws (infinite: above all n
         that were tried; the smallest n: at or below it), and `surely`, from which on 9 of 10 draws are better
         than the score.
     """
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
-        "n", kind="stable"
-    )
+    rows = _on_test(curves, dataset)
+    alone = rows["predictor"] == NO_PREDICTOR
     lines = []
-    for score, of_score in rows[rows["predictor"] == NO_PREDICTOR].groupby("features", sort=False):
-        for (predictor, features), learned in rows[rows["predictor"] != NO_PREDICTOR].groupby(
-            ["predictor", "features"], sort=False
-        ):
+    for score, of_score in rows[alone].groupby("features", sort=False):
+        for (predictor, features), learned in rows[~alone].groupby(["predictor", "features"], sort=False):
             both = learned.merge(of_score, on="n", suffixes=("", "_score"))
-            told = {
-                "score": score,
-                "score_value": of_score[coefficient].iloc[0],
-                "predictor": predictor,
-                "features": features,
-            }
-            lines.append(told | _crossing(both, coefficient))
+            told = {"score": score, "score_value": of_score["kendall"].iloc[0]}
+            lines.append(told | {"predictor": predictor, "features": features} | _crossing(both))
     return pd.DataFrame(
         lines, columns=["score", "score_value", "predictor", "features", "n", "low", "high", "surely"]
     )
 
 
-def _crossing(both: pd.DataFrame, coefficient: str) -> dict[str, float]:
-    n, other = np.log(both["n"].to_numpy(float)), both[f"{coefficient}_score"].to_numpy(float)
-    gap = both[coefficient].to_numpy(float) - other
-    error = np.hypot(both[f"{coefficient}_stderr"], both[f"{coefficient}_stderr_score"]).to_numpy(float)
+def _on_test(curves: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")]
+    return rows.sort_values("n", kind="stable")
+
+
+def _crossing(both: pd.DataFrame) -> dict[str, float]:
+    n, other = np.log(both["n"].to_numpy(float)), both["kendall_score"].to_numpy(float)
+    gap = both["kendall"].to_numpy(float) - other
+    error = np.hypot(both["kendall_stderr"], both["kendall_stderr_score"]).to_numpy(float)
     drawn = gap + error * np.random.default_rng(0).standard_normal((RESAMPLES, len(n)))
     # Quantiles that are one of the values, since some of them may be infinite.
     low, high = np.quantile([_first_above(n, line) for line in drawn], (0.025, 0.975), method="inverted_cdf")
-    surely = _first_above(n, both[f"{coefficient}_low"].to_numpy(float) - other)
+    surely = _first_above(n, both["kendall_low"].to_numpy(float) - other)
     return {"n": _first_above(n, gap), "low": float(low), "high": float(high), "surely": surely}
 
 
@@ -198,60 +185,41 @@ def _first_above(log_n: np.ndarray, gap: np.ndarray) -> float:
     return float(np.exp(log_n[at - 1] + share * (log_n[at] - log_n[at - 1])))
 
 
-def best(curves: pd.DataFrame, features: Sequence[str], dataset: str = "cifar10") -> tuple[str, str] | None:
-    """The predictor and the features, among these, with the highest mean tau over all n.
-
-    None without such rows.
-    """
-    rows = curves[
-        (curves["dataset"] == dataset)
-        & (curves["labels"] == "test")
-        & (curves["predictor"] != NO_PREDICTOR)
-        & curves["features"].isin(features)
-    ]
+def best(curves: pd.DataFrame, features: Sequence[str]) -> tuple[str, str] | None:
+    """The best predictor and features, of these, by mean tau over all n on CIFAR-10; None without rows."""
+    rows = _on_test(curves, "cifar10")
+    rows = rows[(rows["predictor"] != NO_PREDICTOR) & rows["features"].isin(features)]
     if rows.empty:
         return None
     found: tuple[str, str] = rows.groupby(["predictor", "features"])["kendall"].mean().idxmax()
     return found
 
 
-def saves(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
-    """What scores as features save.
-
-    For every n, the n that the best predictor without scores needs for the same tau.
+def saves(curves: pd.DataFrame) -> pd.DataFrame:
+    """For every n with scores as features, the n that the best predictor without them needs for the same tau.
 
     Returns:
         Columns `n`, `predictor`, `features`, `kendall`, `without` (infinite: more than was tried) for the
-        best predictor of each set of features.
+        best predictor of each set of features, on CIFAR-10.
     """
-    alone = best(curves, ENCODED, dataset)
+    columns = ["n", "predictor", "features", "kendall", "without"]
+    alone = best(curves, ENCODED)
     if alone is None:
-        return pd.DataFrame(columns=["n", "predictor", "features", "kendall", "without"])
-    rows = curves[(curves["dataset"] == dataset) & (curves["labels"] == "test")].sort_values(
-        "n", kind="stable"
-    )
-    plain = rows[(rows["predictor"] == alone[0]) & (rows["features"] == alone[1])]
+        return pd.DataFrame(columns=columns)
+    rows = _on_test(curves, "cifar10")
+    plain = rows[(rows[["predictor", "features"]] == alone).all(axis=1)]
     log_n, tau = np.log(plain["n"].to_numpy(float)), plain["kendall"].to_numpy(float)
     lines = []
     for features in SCORED:
-        found = best(curves, [features], dataset)
-        members = rows[(rows["features"] == features) & (rows["predictor"] == (found or ("",))[0])]
-        lines += [
-            {
-                "n": row.n,
-                "predictor": row.predictor,
-                "features": features,
-                "kendall": row.kendall,
-                "without": _first_above(log_n, tau - row.kendall),
-            }
-            for row in members.itertuples()
-        ]
-    return pd.DataFrame(lines, columns=["n", "predictor", "features", "kendall", "without"])
+        found = best(curves, [features]) or ("", features)
+        for row in rows[(rows[["predictor", "features"]] == found).all(axis=1)].itertuples():
+            without = _first_above(log_n, tau - row.kendall)
+            lines.append((row.n, row.predictor, features, row.kendall, without))
+    return pd.DataFrame(lines, columns=columns)
 
 
 UNKNOWN = "not measured"
 """What a fact says in a run without these rows."""
-_FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}
 _SHORT = {"gaussian process": "gp", "gradient boosting": "gb", "ridge": "ridge"}
 _SCORES = (
     "zen_l1_minibatch",
@@ -270,10 +238,7 @@ _BUDGETS = (1, 4, 16, 64, 256, 1024)
 
 
 def facts(rows: WorthRows) -> dict[str, str]:
-    """Every number of the chapter's prose.
-
-    Curves read "mean (middle 80 % of draws)", crossings "n [95 % interval]".
-    """
+    """The prose's numbers: curves as "mean (middle 80 % of draws)", crossings as "n [95 % interval]"."""
     return (
         _setting_facts(rows)
         | _pays_facts(rows.curves)
@@ -285,105 +250,85 @@ def facts(rows: WorthRows) -> dict[str, str]:
 
 def _setting_facts(rows: WorthRows) -> dict[str, str]:
     curves, picks = rows.curves, rows.picks
-    alone = best(curves, ENCODED)
-    return {
-        "held_out_most": f"{curves['held_out'].max():,.0f}" if len(curves) else UNKNOWN,
-        "held_out_least": f"{curves.loc[curves['features'] == 'params', 'held_out'].min():,.0f}"
-        if len(curves)
-        else UNKNOWN,
-        "draws": f"{curves['draws'].max():.0f}" if len(curves) else UNKNOWN,
-        "draws_large": f"{curves['draws'].min():.0f}" if len(curves) else UNKNOWN,
-        "n_least": f"{curves['n'].min():,.0f}" if len(curves) else UNKNOWN,
-        "n_most": f"{curves['n'].max():,.0f}" if len(curves) else UNKNOWN,
-        "searches": f"{picks['draws'].max():.0f}" if len(picks) else UNKNOWN,
-        "candidates": f"{picks['candidates'].max():,.0f}" if len(picks) else UNKNOWN,
-        "best_alone": f"{alone[0]} on {alone[1]}" if alone else UNKNOWN,
-    }
+    names = ("held_out_most", "held_out_least", "draws", "draws_large", "n_least", "n_most")
+    told = dict.fromkeys((*names, "searches", "candidates", "best_alone"), UNKNOWN)
+    if len(curves):
+        least = curves.loc[curves["features"] == "params", "held_out"].min()
+        told |= {"held_out_most": f"{curves['held_out'].max():,.0f}", "held_out_least": f"{least:,.0f}"}
+        told |= {"draws": f"{curves['draws'].max():.0f}", "draws_large": f"{curves['draws'].min():.0f}"}
+        told |= {"n_least": f"{curves['n'].min():,.0f}", "n_most": f"{curves['n'].max():,.0f}"}
+    if len(picks):
+        told |= {"searches": f"{picks['draws'].max():.0f}", "candidates": f"{picks['candidates'].max():,.0f}"}
+    if alone := best(curves, ENCODED):
+        told["best_alone"] = f"{alone[0]} on {alone[1]}"
+    return told
 
 
 def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    for dataset, data in _FOR_DATA.items():
+    for dataset, data in FOR_DATA.items():
         found = pays(curves, dataset)
         found = found[found["features"].isin(ENCODED)]
         learned = curves[curves["predictor"] != NO_PREDICTOR]
         ends = (learned["n"].min(), learned["n"].max())
         for score in _SCORES:
             members = found[found["score"] == score]
-            told[f"tau_{score}{data}"] = f"{members['score_value'].iloc[0]:.2f}" if len(members) else UNKNOWN
-            told[f"pays_{score}{data}"] = (
-                f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}"
-                if len(members)
-                else UNKNOWN
-            )
-            for predictor, features in NAMED:
-                row = members[(members["predictor"] == predictor) & (members["features"] == features)]
-                at = f"{score}_{_SHORT[predictor]}{data}"
-                told[f"pays_{at}"] = (
-                    f"{_n(row['n'].iloc[0], *ends)} [{_n(row['low'].iloc[0], *ends)}, "
-                    f"{_n(row['high'].iloc[0], *ends)}]"
-                    if len(row)
-                    else UNKNOWN
-                )
-                told[f"surely_{at}"] = _n(row["surely"].iloc[0], *ends) if len(row) else UNKNOWN
+            name = f"{score}{data}"
+            told |= {f"tau_{name}": UNKNOWN, f"pays_{name}": UNKNOWN}
+            if len(members):
+                told[f"tau_{name}"] = f"{members['score_value'].iloc[0]:.2f}"
+                told[f"pays_{name}"] = f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}"
+            for how in NAMED:
+                row = members[(members[["predictor", "features"]] == how).all(axis=1)]
+                at = f"{score}_{_SHORT[how[0]]}{data}"
+                told |= {f"pays_{at}": UNKNOWN, f"surely_{at}": UNKNOWN}
+                if len(row):
+                    n, low, high, surely = (
+                        _n(row[end].iloc[0], *ends) for end in ("n", "low", "high", "surely")
+                    )
+                    told |= {f"pays_{at}": f"{n} [{low}, {high}]", f"surely_{at}": surely}
     return told
 
 
 def _n(value: float, least: float, most: float) -> str:
-    return (
-        f"over {most:,.0f}"
-        if math.isinf(value)
-        else f"{least:.0f} or fewer"
-        if value <= least
-        else f"{value:,.0f}"
-    )
+    if math.isinf(value):
+        return f"over {most:,.0f}"
+    return f"{least:.0f} or fewer" if value <= least else f"{value:,.0f}"
 
 
 def _curve_facts(curves: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = curves.set_index(["dataset", "predictor", "features", "labels", "n"]).sort_index()
+    found = Told(curves, ["dataset", "predictor", "features", "labels", "n"], UNKNOWN)
     for predictor, short in _SHORT.items():
         for features in (*ENCODED, *SCORED):
             for labels, mark in (("test", ""), ("validation", "_valid")):
                 for size in _SIZES:
                     at = ("cifar10", predictor, features, labels, size)
                     name = f"curve_{short}_{features.replace('+', '_')}{mark}_{size}"
-                    told[name] = (
-                        "{:.2f} ({:.2f} to {:.2f})".format(
-                            *found.loc[at, ["kendall", "kendall_low", "kendall_high"]]
-                        )
-                        if at in found.index
-                        else UNKNOWN
-                    )
+                    told[name] = found.text(at, "{kendall:.2f} ({kendall_low:.2f} to {kendall_high:.2f})")
     return told
 
 
 def _saved_facts(curves: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = saves(curves).set_index(["features", "n"])
+    found = Told(saves(curves), ["features", "n"], UNKNOWN)
     ends = (curves["n"].min(), curves["n"].max())
     for features in SCORED:
         for size in _SIZES:
             at, name = (features, size), f"{features.replace('+', '_')}_{size}"
-            told[f"with_{name}"] = f"{found.loc[at, 'kendall']:.2f}" if at in found.index else UNKNOWN
-            told[f"without_{name}"] = _n(found.loc[at, "without"], *ends) if at in found.index else UNKNOWN
+            told[f"with_{name}"] = found.text(at, "{kendall:.2f}")
+            told[f"without_{name}"] = _n(found.rows[at]["without"], *ends) if at in found.rows else UNKNOWN
     return told
 
 
 def _pick_facts(picks: pd.DataFrame) -> dict[str, str]:
     told: dict[str, str] = {}
-    found = picks.set_index(["strategy", "predictor", "features", "n"])
+    found = Told(picks, ["strategy", "predictor", "features", "n"], UNKNOWN)
     for how in _searches():
-        name = "_".join(
-            part
-            for part in (how["strategy"], _SHORT.get(how["predictor"], ""), how["features"].replace("+", "_"))
-            if part and part != NO_PREDICTOR
-        )
+        strategy, predictor, features = how.values()
+        parts = (strategy, _SHORT.get(predictor, ""), features.replace("+", "_"))
+        name = "_".join(part for part in parts if part not in ("", NO_PREDICTOR))
         for size in _BUDGETS:
-            at = (how["strategy"], how["predictor"], how["features"], size)
-            told[f"regret_{name}_{size}"] = (
-                "{:.2f} ± {:.2f}".format(*found.loc[at, ["regret", "regret_stderr"]])
-                if at in found.index
-                else UNKNOWN
-            )
+            at = (strategy, predictor, features, size)
+            told[f"regret_{name}_{size}"] = found.text(at, "{regret:.2f} ± {regret_stderr:.2f}")
     return told

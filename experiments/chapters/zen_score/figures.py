@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from experiments.figures.marks import log2_axis, measured, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 DEFINITION_NAMES = {
@@ -19,25 +18,14 @@ DEFINITION_NAMES = {
 
 @styled
 def table5(deviation: pd.DataFrame) -> Figure:
-    """Deviation of three definitions from the paper's Table 5, per ResNet.
-
-    Args:
-        deviation: rows of `experiments.chapters.zen_score.study.deviation_from_paper`.
-    """
+    """Deviation of three definitions from the paper's Table 5, per ResNet."""
     figure, ((axes,),) = new_figure(height=5.2)
     names = list(dict.fromkeys(deviation["network"]))[::-1]
     for index, (column, text) in enumerate(DEFINITION_NAMES.items()):
         rows = deviation[deviation["definition"] == column].set_index("network").loc[names]
-        axes.errorbar(
-            rows["deviation"],
-            np.arange(len(names)) + 0.18 * (1 - index),
-            xerr=196 * rows["stderr"] / rows["paper"],
-            fmt=MARKERS[index],
-            color=PALETTE[index],
-            markersize=9,
-            capsize=3,
-            label=text,
-        )
+        y, error = np.arange(len(names)) + 0.18 * (1 - index), 196 * rows["stderr"] / rows["paper"]
+        style = {"fmt": MARKERS[index], "color": PALETTE[index], "markersize": 9, "capsize": 3}
+        axes.errorbar(rows["deviation"], y, xerr=error, label=text, **style)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
     axes.set_yticks(range(len(names)), [name.replace("resnet", "ResNet-") for name in names])
     axes.set_xlabel("deviation from the printed score (%)")
@@ -47,28 +35,18 @@ def table5(deviation: pd.DataFrame) -> Figure:
 
 @styled
 def spread(rows: pd.DataFrame) -> Figure:
-    """Standard deviation of one repeat against batch size.
-
-    Args:
-        rows: `experiments.chapters.zen_score.study.single_repeat_spread`.
-    """
+    """Standard deviation of one repeat against batch size."""
     figure, ((axes,),) = new_figure(height=4.8)
     for index, (name, line) in enumerate(rows.groupby("network", sort=False)):
         # Relative error of a standard deviation from n draws: 1 / sqrt(2 (n - 1)).
         error = 1.96 * line["sd"] / np.sqrt(2 * (line["repeats"] - 1))
-        axes.errorbar(
-            line["batch_size"], line["sd"], yerr=error, marker=MARKERS[index], capsize=3, label=_name(name)
-        )
+        style = {"marker": MARKERS[index], "capsize": 3, "label": _name(name)}
+        axes.errorbar(line["batch_size"], line["sd"], yerr=error, **style)
     sizes = np.sort(rows["batch_size"].unique())
     anchor = rows["sd"].max() * 1.25
-    axes.plot(
-        sizes,
-        anchor * (sizes / sizes[0]) ** -0.5,
-        color=COLOURS["grey"],
-        linestyle=":",
-        label="1 / sqrt(batch)",
-    )
-    _log2_axis(axes, sizes)
+    style = {"color": COLOURS["grey"], "linestyle": ":", "label": "1 / sqrt(batch)"}
+    axes.plot(sizes, anchor * (sizes / sizes[0]) ** -0.5, **style)
+    log2_axis(axes, sizes)
     axes.set_yscale("log")
     axes.set_xlabel("images per batch")
     axes.set_ylabel("sd of one repeat (nats)")
@@ -83,24 +61,11 @@ def resolution(rows: pd.DataFrame) -> Figure:
     figure, axes = new_figure(len(names), 1, height=3.1 * len(names))
     for index, (name, panel) in enumerate(zip(names, axes[:, 0], strict=True)):
         line = rows[rows["network"] == name]
-        panel.errorbar(
-            line["resolution"],
-            line["l1_minibatch"],
-            yerr=1.96 * line["l1_minibatch_stderr"],
-            marker="o",
-            capsize=3,
-            label="Zen-Score",
-        )
-        side = line["resolution"].to_numpy(float)
-        anchor = line["l1_minibatch"].iloc[-1]
-        panel.plot(
-            side,
-            anchor + 2 * np.log(side / side[-1]),
-            color=COLOURS["grey"],
-            linestyle=":",
-            label="2 log(side)",
-        )
-        _log2_axis(panel, side.astype(int))
+        measured(panel, line, "resolution", "l1_minibatch", marker="o", label="Zen-Score")
+        resolutions = line["resolution"].to_numpy(float)
+        expected = line["l1_minibatch"].iloc[-1] + 2 * np.log(resolutions / resolutions[-1])
+        panel.plot(resolutions, expected, color=COLOURS["grey"], linestyle=":", label="2 log(side)")
+        log2_axis(panel, resolutions.astype(int))
         panel.set_title(_name(name))
         panel.set_ylabel("Zen-Score (nats)")
         if index == len(names) - 1:
@@ -111,17 +76,13 @@ def resolution(rows: pd.DataFrame) -> Figure:
 
 @styled
 def saturation(rows: pd.DataFrame) -> Figure:
-    """What the finite difference loses against the exact derivative, by the size of the perturbation.
-
-    Args:
-        rows: `experiments.chapters.zen_score.study.saturation`.
-    """
+    """What the finite difference loses against the exact derivative, by the size of the perturbation."""
     figure, ((axes,),) = new_figure(height=5.4)
     for index, (name, line) in enumerate(rows.groupby("network", sort=False)):
         axes.plot(line["perturbation"], line["bias"], marker=MARKERS[index % len(MARKERS)], label=_name(name))
     axes.axvline(0.01, color=COLOURS["grey"], linestyle="--", linewidth=1.5)
     note(axes, "alpha = 0.01 (paper)", at=(0.55, 0.04))
-    axes.axhline(0, color=COLOURS["black"], linewidth=1.2)
+    zero(axes)
     axes.set_xscale("log")
     axes.set_xlabel("perturbation alpha")
     axes.set_ylabel("log(Delta / alpha) minus\nits exact limit (nats)")
@@ -134,14 +95,8 @@ def size(rows: pd.DataFrame) -> Figure:
     """Score of plain networks against depth, one line a width."""
     figure, ((axes,),) = new_figure(height=5.2)
     for index, (width, line) in enumerate(rows.groupby("width")):
-        axes.errorbar(
-            line["convs"],
-            line["l1_minibatch"],
-            yerr=1.96 * line["l1_minibatch_stderr"],
-            marker=MARKERS[index],
-            capsize=3,
-            label=f"{width} channels",
-        )
+        style = {"marker": MARKERS[index], "label": f"{width} channels"}
+        measured(axes, line, "convs", "l1_minibatch", **style)
     axes.set_xlabel("number of convolutions")
     axes.set_ylabel("Zen-Score (nats)")
     figure.legend(loc="outside lower center", ncols=3)
@@ -150,30 +105,13 @@ def size(rows: pd.DataFrame) -> Figure:
 
 @styled
 def definitions(rows: pd.DataFrame) -> Figure:
-    """The released definition against ours over random networks of one budget.
-
-    Colour is the number of convolutions.
-    """
+    """The released definition against ours over random networks; colour is the number of convolutions."""
     figure, ((axes,),) = new_figure(height=5.4)
-    axes.errorbar(
-        rows["l1_minibatch"],
-        rows["l1_running"],
-        xerr=1.96 * rows["l1_minibatch_stderr"],
-        yerr=1.96 * rows["l1_running_stderr"],
-        fmt="none",
-        ecolor="#BBBBBB",
-        elinewidth=1,
-    )
-    points = axes.scatter(
-        rows["l1_minibatch"],
-        rows["l1_running"],
-        c=rows["convs"],
-        cmap="cividis",
-        s=60,
-        edgecolor="white",
-        linewidth=0.7,
-        zorder=3,
-    )
+    x, y = rows["l1_minibatch"], rows["l1_running"]
+    errors = {"xerr": 1.96 * rows["l1_minibatch_stderr"], "yerr": 1.96 * rows["l1_running_stderr"]}
+    axes.errorbar(x, y, **errors, fmt="none", ecolor="#BBBBBB", elinewidth=1)
+    style = {"cmap": "cividis", "s": 60, "edgecolor": "white", "linewidth": 0.7, "zorder": 3}
+    points = axes.scatter(x, y, c=rows["convs"], **style)
     axes.set_xlabel("L1, mini-batch variance (nats)")
     axes.set_ylabel("L1, running variance (nats)")
     note(axes, f"n = {len(rows)}")
@@ -185,10 +123,3 @@ def _name(network: str) -> str:
     if network.startswith("plain-"):
         return f"plain, {network.removeprefix('plain-')} convs"
     return network.replace("zennet", "ZenNet").replace("resnet", "ResNet-")
-
-
-def _log2_axis(axes: Axes, ticks: np.ndarray) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -6,7 +6,7 @@ Every measurement is one call of `zen_terms`, so all of them are rows of one tab
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,8 @@ import pandas as pd
 
 from experiments.benchmarks.random_baseline_space import random_network
 from experiments.benchmarks.zen_rows import DEFINITIONS, PAPER_TABLE_5, TABLE, plain_network
+from experiments.record.wording import bracketed, number, signed, span
 from zenlib.stats import correlate
-
-STUDY = "zen_score"
-
 
 TABLES = (TABLE,)
 
@@ -29,7 +27,7 @@ class ZenScoreRows:
     Attributes:
         table5: the five ResNets of the paper's Table 5.
         batch: spread against batch size.
-        resolution: score against image side.
+        resolution: score against the resolution.
         perturbation: score against alpha, with alpha = 0 for the exact derivative.
         size: plain networks over depth and width.
         population: random networks under one budget.
@@ -87,10 +85,10 @@ def run(
         for name in batch_networks
         for size in batch_sizes
     ]
-    by_side = [
-        _key(name, side, resolution_repeats, seed)
-        for name, sides in resolution_networks.items()
-        for side in sides
+    by_resolution = [
+        _key(name, resolution, resolution_repeats, seed)
+        for name, resolutions in resolution_networks.items()
+        for resolution in resolutions
     ]
     by_alpha = [
         _key(name, _native(name), perturbation_repeats, seed, perturbation=alpha)
@@ -114,7 +112,7 @@ def run(
     return ZenScoreRows(
         table5=TABLE.fill(table5).assign(paper=[PAPER_TABLE_5[name] for name in table5_models]),
         batch=_labelled(TABLE.fill(batch)),
-        resolution=TABLE.fill(by_side),
+        resolution=TABLE.fill(by_resolution),
         perturbation=_labelled(TABLE.fill(by_alpha)),
         size=size_frame,
         population=population_frame,
@@ -150,10 +148,7 @@ def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviation_from_paper(table5: pd.DataFrame) -> pd.DataFrame:
-    """Per network and definition.
-
-    Our score, its standard error and its deviation from the printed one, in percent.
-    """
+    """Our score per network and definition, with its deviation from the printed one, percent."""
     parts = [
         pd.DataFrame(
             {
@@ -182,30 +177,16 @@ def saturation(perturbation: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(exact=rows["network"].map(exact), bias=per_alpha - rows["network"].map(exact))
 
 
-@dataclass(frozen=True)
-class Reordering:
-    """How two definitions order the same networks.
+def reordering(rows: pd.DataFrame, second: str = "l1_running") -> dict[str, float]:
+    """How the L1 score by mini-batch variance and another definition order the same networks.
 
-    Attributes:
-        pairs: number of pairs of networks.
-        flipped: pairs that the two order differently.
-        beyond_noise: flipped pairs whose difference exceeds three standard errors under both definitions.
-        deeper: of `beyond_noise`, those of different depth in which the first definition prefers the net with
-            more convolutions.
-        comparable: of `beyond_noise`, those whose numbers of convolutions differ.
-        top_overlap: share of the first definition's best third that the second also puts there.
+    Returns:
+        `pairs` of networks; those `flipped`, ordered differently by the two; those flipped `beyond_noise`, by
+        three standard errors under both; of these those of `comparable` networks, whose numbers of
+        convolutions differ, and those in which the first prefers the `deeper` one; and `top_overlap`, the
+        share of the first definition's best third that the second also puts there.
     """
-
-    pairs: int
-    flipped: int
-    beyond_noise: int
-    deeper: int
-    comparable: int
-    top_overlap: float
-
-
-def reordering(rows: pd.DataFrame, first: str = "l1_minibatch", second: str = "l1_running") -> Reordering:
-    """Compares the orders of two definitions over a population."""
+    first = "l1_minibatch"
     i, j = np.triu_indices(len(rows), k=1)
 
     def gap(column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -219,14 +200,14 @@ def reordering(rows: pd.DataFrame, first: str = "l1_minibatch", second: str = "l
     more = convs[i] - convs[j]
     count = max(1, len(rows) // 3)
     best = [set(rows[column].nlargest(count).index) for column in (first, second)]
-    return Reordering(
-        pairs=len(i),
-        flipped=int(flipped.sum()),
-        beyond_noise=int(beyond.sum()),
-        deeper=int((beyond & (a * more > 0)).sum()),
-        comparable=int((beyond & (more != 0)).sum()),
-        top_overlap=len(best[0] & best[1]) / count,
-    )
+    return {
+        "pairs": len(i),
+        "flipped": int(flipped.sum()),
+        "beyond_noise": int(beyond.sum()),
+        "deeper": int((beyond & (a * more > 0)).sum()),
+        "comparable": int((beyond & (more != 0)).sum()),
+        "top_overlap": len(best[0] & best[1]) / count,
+    }
 
 
 def facts(rows: ZenScoreRows) -> dict[str, str]:
@@ -245,12 +226,8 @@ def facts(rows: ZenScoreRows) -> dict[str, str]:
 
 
 def _table5_facts(table5: pd.DataFrame) -> dict[str, str]:
-    worst = (
-        deviation_from_paper(table5)
-        .assign(size=lambda frame: frame["deviation"].abs())
-        .groupby("definition")["size"]
-        .max()
-    )
+    deviation = deviation_from_paper(table5)
+    worst = deviation["deviation"].abs().groupby(deviation["definition"]).max()
     told = {f"table5_worst_{column}": f"{worst[column]:.1f} %" for column in DEFINITIONS}
     told["table5_n"] = str(len(table5))
     told["table5_repeats"] = str(table5["repeats"].iloc[0])
@@ -264,8 +241,8 @@ def _batch_facts(batch: pd.DataFrame) -> dict[str, str]:
     at_16 = spread[spread["batch_size"] == 16]
     return {
         "batch_repeats": str(batch["repeats"].iloc[0]),
-        "spread_at_16": _span(at_16["sd"], "{:.2f}"),
-        "relative_spread_at_16": _span(100 * at_16["sd"] / at_16["l1_minibatch"].abs(), "{:.1f}") + " %",
+        "spread_at_16": span(at_16["sd"], "{:.2f}"),
+        "relative_spread_at_16": span(100 * at_16["sd"] / at_16["l1_minibatch"].abs(), "{:.1f}") + " %",
     }
 
 
@@ -277,7 +254,7 @@ def single_repeat_spread(batch: pd.DataFrame) -> pd.DataFrame:
 def _saturation_facts(rows: pd.DataFrame) -> dict[str, str]:
     at_alpha = rows[rows["perturbation"] == 0.01].set_index("network")["bias"]
     return {
-        f"bias_{network.replace('.', '_').replace('-', '_')}": f"{bias:+.1f}".replace("-", "−")
+        f"bias_{network.replace('.', '_').replace('-', '_')}": signed(bias)
         for network, bias in at_alpha.items()
     } | {
         "saturated_nets": str(int((at_alpha < -1).sum())),
@@ -290,16 +267,14 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
     told = {
         "population": str(len(rows)),
         "population_repeats": str(rows["repeats"].iloc[0]),
-        "pairs": f"{change.pairs:,}",
-        "flipped": str(change.flipped),
-        "flipped_beyond": str(change.beyond_noise),
-        "flipped_deeper": str(change.deeper),
-        "flipped_comparable": str(change.comparable),
-        "top_overlap": f"{100 * change.top_overlap:.0f} %",
-        "frobenius_flipped_beyond": str(reordering(rows, "l1_minibatch", "frobenius_minibatch").beyond_noise),
-        "offset_per_bn": f"{((rows['l1_running'] - rows['l1_minibatch']) / rows['convs']).mean():.2f}".replace(
-            "-", "−"
-        ),
+        "pairs": f"{change['pairs']:,}",
+        "flipped": str(change["flipped"]),
+        "flipped_beyond": str(change["beyond_noise"]),
+        "flipped_deeper": str(change["deeper"]),
+        "flipped_comparable": str(change["comparable"]),
+        "top_overlap": f"{100 * change['top_overlap']:.0f} %",
+        "frobenius_flipped_beyond": str(reordering(rows, "frobenius_minibatch")["beyond_noise"]),
+        "offset_per_bn": number(((rows["l1_running"] - rows["l1_minibatch"]) / rows["convs"]).mean()),
         "convs_range": f"{rows['convs'].min()} to {rows['convs'].max()}",
     }
     for name, (first, second) in {
@@ -310,8 +285,7 @@ def _population_facts(rows: pd.DataFrame) -> dict[str, str]:
         "minibatch_params": ("l1_minibatch", "params"),
     }.items():
         found = correlate(rows[first], rows[second])
-        low, high = found.kendall_interval
-        told[f"tau_{name}"] = f"{found.kendall:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+        told[f"tau_{name}"] = bracketed(found.kendall, *found.kendall_interval)
     return told
 
 
@@ -323,12 +297,6 @@ def _size_facts(size: pd.DataFrame) -> dict[str, str]:
     fitted = np.polyfit(np.log(per_layer.index.to_numpy(float)), per_layer.to_numpy(), 1)[0]
     return told | {
         "width_slope": f"{fitted:.2f}",
-        "widths": _span(size["width"], "{:.0f}"),
-        "depths": _span(size["convs"], "{:.0f}"),
+        "widths": span(size["width"], "{:.0f}"),
+        "depths": span(size["convs"], "{:.0f}"),
     }
-
-
-def _span(values: Iterable[float], pattern: str) -> str:
-    values = list(values)
-    low, high = pattern.format(min(values)), pattern.format(max(values))
-    return low if low == high else f"{low} to {high}"

@@ -1,7 +1,8 @@
 """An interactive scatter plot in one fragment of HTML: accuracy against a cost that the reader chooses.
 
-It needs no network and no library: the data travel as JSON, a script beside this file draws them as SVG at the width of the
-page. Every mark tells its name and numbers when it is pointed at, touched, or reached with the arrow keys.
+It needs no network and no library: the data travel as JSON, a script beside this file draws them as SVG at
+the width of the page. Every mark tells its name and numbers when it is pointed at, touched, or reached with
+the arrow keys.
 """
 
 from __future__ import annotations

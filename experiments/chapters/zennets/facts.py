@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +23,7 @@ from experiments.chapters.zennets.speed import (
     measured_columns,
 )
 from experiments.chapters.zennets.training import training_network
+from experiments.record.wording import Told, signed
 from zenlib.networks.zennets import PUBLISHED
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def _table7_facts() -> dict[str, str]:
         "table7_shared": str(len(shared)),
         "table7_params": f"{agreeing} of {len(shared)}",
         "table7_flops": f"{100 * flops:.0f} %",
-        "table7_top1": f"{_signed(top1[farthest])} points ({farthest})",
+        "table7_top1": f"{signed(top1[farthest])} points ({farthest})",
     }
 
 
@@ -124,7 +126,7 @@ def _latency_facts(latency: pd.DataFrame) -> dict[str, str]:
 
 
 def _speed_facts(rows: ZenNetRows, column: str) -> dict[str, str]:
-    """The largest ZenNet against EfficientNets, then all of them, and against ResNets that were trained alike."""
+    """The largest ZenNet against EfficientNets, then all, and against ResNets that were trained alike."""
     gains = rows.speed_ups[rows.speed_ups["column"] == column]
     factors = gains["factor"]
     largest = gains.loc[gains["network"] == LARGEST, "factor"]
@@ -138,7 +140,7 @@ def _speed_facts(rows: ZenNetRows, column: str) -> dict[str, str]:
 
 
 def resnet_factors(networks: pd.DataFrame, column: str) -> pd.Series:
-    """How many times as long the ResNets of Table 6 take as the latency ZenNets at their accuracy, by network.
+    """How many times as long the ResNets of Table 6 take as latency ZenNets of their accuracy.
 
     Both were trained by the paper's recipe. ResNets below the accuracy of the smallest ZenNet are left out.
     """
@@ -154,7 +156,7 @@ def resnet_factors(networks: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _front_facts(networks: pd.DataFrame, column: str) -> dict[str, str]:
-    """How many ZenNets no other network beats in both, and the fastest network that is as accurate as the largest."""
+    """How many ZenNets no other network beats in both, and the fastest one as accurate as the largest."""
     told = {}
     for name, accuracies in (("paper", ("paper",)), ("v1", ("paper", "V1")), ("v2", ("paper", "V1", "V2"))):
         told[f"front_{name}_{column}"] = NOT_MEASURED
@@ -188,17 +190,13 @@ def _ratio(networks: pd.DataFrame, above: str, below: str, column: str) -> float
 
 def _rank_facts(ranks: pd.DataFrame) -> dict[str, str]:
     told = {"resamples": f"{RESAMPLES:,}"}
-    found = {(row.first, row.second): row for row in ranks.itertuples()}
-    for position, first in enumerate(columns := (*COLUMNS, "flops")):
-        for second in columns[position + 1 :]:
-            row = found.get((first, second))
-            text = (
-                f"{row.kendall:.2f} [{row.kendall_low:.2f}, {row.kendall_high:.2f}]" if row else NOT_MEASURED
-            )
-            told |= {
-                f"tau_{first}_{second}": text,
-                f"n_{first}_{second}": str(row.n) if row else NOT_MEASURED,
-            }
+    found = Told(ranks, ["first", "second"], NOT_MEASURED)
+    for first, second in combinations((*COLUMNS, "flops"), 2):
+        at = (first, second)
+        told |= {
+            f"tau_{first}_{second}": found.interval(at, "kendall"),
+            f"n_{first}_{second}": found.text(at, "{n}"),
+        }
     return told
 
 
@@ -221,21 +219,21 @@ def _recipe_facts(rows: ZenNetRows) -> dict[str, str]:
     ):
         trained, gain = next((trained, gain) for trained, gain in gains.items() if trained.network == name)
         slug = name.replace("zennet-", "").replace(".", "").replace("-", "_").replace("efficientnet_", "")
-        told |= {f"elsewhere_{slug}": f"{trained.top1:g}", f"elsewhere_gain_{slug}": _signed(gain)}
+        told |= {f"elsewhere_{slug}": f"{trained.top1:g}", f"elsewhere_gain_{slug}": signed(gain)}
     short = {trained.network: trained.top1 for trained in TRAINED_ELSEWHERE if trained.recipe == "short"}
     for slug, zen, other in (
         ("400M_SE", "zennet-400M-SE", "efficientnet_b0"),
         ("600M_SE", "zennet-600M-SE", "efficientnet_b1"),
     ):
         told |= {
-            f"lead_{slug}": _signed(published[zen] - published[other]),
-            f"lead_short_{slug}": _signed(short[zen] - short[other]),
+            f"lead_{slug}": signed(published[zen] - published[other]),
+            f"lead_short_{slug}": signed(short[zen] - short[other]),
         }
     return told | _torchvision_recipe_facts() | _timm_facts(rows.recipes)
 
 
 def evidence(networks: pd.DataFrame) -> pd.DataFrame:
-    """Every network that was trained again, with its accuracy in Table 7 (`published`) and then (`top1`), by `recipe` and `source`."""
+    """Every network that was trained again: accuracy in Table 7 (`published`) and then (`top1`), and how."""
     about = networks.query("accuracy == 'paper'").set_index("network")
     return pd.DataFrame([_again(trained, about) for trained in TRAINED_ELSEWHERE])
 
@@ -257,15 +255,12 @@ def _torchvision_recipe_facts() -> dict[str, str]:
 
 
 def _timm_facts(recipes: pd.DataFrame) -> dict[str, str]:
-    found = recipes.set_index("quantity")
+    found = Told(recipes, ["quantity"], NOT_MEASURED)
     told: dict[str, str] = {}
     for name in ("resnets", "efficientnets", "noisy"):
-        there = name in found.index
-        told |= {f"timm_{name}": f"{found.loc[name, 'mean']:.1f}" if there else NOT_MEASURED}
-        told |= {
-            f"timm_{name}_{column}": str(found.loc[name, column]) if there else NOT_MEASURED
-            for column in ("networks", "weights")
-        }
+        told[f"timm_{name}"] = found.text((name,), "{mean:.1f}")
+        for column in ("networks", "weights"):
+            told[f"timm_{name}_{column}"] = found.text((name,), f"{{{column}}}")
     return told
 
 
@@ -276,6 +271,7 @@ def _training_facts(training: pd.DataFrame) -> dict[str, str]:
     first, last = training.iloc[0], training.iloc[-1]
     network, about = training_network(training), data_set(first["data"])
     reached = training[training["test_top1"] >= GOAL]
+    flops = network.flops(RECIPES[first["recipe"]].resolution, about.classes)
     return {
         "training_data": first["data"],
         "training_epochs": str(len(training)),
@@ -286,9 +282,7 @@ def _training_facts(training: pd.DataFrame) -> dict[str, str]:
         if len(reached)
         else "not reached",
         "training_params": f"{network.params(about.classes):,}",
-        "training_flops": (
-            f"{network.flops(RECIPES[first['recipe']].resolution, about.classes) / 1e6:.1f} million"
-        ),
+        "training_flops": f"{flops / 1e6:.1f} million",
         "training_minutes": f"{training['seconds'].sum() / 60:.0f} min",
         "training_dtype": first["dtype"],
         "training_seed": str(first["seed"]),
@@ -301,10 +295,6 @@ def _factor(value: float) -> str:
 
 def _factors(values: pd.Series) -> str:
     return f"{values.min():.1f} to {values.max():.1f}" if len(values) else NOT_MEASURED
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _list(values: object) -> str:

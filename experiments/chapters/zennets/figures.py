@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from experiments.figures.forest import forest
 from experiments.figures.labels import label
+from experiments.figures.marks import dots, hollow, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 LOWEST = 66.0
@@ -46,41 +48,23 @@ def accuracy_cost(
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label("top1"))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend(figure, [axes[0, 0]], 3)
     return figure
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
-    for line, colour, marker in zip(LINES, PALETTE, MARKERS, strict=True):
+    for index, line in enumerate(LINES):
         members = rows[rows["line"] == line]
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         size = 90 if line == "ZenNets" else 48
-        axes.scatter(
-            first[column],
-            first["top1"],
-            s=size,
-            marker=marker,
-            color=colour,
-            edgecolor="white",
-            linewidth=0.7,
-            label=line,
-            zorder=3,
-        )
-        axes.scatter(
-            second[column],
-            second["top1"],
-            s=size,
-            marker=marker,
-            facecolor="none",
-            edgecolor=colour,
-            linewidth=1.5,
-            zorder=2,
-        )
+        dots(axes, first[column], first["top1"], index, line, s=size, linewidth=0.7)
+        edge = PALETTE[index]
+        hollow(axes, second[column], second["top1"], index, edge, s=size, linewidth=1.5, zorder=2)
 
 
 @styled
 def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, by the ZenNet's accuracy, one panel a kind of network.
+    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, one panel a kind of network.
 
     Args:
         gains: `speed.speed_ups`.
@@ -88,30 +72,20 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """
     figure, axes = new_figure(2, 1, height=9.6, sharey=True)
     gated = gains["network"].str.endswith("SE")
-    for panel, members, title in zip(
-        axes[:, 0],
-        (gains[~gated], gains[gated]),
-        ("ZenNets for latency", "ZenNets for FLOPs, gated"),
-        strict=True,
-    ):
+    titles = ("ZenNets for latency", "ZenNets for FLOPs, gated")
+    for panel, members, title in zip(axes[:, 0], (gains[~gated], gains[gated]), titles, strict=True):
         for column, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
             line = members[members["column"] == column].sort_values("top1", kind="stable")
-            style = "-" if column in ("v100", "t4", "pixel2") else "--"
-            panel.plot(
-                line["top1"],
-                line["factor"],
-                color=colour,
-                marker=marker,
-                linestyle=style,
-                label=names[column],
-            )
+            dashes = "-" if column in ("v100", "t4", "pixel2") else "--"
+            style = {"color": colour, "marker": marker, "linestyle": dashes, "label": names[column]}
+            panel.plot(line["top1"], line["factor"], **style)
         panel.axhline(1, color=COLOURS["grey"], linewidth=1.2)
         panel.set_yscale("log")
         panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
         panel.set_ylabel("times as fast")
         panel.set_title(title)
     axes[-1, 0].set_xlabel(f"the ZenNet's {label('top1')}")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -126,25 +100,10 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
     """
     both = pd.concat([agreement, agreement.rename(columns={"first": "second", "second": "first"})])
     figure, ((axes,),) = new_figure(height=0.85 * len(names) + 2.2)
-    for index, (device, name) in enumerate(printed.items()):
-        rows = both[both["first"] == device].set_index("second").reindex(list(names))
-        y = np.arange(len(names))[::-1] + 0.22 * (1 - index)
-        axes.hlines(
-            y, rows["kendall_low"], rows["kendall_high"], color=PALETTE[index], linewidth=4, alpha=0.55
-        )
-        axes.scatter(
-            rows["kendall"],
-            y,
-            s=60,
-            marker=MARKERS[index],
-            color=PALETTE[index],
-            edgecolor="white",
-            zorder=3,
-            label=f"with {name}",
-        )
-    axes.set_yticks(range(len(names)), list(names.values())[::-1])
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.grid(axis="y", visible=False)
+    series = {
+        f"with {name}": both[both["first"] == device].set_index("second") for device, name in printed.items()
+    }
+    forest(axes, series, names, step=0.22, size=60, width=4, zero=False)
     axes.set_xlabel("Kendall's tau of the latencies")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -152,28 +111,15 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
 
 @styled
 def recipes(evidence: pd.DataFrame) -> Figure:
-    """The same networks in Table 7 and trained again, one row a network.
-
-    Args:
-        evidence: `facts.evidence`.
-    """
+    """The same networks in Table 7 and trained again, one row a network."""
     figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
     y = np.arange(len(evidence))[::-1]
     axes.hlines(y, evidence["published"], evidence["top1"], color=COLOURS["grey"], linewidth=2)
-    axes.scatter(
-        evidence["published"],
-        y,
-        s=80,
-        marker=MARKERS[0],
-        facecolor="white",
-        edgecolor=COLOURS["black"],
-        zorder=3,
-        label="Table 7",
-    )
+    style = {"s": 80, "facecolor": "white"}
+    hollow(axes, evidence["published"], y, 0, COLOURS["black"], "Table 7", **style)
     named = {"paper": "the paper's recipe", "short": "150 epochs, no teacher"}
-    for (recipe, text), colour, marker in zip(
-        named.items(), (COLOURS["blue"], COLOURS["vermilion"]), MARKERS[1:], strict=False
-    ):
+    colours = COLOURS["blue"], COLOURS["vermilion"]
+    for (recipe, text), colour, marker in zip(named.items(), colours, MARKERS[1:], strict=False):
         here = (evidence["recipe"] == recipe).to_numpy()
         axes.scatter(evidence["top1"][here], y[here], s=70, marker=marker, color=colour, zorder=4, label=text)
     axes.set_yticks(y, evidence["name"])

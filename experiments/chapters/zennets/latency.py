@@ -1,7 +1,7 @@
 """Latency of the published ZenNets and of torchvision's classifiers on the machine that runs it.
 
-Every network is run at the resolution its accuracy was measured at, with channels last, in evaluation mode, without
-compilation: what a user gets who calls the module.
+Every network is run at the resolution its accuracy was measured at, with channels last, in evaluation mode,
+without compilation: what a user gets who calls the module.
 """
 
 from __future__ import annotations
@@ -22,23 +22,9 @@ IMAGENET_ZENNETS = tuple(name for name in ZENNETS if zennet_resolution(name) == 
 
 REFERENCES = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d"),
-    *(
-        "regnet_y_400mf",
-        "regnet_y_800mf",
-        "regnet_y_1_6gf",
-        "regnet_y_3_2gf",
-        "regnet_y_8gf",
-        "regnet_y_16gf",
-    ),
-    *(
-        "efficientnet_b0",
-        "efficientnet_b1",
-        "efficientnet_b2",
-        "efficientnet_b3",
-        "efficientnet_b4",
-        "efficientnet_b5",
-    ),
-    *("efficientnet_b6", "efficientnet_b7", "efficientnet_v2_s", "efficientnet_v2_m"),
+    *(f"regnet_y_{size}" for size in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf")),
+    *(f"efficientnet_b{number}" for number in range(8)),
+    *("efficientnet_v2_s", "efficientnet_v2_m"),
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mnasnet1_0", "densenet121"),
     *("convnext_tiny", "convnext_small", "convnext_base"),
 )
@@ -92,7 +78,7 @@ LATENCY = Table(
 
 
 def networks() -> dict[str, int]:
-    """Name of every network of this study -> side of the images its published accuracy was measured on, in pixels."""
+    """Name of every network of this study -> resolution of its published accuracy, pixels."""
     crops = torchvision_zoo.zoo().query("weights == 'IMAGENET1K_V1'").set_index("model")["crop"]
     return dict.fromkeys(IMAGENET_ZENNETS, 224) | {name: int(crops[name]) for name in REFERENCES}
 
@@ -108,21 +94,22 @@ def latency_keys(
         batch_sizes: images per pass.
         device: "cpu" or "cuda".
     """
-    sides = networks()
-    unknown = sorted(set(names or ()) - set(sides))
+    resolutions = networks()
+    unknown = sorted(set(names or ()) - set(resolutions))
     if unknown:
         raise ValueError(
-            f"latency_networks: needed names of this study ({', '.join(sides)}), got {', '.join(unknown)}"
+            f"latency_networks: needed names of this study ({', '.join(resolutions)}), got "
+            f"{', '.join(unknown)}"
         )
     return [
         {
             "network": name,
-            "resolution": sides[name],
+            "resolution": resolutions[name],
             "batch_size": batch_size,
             "dtype": dtype,
             "device": device,
         }
         for dtype in dtypes
         for batch_size in batch_sizes
-        for name in (sides if names is None else names)
+        for name in (resolutions if names is None else names)
     ]

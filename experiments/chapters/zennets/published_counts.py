@@ -1,12 +1,12 @@
-"""How the published numbers of parameters and multiply-adds were counted, and whether ours agree with their digits.
+"""How the published parameters and multiply-adds were counted, and whether ours agree with their digits.
 
 The paper's digits are those of one rule, on networks without gates: kernels, biases and the classifier as in
-`Architecture.flops`, and two operations per value that a BatchNorm gives, so that a network has up to 2.5 % more than by ours.
-Some digits are rounded and some cut off. The README counted zennet-900M-SE with its gates, which explains why it prints
-6.1 million more parameters than the paper for the same network.
+`Architecture.flops`, and two operations per value that a BatchNorm gives, so that a network has up to 2.5 %
+more than by ours. Some digits are rounded and some cut off. The README counted zennet-900M-SE with its gates,
+which explains why it prints 6.1 million more parameters than the paper for the same network.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), Tables 4 and 7; README of the released code. The rule is inferred: it is the only one
-of those tried that gives every digit.
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 4 and 7; README of the released code. The rule is inferred:
+it is the only one of those tried that gives every digit.
 """
 
 from __future__ import annotations

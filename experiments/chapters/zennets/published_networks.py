@@ -1,6 +1,7 @@
-"""What was published about the networks that the ZenNets are compared with, and about ZenNets that others trained.
+"""What was published about the networks beside the ZenNets, and about ZenNets that others trained.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), Tables 6 and 7; Li et al. 2023 (arXiv 2301.11300), Table 9; README of Adlik/zen_nas.
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 6 and 7; Li et al. 2023 (arXiv 2301.11300), Table 9; README
+of Adlik/zen_nas.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Speed at equal accuracy, Pareto fronts and rank agreement of devices, from published and measured latencies."""
+"""Speed at equal accuracy, Pareto fronts, rank agreement of devices, by published and measured latencies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from experiments.benchmarks import torchvision_zoo
 from experiments.chapters.zennets.latency import IMAGENET_ZENNETS, REFERENCES
 from experiments.chapters.zennets.published_counts import as_number
 from experiments.chapters.zennets.published_networks import TABLE7, listed
+from experiments.record.estimates import kendall
 from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import FEWEST, correlate
 
@@ -82,35 +84,25 @@ def compared(latency: pd.DataFrame) -> pd.DataFrame:
 
 
 def _zennet_rows() -> list[dict[str, Any]]:
+    about = {name: {"network": name, "name": name.replace("zennet", "ZenNet")} for name in IMAGENET_ZENNETS}
     return [
-        {
-            "network": name,
-            "name": name.replace("zennet", "ZenNet"),
-            "line": "ZenNets",
-            "accuracy": "paper",
-            "top1": PUBLISHED[name].top1["imagenet"],
-            "params": as_number(PUBLISHED[name].params),
-            "flops": as_number(PUBLISHED[name].flops),
-        }
-        | {column: getattr(PUBLISHED[name], column) for column in PRINTED}
+        about[name] | {"line": "ZenNets"} | _printed(PUBLISHED[name], PUBLISHED[name].top1["imagenet"])
         for name in IMAGENET_ZENNETS
     ]
 
 
 def _table7_rows() -> list[dict[str, Any]]:
     return [
-        {
-            "network": row.torchvision or row.name,
-            "name": row.name,
-            "line": row.family,
-            "accuracy": "paper",
-            "top1": row.top1,
-            "params": as_number(row.params),
-            "flops": as_number(row.flops),
-        }
-        | {column: getattr(row, column) for column in PRINTED}
+        {"network": row.torchvision or row.name, "name": row.name, "line": row.family}
+        | _printed(row, row.top1)
         for row in TABLE7
     ]
+
+
+def _printed(row: Any, top1: float) -> dict[str, Any]:
+    """What the paper prints of a network."""
+    sizes = {"params": as_number(row.params), "flops": as_number(row.flops)}
+    return {"accuracy": "paper", "top1": top1} | sizes | {column: getattr(row, column) for column in PRINTED}
 
 
 def _torchvision_rows() -> list[dict[str, Any]]:
@@ -160,7 +152,7 @@ def efficientnets(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many times as long as each ZenNet an EfficientNet of its accuracy takes, for every column of latencies.
+    """How many times as long as each ZenNet an EfficientNet of its accuracy takes, per column of latencies.
 
     Args:
         rows: `compared`.
@@ -171,24 +163,13 @@ def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
         left out.
     """
     zennets = rows[rows["line"] == "ZenNets"]
-    lines = [
-        {
-            "network": zen.network,
-            "name": zen.name,
-            "top1": zen.top1,
-            "column": column,
-            "milliseconds": getattr(zen, column),
-            "efficientnet": interpolated(efficientnets(rows), column, zen.top1),
-        }
-        for column in latency_columns(rows)
-        for zen in zennets.itertuples()
-    ]
-    found = pd.DataFrame(lines)
-    return (
-        found.assign(factor=found["efficientnet"] / found["milliseconds"])
-        .dropna(subset="factor")
-        .reset_index(drop=True)
-    )
+    lines = []
+    for column in latency_columns(rows):
+        for zen in zennets.itertuples():
+            own, other = getattr(zen, column), interpolated(efficientnets(rows), column, zen.top1)
+            lines.append((zen.network, zen.name, zen.top1, column, own, other, other / own))
+    columns = ["network", "name", "top1", "column", "milliseconds", "efficientnet", "factor"]
+    return pd.DataFrame(lines, columns=columns).dropna(subset="factor").reset_index(drop=True)
 
 
 def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.DataFrame:
@@ -209,7 +190,7 @@ def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.Data
 
 
 def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
-    """Kendall's tau of every two columns of latencies, and of FLOPs with each, over the networks that have both.
+    """Kendall's tau of every two columns of latencies, and of FLOPs with each, over networks with both.
 
     Args:
         rows: `compared`.
@@ -221,15 +202,11 @@ def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
     networks = rows.drop_duplicates("network")
     columns = [*latency_columns(rows), "flops"]
     lines = []
-    for position, first in enumerate(columns):
-        for second in columns[position + 1 :]:
-            members = networks[[first, second]].dropna()
-            if len(members) >= FEWEST:
-                found = correlate(members[first], members[second], resamples=RESAMPLES)
-                ends = dict(zip(("kendall_low", "kendall_high"), found.kendall_interval, strict=True))
-                lines.append(
-                    {"first": first, "second": second, "n": found.n, "kendall": found.kendall} | ends
-                )
+    for first, second in combinations(columns, 2):
+        members = networks[[first, second]].dropna()
+        if len(members) >= FEWEST:
+            found = correlate(members[first], members[second], resamples=RESAMPLES)
+            lines.append({"first": first, "second": second, "n": found.n} | kendall(found))
     return pd.DataFrame(lines, columns=["first", "second", "n", "kendall", "kendall_low", "kendall_high"])
 
 

@@ -1,7 +1,8 @@
 """The published ZenNets: what of their numbers can be verified here, and what else bears on them.
 
-Sizes are counted, latencies measured on this machine, speeds compared at equal accuracy; recipes are told from architectures
-by accuracies that others published; and one small network of the same space is trained to show that the training works.
+Sizes are counted, latencies measured on this machine, speeds compared at equal accuracy; recipes are told
+from architectures by accuracies that others published; and one small network of the same space is trained to
+show that the training works.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ def run(
     classes = {32: 100, 224: 1000}
     sizes = SIZES.fill(
         [
-            {"network": name, "resolution": (side := zennet_resolution(name)), "num_classes": classes[side]}
-            for name in ZENNETS
+            {"network": name, "resolution": resolution, "num_classes": classes[resolution]}
+            for name, resolution in ((name, zennet_resolution(name)) for name in ZENNETS)
         ]
     )
     LATENCY.fill(latency_keys(latency_networks, latency_dtypes, latency_batches, latency_device))
@@ -236,7 +237,7 @@ def _milliseconds(value: float) -> str:
 
 
 def factor_table(rows: ZenNetRows) -> pd.DataFrame:
-    """Speed at equal accuracy and places on the Pareto front, one line per column of latencies, for the page."""
+    """Speed at equal accuracy and places on the Pareto front, one line per column, for the page."""
     told = facts(rows)
     quantities = {
         "faster": "1.2ms, at its accuracy",

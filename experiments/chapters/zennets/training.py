@@ -23,29 +23,12 @@ def training_row(
     from zenlib.train.loop import train
     from zenlib.train.recipes import RECIPES
 
-    settings = {
-        "architecture": architecture,
-        "recipe": dataclasses.asdict(RECIPES[recipe]),
-        "seed": seed,
-        "dtype": dtype,
-        "device": device,
-    }
-    out = training_folder(f"{data}-{_digest(settings)}")
-    log = train(
-        Architecture.from_string(architecture),
-        data,
-        RECIPES[recipe],
-        out,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        until=epoch,
-    )
+    how: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
+    settings = {"architecture": architecture, "recipe": dataclasses.asdict(RECIPES[recipe])} | how
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    out = training_folder(f"{data}-{digest}")
+    log = train(Architecture.from_string(architecture), data, RECIPES[recipe], out, until=epoch, **how)
     return {name: log[epoch - 1][name] for name in (*TRAINING.values, "seconds")}
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 TRAINING = Table(

@@ -1,7 +1,7 @@
 """The paper's reasons why a vanilla network speaks for the full one, made checkable.
 
-BatchNorm with fixed statistics is an affine map of each channel, so it can be moved into the convolution before it.
-Self-attention mixes its tokens, so its outputs stay in the span of the value tokens.
+BatchNorm with fixed statistics is an affine map of each channel, so it can be moved into the convolution
+before it. Self-attention mixes its tokens, so its outputs stay in the span of the value tokens.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 3.2.
 """
@@ -43,15 +43,9 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if norm.affine:
         gain, shift = gain * norm.weight, norm.bias
     bias = torch.zeros_like(gain) if conv.bias is None else conv.bias
-    folded = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-    ).to(conv.weight)  # type: ignore[arg-type]
+    sizes = conv.kernel_size, conv.stride, conv.padding, conv.dilation
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, *sizes, conv.groups)  # type: ignore[arg-type]
+    folded = folded.to(conv.weight)
     folded.weight.data = (conv.weight * gain[:, None, None, None]).detach()
     folded.bias.data = (shift + (bias - norm.running_mean) * gain).detach()  # type: ignore[union-attr]
     return folded
@@ -145,7 +139,4 @@ RESIDUALS: dict[str, Callable[[torch.Generator], float]] = {
     "attention_4_heads_32_tokens": _attention(tokens=32, heads=4),
     "relu_8_tokens": _relu,
 }
-"""Relative residual of each statement, 0 where it is exact, from draws of a generator.
-
-Tokens have 32 entries.
-"""
+"""Relative residual of each statement, 0 where exact, from a generator's draws; tokens have 32 entries."""

@@ -1,12 +1,13 @@
 """Lemma 2: the Gaussian complexity of the linear maps with ||W||_F <= G grows in proportion to G.
 
-The sampled Gaussian complexity of a class of functions on x_1 .. x_N says how well some member can follow pure noise:
+The sampled Gaussian complexity of a class of functions on x_1 .. x_N says how well some member can follow
+pure noise:
 
     E_g sup over ||W||_F <= G of (1/N) sum_i <g_i, W x_i>,    g_i from N(0, I)
 
-The sum is the inner product <W, M> with M = sum_i g_i x_i^T. By Cauchy and Schwarz it is at most G ||M||_F, and
-W = G M / ||M||_F attains that. So the supremum is G ||M||_F / N: linear in G, exactly. By Jensen its mean is at most
-G sqrt(m sum_i |x_i|^2) / N for m outputs.
+The sum is the inner product <W, M> with M = sum_i g_i x_i^T. By Cauchy and Schwarz it is at most G ||M||_F,
+and W = G M / ||M||_F attains that. So the supremum is G ||M||_F / N: linear in G, exactly. By Jensen its mean
+is at most G sqrt(m sum_i |x_i|^2) / N for m outputs.
 
 Sources: Lin et al. 2021 (arXiv 2102.01063), Lemma 2; Kakade, Sridharan and Tewari 2008 for general norms.
 """

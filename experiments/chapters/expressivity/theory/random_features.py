@@ -1,12 +1,13 @@
 """The bias-variance argument on the smallest honest example: random vanilla features and a fitted read-out.
 
-The paper argues that more expressivity means less bias, and that variance is not what limits small networks. Here the
-kernels of a VCNN stay as drawn; global average pooling gives one feature per channel; only the linear read-out is
-fitted, by least squares, to noisy values of another, fixed VCNN. Training error, error on new images and Phi-Score can
-then be compared. Nothing is said about trained kernels or about images of the world.
+The paper argues that more expressivity means less bias, and that variance is not what limits small networks.
+Here the kernels of a VCNN stay as drawn; global average pooling gives one feature per channel; only the
+linear read-out is fitted, by least squares, to noisy values of another, fixed VCNN. Training error, error on
+new images and Phi-Score can then be compared. Nothing is said about trained kernels or about images of the
+world.
 
-Sources: Lin et al. 2021 (arXiv 2102.01063), section 3.2; Belkin et al. 2019 (arXiv 1812.11118) for the peak where the
-number of features meets the number of samples.
+Sources: Lin et al. 2021 (arXiv 2102.01063), section 3.2; Belkin et al. 2019 (arXiv 1812.11118) for the peak
+where the number of features meets the number of samples.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Fit(NamedTuple):
 
 
 def pooled_features(vcnn: VCNN, weights: list[Tensor], images: Tensor) -> Tensor:
-    """Global averages of the feature map, (N, C), with a last column of ones for the constant, scaled to unit mean square."""
+    """Global averages of the feature map with a last column of ones, scaled to unit mean square."""
     features = forward(vcnn, weights, images).mean((2, 3))
     features = features / features.square().mean().sqrt()
     return torch.cat([features, torch.ones_like(features[:, :1])], dim=1)

@@ -1,12 +1,13 @@
 """Lemma 1: a vanilla network cuts its input space into convex regions and is linear on each.
 
-The signs of all pre-activations, the activation pattern, say which ReLUs pass. Where the pattern does not change the
-network is one matrix, f(x) = W_S x. A VCNN has no biases, so every region is a cone with its tip at 0; the regions are
-therefore looked at on a flat, two-dimensional slice that does not pass through 0. There they are convex polygons, and
-they are found exactly: layer by layer, each polygon is cut along the straight lines where a pre-activation is 0.
+The signs of all pre-activations, the activation pattern, say which ReLUs pass. Where the pattern does not
+change the network is one matrix, f(x) = W_S x. A VCNN has no biases, so every region is a cone with its tip
+at 0; the regions are therefore looked at on a flat, two-dimensional slice that does not pass through 0. There
+they are convex polygons, and they are found exactly: layer by layer, each polygon is cut along the straight
+lines where a pre-activation is 0.
 
-Sources: Lin et al. 2021 (arXiv 2102.01063), Lemma 1; Montufar et al. 2014 (arXiv 1402.1869); Raghu et al. 2017
-(arXiv 1606.05336); Zaslavsky 1975 for the number of pieces that hyperplanes make.
+Sources: Lin et al. 2021 (arXiv 2102.01063), Lemma 1; Montufar et al. 2014 (arXiv 1402.1869); Raghu et al.
+2017 (arXiv 1606.05336); Zaslavsky 1975 for the number of pieces that hyperplanes make.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def _cut(polygon: np.ndarray, lines: np.ndarray) -> list[np.ndarray]:
 
 
 def _halves(corners: list[Corner], values: list[float], tolerance: float) -> list[list[Corner]]:
-    """The two sides of a polygon where `values` at its corners change sign, or the polygon where they do not."""
+    """Both sides of a polygon where `values` at its corners change sign, else the polygon."""
     if min(values) >= -tolerance or max(values) <= tolerance:
         return [corners]
     below: list[Corner] = []
@@ -189,10 +190,7 @@ def _halves(corners: list[Corner], values: list[float], tolerance: float) -> lis
 
 
 def arrangement_bound(neurons: int, dimension: int) -> int:
-    """Most pieces that `neurons` hyperplanes can cut a space of this dimension into.
-
-    The sum of C(neurons, i), i <= dimension.
-    """
+    """Most pieces of a space cut by hyperplanes: the sum of C(neurons, i), i <= dimension."""
     return sum(math.comb(neurons, i) for i in range(min(neurons, dimension) + 1))
 
 

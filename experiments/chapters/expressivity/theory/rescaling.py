@@ -4,15 +4,18 @@ For a network x_L with BatchNorm and its sister xbar_L without, the theorem boun
 
     R = (prod_t sigma_t^2) E ||x_L||^2 / E ||xbar_L||^2
 
-between (1 - L eps)^2 and (1 + L eps)^2 with eps = O(1 / sqrt(B H W)). Its proof uses a BatchNorm that divides by the
-root mean square and does not subtract the mean; `centred` chooses between that one and the one used in practice.
+between (1 - L eps)^2 and (1 + L eps)^2 with eps = O(1 / sqrt(B H W)). Its proof uses a BatchNorm that divides
+by the root mean square and does not subtract the mean; `centred` chooses between that one and the one used in
+practice.
 
-Only the sigmas of R are random. Flipping the sign of a kernel swaps the two halves of its pre-activations, hence
+Only the sigmas of R are random. Flipping the sign of a kernel swaps the two halves of its pre-activations,
+hence
 
-    E ||relu(w * x)||^2 = 1/2 E ||w * x||^2,    E ||x_L||^2 = 1/2 B H W C    (BatchNorm makes each channel's mean square 1)
+    E ||relu(w * x)||^2 = 1/2 E ||w * x||^2,    E ||x_L||^2 = 1/2 B H W C    (BatchNorm makes each channel's
+    mean square 1)
 
-and, without BatchNorm, the energy passes from layer to layer by adding up what each kernel position sees. So both
-expectations are computed exactly, given the images, and need no draws.
+and, without BatchNorm, the energy passes from layer to layer by adding up what each kernel position sees. So
+both expectations are computed exactly, given the images, and need no draws.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Theorem 1 and supplement H.
 """
