@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
+from experiments.figures.forest import forest
+from experiments.figures.marks import legend
 from experiments.figures.style import COLOURS, new_figure, styled
 
 SHOWN = {"all": "all codes", "top": "best fifth", "equal FLOPs": "pairs of equal FLOPs"}

@@ -46,7 +46,7 @@ SHARED = (
     "built",
     "built-running",
 )
-"""Proxies of the module, and its Zen-Scores as it is built, that are computed from one module and its images."""
+"""Proxies of the module, and its Zen-Scores as it is built, computed from one module and its images."""
 MEASURED = ("zico",)
 """Proxies that are computed each for itself."""
 
