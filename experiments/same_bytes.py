@@ -1,9 +1,10 @@
-"""Execute notebooks as on another processor, and compare what they write with what is committed, byte for byte.
+"""Execute notebooks as on another processor, and compare what they write with what is committed.
 
-    python experiments/same_bytes.py                                    all notebooks, kernels "sse", in build/same_bytes
-    python experiments/same_bytes.py --kernels avx2 --only 02_zen_score 10_noise
+    python experiments/same_bytes.py                                    all notebooks, kernels "sse", in
+    build/same_bytes python experiments/same_bytes.py --kernels avx2 --only 02_zen_score 10_noise
 
-Two notebooks run at a time. Exit status: 0 when all bytes are the same, 1 when a notebook failed or a file differs.
+Two notebooks run at a time. Exit status: 0 when all bytes are the same, 1 when a notebook failed or a file
+differs.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def execute(stem: str, kernels: str, output: Path) -> bool:
 
 
 def differences(stem: str, output: Path) -> list[str]:
-    """Files of a notebook, the executed one and its figures, that are not the same in the book and in a folder."""
+    """Files of a notebook, the executed one and its figures, that differ between the book and a folder."""
     names = {f"studies/{stem}.ipynb"}
     for root in (BOOK, output):
         names |= {

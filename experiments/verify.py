@@ -1,9 +1,9 @@
 """Compute a random sample of the stored values again, and say which are reproduced.
 
-    python experiments/verify.py                                  a few rows of every table, in about two minutes
-    python experiments/verify.py --seed today --rows 10           more of them, others every day
-    python experiments/verify.py --kernels own sse avx2           as on processors without newer instructions as well
-    python experiments/verify.py --only zen_score                 the tables of one study
+    python experiments/verify.py                                  a few rows of every table, in about two
+    minutes python experiments/verify.py --seed today --rows 10           more of them, others every day
+    python experiments/verify.py --kernels own sse avx2           as on processors without newer instructions
+    as well python experiments/verify.py --only zen_score                 the tables of one study
 
 Exit status: 0 where all is reproduced, 1 where a value is not, 2 for a wrong call, 130 when interrupted.
 """

@@ -94,7 +94,7 @@ def _precise(rows: pd.DataFrame) -> str:
 
 
 def _speed_facts(rows: PopulationRows) -> dict[str, str]:
-    """Training images per second of one core, and the share of the speed of large matrix products that this is."""
+    """Training images per second of one core, and their share of the speed of large matrix products."""
     usual = rows.usual
     speed = (
         usual["images"]

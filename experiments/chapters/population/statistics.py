@@ -1,4 +1,4 @@
-"""What a trained population says of the proxies: correlations in each group, small samples, restricted range, noise between seeds."""
+"""What a trained population says of the proxies: correlations, small samples, restricted range, noise."""
 
 from __future__ import annotations
 

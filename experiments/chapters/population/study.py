@@ -1,8 +1,9 @@
-"""A population of small networks trained on real images: does a score order them, and among networks of which kind?
+"""A population of small networks trained on real images: does a score order them, and among which kind?
 
-The paper's Figure 15 correlates the Zen-Score with accuracy over 16 networks of one search. Here every network is
-trained with one recipe, in three groups that differ in what may vary: drawn at random within a budget, taken along a search
-that maximises the score, and of equal parameters and FLOPs, where nothing cheap tells them apart.
+The paper's Figure 15 correlates the Zen-Score with accuracy over 16 networks of one search. Here every
+network is trained with one recipe, in three groups that differ in what may vary: drawn at random within a
+budget, taken along a search that maximises the score, and of equal parameters and FLOPs, where nothing cheap
+tells them apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Latency of the winners of the searches: processor time of one core, so that other jobs on the machine do not lengthen it."""
+"""Latency of the winners: processor time of one core, so that other jobs do not lengthen it."""
 
 from __future__ import annotations
 

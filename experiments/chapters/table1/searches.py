@@ -1,4 +1,4 @@
-"""One search for each proxy of the paper's Table 1: the same evolution, budget and number of evaluations for all."""
+"""One search for each proxy of the paper's Table 1: one evolution and one budget for all."""
 
 from __future__ import annotations
 

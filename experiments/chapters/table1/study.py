@@ -1,4 +1,4 @@
-"""The paper's Table 1 at the scale of a laptop: one search for each proxy, and its winners trained with one recipe."""
+"""The paper's Table 1 on a laptop: one search for each proxy, and its winners trained with one recipe."""
 
 from __future__ import annotations
 
@@ -183,8 +183,13 @@ def training_order(searches: pd.DataFrame, training_seeds: Iterable[int]) -> lis
     return [dict(zip(_ORDER, place, strict=True)) for place in places]
 
 
+def _each_training(trained: pd.DataFrame) -> pd.DataFrame:
+    """One row per training; winners of two searches may be one network."""
+    return trained.drop_duplicates(["network", "training_seed"])
+
+
 def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int, resolution: int) -> pd.DataFrame:
-    """Networks judged with the weights of a supernet of so many epochs, trained alone with these settings, and judged without training."""
+    """Networks judged with the weights of a supernet, trained alone, and judged without training."""
     alone = TRAINED.fill([settings | {"network": network, "seed": 0} for network in networks])
     shared = SHARED.fill(
         [settings | {"network": network, "seed": 0, "epochs": epochs} for network in networks]
@@ -198,7 +203,7 @@ def compared(networks: Sequence[str], settings: dict[str, Any], epochs: int, res
 
 
 def trained_alike(settings: dict[str, Any], params: float, flops: float) -> pd.DataFrame:
-    """Stored trainings of the study `population` that have these settings, of its networks within this budget."""
+    """Stored trainings of the study `population` with these settings, of its networks within this budget."""
     networks = random_networks.NETWORKS.stored().query("params == @params and flops == @flops")[
         ["group", "network"]
     ]
@@ -434,7 +439,7 @@ def _accuracy_facts(rows: Table1Rows) -> dict[str, str]:
         "networks": str(rows.trained["network"].nunique()),
         "proxies_trained": str(len(found)),
         "epochs": str(rows.trained["epochs"].iloc[0]) if len(rows.trained) else TOO_FEW,
-        "core_hours": f"{rows.trained.drop_duplicates(['network', 'training_seed'])['cpu_seconds'].sum() / 3600:.1f}",
+        "core_hours": f"{_each_training(rows.trained)['cpu_seconds'].sum() / 3600:.1f}",
         "seed_spread": number(spread, 2, TOO_FEW),
         "seed_networks": str(several),
         "search_spread": number(between, 2, TOO_FEW),

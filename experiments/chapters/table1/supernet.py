@@ -1,4 +1,4 @@
-"""One-shot comparison: networks of a small slice of the space, judged with shared weights and trained alone."""
+"""One-shot comparison: networks of a slice of the space, judged with shared weights and trained alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from experiments.record.wording import bracketed
 from zenlib.networks.architecture import Architecture
 from zenlib.stats import correlate
 
-SKELETON = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperResK3K3(16,24,2,8,1)SuperResK3K3(24,32,1,8,1)SuperConvK1BNRELU(32,64,1,1)"
+SKELETON = (
+    "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,8,1)SuperResK3K3(16,24,2,8,1)"
+    "SuperResK3K3(24,32,1,8,1)SuperConvK1BNRELU(32,64,1,1)"
+)
 """Three inner blocks, each of kernel 3 or 5, inner width 8 or 16, and one layer or two: 512 networks."""
 WITHOUT_TRAINING = {"closed-form": "the closed form of the Zen-Score", "params": "parameters"}
 """Proxies that the shared weights are held against, with their names in the sentence."""
@@ -47,7 +50,7 @@ def members(count: int, seed: int) -> list[str]:
 def shared_row(
     *, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int
 ) -> dict[str, float]:
-    """Accuracy of one network with the shared weights, which are trained first unless the cache folder holds them."""
+    """Accuracy of one network with the shared weights, which are trained unless the cache holds them."""
     from experiments.chapters.table1.supernet_training import judge
 
     settings = {

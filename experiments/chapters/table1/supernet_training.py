@@ -1,11 +1,12 @@
-"""A supernet: one set of weights that all networks of a small slice of the space share, trained once to compare them.
+"""A supernet: one set of weights that all networks of a small slice of the space share, trained once.
 
-Every step trains one network of the slice, drawn uniformly, with its part of the weights of the largest one. A network is then
-judged with the weights it got, without a training of its own.
+Every step trains one network of the slice, drawn uniformly, with its part of the weights of the largest one.
+A network is then judged with the weights it got, without a training of its own.
 
-Source: Guo et al. 2020 (arXiv 1904.00420), section 3: single path, uniform sampling, BatchNorm statistics computed anew for each network.
-Differs: their blocks of one place share no weights; here a smaller kernel is the middle of a larger one and a narrower
-layer the beginning of a wider one, as in Cai et al. 2020 (arXiv 1908.09791).
+Source: Guo et al. 2020 (arXiv 1904.00420), section 3: single path, uniform sampling, BatchNorm statistics
+computed anew for each network. Differs: their blocks of one place share no weights; here a smaller kernel is
+the middle of a larger one and a narrower layer the beginning of a wider one, as in Cai et al. 2020 (arXiv
+1908.09791).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _RECALIBRATED = 1_000_000
 
 @dataclass(frozen=True)
 class Slice:
-    """Networks of one skeleton, each inner block of which chooses its kernel, its inner width and its number of layers.
+    """Networks of one skeleton, each inner block of which chooses kernel, inner width and number of layers.
 
     Attributes:
         skeleton: stem, inner residual blocks and head; the choices replace what the inner blocks say.
@@ -112,7 +113,7 @@ class Supernet(nn.Module):
         self.largest = cast(Network, build_network(networks.largest, num_classes))
 
     def forward(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(N, C, H, W) to the logits (N, num_classes) of one network, BatchNorm by the statistics of these images."""
+        """(N, C, H, W) to the logits (N, num_classes) of one network, BatchNorm by these."""
         network = cast(Network, build_network(architecture, self.num_classes)).to(
             images.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
@@ -297,7 +298,7 @@ def judge(
     device: str = "cpu",
     dtype: str = "float32",
 ) -> Evaluation:
-    """Accuracy of one network with the shared weights, its BatchNorm statistics computed anew from `RECALIBRATION` batches of training images."""
+    """Accuracy with the shared weights, BatchNorm anew from `RECALIBRATION` batches of training images."""
     about, where = data_set(data), torch.device(device)
     precision = Precision(where, dtype)
     network = supernet.extract(architecture).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
