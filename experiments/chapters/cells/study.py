@@ -278,7 +278,6 @@ TABLES: tuple[Table, ...] = (
 )
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 SCORE_CHECKS = CHECKS
-"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,6 @@ EXAMPLE_CELLS = {
 TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
 """Only what can be computed here is verified: without the benchmark's file, the examples."""
 SCORE_CHECKS = CHECKS
-"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)
