@@ -1,4 +1,4 @@
-"""Scores of NAS-Bench-201 cells that cost nothing: the number of live edges, with noise of the seed."""
+"""Scores of NAS-Bench-201 cells that cost nothing: the number of live edges, with noise by seed."""
 
 from __future__ import annotations
 

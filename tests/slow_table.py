@@ -1,4 +1,4 @@
-"""A small table whose rows take time, and a program: `python -m tests.slow_table LOG SECONDS FIRST STOP`.
+"""A small table whose rows take time, filled by `python -m tests.slow_table LOG SECONDS FIRST STOP`.
 
 Every computed row is noted in LOG, so that a test can see what was computed twice.
 """

@@ -89,6 +89,20 @@ TABLE = Table(
 )
 
 
+def score_key(
+    network: str,
+    resolution: int,
+    repeats: int,
+    seed: int,
+    *,
+    batch_size: int = 16,
+    perturbation: float = 0.01,
+) -> dict[str, object]:
+    """The key of a row."""
+    values = (network, resolution, batch_size, repeats, perturbation, seed)
+    return dict(zip(TABLE.key, values, strict=True))
+
+
 def plain_network(width: int, depth: int, kernel: int = 3) -> Architecture:
     """`depth` equal convolutions of stride 1."""
     stem = Block("conv", kernel, 3, width)

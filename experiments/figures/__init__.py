@@ -7,6 +7,6 @@ figure; it computes no result.
 from __future__ import annotations
 
 from experiments.figures.labels import label
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, SMALL, WIDTH, new_figure, note, show, styled
+from experiments.figures.style import new_figure, show, styled
 
-__all__ = ["COLOURS", "MARKERS", "PALETTE", "SMALL", "WIDTH", "label", "new_figure", "note", "show", "styled"]
+__all__ = ["label", "new_figure", "show", "styled"]

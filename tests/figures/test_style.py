@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from experiments.figures import MARKERS, PALETTE, SMALL, WIDTH, label, new_figure, show, styled
-from experiments.figures.style import tidy
+from experiments.figures import label, new_figure, show, styled
+from experiments.figures.style import MARKERS, PALETTE, SMALL, WIDTH, tidy
 
 ROWS = pd.DataFrame({"convs": [17, 33, 49], "zen": [59.5, 112.3, 140.3]})
 

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from experiments.record.wording import bracketed, interval, number
+from experiments.record.wording import Told, bracketed, interval, number, signed, span
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,29 @@ def test_the_interval_of_a_row_is_read_from_its_three_columns():
     table = pd.DataFrame([{"tau": -0.25, "tau_low": -0.5, "tau_high": 0.004}])
     for row in (table.iloc[0], next(table.itertuples()), table.to_dict("records")[0]):
         assert interval(row, "tau") == "−0.25 [−0.50, 0.00]"
+
+
+def test_rows_are_told_by_their_key_and_what_is_missing_in_one_word():
+    table = pd.DataFrame(
+        {
+            "net": ["a", "b"],
+            "seed": [0, 0],
+            "tau": [0.5, math.nan],
+            "tau_low": 0.25,
+            "tau_high": 0.75,
+            "n": [1200, 3],
+        }
+    )
+    found = Told(table, ["net", "seed"], "none")
+    assert found.text(("a", 0), "{n:,.0f} nets") == "1,200 nets" and found.text(("a", 1), "{n}") == "none"
+    assert found.number(("a", 0), "tau", 1) == "0.5"
+    assert found.number(("b", 0), "tau") == found.number(("c", 0), "tau") == "none"
+    assert found.interval(("a", 0), "tau") == "0.50 [0.25, 0.75]"
+    assert found.interval(("b", 0), "tau") == found.interval(("c", 0), "tau") == "none"
+    with pytest.raises(ValueError, match="needed one row for each seed, got 2 rows for fewer"):
+        Told(table, ["seed"], "none")
+
+
+def test_signs_and_spans_are_written_out():
+    assert signed(2.04) == "+2.0" and signed(-2.06, 2) == "−2.06"
+    assert span([3.0, -1.0], "{:.0f}") == "−1 to 3" and span([1.01, 1.02], "{:.1f}") == "1.0"

@@ -265,7 +265,6 @@ ISOMORPHIC = Table(
 
 TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)
 SCORE_CHECKS = CHECKS
-"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)

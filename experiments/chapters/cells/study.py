@@ -27,6 +27,7 @@ from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
 from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
+from experiments.record.keys import crossed
 from experiments.record.table import Table
 from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
@@ -277,7 +278,6 @@ TABLES: tuple[Table, ...] = (
 )
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 SCORE_CHECKS = CHECKS
-"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)
@@ -339,15 +339,9 @@ def run(
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
     """What is correlated: the variants on CIFAR-10, in either half, and what is reported."""
-    variants = [("cifar10", "all", half, score) for half in ("choice", "report") for score in VARIANTS]
-    shown = [
-        (data, population, half, score)
-        for data in datasets
-        for population in POPULATIONS
-        for half in HALVES
-        for score in SHOWN
-    ]
-    return [dict(zip(CORRELATIONS.key, key, strict=True)) for key in dict.fromkeys((*variants, *shown))]
+    variants = crossed({"dataset": "cifar10", "population": "all"}, half=("choice", "report"), score=VARIANTS)
+    shown = crossed({}, dataset=datasets, population=POPULATIONS, half=HALVES, score=SHOWN)
+    return list({tuple(key.values()): key for key in (*variants, *shown)}.values())
 
 
 def connected(count: int) -> list[Cell]:

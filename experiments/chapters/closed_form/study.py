@@ -288,18 +288,26 @@ def run(
     mobile = draw_networks(MOBILENET_LIKE, networks, 224, lambda net: net.flops(224) <= mobilenet_flops, seed)
     children = draw_mutants(zennet_architecture("zennet-1.0M"), mutants, mutations, mutant_params, seed)
     plain = {(width, depth): zen_rows.plain_network(width, depth) for depth in depths for width in widths}
-    table5 = [_key(name, table5_resolution, table5_repeats, seed) for name in zen_rows.PAPER_TABLE_5]
+    table5 = [
+        zen_rows.score_key(name, table5_resolution, table5_repeats, seed) for name in zen_rows.PAPER_TABLE_5
+    ]
 
     def scored(
         drawn: Iterable[Architecture], repeats: int, resolution: int = 32, table: Table = SCORES
     ) -> pd.DataFrame:
-        return table.fill([_key(net.to_string(), resolution, repeats, seed) for net in drawn])
+        return table.fill([zen_rows.score_key(net.to_string(), resolution, repeats, seed) for net in drawn])
 
     exact = [
-        _key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0) for net in small[:exact_networks]
+        zen_rows.score_key(net.to_string(), 32, resnet_repeats, seed, perturbation=0.0)
+        for net in small[:exact_networks]
     ]
-    extremes = [_key(net.to_string(), pixels, extreme_repeats, seed) for net, pixels in EXTREMES.values()]
-    named = [_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()]
+    extremes = [
+        zen_rows.score_key(net.to_string(), pixels, extreme_repeats, seed)
+        for net, pixels in EXTREMES.values()
+    ]
+    named = [
+        zen_rows.score_key(name, zennet_resolution(name), repeats, seed) for name, repeats in zennets.items()
+    ]
     measured = {
         "resnet_like": scored(small, resnet_repeats),
         "mutants": scored(children, mutant_repeats),
@@ -324,19 +332,6 @@ def run(
         inside=pd.concat(inside, ignore_index=True),
         saturation=pd.concat(map(saturation_of, ZENNETS), ignore_index=True),
     )
-
-
-def _key(
-    name: str, resolution: int, repeats: int, seed: int, *, perturbation: float = 0.01
-) -> dict[str, object]:
-    return {
-        "network": name,
-        "resolution": resolution,
-        "batch_size": BATCH,
-        "repeats": repeats,
-        "perturbation": perturbation,
-        "seed": seed,
-    }
 
 
 def _zoo_rows(seed: int) -> pd.DataFrame:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +22,7 @@ from experiments.chapters.expressivity.tables import (
     regions_on_slice,
 )
 from experiments.chapters.expressivity.theory.arguments import RESIDUALS
+from experiments.record.keys import crossed
 from experiments.record.wording import MINUS, bracketed, number, span
 
 __all__ = ["TABLES", "ExpressivityRows", "facts", "run"]
@@ -103,19 +102,12 @@ def run(
     channels in layers of two. Networks of equal neurons share `equal_channels` between their layers.
     """
     narrow = min(growth_channels)
+    draws = range(seed, seed + region_seeds)
     grown = [("wider", 1, width) for width in growth_channels] + [
         ("deeper", total // narrow, narrow) for total in growth_channels
     ]
-    growth = [
-        (label, _region_key(depth, width, 4, seed + draw))
-        for label, depth, width in grown
-        for draw in range(region_seeds)
-    ]
-    equal = [
-        _region_key(depth, equal_channels // depth, 3, seed + draw)
-        for depth in equal_depths
-        for draw in range(region_seeds)
-    ]
+    growth = [(label, _region_key(depth, width, 4, draw)) for label, depth, width in grown for draw in draws]
+    equal = [_region_key(depth, equal_channels // depth, 3, draw) for depth in equal_depths for draw in draws]
     seeds = range(seed, seed + theorem_seeds)
     ball = {"samples": 50, "inputs": 27, "outputs": 8, "draws": complexity_draws, "seed": seed}
     fit_draws, check_draws = (range(seed, seed + count) for count in (fit_seeds, check_seeds))
@@ -146,11 +138,6 @@ def run(
         ),
         checks=CHECKS.fill(crossed({}, argument=RESIDUALS, seed=check_draws)),
     )
-
-
-def crossed(fixed: dict[str, Any], **columns: Iterable[Any]) -> list[dict[str, Any]]:
-    """Keys with every combination of values, the last column changing fastest."""
-    return [fixed | dict(zip(columns, values, strict=True)) for values in product(*columns.values())]
 
 
 def _region_key(depth: int, width: int, resolution: int, seed: int) -> dict[str, float]:

@@ -46,6 +46,7 @@ from experiments.benchmarks.nasbench201_scores import (
 from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.estimates import both_coefficients, ends_units
+from experiments.record.keys import crossed
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from experiments.record.wording import Told, number
@@ -229,7 +230,6 @@ EXAMPLE_CELLS = {
 TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
 """Only what can be computed here is verified: without the benchmark's file, the examples."""
 SCORE_CHECKS = CHECKS
-"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)
@@ -311,13 +311,12 @@ def run(
 def _correlation_keys(
     datasets: Sequence[str], names: Sequence[str], scores: Sequence[str], seed: int
 ) -> list[dict[str, Any]]:
-    return [
-        {"dataset": d, "population": p, "score": s, "seed": seed}
-        for d in datasets
-        for p in names
-        if p in POPULATIONS
-        for s in scores
-    ]
+    return crossed(
+        {"seed": seed},
+        dataset=datasets,
+        population=[name for name in names if name in POPULATIONS],
+        score=scores,
+    )
 
 
 PUBLISHED: dict[str, tuple[str, tuple[float, float, float]]] = {

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from experiments.chapters.noise.rows import (
     NoiseRows,
 )
 from experiments.record.estimates import ENDS
+from experiments.record.keys import crossed
 from experiments.record.wording import Told
 
 TABLES = (CORRELATIONS, DRAWS, ACCURACIES) if nasbench201.is_there() else ()
@@ -68,25 +70,15 @@ def run(
         fill_zen(seed, sample(cells_scored))
     cells.cache_clear()  # it holds the scores of before
     population_of.cache_clear()
-    where = [
-        {"dataset": dataset, "population": name, "cells_scored": cells_scored}
-        for dataset in datasets
-        for name in POPULATIONS
-    ]
     scores = _drawn(seeds, cells_scored)
-    together = "+".join(map(str, seeds))
-    wanted = [
-        key | {"score": score, "seeds": draws}
-        for key in where
-        for score in scores
-        for draws in (*map(str, seeds), together)
-    ]
-    wanted += [key | {"score": score, "seeds": "none"} for key in where for score in COUNTS]
-    pairs = list(combinations(seeds, 2))
-    twice = [
-        key | {"score": score, "seed": a, "other": b} for key in where for score in scores for a, b in pairs
-    ]
-    again = [key | {"repeated": name} for key in where for name in repeated]
+    sampled = {"cells_scored": cells_scored}
+    where: dict[str, Any] = {"dataset": datasets, "population": POPULATIONS}
+    draws = (*map(str, seeds), "+".join(map(str, seeds)))
+    wanted = crossed(sampled, **where, score=scores, seeds=draws)
+    wanted += crossed(sampled | {"seeds": "none"}, **where, score=COUNTS)
+    pairs = [{"seed": first, "other": second} for first, second in combinations(seeds, 2)]
+    twice = [key | pair for key in crossed(sampled, **where, score=scores) for pair in pairs]
+    again = crossed(sampled, **where, repeated=repeated)
     asked = ((CORRELATIONS, wanted), (DRAWS, twice), (ACCURACIES, again))
     return NoiseRows(*(table.fill(keys).dropna(subset="kendall") for table, keys in asked))
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from experiments.chapters.proxy_cost.measure import REFERENCE, STEPS, in_its_own_process
 from experiments.record.agreement import TIME, Within
+from experiments.record.keys import crossed
 from experiments.record.table import Table
 from experiments.record.wording import Told
 from zenlib.proxies import PROXIES
@@ -100,13 +101,7 @@ def run(
         device: "cpu" or "cuda".
     """
     settings = {"resolution": resolution, "batch_size": batch_size, "repeats": repeats, "device": device}
-    costs = COSTS.fill(
-        [
-            {"network": network, "score": score} | settings
-            for network in networks
-            for score in scores or SCORES
-        ]
-    )
+    costs = COSTS.fill(crossed(settings, network=networks, score=scores or SCORES))
     zen = costs[costs["score"] == REFERENCE].set_index("network")["mebibytes"]
     needs = costs["score"].map(lambda score: PROXIES[score].needs if score in PROXIES else "counting")
     return CostRows(costs.assign(needs=needs, memory_ratio=costs["mebibytes"] / costs["network"].map(zen)))

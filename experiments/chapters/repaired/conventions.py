@@ -21,6 +21,7 @@ from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.estimates import END, ends_units, kendall
+from experiments.record.keys import crossed
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
@@ -170,4 +171,4 @@ CONVENTIONS = Table(
 
 def asked() -> list[dict[str, str]]:
     """Every change on either half."""
-    return [{"change": change, "half": half} for change in UNITS for half in ("choice", "report")]
+    return crossed({}, change=UNITS, half=("choice", "report"))

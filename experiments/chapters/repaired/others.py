@@ -23,6 +23,7 @@ from experiments.chapters.repaired import other_scores as cells_other_scores
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.estimates import ENDS, explained_units, kendall, with_ends
+from experiments.record.keys import crossed
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats.influence import kendall_near
@@ -167,7 +168,7 @@ def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]
         benchmarks: which.
         networks101: cells of NAS-Bench-101 that have a repaired score.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for benchmark in benchmarks:
         everything = {"nasbench201": 0, "nasbench101": networks101}.get(benchmark, DRAWN[benchmark])
         sizes = (
@@ -175,11 +176,13 @@ def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]
         )
         contestants = [(size, name) for size, names in sizes.items() for name in names]
         contestants += [(DRAWN[benchmark], name) for name in PROXIES]
-        for dataset in BENCHMARKS[benchmark].datasets:
-            for half in HALVES.get(benchmark, ("all",)):
-                for population in CELL_POPULATIONS if benchmark == "nasbench201" else POPULATIONS:
-                    found += [
-                        dict(zip(COMPARISONS.key, (benchmark, dataset, population, half, *one), strict=True))
-                        for one in contestants
-                    ]
+        populations = CELL_POPULATIONS if benchmark == "nasbench201" else POPULATIONS
+        where = crossed(
+            {"benchmark": benchmark},
+            dataset=BENCHMARKS[benchmark].datasets,
+            half=HALVES.get(benchmark, ("all",)),
+            population=populations,
+        )
+        pairs = [{"networks_used": size, "contestant": name} for size, name in contestants]
+        found += [key | pair for key in where for pair in pairs]
     return found

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.random_baseline_space import random_network
-from experiments.benchmarks.zen_rows import DEFINITIONS, PAPER_TABLE_5, TABLE, plain_network
+from experiments.benchmarks.zen_rows import DEFINITIONS, PAPER_TABLE_5, TABLE, plain_network, score_key
 from experiments.record.wording import bracketed, number, signed, span
 from zenlib.stats import correlate
 
@@ -122,20 +122,10 @@ def run(
 _PLAIN = {plain_network(32, depth).to_string(): f"plain-{depth}" for depth in (5, 10, 20, 40, 80)}
 
 
-def _key(
-    name: str, resolution: int, repeats: int, seed: int, *, batch_size: int = 16, perturbation: float = 0.01
-) -> dict[str, object]:
-    network = (
-        plain_network(32, int(name.removeprefix("plain-"))).to_string() if name.startswith("plain-") else name
-    )
-    return {
-        "network": network,
-        "resolution": resolution,
-        "batch_size": batch_size,
-        "repeats": repeats,
-        "perturbation": perturbation,
-        "seed": seed,
-    }
+def _key(name: str, resolution: int, repeats: int, seed: int, **others: float) -> dict[str, object]:
+    if name.startswith("plain-"):
+        name = plain_network(32, int(name.removeprefix("plain-"))).to_string()
+    return score_key(name, resolution, repeats, seed, **others)  # type: ignore[arg-type]  # images are int
 
 
 def _native(name: str) -> int:

@@ -7,11 +7,13 @@ without compilation: what a user gets who calls the module.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.record.agreement import TIME
+from experiments.record.keys import crossed
 from experiments.record.table import Table
 from zenlib.networks.zennets import ZENNETS, zennet, zennet_resolution
 from zenlib.search.latency import measure_latency
@@ -85,7 +87,7 @@ def networks() -> dict[str, int]:
 
 def latency_keys(
     names: Sequence[str] | None, dtypes: Sequence[str], batch_sizes: Sequence[int], device: str
-) -> list[dict[str, str | int]]:
+) -> list[dict[str, Any]]:
     """Keys of the rows of one device.
 
     Args:
@@ -101,15 +103,6 @@ def latency_keys(
             f"latency_networks: needed names of this study ({', '.join(resolutions)}), got "
             f"{', '.join(unknown)}"
         )
-    return [
-        {
-            "network": name,
-            "resolution": resolutions[name],
-            "batch_size": batch_size,
-            "dtype": dtype,
-            "device": device,
-        }
-        for dtype in dtypes
-        for batch_size in batch_sizes
-        for name in (resolutions if names is None else names)
-    ]
+    asked = resolutions if names is None else names
+    keys = crossed({"device": device}, dtype=dtypes, batch_size=batch_sizes, network=asked)
+    return [key | {"resolution": resolutions[key["network"]]} for key in keys]
