@@ -1,12 +1,13 @@
 """Files that outlive what writes them: replaced at once or not at all, appended by line, held by one process.
 
-What grows while it is computed, the rounds of a search and the rows of a study, is a journal: a text file that is
-only ever appended to, with one line of JSON and its digest for each piece of finished work. A database (SQLite) was
-the other way. It has no digest over its file, so that one would have to be kept beside every row, which is most of
-the code of a journal; its locks are not to be relied on over a network; and a damaged page takes other rows along.
-Of a journal every byte is under a digest, a line that a kill cut short lacks its end, one write and one wait for
-the disk make a row durable, and it is read line by line in constant memory. What is a state and no record, the
-weights of a training with its log, stays one file that is replaced as a whole.
+What grows while it is computed, the rounds of a search and the rows of a study, is a journal: a text file
+that is only ever appended to, with one line of JSON and its digest for each piece of finished work. A
+database (SQLite) was the other way. It has no digest over its file, so that one would have to be kept beside
+every row, which is most of the code of a journal; its locks are not to be relied on over a network; and a
+damaged page takes other rows along. Of a journal every byte is under a digest, a line that a kill cut short
+lacks its end, one write and one wait for the disk make a row durable, and it is read line by line in constant
+memory. What is a state and no record, the weights of a training with its log, stays one file that is replaced
+as a whole.
 """
 
 from __future__ import annotations
@@ -184,17 +185,16 @@ def line_of(entry: Any) -> bytes:
 def lines_in(path: Path) -> Iterator[tuple[int, Any]]:
     """The entries of a journal with their numbers, from 1; what a kill left of a last line is none.
 
-    Raises:
-        ValueError: a line is not as it was written; its number is the error's argument.
+    A line that is not as it was written is None.
     """
     with open(path, "rb") as journal:
         for number, line in enumerate(journal, start=1):
             found = _LINE.fullmatch(line[:-1])
             whole = found is not None and _digest(found[2]) == found[1]
-            if whole != line.endswith(b"\n"):  # a whole line with another end was damaged as well
-                raise ValueError(number)
-            if found is not None and whole:
-                yield number, json.loads(found[2])
+            if whole and line.endswith(b"\n"):
+                yield number, json.loads(line[17:])
+            elif whole or line.endswith(b"\n"):
+                yield number, None
 
 
 def _digest(content: bytes) -> bytes:

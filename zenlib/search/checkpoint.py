@@ -1,7 +1,7 @@
 """The journal of a search, from which it goes on, and the table of all its candidates that it leaves.
 
-A line holds one round: its candidates with their scores, and the strategy's state after it. A search that ends,
-however it does, loses the round that it was computing.
+A line holds one round: its candidates with their scores, and the strategy's state after it. A search that
+ends, however it does, loses the round that it was computing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     header = next(_lines(path), (0, None))[1]
     if not isinstance(header, dict) or not isinstance(header.get("settings"), dict):
-        raise _not_a_journal(path, "its first line is none")
+        raise _not_a_journal(path, "its first line is none or damaged")
     if header.get("format") != FORMAT:
         raise ResultsError(
             f"{path}: needed a checkpoint of format {FORMAT}, got {header.get('format')!r}; delete it to "
@@ -83,7 +83,12 @@ def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
     for number, entry in _lines(path):
         if number == 1:
             continue
-        missing = _FIELDS - entry.keys() if isinstance(entry, dict) else _FIELDS
+        if entry is None:
+            raise ResultsError(
+                f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
+                "another one, so it was edited or damaged; restore the file, or delete it to search again"
+            )
+        missing = _FIELDS - entry.keys()
         if missing:
             raise ResultsError(
                 f"{path}: line {number}: needed a round of a search, got one without "
@@ -105,14 +110,6 @@ def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         yield from lines_in(path)
-    except ValueError as damaged:
-        number = damaged.args[0]
-        if number == 1:
-            raise _not_a_journal(path, "its first line is another one or damaged") from None
-        raise ResultsError(
-            f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
-            "another one, so it was edited or damaged; restore the file, or delete it to search again"
-        ) from None
     except OSError as error:
         raise _not_a_journal(path, error.strerror or str(error)) from error
 

@@ -1,8 +1,8 @@
 """Scoring one round of candidates: here, or on the workers of any `concurrent.futures.Executor`.
 
 Scores come back in the order of the candidates, whoever computed them and when. A worker that dies takes its
-process pool with it; the candidates that were lost are scored again, one at a time, so that one that kills its
-worker is found.
+process pool with it; the candidates that were lost are scored again, one at a time, so that one that kills
+its worker is found.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Latency: measured on this device, and predicted from a table of measured pieces.
 
-A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a shortcut's
-addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps it in a table on
-disk, and reads the widths between by interpolation that is exact for a + b * in + c * out + d * in * out, which is
-what the time of a convolution looks like. A piece that is measured alone finds its weights in the cache, inside a
-network it does not: so the sum is multiplied by one factor per resolution, fitted on `CALIBRATION` random networks
-and kept in the table too.
+A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a
+shortcut's addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps
+it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
+d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
+weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
+fitted on `CALIBRATION` random networks and kept in the table too.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """A policy-gradient controller (REINFORCE), the generator of the first architecture searches, for comparison.
 
-Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second block)
-has its own categorical distribution. After each round their logits follow the gradient of the expected score:
+Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second
+block) has its own categorical distribution. After each round their logits follow the gradient of the expected
+score:
 
     logits += rate * mean over the round of advantage * (chosen - probabilities)
 
 where the advantage is the score minus a running mean, in running standard deviations.
 
 Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019
-(NAS-Bench-101). Networks too wide for the budget are narrowed as in random sampling, and what is scored counts for
-the decisions that were drawn; networks too deep are drawn again.
+(NAS-Bench-101). Networks too wide for the budget are narrowed as in random sampling, and what is scored
+counts for the decisions that were drawn; networks too deep are drawn again.
 """
 
 from __future__ import annotations
