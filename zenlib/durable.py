@@ -228,7 +228,7 @@ def require_as_published(path: Path, error: type[ValueError]) -> None:
     if told not in (None, digest):
         raise error(
             f"{path}: needed the file with sha256 {told:.12} of {SUMS} beside it, got {digest:.12}, so it "
-            f"was edited or damaged; give the command that wrote it again, or delete {SUMS} to read it as it is"
+            f"was edited or damaged; give the command that wrote it again, or delete {SUMS} to read it so"
         )
 
 

@@ -1,4 +1,4 @@
-"""A table of results: what a row is, how it is computed, and when a recomputed value agrees with the stored one."""
+"""A table of results: what a row is, how it is computed, and when a recomputed value agrees with it."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Table:
         return how.allowed(value, spread_of_row(stored, self.store.read(), self.key, column, how))
 
     def differences(self, ours: Row, theirs: Row) -> list[str]:
-        """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
+        """Where two rows of one key disagree by more than the table allows, one line for each value."""
         return [
             f"{line.row}: {line.column} is {line.stored!r} here and {line.recomputed!r} there"
             for line in self._compare(ours, theirs)

@@ -83,7 +83,8 @@ class Workers:
         return [None if future is None else self._result(future) for future in futures]
 
     def _retry(self, architecture: Architecture) -> Outcome:
-        for _ in range(ATTEMPTS - 1):
+        pool = isinstance(self.executor, ProcessPoolExecutor)  # Dask has tried several workers by itself
+        for _ in range(ATTEMPTS - 1 if pool else 1):
             (found,) = self._try_all([architecture])
             if found is not None:
                 return found
