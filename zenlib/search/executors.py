@@ -72,20 +72,20 @@ class Workers:
             for found, architecture in zip(outcomes, architectures, strict=True)
         ]
 
-    def _try_all(self, architectures: Sequence[Architecture]) -> list[Outcome | None]:
+    def _try_all(self, architectures: Sequence[Architecture], attempt: int = 0) -> list[Outcome | None]:
         """One attempt for each; None where the worker was lost."""
         futures: list[Future[Outcome] | None] = []
         for architecture in architectures:
             try:
-                futures.append(self._executor().submit(self.scorer, architecture))
+                futures.append(self._executor().submit(self.scorer, architecture, attempt))
             except BrokenExecutor:  # broken while this round was handed out
                 futures.append(None)
         return [None if future is None else self._result(future) for future in futures]
 
     def _retry(self, architecture: Architecture) -> Outcome:
         pool = isinstance(self.executor, ProcessPoolExecutor)  # Dask has tried several workers by itself
-        for _ in range(ATTEMPTS - 1 if pool else 1):
-            (found,) = self._try_all([architecture])
+        for attempt in range(1, ATTEMPTS if pool else 2):
+            (found,) = self._try_all([architecture], attempt)
             if found is not None:
                 return found
         hung = "" if self.scorer.timeout is None else f", or hung for more than {self.scorer.timeout:g} s,"
