@@ -44,6 +44,8 @@ from zenlib.threads import ONE_THREAD, cores
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
 SMOKE = ROOT / "build" / "smoke"
+NESTED = 10
+"""Most levels of a file of parameters."""
 EXECUTED = ROOT / "build" / "executed"
 
 
@@ -136,8 +138,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise yaml.YAMLError("an alias (*), which could stand for any amount of data; write it out")
+        _require_plain(text)
         wanted = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: needed YAML, got {' '.join(str(error).split())}") from error
@@ -146,6 +147,16 @@ def read_parameters(path: Path) -> dict[str, Any]:
             f"{path}: needed names of parameters with values (`{{}}` for the defaults), got {wanted!r:.200}"
         )
     return wanted
+
+
+def _require_plain(text: str) -> None:
+    """Refuses YAML that is short and yet stands for any amount of data, or is nested without end."""
+    depth = 0
+    for token in yaml.scan(text):
+        name = type(token).__name__
+        depth += name.endswith("StartToken") - name.endswith("EndToken")
+        if depth > NESTED or isinstance(token, yaml.AliasToken):
+            raise yaml.YAMLError(f"an alias (*) or more than {NESTED} levels; write values out flatly")
 
 
 def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:

@@ -138,20 +138,23 @@ def test_a_malformed_profile_is_named(house, capsys, text):
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
 @pytest.mark.parametrize(
     "text", [BOMB, "[" * 100_000, "repeats: &x {y: *x}", "!!python/object/apply:os.getcwd []"]
 )
-def test_a_profile_that_would_fill_the_memory_or_run_code_is_named(house, capsys, text):
+def test_a_profile_that_would_fill_the_memory_or_run_code_is_named(house, capsys, text, tried):
+    tried("profile that would fill the memory or run code")
     profile(house, "bomb", text)
     assert run(house, "--profile", "bomb") == 2
     assert "bomb.yaml: needed YAML, got " in (told := capsys.readouterr().err) and len(told) < 2000
 
 
-def test_a_second_runner_of_a_profile_is_told_who_is_at_work(house, capsys):
+def test_a_second_runner_of_a_profile_is_told_who_is_at_work(house, capsys, tried):
+    tried("second search, training or runner begun in one folder")
     add(
         house,
         "01_speaking",
@@ -179,7 +182,8 @@ print(len(slow_table(Path("log")).fill(keys(0, 20), progress=False)))
 
 
 @pytest.mark.slow
-def test_a_runner_that_is_killed_amid_rows_goes_on_and_computes_one_row_again_at_most(house):
+def test_a_runner_that_is_killed_amid_rows_goes_on_and_computes_one_row_again_at_most(house, tried):
+    tried("runner killed amid the rows of a notebook", 3)
     source = SLOW_ROWS.replace("import os, sys\n", f"import os, sys\nos.chdir({str(house)!r})\n")
     add(house, "01_speaking", notebook("repeats = 2", source))
     command = [sys.executable, str(house / "experiments" / "run.py"), "--profile", "cpu"]

@@ -86,7 +86,10 @@ REASONS = {
 
 
 @pytest.mark.parametrize("score", REASONS)
-def test_a_score_that_exits_dies_or_hangs_is_recorded_and_never_met_again(tmp_path, score, monkeypatch):
+def test_a_score_that_exits_dies_or_hangs_is_recorded_and_never_met_again(
+    tmp_path, score, monkeypatch, tried
+):
+    tried("score that exits, dies or hangs in a worker")
     options = {"score": score, "round_size": 4, "score_timeout": 1.0, "checkpoint": tmp_path / "s.journal"}
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
         found = run(pool, evaluations=9, **options)
@@ -130,7 +133,8 @@ def cluster(tmp_path, failures=3):
         yield client
 
 
-def test_dask_workers_give_the_result_of_one_process_even_when_one_is_killed(tmp_path):
+def test_dask_workers_give_the_result_of_one_process_even_when_one_is_killed(tmp_path, tried):
+    tried("Dask worker killed")
     with cluster(tmp_path) as client:
         with open_executor(scheduler_file=tmp_path / "cluster.json") as executor:
             assert_same(run(executor), run())
@@ -140,7 +144,8 @@ def test_dask_workers_give_the_result_of_one_process_even_when_one_is_killed(tmp
 
 
 @pytest.mark.slow
-def test_a_network_that_kills_every_dask_worker_is_recorded_and_the_others_are_scored(tmp_path):
+def test_a_network_that_kills_every_dask_worker_is_recorded_and_the_others_are_scored(tmp_path, tried):
+    tried("network that kills or blocks every Dask worker")
     with cluster(tmp_path, failures=0) as client:
         found = run(client.get_executor(), score=deadly, evaluations=9, round_size=4)
     history = found.history
@@ -150,7 +155,8 @@ def test_a_network_that_kills_every_dask_worker_is_recorded_and_the_others_are_s
 
 
 @pytest.mark.slow
-def test_a_network_on_which_a_dask_worker_hangs_is_recorded(tmp_path):
+def test_a_network_on_which_a_dask_worker_hangs_is_recorded(tmp_path, tried):
+    tried("network that kills or blocks every Dask worker")
     with cluster(tmp_path, failures=0) as client:
         found = run(client.get_executor(), score=hangs, evaluations=9, round_size=4, score_timeout=2.0)
     history = found.history

@@ -117,8 +117,9 @@ def test_a_finished_training_is_not_trained_again(trained):
     assert (out / "last.pth").stat().st_mtime_ns == before
 
 
-def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path, tried):
     """Killed without warning in the middle of an epoch, and compared with one that was left alone."""
+    tried("training killed by SIGKILL")
     killed = PROCESSES.Process(target=work_until_killed, args=(tmp_path, 9))  # an epoch has 6 steps
     assert exit_codes(killed) == [-signal.SIGKILL]
     assert len(read(tmp_path / "last.pth")["log"]) == 1
@@ -127,7 +128,9 @@ def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path):
     )
 
 
-def test_a_second_training_in_the_folder_is_told_who_is_there(tmp_path, monkeypatch):
+def test_a_second_training_in_the_folder_is_told_who_is_there(tmp_path, monkeypatch, tried):
+    tried("second search, training or runner begun in one folder")
+
     def looks(self, *arguments):
         with pytest.raises(
             CheckpointError, match=f"no other training is at work, got one that process {os.getpid()} on"
@@ -141,7 +144,8 @@ def test_a_second_training_in_the_folder_is_told_who_is_there(tmp_path, monkeypa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pth", "log.csv"]
 
 
-def test_a_rank_that_is_killed_ends_the_others_and_all_go_on_to_the_same_curve(tmp_path):
+def test_a_rank_that_is_killed_ends_the_others_and_all_go_on_to_the_same_curve(tmp_path, tried):
+    tried("one of two training processes killed")
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     first, second = (shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01")
     surviving = PROCESSES.Process(target=lost_process, args=(tmp_path / "killed", first))
@@ -155,7 +159,8 @@ def test_a_rank_that_is_killed_ends_the_others_and_all_go_on_to_the_same_curve(t
 
 
 @pytest.mark.parametrize("field", ["settings", "log", "optimiser", "scaler", "state_dict", "averaged"])
-def test_a_checkpoint_that_lacks_something_is_refused(trained, tmp_path, field):
+def test_a_checkpoint_that_lacks_something_is_refused(trained, tmp_path, field, tried):
+    tried("field missing in the checkpoint of a training")
     state = torch.load(trained[1] / "last.pth", weights_only=True)
     del state[field]
     torch.save(state, tmp_path / "last.pth")
@@ -163,7 +168,8 @@ def test_a_checkpoint_that_lacks_something_is_refused(trained, tmp_path, field):
         train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_refused_or_harmless(trained, tmp_path):
+def test_a_flipped_bit_in_a_checkpoint_is_refused_or_harmless(trained, tmp_path, tried):
+    tried("bit flipped in the checkpoint of a training", 150)
     content = (trained[1] / "last.pth").read_bytes()
     rng, refused = random.Random(0), 0
     for _ in range(150):
