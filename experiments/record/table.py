@@ -24,7 +24,7 @@ from experiments.record.agreement import (
     spread_of_row,
 )
 from experiments.record.provenance import provenance
-from experiments.record.results import RESERVED, Row, Store, checkout, identity, plain
+from experiments.record.results import FORMULA, RESERVED, Row, Store, checkout, identity, plain
 from zenlib.errors import ScoreUndefined
 
 PROGRESS_AFTER = 5.0
@@ -235,8 +235,9 @@ class Table:
         try:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
+            reason = " ".join(undefined.reason.split()) or "undefined"
             return dict.fromkeys(self.values, math.nan) | {
-                "reason": " ".join(undefined.reason.split()) or "undefined"
+                "reason": f"undefined: {reason}" if reason[0] in FORMULA else reason
             }
         stated = {"seconds"} & set(values)
         if set(values) - stated != set(self.values):
