@@ -162,6 +162,7 @@ def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
         OSError: the disk refuses, or the file is gone; the journal is as it was.
     """
     with open(path, "r+b", buffering=0) as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
         end = _end_of_last_line(journal)
         journal.truncate(end)
         journal.seek(end)

@@ -1,4 +1,4 @@
-"""A table: only missing rows are computed, and recomputed values are judged by the agreement of their column."""
+"""A table: rows are computed once, undefined scores keep their reason, verification finds what changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: that it learns, goes on after a kill, agrees between devices, and stops where it must."""
+"""The training loop: that it learns, goes on after a kill, agrees between devices, stops where it must."""
 
 from __future__ import annotations
 
