@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import resource
 import shutil
 import time
@@ -117,7 +118,8 @@ def test_roots_follow_the_environment(monkeypatch, tmp_path):
 # Kills
 
 
-def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_path, monkeypatch, tried):
+    tried("study killed by SIGKILL")
     log = tmp_path / "log"
     process = start(log, 0.2, 0, 12)
     journal = slow_table(log).store.journal_path
@@ -154,7 +156,8 @@ def test_two_processes_that_fill_one_table_lose_no_row(tmp_path):
     assert sum(run["rows"] for run in runs.values()) == 30 and len(runs) == 2
 
 
-def test_a_kill_between_the_two_renames_is_finished_at_the_next_opening():
+def test_a_kill_between_the_two_renames_is_finished_at_the_next_opening(tried):
+    tried("table killed between its two renames")
     table = stored(row(0))
     before = table.sidecar_path.read_bytes()
     table.append(row(1), RUN)
@@ -260,10 +263,71 @@ def test_a_damaged_sidecar_is_refused(content):
         table.read()
 
 
+def flips(content, count):
+    """The content with one bit flipped, again and again."""
+    rng = random.Random(0)
+    for _ in range(count):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        yield bytes(flipped)
+
+
+def read_or_refused(table):
+    """The rows, or None where the files are refused by name."""
+    try:
+        return table.read()
+    except ResultsError as error:
+        assert str(table.folder / "table.") in str(error)
+        return None
+
+
+def test_a_flipped_bit_in_any_file_of_a_table_is_refused(tried):
+    tried("bit flipped in the rows, the sidecar or the journal of a table", 600)
+    table = stored(row(0), row(1, 0.25), row(2, math.nan))
+    table.append(row(3), RUN)
+    for path in (table.data_path, table.sidecar_path, table.journal_path):
+        content = path.read_bytes()
+        for flipped in flips(content, 200):
+            path.write_bytes(flipped)
+            assert read_or_refused(table) is None, (path, flipped)
+        path.write_bytes(content)
+    assert [cell["seed"] for cell in table.read()] == [0, 1, 2, 3]
+
+
+def first_sidecar(table, **changes):
+    """Rewrites the sidecar as the first version did, without a digest of its own."""
+    sidecar = json.loads(table.sidecar_path.read_text()) | changes
+    del sidecar["digest"]
+    table.sidecar_path.write_text(json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n")
+    return sidecar
+
+
+def test_a_sidecar_without_a_digest_is_read_as_it_was():
+    table = stored(row(0), row(1, 0.25))
+    first_sidecar(table)
+    assert [cell["score"] for cell in table.read()] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "name", ["columns", "parameters", "seeds", "rows", "seconds", "key", "runs", "study"]
+)
+def test_a_sidecar_without_a_digest_is_held_against_the_rows(name):
+    table = stored(row(0), row(1, 0.25))
+    sidecar = first_sidecar(table)
+    wrong = {
+        "columns": sidecar["columns"] | {"score": {"type": "number", "unit": "bit: a score"}},
+        "runs": {"run-1": sidecar["runs"]["run-1"] | {"rows": 3}},
+    }
+    table.sidecar_path.write_text(json.dumps(sidecar | {name: wrong.get(name, "another")}))
+    with pytest.raises(
+        ResultsError, match=rf"table\.json: needed what follows from table\.csv, got another {name}"
+    ):
+        table.read()
+
+
 def test_a_sidecar_of_a_newer_format_is_refused():
     table = stored(row(0))
-    sidecar = json.loads(table.sidecar_path.read_text())
-    table.sidecar_path.write_text(json.dumps(sidecar | {"format": 99}))
+    first_sidecar(table, format=99)
     with pytest.raises(ResultsError, match="needed format 1 or lower, got 99; update zenlib"):
         table.read()
 
@@ -287,7 +351,8 @@ def test_a_table_whose_columns_changed_asks_for_a_new_version():
 # Disks
 
 
-def test_a_full_disk_is_named_and_leaves_whole_rows_only():
+def test_a_full_disk_is_named_and_leaves_whole_rows_only(tried):
+    tried("full disk")
     table = store()
     table.append(row(0), RUN)
     size = table.journal_path.stat().st_size

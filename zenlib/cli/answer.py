@@ -28,7 +28,7 @@ def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:
     elif isinstance(shown, str):
         print(shown)
     else:
-        Console().print(shown)
+        Console(markup=False, emoji=False).print(shown)  # names of users are text, whatever is in them
 
 
 def _plain(value: Any) -> Any:

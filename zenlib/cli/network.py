@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zenlib.errors import ArchitectureError
+from zenlib.durable import require_as_published
+from zenlib.errors import ArchitectureError, ResultsError
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 
@@ -110,13 +111,13 @@ def load_architecture(text: str, gates: bool = False) -> Architecture:
 
 
 def _from_path(path: Path) -> Named:
-    if path.is_dir():
-        if not (path / "history.parquet").is_file():
+    if path.is_dir() or path.suffix in (".parquet", ".journal"):
+        if path.is_dir() and not any(
+            (path / name).is_file() for name in ("search.journal", "history.parquet")
+        ):
             raise ValueError(
                 f"network: needed the folder of a search, with history.parquet in it; got {path}"
             )
-        return _from_search(path / "history.parquet")
-    if path.suffix == ".parquet":
         return _from_search(path)
     if path.suffix == ".py":
         raise ValueError(
@@ -127,6 +128,7 @@ def _from_path(path: Path) -> Named:
 
 
 def _from_text(path: Path) -> Architecture:
+    require_as_published(path, ResultsError)
     try:
         text = path.read_bytes().decode().strip()
     except UnicodeDecodeError as error:
@@ -146,16 +148,10 @@ def _from_text(path: Path) -> Architecture:
 
 def _from_search(path: Path) -> Named:
     """The best network of a search, and the resolution at which it was searched."""
-    from zenlib.search.checkpoint import read
+    from zenlib.search.checkpoint import best_in
 
-    stored = read(path)
-    assert stored is not None  # the file exists
-    table, state = stored
-    best = max(
-        zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True),
-        key=lambda pair: (pair[0] == pair[0], pair[0]),
-    )
-    return Named(Architecture.from_string(best[1]), state["settings"]["resolution"])
+    best, resolution = best_in(path)
+    return Named(Architecture.from_string(best), resolution)
 
 
 def _from_torchvision(name: str) -> nn.Module:

@@ -1,20 +1,18 @@
 """Latency: measured on this device, and predicted from a table of measured pieces.
 
-A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a shortcut's
-addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps it in a table on disk, and
-reads the widths between by interpolation that is exact for a + b * in + c * out + d * in * out, which is what the time
-of a convolution looks like. A piece that is measured alone finds its weights in the cache, inside a network it does not:
-so the sum is multiplied by one factor per resolution, fitted on `CALIBRATION` random networks and kept in the table too.
+A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a
+shortcut's addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps
+it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
+d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
+weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
+fitted on `CALIBRATION` random networks and kept in the table too.
 """
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import io
 import math
-import os
 import random
 import statistics
 import time
@@ -26,6 +24,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zenlib.durable import append_line, lines_in, refusals
+from zenlib.errors import ResultsError
 from zenlib.machine import cache_root, processor
 from zenlib.networks.architecture import Architecture, Block, Unit
 from zenlib.networks.module import BN_EPS, build_network
@@ -46,7 +46,10 @@ CALIBRATION = 8
 """Random networks, of widths that shrink from one to the next, on which the factor of a table is fitted."""
 SMALLEST_GRID_WIDTH = 8
 HEADROOM = 2.0
-"""How many times faster than the fastest measured piece a device may be at most, for a network to be called too slow without measuring it."""
+"""How many times faster than the fastest measured piece a device may be at most.
+
+A network that would still be too slow then is called so without measuring it.
+"""
 _FACTOR = "factor"
 
 
@@ -278,7 +281,9 @@ class LatencyPredictor:
             .split()
         )
         return (
-            cache_root() / "latency" / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.csv"
+            cache_root()
+            / "latency"
+            / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.journal"
         )
 
     def measured(self) -> dict[Piece, float]:
@@ -480,32 +485,21 @@ def _grid(width: int) -> tuple[tuple[int, float], ...]:
 
 def _read(path: Path) -> dict[Piece, float]:
     """The pieces of a table; a last line that was cut short is not one."""
-    if not path.exists():
-        return {}
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    rows = csv.reader(io.StringIO(whole))
-    if next(rows, None) != _HEADER:
-        raise ValueError(
-            f"{path}: needed a table of measured pieces with the columns {', '.join(_HEADER)}, got another "
-            "file; name another table"
-        )
     pieces: dict[Piece, float] = {}
-    for kind, *numbers, milliseconds in rows:
-        kernel, width_in, width_out, stride, groups, side = map(int, numbers)
-        pieces.setdefault(Piece(kind, kernel, width_in, width_out, stride, groups, side), float(milliseconds))
+    for number, entry in lines_in(path) if path.exists() else ():
+        try:
+            *piece, milliseconds = entry
+            pieces.setdefault(Piece(*piece), float(milliseconds))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: line {number}: needed a table of measured pieces, got a line that is none or was "
+                "damaged; name another table, or delete this one to measure again"
+            ) from error
     return pieces
 
 
-_HEADER = [*Piece._fields, "milliseconds"]
-
-
 def _append(path: Path, piece: Piece, milliseconds: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        file.seek(0)
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-        header = "" if b"\n" in content else ",".join(_HEADER) + "\n"
-        file.write(f"{header}{','.join(map(str, piece))},{milliseconds!r}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
+    with refusals(path, ResultsError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        append_line(path, [*piece, milliseconds])
