@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from zenlib.errors import ArchitectureError
+from zenlib.errors import ArchitectureError, whole
 
 LAYERS = 10_000
 """Most layers of a block.
@@ -113,8 +113,9 @@ class Block:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ArchitectureError(f"kind: needed one of {', '.join(KINDS)}, got {self.kind!r}")
-        for name in ("kernel", "in_channels", "out_channels", "stride", "layers"):
-            _require_positive(name, getattr(self, name))
+        for name in ("kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion"):
+            least = 0 if name in ("bottleneck", "expansion") else 1
+            object.__setattr__(self, name, whole(name, getattr(self, name), least, ArchitectureError))
         if self.layers > LAYERS:
             raise ArchitectureError(f"layers: needed at most {LAYERS:,}, got {self.layers:,}")
         if self.kernel % 2 == 0:
@@ -129,10 +130,6 @@ class Block:
                 f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got "
                 f"{self.expansion}"
             )
-        if self.bottleneck:
-            _require_positive("bottleneck", self.bottleneck)
-        if self.expansion:
-            _require_positive("expansion", self.expansion)
 
     def units(self) -> tuple[Unit, ...]:
         """The units of this block in order, with widths and strides resolved.
@@ -307,7 +304,7 @@ class Architecture:
 
         Kernels, BatchNorm, projections, gates, classifier.
         """
-        _require_positive("num_classes", num_classes)
+        num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = (self.out_channels + 1) * num_classes
         for unit in self.units:
             total += sum(conv.weights + 2 * conv.out_channels for conv in unit.convs)
@@ -325,7 +322,7 @@ class Architecture:
         Raises:
             ArchitectureError: the resolution is too small for the strides.
         """
-        _require_positive("num_classes", num_classes)
+        num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = self.out_channels * num_classes
         for unit, side in self.unit_resolutions(resolution):
             for conv in unit.convs:
@@ -342,8 +339,7 @@ class Architecture:
         Raises:
             ArchitectureError: a strided convolution would see a map smaller than its stride.
         """
-        _require_positive("resolution", resolution)
-        side = resolution
+        side = resolution = whole("resolution", resolution, error=ArchitectureError)
         for unit in self.units:
             yield unit, side
             for conv in unit.convs:
@@ -374,11 +370,6 @@ class Architecture:
 def squeezed_width(width: int) -> int:
     """Inner width of a squeeze-and-excitation gate on `width` channels: a quarter, rounded, at least 1."""
     return max(1, round(width * SE_RATIO))
-
-
-def _require_positive(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArchitectureError(f"{name}: needed a whole number of at least 1, got {value!r}")
 
 
 def _block_name(block: Block) -> str:

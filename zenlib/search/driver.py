@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from zenlib.durable import require_same_settings
-from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.errors import ResultsError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
 from zenlib.search.budget import Budget, Gate
@@ -134,15 +134,15 @@ def search(
         budget=_with_predictor(budget),
         seed=seed,
         num_classes=num_classes,
-        population=_at_least("population", population, 1),
+        population=whole("population", population, 1),
         initial=None if initial is None else Architecture(initial.blocks),
         mutation=_one_of("mutation", mutation, ("paper", "released")),
         strategy=_one_of("strategy", strategy, STRATEGIES),
-        round_size=_at_least("round_size", round_size, 1),
+        round_size=whole("round_size", round_size, 1),
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
     cap_threads()
-    run.go_on_from_checkpoint(_at_least("evaluations", evaluations, 1))
+    run.go_on_from_checkpoint(whole("evaluations", evaluations, 1))
     with Workers(run.scorer, executor) as workers:
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
     return run.result()
@@ -175,15 +175,15 @@ class _Run:
             "budget": budget.describe(),
             "population": population,
             "seed": seed,
-            "resolution": _at_least("resolution", scorer.resolution, 1),
-            "num_classes": _at_least("num_classes", num_classes, 1),
+            "resolution": whole("resolution", scorer.resolution, 1),
+            "num_classes": whole("num_classes", num_classes, 1),
             "initial": None if initial is None else initial.to_string(),
             "mutation": mutation,
             "strategy": strategy,
             "round_size": round_size,
         }
         self.gate = Gate(budget, scorer.resolution, num_classes)
-        rng = random.Random(_at_least("seed", seed, 0))
+        rng = random.Random(whole("seed", seed, 0))
         example = initial or space.sample(random.Random(0), scorer.resolution)
         example.flops(
             scorer.resolution
@@ -341,9 +341,3 @@ def _one_of(argument: str, given: Any, options: tuple[str, ...]) -> Any:
     if given not in options:
         raise ValueError(f"{argument}: needed one of {', '.join(options)}, got {given!r}")
     return given
-
-
-def _at_least(argument: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{argument}: needed a whole number of at least {least}, got {value!r}")
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zenlib.errors import ConversionError
+from zenlib.errors import ConversionError, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.vanilla.vcnn import VCNN, Conv, Step
 
@@ -38,7 +38,7 @@ def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | No
                 f"network again at {resolution}"
             )
         return network
-    resolution = 224 if resolution is None else resolution
+    resolution = 224 if resolution is None else whole("resolution", resolution, error=ConversionError)
     if isinstance(network, Architecture):
         return _from_architecture(network, resolution)
     from zenlib.vanilla.capture import capture  # torch is needed only here
