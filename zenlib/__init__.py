@@ -26,6 +26,7 @@ _HOMES = {
     "search": "zenlib.search",
     "zennet": "zenlib.networks.zennets",
     "correlate": "zenlib.stats",
+    "score_many": "zenlib.scores.many",
     "ScoreUndefined": "zenlib.errors",
 }
 

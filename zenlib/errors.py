@@ -21,7 +21,7 @@ class ArchitectureError(ValueError):
 
 
 class ConversionError(ValueError):
-    """A module that cannot become a vanilla convolutional network, with the operation that stands in the way."""
+    """A module that cannot become a vanilla convolutional network, and the operation in the way."""
 
 
 class ScoreUndefined(ValueError):

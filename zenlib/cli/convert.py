@@ -6,7 +6,8 @@ import dataclasses
 from collections import Counter
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import Network, Resolution, load_network
+from zenlib.cli.options import Network, Resolution
+from zenlib.networks.named import load_network
 
 
 def convert(network: Network, resolution: Resolution = None, as_json: Json = False) -> None:
@@ -14,7 +15,9 @@ def convert(network: Network, resolution: Resolution = None, as_json: Json = Fal
     from zenlib.vanilla.convert import to_vcnn
 
     loaded = load_network(network)
-    vcnn = to_vcnn(loaded.network, resolution or loaded.resolution)
+    side = loaded.side(resolution)
+    with loaded.at(side):
+        vcnn = to_vcnn(loaded.network, side)
     found = {
         "network": network,
         "resolution": vcnn.resolution,

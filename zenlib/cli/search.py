@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import complete, load_architecture
-from zenlib.cli.options import completion
+from zenlib.cli.answer import Json, answer, say
+from zenlib.cli.options import complete, completion
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
 from zenlib.networks.architecture import Block
+from zenlib.networks.named import load_architecture
 from zenlib.spaces import SPACES
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def search(
         table.add_row(name, value)
     answer(facts(found), table, as_json)
     if not as_json:
-        print(found.best)
+        say(str(found.best))
 
 
 def facts(found: SearchResult) -> dict[str, Any]:
