@@ -1,4 +1,4 @@
-"""The network argument of all commands, answers for machines, help, completion, and errors as users see them."""
+"""The network argument of commands, answers for machines, help, completion, and errors as users meet them."""
 
 from __future__ import annotations
 
