@@ -1,12 +1,13 @@
 """Execute the notebooks with the parameters of a profile and write what the book renders.
 
-    python experiments/run.py --profile cpu                        all notebooks, from the stored rows where there are any
-    python experiments/run.py --profile cpu --only 02_zen_score    one notebook
-    python experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
-    python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes with one thread
-    python experiments/run.py --profile cpu --output build/again   all of them, written there and not into the book
-    python experiments/run.py status                               what is stored for every study
-    python experiments/run.py merge FOLDER                         take in rows that another machine computed
+    python experiments/run.py --profile cpu                        all notebooks, from the stored rows where
+    there are any python experiments/run.py --profile cpu --only 02_zen_score    one notebook python
+    experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
+    python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes
+    with one thread python experiments/run.py --profile cpu --output build/again   all of them, written there
+    and not into the book python experiments/run.py status                               what is stored for
+    every study python experiments/run.py merge FOLDER                         take in rows that another
+    machine computed
 
 Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
 """

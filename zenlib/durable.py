@@ -1,44 +1,235 @@
-"""Files that are replaced at once or not at all, and the settings that they must have been written with."""
+"""Files that outlive what writes them: replaced at once or not at all, appended by line, held by one process.
+
+What grows while it is computed, the rounds of a search and the rows of a study, is a journal: a text file
+that is only ever appended to, with one line of JSON and its digest for each piece of finished work. A
+database (SQLite) was the other way. It has no digest over its file, so that one would have to be kept beside
+every row, which is most of the code of a journal; its locks are not to be relied on over a network; and a
+damaged page takes other rows along. Of a journal every byte is under a digest, a line that a kill cut short
+lacks its end, one write and one wait for the disk make a row durable, and it is read line by line in constant
+memory. What is a state and no record, the weights of a training with its log, stays one file that is replaced
+as a whole.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
-from collections.abc import Callable
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+Fill = Callable[[BinaryIO], object]
+SUMS = "SHA256SUMS"
+"""File with the digests of published files, as `sha256sum --check` reads it."""
+_LINE = re.compile(rb"([0-9a-f]{16}) (.*)", re.DOTALL)
 
-def replace_file(path: Path, fill: Callable[[BinaryIO], object], error: type[ValueError]) -> None:
-    """Writes a file under a temporary name, waits for the disk, and renames it.
 
-    Two writers of one folder take turns.
+def replace_files(contents: Mapping[Path, Fill]) -> None:
+    """Writes files of one folder under temporary names, waits for the disk, and renames them in this order.
+
+    Where one cannot be written none is renamed, and no temporary file stays. Two writers of one folder take
+    turns.
+
+    Args:
+        contents: what writes the content of each file; the folder is made.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    where = next(iter(contents)).parent
+    where.mkdir(parents=True, exist_ok=True)
+    folder = os.open(where, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # they must not share the temporary names
+        try:
+            for path, fill in contents.items():
+                with open(pending(path), "wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for path in contents:
+                os.replace(pending(path), path)
+        except BaseException:
+            for path in contents:
+                pending(path).unlink(missing_ok=True)
+            raise
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def replace_file(path: Path, fill: Fill, error: type[ValueError]) -> None:
+    """Replaces one file; see `replace_files`.
 
     Args:
         path: the file; its folder is made.
         fill: writes the content.
         error: what to raise where the disk refuses.
     """
-    pending = path.with_name(path.name + ".new")
+    with refusals(path, error):
+        replace_files({path: fill})
+
+
+def pending(path: Path) -> Path:
+    """The temporary name under which a file is written before it is renamed."""
+    return path.with_name(path.name + ".new")
+
+
+@contextmanager
+def refusals(path: Path, error: type[ValueError]) -> Iterator[None]:
+    """Turns what a disk refuses into one error that names the file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # they must not share the temporary name
-            with open(pending, "wb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(pending, path)
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        yield
     except OSError as refused:
         raise error(
             f"{path}: needed to write this file, got {refused.strerror or refused}; what was there before is "
-            "whole; "
-            "free space or choose another folder"
+            "whole; free space or choose another folder"
         ) from refused
+
+
+@contextmanager
+def held(path: Path, what: str, error: type[ValueError]) -> Iterator[None]:
+    """Keeps other processes out of a folder, until the end of the block or of this process.
+
+    Args:
+        path: file of the lock, which says who has it; its folder is made. It is gone afterwards.
+        what: what is done there, such as "search".
+        error: what to raise where another process has it, or the folder cannot be written.
+    """
+    lock: Any = None
+    yielded = False
+    try:
+        with refusals(path, error):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            while lock is None or not _is_at(lock, path):  # it may be removed between opening and locking
+                _close(lock)
+                lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, whatever happens
+                _HELD.add(lock)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %T} UTC")
+            lock.flush()
+        yielded = True
+        yield
+    except error as refused:
+        if yielded or not isinstance(refused.__cause__, BlockingIOError):
+            raise
+        lock.seek(0)
+        raise error(
+            f"{path.parent}: needed a folder in which no other {what} is at work, got one that "
+            f"{lock.read() or 'another process'} holds; wait for its end or choose another folder"
+        ) from None
+    finally:
+        if yielded:
+            path.unlink(missing_ok=True)
+        _close(lock)
+
+
+_HELD: set[Any] = set()
+# A process that was forked must not keep what its parent holds.
+os.register_at_fork(after_in_child=lambda: [_close(lock) for lock in [*_HELD]])
+
+
+def _close(lock: Any) -> None:
+    if lock is not None:
+        lock.close()
+        _HELD.discard(lock)
+
+
+def _is_at(file: Any, path: Path) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
+    """Adds an entry to a journal, over what a kill left of a line.
+
+    Args:
+        path: the journal, which exists.
+        entry: JSON data; floats keep all their digits.
+        wait: for the disk. Without, the entry outlives this process but not a loss of power.
+
+    Raises:
+        OSError: the disk refuses, or the file is gone; the journal is as it was.
+    """
+    with open(path, "r+b", buffering=0) as journal:
+        end = _end_of_last_line(journal)
+        journal.truncate(end)
+        journal.seek(end)
+        rest = memoryview(line_of(entry))
+        try:
+            while rest:
+                rest = rest[journal.write(rest) :]
+            if wait:
+                os.fsync(journal.fileno())
+        except OSError:
+            journal.truncate(end)
+            raise
+
+
+def line_of(entry: Any) -> bytes:
+    """A line of a journal: digest, blank, JSON."""
+    content = json.dumps(entry).encode()
+    return _digest(content) + b" " + content + b"\n"
+
+
+def lines_in(path: Path) -> Iterator[tuple[int, Any]]:
+    """The entries of a journal with their numbers, from 1; what a kill left of a last line is none.
+
+    A line that is not as it was written is None.
+    """
+    with open(path, "rb") as journal:
+        for number, line in enumerate(journal, start=1):
+            found = _LINE.fullmatch(line[:-1])
+            whole = found is not None and _digest(found[2]) == found[1]
+            if whole and line.endswith(b"\n"):
+                yield number, json.loads(line[17:])
+            elif whole or line.endswith(b"\n"):
+                yield number, None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8).hexdigest().encode()
+
+
+def _end_of_last_line(journal: Any) -> int:
+    """Offset behind the last complete line."""
+    end = journal.seek(0, os.SEEK_END)
+    journal.seek(max(0, end - 1))
+    if journal.read(1) in (b"", b"\n"):
+        return end
+    journal.seek(0)
+    return (journal.readall() or b"").rfind(b"\n") + 1
+
+
+def write_sums(paths: Sequence[Path], error: type[ValueError]) -> None:
+    """Writes the digests of published files of one folder beside them."""
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    replace_file(paths[0].with_name(SUMS), lambda file: file.write("".join(lines).encode()), error)
+
+
+def require_as_published(path: Path, error: type[ValueError]) -> None:
+    """Refuses a file that `SHA256SUMS` beside it describes otherwise."""
+    try:
+        sums = path.with_name(SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    told = {line[66:]: line[:64] for line in sums}.get(path.name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if told not in (None, digest):
+        raise error(
+            f"{path}: needed the file with sha256 {told:.12} of {SUMS} beside it, got {digest:.12}, so it "
+            f"was edited or damaged; give the command that wrote it again, or delete {SUMS} to read it as it is"
+        )
 
 
 def require_same_settings(

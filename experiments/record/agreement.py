@@ -1,8 +1,9 @@
 """How far a value that is computed again may lie from the stored one.
 
-Another processor adds numbers in another order. What becomes of that depends on the value. Arithmetic keeps its digits. In a deep
-random network a difference in the last digit grows from layer to layer until what follows is as good as drawn anew. So a single
-draw is judged by the spread of draws, a mean over draws by its standard error, and arithmetic by rounding.
+Another processor adds numbers in another order. What becomes of that depends on the value. Arithmetic keeps
+its digits. In a deep random network a difference in the last digit grows from layer to layer until what
+follows is as good as drawn anew. So a single draw is judged by the spread of draws, a mean over draws by its
+standard error, and arithmetic by rounding.
 """
 
 from __future__ import annotations

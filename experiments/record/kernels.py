@@ -1,7 +1,8 @@
 """Settings under which this processor rounds as other processors do.
 
-Libraries choose the instructions of a computation by the processor, and other instructions add numbers in another order.
-These variables of the environment make them choose as on an older processor. They are read when a process starts.
+Libraries choose the instructions of a computation by the processor, and other instructions add numbers in
+another order. These variables of the environment make them choose as on an older processor. They are read
+when a process starts.
 """
 
 from __future__ import annotations

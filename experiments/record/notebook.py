@@ -1,6 +1,7 @@
 """The notebook of a study: its parameters, and the form in which an executed one is kept.
 
-An executed notebook is kept without anything that changes from run to run, so that the same rows give the same bytes.
+An executed notebook is kept without anything that changes from run to run, so that the same rows give the
+same bytes.
 """
 
 from __future__ import annotations

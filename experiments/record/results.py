@@ -1,15 +1,14 @@
 """Where files live, and the store that keeps the finished rows of one table.
 
-This is the only module of the studies that builds paths. A table is two files in the results of its chapter, `<name>.csv` with the rows and
-`<name>.json` beside it with what the rows mean and where they came from. Finished rows go first, one by one, to
-`<name>.journal.jsonl`, so that a run can be killed at any moment and loses at most the row it was computing.
+This is the only module of the studies that builds paths. A table is two files in the results of its chapter,
+`<name>.csv` with the rows and `<name>.json` beside it with what the rows mean and where they came from.
+Finished rows go first, one by one, to the journal `<name>.journal.jsonl`, so that a run can be killed at any
+moment and loses at most the row that it was computing.
 """
 
 from __future__ import annotations
 
 import csv
-import fcntl
-import hashlib
 import io
 import json
 import os
@@ -17,17 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from experiments.record.described import FORMAT, Described, disk_errors
+from zenlib.durable import append_line, lines_in, pending
 from zenlib.errors import BenchmarkMissing, ResultsError
 from zenlib.machine import cache_root
-
-FORMAT = 1
-"""Version of the file layout; a file with a higher one is refused."""
 
 RESERVED = {
     "reason": "text: why the row has no value, empty where it has one",
@@ -97,14 +94,6 @@ def data_root() -> Path | None:
     root = checkout()
     beside = root.parent / "shared" / "data" if root else None
     return beside if beside and beside.is_dir() else None
-
-
-def scores_path(study: str, name: str = "scores", root: Path | None = None) -> Path:
-    """The parquet file with one row per network of a benchmark and one column per score.
-
-    `root` is another results folder.
-    """
-    return study_folder(study, root) / f"{name}.parquet"
 
 
 def scores_in(root: Path, study: str) -> list[str]:
@@ -190,7 +179,7 @@ def identity(row: Row, key: Sequence[str]) -> Identity:
 
 
 @dataclass(frozen=True)
-class Store:
+class Store(Described):
     """The rows of one table on disk.
 
     Several processes may use one store: every access holds a file lock for a moment only, and of two rows
@@ -212,21 +201,12 @@ class Store:
     units: dict[str, str]
     version: int = 1
     root: Path | None = None
+    ending: ClassVar[str] = ".csv"
 
     @property
     def folder(self) -> Path:
         """Folder of the files."""
         return study_folder(self.study, self.root)
-
-    @property
-    def data_path(self) -> Path:
-        """The rows."""
-        return self.folder / f"{self.name}.csv"
-
-    @property
-    def sidecar_path(self) -> Path:
-        """What the rows mean and where they came from."""
-        return self.folder / f"{self.name}.json"
 
     @property
     def journal_path(self) -> Path:
@@ -244,7 +224,7 @@ class Store:
 
     def contents(self) -> tuple[dict[Identity, Row], dict[str, Any]]:
         """All finished rows by identity, and the provenance entries by id; writes nothing."""
-        with self._locked(writing=False):
+        with self.locked(writing=False):
             return self._load()
 
     def absorb(self, rows: dict[Identity, Row], runs: dict[str, Any], *, replace: bool = False) -> None:
@@ -255,7 +235,7 @@ class Store:
             runs: the provenance entries that the rows name.
             replace: the one from there stays instead.
         """
-        with self._locked(writing=True), disk_errors(self.folder):
+        with self.locked(writing=True), disk_errors(self.folder):
             mine, known = self._load()
             self._replace(_sorted(mine | rows if replace else rows | mine, self.key), runs | known)
             for path in self._leftovers():
@@ -268,25 +248,15 @@ class Store:
             row: every column of `columns`.
             run: the provenance entry that `row["run"]` names.
         """
-        line = json.dumps({"version": self.version, "row": row, "run": run}) + "\n"
-        with (
-            self._locked(writing=True),
-            disk_errors(self.folder),
-            open(self.journal_path, "a+b", buffering=0) as journal,
-        ):
-            end = _end_of_last_line(journal)
-            journal.truncate(end)
-            try:
-                _write_all(journal, line.encode())
-            except OSError:
-                journal.truncate(end)
-                raise
+        with self.locked(writing=True), disk_errors(self.folder):
+            self.journal_path.touch()
+            append_line(self.journal_path, {"version": self.version, "row": row, "run": run})
 
     def merge(self) -> None:
         """Move the journal's rows into the CSV and its sidecar, and finish a merge that was killed."""
         if not any(path.exists() for path in self._leftovers()):
             return
-        with self._locked(writing=True):
+        with self.locked(writing=True):
             rows, runs = self._load()
             with disk_errors(self.folder):
                 if rows:
@@ -297,30 +267,19 @@ class Store:
     def _leftovers(self) -> tuple[Path, Path, Path]:
         return self.journal_path, pending(self.data_path), pending(self.sidecar_path)
 
-    @contextmanager
-    def _locked(self, writing: bool) -> Iterator[None]:
-        """Hold the table's lock; reading goes on without it where the folder cannot be written."""
-        if not writing and not os.access(self.folder, os.W_OK):
-            yield
-            return
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / f".{self.name}.lock", "ab")  # noqa: SIM115  closed below, whatever happens inside
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            lock.close()
-
     def _load(self) -> tuple[dict[Identity, Row], dict[str, Any]]:
         """Rows by key and provenance by run, from the CSV and then the journal."""
         rows: dict[Identity, Row] = {}
         runs: dict[str, Any] = {}
-        sidecar = self._sidecar()
+        sidecar = self.sidecar()
         with self._readable():
             if sidecar is not None and self._current(sidecar["version"], self.sidecar_path):
                 runs |= sidecar["runs"]
-                rows |= {identity(row, self.key): row for row in self._csv_rows(sidecar)}
+                stored = list(self._csv_rows(sidecar))
+                rows |= {identity(row, self.key): row for row in stored}
+                kinds = {column: entry["type"] for column, entry in sidecar["columns"].items()}
+                if "digest" not in sidecar:
+                    self.require_derived(sidecar, self._describe(stored, runs, kinds))
         for row, run in self._journal_rows():
             rows.setdefault(identity(row, self.key), row)
             runs.setdefault(run["id"], run)
@@ -334,59 +293,11 @@ class Store:
         except ResultsError:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
-            raise ResultsError(
-                f"{self.data_path}: needed a table that {self.sidecar_path.name} describes, got one that "
-                "cannot be read "
-                f"({type(error).__name__}: {error}); {self._way_out()}"
+            raise self.damaged(
+                self.data_path,
+                f"a table that {self.sidecar_path.name} describes, got one that cannot be read "
+                f"({type(error).__name__}: {error})",
             ) from error
-
-    def _sidecar(self) -> dict[str, Any] | None:
-        """The sidecar that belongs to the CSV, or None where there is no table yet.
-
-        The CSV is renamed before its sidecar. A kill between the two leaves the sidecar that matches under
-        its temporary name.
-        """
-        if not self.data_path.exists() and not self.sidecar_path.exists():
-            return None
-        digest = hashlib.sha256(self.data_path.read_bytes()).hexdigest() if self.data_path.exists() else None
-        unrenamed = read_json(pending(self.sidecar_path))
-        if digest is not None and unrenamed is not None and unrenamed.get("sha256") == digest:
-            return unrenamed
-        if digest is None:
-            raise ResultsError(
-                f"{self.data_path}: needed the rows that {self.sidecar_path.name} describes, found no file; "
-                f"{self._way_out()}"
-            )
-        if not self.sidecar_path.exists():
-            raise ResultsError(
-                f"{self.data_path}: needed {self.sidecar_path.name} beside it, found no such file; "
-                f"{self._way_out()}"
-            )
-        sidecar = read_json(self.sidecar_path)
-        if sidecar is None or type(sidecar.get("format")) is not int:
-            raise ResultsError(
-                f"{self.sidecar_path}: needed a JSON object with a format, found something else; "
-                f"{self._way_out()}"
-            )
-        if sidecar["format"] > FORMAT:
-            raise ResultsError(
-                f"{self.sidecar_path}: needed format {FORMAT} or lower, got {sidecar['format']}; update "
-                "zenlib to read it"
-            )
-        if sidecar.get("sha256") != digest:
-            size = self.data_path.stat().st_size
-            raise ResultsError(
-                f"{self.data_path}: needed the file with sha256 {str(sidecar.get('sha256'))[:12]} and "
-                f"{sidecar.get('rows')} rows, got {digest[:12]} "
-                f"({size} bytes), so it was edited or cut short; {self._way_out()}"
-            )
-        return sidecar
-
-    def _way_out(self) -> str:
-        return (
-            f"restore both files with `git checkout -- {self.data_path} {self.sidecar_path}`, or delete both "
-            "to compute the rows again"
-        )
 
     def _current(self, version: int, path: Path) -> bool:
         """Whether rows of this version count.
@@ -423,32 +334,26 @@ class Store:
         """The journal's rows; a last line that was cut short is not one."""
         if not self.journal_path.exists():
             return
-        for number, line in enumerate(self.journal_path.read_bytes().split(b"\n")[:-1], start=1):
-            try:
-                entry = json.loads(line)
-                outdated = not self._current(entry["version"], self.journal_path)
-                row, run = entry["row"], entry["run"]
-            except ResultsError:
-                raise
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                row, run, outdated = {}, {}, False
-            if outdated:
-                continue
-            if not _is_entry(row, run, set(self.columns)):
+        for number, entry in lines_in(self.journal_path):
+            if not _is_entry(entry, set(self.columns)) and not self._is_outdated(entry):
                 raise ResultsError(
-                    f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as "
-                    f"JSON, got {line[:60]!r}; "
-                    "delete the line to compute its row again, or the file to compute all of its rows again"
+                    f"{self.journal_path}: line {number}: needed one row of {self.study}/{self.name} as it "
+                    "was written, got another line; delete the line to compute its row again, or the file to "
+                    "compute all of its rows again"
                 )
-            yield row, run
+            if self._current(entry["version"], self.journal_path):
+                yield entry["row"], entry["run"]
+
+    def _is_outdated(self, entry: Any) -> bool:
+        """Whether a line says that it is of another version, whose rows may have other columns."""
+        return (
+            isinstance(entry, dict) and type(entry.get("version")) is int and entry["version"] != self.version
+        )
 
     def _replace(self, rows: list[Row], runs: dict[str, Any]) -> None:
         """Write both files under temporary names, then rename them, the CSV first."""
         kinds = {column: _kind([row[column] for row in rows]) for column in self.columns}
-        data = self._csv_text(rows, kinds).encode()
-        sidecar = self._describe(rows, runs, kinds) | {"sha256": hashlib.sha256(data).hexdigest()}
-        described = (json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n").encode()
-        replace_together({self.data_path: data, self.sidecar_path: described})
+        self.write(self._csv_text(rows, kinds).encode(), self._describe(rows, runs, kinds))
 
     def _csv_text(self, rows: list[Row], kinds: dict[str, str]) -> str:
         text = io.StringIO(newline="")
@@ -458,7 +363,7 @@ class Store:
         return text.getvalue()
 
     def _describe(self, rows: list[Row], runs: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
-        """The sidecar without the hash of the data."""
+        """The sidecar without digests."""
         used = {row["run"] for row in rows}
         return {
             "format": FORMAT,
@@ -479,8 +384,11 @@ class Store:
         }
 
 
-def _is_entry(row: Any, run: Any, columns: set[str]) -> bool:
+def _is_entry(entry: Any, columns: set[str]) -> bool:
     """Whether a line of a journal holds a row with these columns, and the provenance entry that it names."""
+    if not isinstance(entry, dict) or type(entry.get("version")) is not int:
+        return False
+    row, run = entry.get("row"), entry.get("run")
     if not (isinstance(row, dict) and set(row) == columns and isinstance(run, dict)):
         return False
     return (
@@ -488,82 +396,6 @@ def _is_entry(row: Any, run: Any, columns: set[str]) -> bool:
         and isinstance(row["run"], str)
         and run.get("id") == row["run"]
     )
-
-
-def pending(path: Path) -> Path:
-    """The temporary name under which a file is written before it is renamed."""
-    return path.with_name(path.name + ".new")
-
-
-def replace_together(contents: dict[Path, bytes]) -> None:
-    """Writes files of one folder under temporary names, then renames them in this order.
-
-    Where one cannot be written, none is renamed.
-    """
-    try:
-        for path, content in contents.items():
-            _write_durably(pending(path), content)
-    except OSError:
-        for path in contents:
-            pending(path).unlink(missing_ok=True)
-        raise
-    for path in contents:
-        os.replace(pending(path), path)
-    _sync_folder(next(iter(contents)).parent)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, or None where there is none."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):  # no JSON, or no text at all
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _end_of_last_line(journal: RawIOBase) -> int:
-    """Offset behind the last complete line, so that a line cut short by a kill is overwritten."""
-    end = journal.seek(0, os.SEEK_END)
-    journal.seek(max(0, end - 1))
-    if journal.read(1) in (b"", b"\n"):
-        return end
-    journal.seek(0)
-    return (journal.readall() or b"").rfind(b"\n") + 1
-
-
-def _write_all(file: RawIOBase, content: bytes) -> None:
-    """Write to an unbuffered file, which may take a part only, and wait for the disk."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
-    os.fsync(file.fileno())
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        _write_all(file, content)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a failure to write into an error that names the folder and the ways out."""
-    try:
-        yield
-    except OSError as error:
-        raise ResultsError(
-            f"{folder}: needed to write results here, got {error.strerror or error}; nothing was "
-            "half-written; "
-            "free space, make the folder writable, or set ZENLIB_RESULTS to another folder"
-        ) from error
 
 
 def _sorted(rows: dict[Identity, Row], key: Sequence[str]) -> list[Row]:
@@ -615,7 +447,7 @@ def _decode(text: str, kind: str) -> Cell:
 
 
 def _range(values: Sequence[Cell]) -> list[Cell] | dict[str, Cell | int]:
-    """The distinct values of a column, or how many there are with the first and the last when they are more than 20."""
+    """The distinct values of a column, or of more than 20 their number, the first and the last."""
     distinct = sorted(set(values), key=_order)
     if len(distinct) <= 20:
         return distinct

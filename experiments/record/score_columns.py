@@ -1,24 +1,21 @@
 """Scores of every network of a benchmark: one row per network, one column per score, in one parquet file.
 
-The rows of a `Table` would repeat the text and the settings of a network for each of some hundred thousand values, and take
-mebibytes of CSV. Here a row is the official index of a network and a column says what was computed, seed included; a sidecar
-says what each column means and where its values came from. A value that was not computed yet is missing (null), one that is
-undefined is NaN, and a run that is killed goes on with what is missing.
+The rows of a `Table` would repeat the text and the settings of a network for each of some hundred thousand
+values, and take mebibytes of CSV. Here a row is the official index of a network and a column says what was
+computed, seed included; a sidecar says what each column means and where its values came from. A value that
+was not computed yet is missing (null), one that is undefined is NaN, and a run that is killed goes on with
+what is missing.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import io
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,21 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from experiments.record.described import FORMAT, Described
 from experiments.record.provenance import provenance
-from experiments.record.results import (
-    checkout,
-    disk_errors,
-    pending,
-    read_json,
-    replace_together,
-    results_root,
-    scores_in,
-    scores_path,
-)
+from experiments.record.results import checkout, results_root, scores_in, study_folder
 from zenlib.errors import ResultsError, ScoreUndefined
-
-FORMAT = 1
-"""Version of the file layout; a file with a higher one is refused."""
 
 SAVE_AFTER = 30.0
 """Seconds of computing after which finished values are written; a killed run loses at most these."""
@@ -52,7 +38,7 @@ Values = dict[str, float]
 
 
 @dataclass(frozen=True)
-class ScoreColumns:
+class ScoreColumns(Described):
     """The scores of one study.
 
     Attributes:
@@ -70,20 +56,26 @@ class ScoreColumns:
     units: dict[str, str]
     root: Path | None = None
     name: str = "scores"
+    ending: ClassVar[str] = ".parquet"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the files."""
+        return study_folder(self.study, self.root)
 
     @property
     def path(self) -> Path:
         """The file."""
-        return scores_path(self.study, self.name, self.root)
+        return self.data_path
 
     def read(self) -> pd.DataFrame:
         """All columns, `index` first; NaN where a value is undefined or not computed yet (see `done`)."""
-        columns = {name: values for name, (values, _) in self._load().items()}
+        columns = {name: values for name, (values, _) in self.values().items()}
         return pd.DataFrame({"index": np.arange(self.rows)} | columns)
 
     def done(self, column: str) -> np.ndarray:
         """For each row, whether its value was computed, be it undefined."""
-        return self._load().get(column, self._empty())[1]
+        return self.values().get(column, self._empty())[1]
 
     def fill(
         self,
@@ -110,6 +102,7 @@ class ScoreColumns:
         missing = [index for index in (range(self.rows) if indices is None else indices) if not done[index]]
         if not missing:
             return
+        self.require_writable()
         run = provenance(checkout())
         finished: dict[int, Values] = {}
         saved = time.monotonic()
@@ -131,7 +124,7 @@ class ScoreColumns:
                 self._save(columns, finished, run)
 
     def _save(self, columns: Sequence[str], finished: dict[int, Values], run: dict[str, Any]) -> None:
-        with self._locked():
+        with self.locked(writing=True):
             table = self._load()
             for column in columns:
                 values, done = table.setdefault(column, self._empty())
@@ -140,26 +133,16 @@ class ScoreColumns:
             self._write(table, self._runs(columns, len(finished), run))
 
     def _write(self, table: dict[str, tuple[np.ndarray, np.ndarray]], runs: dict[str, Any]) -> None:
-        """Writes both files, or none."""
-        # Without nan_is_null an undefined value stays a NaN and only what was not computed is null.
-        arrays = {
-            name: pa.array(values, mask=~done, from_pandas=False)
-            for name, (values, done) in sorted(table.items())
-        }
+        arrays = {name: _array(values, done) for name, (values, done) in sorted(table.items())}
         index = {"index": pa.array(np.arange(self.rows, dtype=np.int32))}
         data = io.BytesIO()
         pq.write_table(pa.table(index | arrays), data, compression="zstd")
-        content = {
-            "format": FORMAT,
-            "study": self.study,
-            "rows": self.rows,
-            "columns": {name: self._describe(name, array) for name, array in arrays.items()},
-            "runs": runs,
-            "sha256": hashlib.sha256(data.getvalue()).hexdigest(),
-        }
-        described = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-        with disk_errors(self.path.parent):
-            replace_together({self.path: data.getvalue(), self.sidecar_path: described})
+        self.write(data.getvalue(), self._about(arrays) | {"runs": runs})
+
+    def _about(self, arrays: dict[str, pa.Array]) -> dict[str, Any]:
+        """The sidecar without runs and digests."""
+        columns = {name: self._describe(name, array) for name, array in arrays.items()}
+        return {"format": FORMAT, "study": self.study, "rows": self.rows, "columns": columns}
 
     def _runs(self, columns: Sequence[str], finished: int, run: dict[str, Any]) -> dict[str, Any]:
         """Where values came from, with what a run added."""
@@ -169,7 +152,7 @@ class ScoreColumns:
 
     def runs(self) -> dict[str, Any]:
         """Where the values came from: the provenance entries by id, with columns and rows."""
-        return self._sidecar()["runs"] if self.path.exists() else {}
+        return (self.sidecar() or {"runs": {}})["runs"]
 
     def absorb(
         self,
@@ -186,7 +169,7 @@ class ScoreColumns:
             runs: the provenance entries of the other file.
             replace: the one from there stays instead.
         """
-        with self._locked():
+        with self.locked(writing=True):
             table = self._load()
             for column, (values, done) in columns.items():
                 own, computed = table.setdefault(column, self._empty())
@@ -196,46 +179,18 @@ class ScoreColumns:
 
     def values(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Values and whether they were computed, by column, each of shape (rows,)."""
-        return self._load()
+        with self.locked(writing=False):
+            return self._load()
 
-    def _sidecar(self) -> dict[str, Any]:
-        """The sidecar of the file as it is; a kill between two renames leaves it under its temporary name.
-
-        Raises:
-            ResultsError: there is none, or the file is not the one that it describes.
-        """
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        found = [read_json(path) for path in (self.sidecar_path, pending(self.sidecar_path))]
-        for sidecar in found:
-            if sidecar is not None and sidecar.get("sha256") == digest:
-                return self._of_this_format(sidecar)
-        described = "none" if found[0] is None else str(found[0].get("sha256"))[:12]
-        raise ResultsError(
-            f"{self.path}: needed the file that {self.sidecar_path.name} describes, sha256 {described}, got "
-            f"{digest[:12]}, so it was edited or cut; "
-            f"restore both files with `git checkout -- {self.path} {self.sidecar_path}`, or delete both to "
-            "compute the scores again"
-        )
-
-    def _of_this_format(self, sidecar: dict[str, Any]) -> dict[str, Any]:
-        version = sidecar.get("format", 1)  # the first files do not say it
-        if type(version) is not int or not isinstance(sidecar.get("runs"), dict):
-            raise ResultsError(
-                f"{self.sidecar_path}: needed a format and runs, found something else; restore it or delete "
-                f"it with {self.path.name}"
-            )
-        if version > FORMAT:
-            raise ResultsError(
-                f"{self.sidecar_path}: needed format {FORMAT} or lower, got {version}; update zenlib to read "
-                "it"
-            )
-        return sidecar
+    def first_format(self, sidecar: dict[str, Any]) -> int | None:
+        """The first files do not say it."""
+        return FORMAT if "columns" in sidecar else None
 
     def _load(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Values and whether they were computed, by column."""
-        if not self.path.exists():
+        sidecar = self.sidecar()  # first, so that a damaged file is not parsed
+        if sidecar is None:
             return {}
-        self._sidecar()  # first, so that a damaged file is not parsed
         try:
             table = pq.read_table(self.path)
         except (pa.ArrowException, OSError) as error:
@@ -249,6 +204,8 @@ class ScoreColumns:
                 "to compute it again"
             )
         columns = {name: table[name].combine_chunks() for name in table.column_names if name != "index"}
+        if "digest" not in sidecar:
+            self.require_derived(sidecar, self._about(columns) | {"runs": sidecar.get("runs")})
         return {
             name: (array.to_numpy(zero_copy_only=False).copy(), np.asarray(array.is_valid()))
             for name, array in columns.items()
@@ -267,21 +224,6 @@ class ScoreColumns:
             "undefined": int(np.isnan(array.drop_null().to_numpy()).sum()),
         }
 
-    @property
-    def sidecar_path(self) -> Path:
-        """What the columns mean and where they came from."""
-        return self.path.with_suffix(".json")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Several processes may fill one file, in turn."""
-        with disk_errors(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path.with_name(f".{self.name}.lock"), "ab")  # noqa: SIM115  closed below, whatever happens inside
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
 
 def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
     """The files of score columns of a study, as their sidecars describe them.
@@ -297,16 +239,15 @@ def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
 
 
 def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
-    path = scores_path(study, name, root)
-    sidecar = read_json(path.with_suffix(".json"))
+    found = ScoreColumns(study, 0, {}, root, name)
+    sidecar = found.sidecar()
     if (
         sidecar is None
         or type(sidecar.get("rows")) is not int
         or not _describes_columns(sidecar.get("columns"))
     ):
-        raise ResultsError(
-            f"{path}: needed {path.with_suffix('.json').name} with rows and columns beside it, found none; "
-            "restore or delete both files"
+        raise found.damaged(
+            found.data_path, f"{found.sidecar_path.name} with rows and columns beside it, found none"
         )
     units = {column: entry.get("unit") or "1: a score" for column, entry in sidecar["columns"].items()}
     return ScoreColumns(study, sidecar["rows"], units, root, name)
@@ -314,6 +255,11 @@ def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
 
 def _describes_columns(columns: Any) -> bool:
     return isinstance(columns, dict) and all(isinstance(entry, dict) for entry in columns.values())
+
+
+def _array(values: np.ndarray, done: np.ndarray) -> pa.Array:
+    """Not from pandas: an undefined value stays a NaN, and only what was not computed is null."""
+    return pa.array(values, mask=~done, from_pandas=False)
 
 
 def _values(columns: Sequence[str], compute: Callable[[int], Values], index: int) -> Values:

@@ -1,8 +1,8 @@
 """How far a proxy may move when the same code computes it on another processor or with other threads.
 
-Counts stay. Sums over layers keep their digits. What is drawn is judged by the spread of draws, and by what rounding alone was
-measured to do where a network was drawn once. Sums of logarithms keep most digits then; ratios of gradients to their spread, and
-what is differentiated twice, keep two or three.
+Counts stay. Sums over layers keep their digits. What is drawn is judged by the spread of draws, and by what
+rounding alone was measured to do where a network was drawn once. Sums of logarithms keep most digits then;
+ratios of gradients to their spread, and what is differentiated twice, keep two or three.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.record.chapters import STUDIES, load_study
-from experiments.record.results import Store, read_json
+from experiments.record.described import read_json
+from experiments.record.results import Store
 from experiments.record.score_columns import ScoreColumns, stored_columns
 from zenlib.errors import ResultsError
 

@@ -220,6 +220,7 @@ class Table:
         if not keys:
             return
         store, run = self.store, provenance(checkout())
+        store.require_writable()
         for key in tqdm(
             keys, desc=f"{self.study}/{self.name}", unit="row", delay=PROGRESS_AFTER, disable=not progress
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import resource
 import shutil
 import time
@@ -260,10 +261,70 @@ def test_a_damaged_sidecar_is_refused(content):
         table.read()
 
 
+def flips(content, count):
+    """The content with one bit flipped, again and again."""
+    rng = random.Random(0)
+    for _ in range(count):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        yield bytes(flipped)
+
+
+def read_or_refused(table):
+    """The rows, or None where the files are refused by name."""
+    try:
+        return table.read()
+    except ResultsError as error:
+        assert str(table.folder / "table.") in str(error)
+        return None
+
+
+def test_a_flipped_bit_in_any_file_of_a_table_is_refused():
+    table = stored(row(0), row(1, 0.25), row(2, math.nan))
+    table.append(row(3), RUN)
+    for path in (table.data_path, table.sidecar_path, table.journal_path):
+        content = path.read_bytes()
+        for flipped in flips(content, 200):
+            path.write_bytes(flipped)
+            assert read_or_refused(table) is None, (path, flipped)
+        path.write_bytes(content)
+    assert [cell["seed"] for cell in table.read()] == [0, 1, 2, 3]
+
+
+def first_sidecar(table, **changes):
+    """Rewrites the sidecar as the first version did, without a digest of its own."""
+    sidecar = json.loads(table.sidecar_path.read_text()) | changes
+    del sidecar["digest"]
+    table.sidecar_path.write_text(json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n")
+    return sidecar
+
+
+def test_a_sidecar_without_a_digest_is_read_as_it_was():
+    table = stored(row(0), row(1, 0.25))
+    first_sidecar(table)
+    assert [cell["score"] for cell in table.read()] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "name", ["columns", "parameters", "seeds", "rows", "seconds", "key", "runs", "study"]
+)
+def test_a_sidecar_without_a_digest_is_held_against_the_rows(name):
+    table = stored(row(0), row(1, 0.25))
+    sidecar = first_sidecar(table)
+    wrong = {
+        "columns": sidecar["columns"] | {"score": {"type": "number", "unit": "bit: a score"}},
+        "runs": {"run-1": sidecar["runs"]["run-1"] | {"rows": 3}},
+    }
+    table.sidecar_path.write_text(json.dumps(sidecar | {name: wrong.get(name, "another")}))
+    with pytest.raises(
+        ResultsError, match=rf"table\.json: needed what follows from table\.csv, got another {name}"
+    ):
+        table.read()
+
+
 def test_a_sidecar_of_a_newer_format_is_refused():
     table = stored(row(0))
-    sidecar = json.loads(table.sidecar_path.read_text())
-    table.sidecar_path.write_text(json.dumps(sidecar | {"format": 99}))
+    first_sidecar(table, format=99)
     with pytest.raises(ResultsError, match="needed format 1 or lower, got 99; update zenlib"):
         table.read()
 

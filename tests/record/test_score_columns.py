@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import random
 import resource
 
 import numpy as np
@@ -105,12 +106,27 @@ def test_a_damaged_file_is_refused_and_left_alone(content):
     COLUMNS.path.write_bytes(content)
     with pytest.raises(
         ResultsError,
-        match=r"needed the file that scores.json describes, sha256 .* edited or cut; .* or delete both",
+        match=r"scores.parquet: needed the file with sha256 .* edited or cut short; .* or delete both",
     ):
         COLUMNS.read()
     with pytest.raises(ResultsError, match="edited or cut"):
         COLUMNS.fill(("half_s1",), lambda index: {"half_s1": 1.0}, progress=False)
     assert COLUMNS.path.read_bytes() == content
+
+
+def test_a_flipped_bit_in_either_file_is_refused():
+    COLUMNS.fill(("half_s0", "square_s0"), both, progress=False)
+    rng = random.Random(0)
+    for path in (COLUMNS.path, COLUMNS.sidecar_path):
+        content = path.read_bytes()
+        for _ in range(200):
+            flipped = bytearray(content)
+            flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+            path.write_bytes(flipped)
+            with pytest.raises(ResultsError, match=r"some_study/scores\."):
+                COLUMNS.read()
+        path.write_bytes(content)
+    assert COLUMNS.done("half_s0").all()
 
 
 def test_a_file_of_a_newer_format_is_refused():

@@ -76,7 +76,8 @@ def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:
     elif isinstance(shown, str):
         say(shown)
     else:
-        Console(file=_answers[-1] if _answers else None).print(shown)
+        # Names of users are text, whatever is in them.
+        Console(file=_answers[-1] if _answers else None, markup=False, emoji=False).print(shown)
 
 
 def say(line: str) -> None:

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _tell(what: str, message: str) -> None:
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     console.print(what, style="bold red", end="")
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 

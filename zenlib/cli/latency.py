@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
@@ -75,7 +75,7 @@ def latency(
         shown.add_row("predicted", f"{found['predicted_milliseconds']:.4f}")
     answer(found, shown, as_json)
     if isinstance(loaded.network, Architecture):
-        Console(stderr=True).print(f"measured pieces: {predictor.path}", soft_wrap=True)
+        print(f"measured pieces: {predictor.path}", file=sys.stderr)
 
 
 def _device() -> str:

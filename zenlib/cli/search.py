@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from zenlib.cli.answer import Json, answer, say
 from zenlib.cli.options import complete, completion
-from zenlib.durable import replace_file
+from zenlib.durable import replace_file, write_sums
 from zenlib.errors import ResultsError
 from zenlib.networks.architecture import Block
 from zenlib.networks.named import load_architecture
@@ -74,6 +75,13 @@ def search(
     scheduler_file: Annotated[
         Path | None, typer.Option(help="Scheduler file of a Dask cluster that scores.", show_default=False)
     ] = None,
+    score_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that a worker may take for one network, which then has no score.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on with the search in the folder, if there is one.")
     ] = True,
@@ -81,12 +89,13 @@ def search(
 ) -> None:
     """Look for the network with the highest score within a budget.
 
-    Writes best.txt (the structure), history.parquet (every scored network, also the checkpoint), report.md
-    and convergence.png. A search that was killed goes on when the same command is given again, and ends as if
+    Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png, with
+    their digests in SHA256SUMS; search.journal is what it goes on from. A search that was killed goes on when the same command is given again, and ends as if
     it had not been killed.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run
+    from zenlib.search.checkpoint import HISTORY, JOURNAL
     from zenlib.search.executors import open_executor
     from zenlib.search.latency import LatencyPredictor
 
@@ -94,13 +103,20 @@ def search(
         raise ValueError(
             f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder"
         )
-    checkpoint = out / "history.parquet"
-    if checkpoint.exists() and not resume:
+    journal, history = out / JOURNAL, out / HISTORY
+    there = next((path for path in (journal, history) if path.exists()), None)
+    if there and not resume:
         raise ValueError(
             f"out: needed a folder without a search, since --no-resume was given; got {out}; name another "
-            f"folder or delete {checkpoint}"
+            f"folder or delete {there}"
+        )
+    if there == history:
+        raise ValueError(
+            f"out: needed {JOURNAL} beside {history}, to go on from, got none; name another folder"
         )
     predictor = LatencyPredictor(batch_size=latency_batch) if latency_ms is not None else None
+    if score_timeout is not None and scheduler_file is None:
+        workers = workers or 1  # a score that hangs can be ended only in another process
     with open_executor(workers, scheduler_file) as executor:
         found = run(
             space,
@@ -115,8 +131,9 @@ def search(
             mutation=mutation,  # type: ignore[arg-type]  # checked by the search
             strategy=strategy,  # type: ignore[arg-type]  # checked by the search
             executor=executor,
+            score_timeout=score_timeout,
             round_size=round_size,
-            checkpoint=checkpoint,
+            checkpoint=journal,
         )
     write_report(found, out)
     table = Table("what", "value", title=f"best of {len(found.history):,} scored networks")
@@ -168,7 +185,11 @@ def summary(found: SearchResult) -> dict[str, str]:
 
 
 def write_report(found: SearchResult, out: Path) -> None:
-    """Writes best.txt, convergence.png and report.md into the folder of a search."""
+    """Writes what a search leaves in its folder, and the digests of it."""
+    from zenlib.search.checkpoint import HISTORY, write_history
+
+    write_history(out / HISTORY, found.history, found.settings)
+    published = [HISTORY, "best.txt", "report.md"]
     try:
         from zenlib.cli.figure import convergence
     except ModuleNotFoundError:
@@ -177,6 +198,7 @@ def write_report(found: SearchResult, out: Path) -> None:
         )
     else:
         picture = "![Best score against the number of scored networks](convergence.png)"
+        published.append("convergence.png")
         replace_file(
             out / "convergence.png",
             lambda file: convergence(found.history).savefig(file, format="png"),
@@ -190,7 +212,7 @@ def write_report(found: SearchResult, out: Path) -> None:
         "",
         "| what | value |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in summary(found).items()),
+        *(f"| {name} | {_text(value)} |" for name, value in summary(found).items()),
         "",
         "## Best network",
         "",
@@ -208,6 +230,12 @@ def write_report(found: SearchResult, out: Path) -> None:
         "",
     ]
     replace_file(out / "report.md", lambda file: file.write("\n".join(lines).encode()), ResultsError)
+    write_sums([out / name for name in published], ResultsError)
+
+
+def _text(value: str) -> str:
+    """The value as it is in a cell of Markdown, such as a score that is called `<lambda>`."""
+    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", value)
 
 
 def _table_row(block: Block) -> str:

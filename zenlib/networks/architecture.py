@@ -24,6 +24,13 @@ LAYERS = 10_000
 A number that is beyond any network, and within the patience of whoever counts them.
 """
 
+KERNEL = 999
+"""Largest side of a kernel."""
+CONVOLUTIONS = 50_000
+"""Most blocks, and most layers of all blocks, that a structure string may have."""
+WEIGHTS = 10**10
+"""Most weights of a network that is written as a structure string: 40 GB."""
+
 KINDS = ("conv", "residual", "bottleneck", "inverted")
 SE_RATIO = 0.25
 
@@ -118,8 +125,8 @@ class Block:
             object.__setattr__(self, name, whole(name, getattr(self, name), least, ArchitectureError))
         if self.layers > LAYERS:
             raise ArchitectureError(f"layers: needed at most {LAYERS:,}, got {self.layers:,}")
-        if self.kernel % 2 == 0:
-            raise ArchitectureError(f"kernel: needed an odd side, got {self.kernel}")
+        if self.kernel % 2 == 0 or self.kernel > KERNEL:
+            raise ArchitectureError(f"kernel: needed an odd side of at most {KERNEL}, got {self.kernel:,}")
         if (self.kind == "conv") != (self.bottleneck == 0):
             raise ArchitectureError(
                 f"bottleneck: {self.kind} blocks need {'0' if self.kind == 'conv' else 'a positive width'}, "
@@ -352,7 +359,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest side, in pixels, of images whose maps are nowhere smaller than the stride across them."""
+        """Smallest image side, in pixels, for which every stride is at most as wide as the map that it sees."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -384,12 +391,12 @@ def _block_name(block: Block) -> str:
 
 # Most specific first: K1KxK1 would otherwise be read as the residual block K1K1.
 _NAMES = {
-    "bottleneck": r"SuperResK1K(?P<kernel>\d{1,9})K1",
-    "residual": r"SuperResK(?P<kernel>\d{1,9})K(?P=kernel)",
-    "inverted": r"SuperResIDWE(?P<expansion>\d{1,9})K(?P<kernel>\d{1,9})",
-    "conv": r"SuperConvK(?P<kernel>\d{1,9})BNRELU",
+    "bottleneck": r"SuperResK1K(?P<kernel>[0-9]{1,9})K1",
+    "residual": r"SuperResK(?P<kernel>[0-9]{1,9})K(?P=kernel)",
+    "inverted": r"SuperResIDWE(?P<expansion>[0-9]{1,9})K(?P<kernel>[0-9]{1,9})",
+    "conv": r"SuperConvK(?P<kernel>[0-9]{1,9})BNRELU",
 }
-_DIGITS = r"\d{1,9}"
+_DIGITS = r"[0-9]{1,9}"
 _WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAMES.items()}
 
 
@@ -406,8 +413,8 @@ _BEGUN_NAMES = tuple(_begun(pattern) for pattern in _NAMES.values())
 _FIELDS = {"conv": ("in_channels", "out_channels", "stride", "layers")}
 _RESIDUAL_FIELDS = ("in_channels", "out_channels", "stride", "bottleneck", "layers")
 _SPACE = re.compile(r"\s*")
-_UNEQUAL_KERNELS = re.compile(r"SuperResK(\d+)K(\d+)\(")
-_NUMBER = re.compile(r"\d{1,9}")
+_UNEQUAL_KERNELS = re.compile(r"SuperResK([0-9]+)K([0-9]+)\(")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def _parse_blocks(text: str) -> Iterator[Block]:
@@ -416,8 +423,13 @@ def _parse_blocks(text: str) -> Iterator[Block]:
     position = _past_space(text, 0)
     if position == len(text):
         raise ArchitectureError("structure string: needed at least one block, got an empty text", 0)
-    width = None
+    if text.count("(") > CONVOLUTIONS:
+        raise ArchitectureError(
+            f"structure string: needed at most {CONVOLUTIONS:,} blocks, got {text.count('('):,}", position
+        )
+    width, layers, weights = None, 0, 0
     while position < len(text):
+        begin = position
         kind, values, places, position = _parse_name(text, position)
         position = _parse_numbers(text, position, kind, values, places)
         if width is not None and values["in_channels"] != width:
@@ -427,10 +439,18 @@ def _parse_blocks(text: str) -> Iterator[Block]:
                 f"needed {width} input channels, which is what the block before gives",
             )
         try:
-            yield Block(kind=kind, **values)
+            block = Block(kind=kind, **values)
         except ArchitectureError as error:  # its message begins with the name of the field
             raise _at(text, places[str(error).partition(":")[0]], str(error)) from None
-        width = values["out_channels"]
+        width, layers, weights = block.out_channels, layers + block.layers, weights + block.cost.params
+        if layers > CONVOLUTIONS or weights > WEIGHTS:
+            raise _at(
+                text,
+                begin,
+                f"needed a network of at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
+                f"{weights:,} with this block",
+            )
+        yield block
         position = _past_space(text, position)
 
 

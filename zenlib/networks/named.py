@@ -24,7 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from zenlib.errors import ArchitectureError, whole
+from zenlib.durable import require_as_published
+from zenlib.errors import ArchitectureError, ResultsError, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 
@@ -37,8 +38,8 @@ USUAL_SIDES = (32, 28, 64, 224, 96, 128, 160, 192, 240, 256, 288, 299, 320, 384,
 """Sides that are tried first where a network does not run at its own."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
-HISTORY = "history.parquet"
-"""The file of a search in its folder."""
+FILES = ("search.journal", "history.parquet")
+"""Files of a search in its folder, of which one is enough."""
 
 FORMS = """needed one of
   a ZenNet: zennet-1.0M, zennet-400M-SE, ...
@@ -157,19 +158,21 @@ def load_architecture(text: str, gates: bool = False) -> Architecture:
 
 
 def _from_path(path: Path) -> Named:
-    if path.is_dir():
-        if not (path / HISTORY).is_file():
-            raise ValueError(f"network: needed the folder of a search, with {HISTORY} in it; got {path}")
-        return _from_search(path / HISTORY)
-    if path.suffix == ".parquet":
+    if path.is_dir() or path.suffix in (".parquet", ".journal"):
+        if path.is_dir() and not _searched(path):
+            raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
         return _from_search(path)
     if path.suffix == ".py":
         raise ValueError(
             f"network: needed the name of a class or function in the file, such as {path}:Net; got "
             f"{path}{_offers(_import_file(path))}"
         )
-    searched = path.parent / HISTORY  # beside the best.txt of a search, which it then agrees with
-    return Named(_from_text(path), _from_search(searched).meant if searched.is_file() else None)
+    # The best.txt of a search agrees with its folder.
+    return Named(_from_text(path), _from_search(path.parent).meant if _searched(path.parent) else None)
+
+
+def _searched(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FILES)
 
 
 def _refuse_other_files(place: str) -> None:
@@ -181,6 +184,7 @@ def _refuse_other_files(place: str) -> None:
 
 
 def _from_text(path: Path) -> Architecture:
+    require_as_published(path, ResultsError)
     try:
         text = path.read_bytes().decode().strip()
     except UnicodeDecodeError as error:
@@ -199,16 +203,10 @@ def _from_text(path: Path) -> Architecture:
 
 def _from_search(path: Path) -> Named:
     """The best network of a search, and the resolution at which it was searched."""
-    from zenlib.search.checkpoint import read
+    from zenlib.search.checkpoint import best_in
 
-    stored = read(path)
-    assert stored is not None  # the file exists
-    table, state = stored
-    best = max(
-        zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True),
-        key=lambda pair: (pair[0] == pair[0], pair[0]),
-    )
-    return Named(Architecture.from_string(best[1]), state["settings"]["resolution"])
+    best, resolution = best_in(path)
+    return Named(Architecture.from_string(best), resolution)
 
 
 def _from_torchvision(name: str, shapes_only: bool) -> nn.Module:

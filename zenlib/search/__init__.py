@@ -1,7 +1,8 @@
 """Searching a space for the network with the highest score within a budget.
 
 `search` is one call; `Evolution`, `RandomSampling` and `Reinforce` are its generators, as ask and tell.
-The package can be called too: `zenlib.search` names both it and its main function, whichever was imported first.
+The package can be called too: `zenlib.search` names both it and its main function, whichever was imported
+first.
 """
 
 from __future__ import annotations

@@ -1,64 +1,168 @@
-"""One file that holds a search: the history as parquet, and everything else as JSON in its metadata.
+"""The journal of a search, from which it goes on, and the table of all its candidates that it leaves.
 
-The file is replaced at once or not at all, so a search that is killed finds either the old one or the new one.
+A line holds one round: its candidates with their scores, and the strategy's state after it. A search that
+ends, however it does, loses the round that it was computing.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zenlib.durable import replace_file
+from zenlib.durable import (
+    append_line,
+    line_of,
+    lines_in,
+    refusals,
+    replace_file,
+    require_as_published,
+    require_same_settings,
+)
 from zenlib.errors import ResultsError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout and of the meaning of a search's random draws; a file with another one is refused."""
+JOURNAL = "search.journal"
+HISTORY = "history.parquet"
 _KEY = b"zenlib.search"
+_FIELDS = {"round", "asked", "rows", "rejected", "proposed", "seconds", "strategy"}
 
 
-def write(path: Path, table: pa.Table, state: dict[str, Any]) -> None:
-    """Replaces the file by this history and state, durably.
+def begin(path: Path, settings: dict[str, Any]) -> None:
+    """Makes the journal of a search where there is none; one of other settings is refused."""
+    if path.exists():
+        require_same_settings(path, read_settings(path), settings, "search", ResultsError)
+    else:
+        header = line_of({"format": FORMAT, "settings": settings})
+        replace_file(path, lambda file: file.write(header), ResultsError)
 
-    Args:
-        path: the file.
-        table: the history.
-        state: JSON data; floats keep all their digits.
+
+def append(path: Path, entry: dict[str, Any], *, wait: bool) -> None:
+    """Adds a round.
+
+    Raises:
+        ResultsError: it cannot be written; the journal is as it was.
+    """
+    with refusals(path, ResultsError):
+        append_line(path, entry, wait=wait)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a search.
+
+    Raises:
+        ResultsError: the file is not a journal of this version.
+    """
+    header = next(_lines(path), (0, None))[1]
+    if not isinstance(header, dict) or not isinstance(header.get("settings"), dict):
+        raise _not_a_journal(path, "its first line is none or damaged")
+    if header.get("format") != FORMAT:
+        raise ResultsError(
+            f"{path}: needed a checkpoint of format {FORMAT}, got {header.get('format')!r}; delete it to "
+            "search again"
+        )
+    return header["settings"]
+
+
+def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
+    """The rounds of a search; of two with one number, the second of which is longer, the second.
+
+    Raises:
+        ResultsError: a line is damaged, missing, or lacks a field.
+    """
+    read_settings(path)
+    last: dict[str, Any] | None = None
+    expected = 0
+    for number, entry in _lines(path):
+        if number == 1:
+            continue
+        if entry is None:
+            raise ResultsError(
+                f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
+                "another one, so it was edited or damaged; restore the file, or delete it to search again"
+            )
+        missing = _FIELDS - entry.keys()
+        if missing:
+            raise ResultsError(
+                f"{path}: line {number}: needed a round of a search, got one without "
+                f"{', '.join(sorted(missing))}; delete the file to search again"
+            )
+        if last is not None and entry["round"] != last["round"]:
+            yield last
+            expected += 1
+        if entry["round"] != expected:
+            raise ResultsError(
+                f"{path}: line {number}: needed round {expected}, got {entry['round']!r}, so lines were "
+                "taken out; restore the file, or delete it to search again"
+            )
+        last = entry
+    if last is not None:
+        yield last
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        yield from lines_in(path)
+    except OSError as error:
+        raise _not_a_journal(path, error.strerror or str(error)) from error
+
+
+def _not_a_journal(path: Path, why: str) -> ResultsError:
+    return ResultsError(
+        f"{path}: needed the checkpoint of a search, got a file that is none ({why}); name another file or "
+        "delete this one"
+    )
+
+
+def write_history(path: Path, history: pd.DataFrame, settings: dict[str, Any]) -> None:
+    """Writes the candidates of a search as parquet, with its settings.
 
     Raises:
         ResultsError: the file cannot be written.
     """
-    document = json.dumps(state | {"format": FORMAT}).encode()
-    described = table.replace_schema_metadata({_KEY: document})
+    table = pa.Table.from_pandas(history, preserve_index=False)
+    table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(settings).encode()})
     replace_file(
         path,
-        lambda file: pq.write_table(described, file, compression="zstd", use_dictionary=["fate", "reason"]),
+        lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=["fate", "reason"]),
         ResultsError,
     )
 
 
-def read(path: Path) -> tuple[pa.Table, dict[str, Any]] | None:
-    """The history and the state, or None where there is no file.
+def best_in(path: Path) -> tuple[str, int]:
+    """The best network so far, as text, and the resolution of a search.
+
+    Args:
+        path: its folder, its journal, or its `history.parquet`.
 
     Raises:
-        ResultsError: the file is not a checkpoint of this version.
+        ResultsError: the file is damaged, or no network has a score.
     """
-    if not path.exists():
-        return None
-    try:
-        table = pq.read_table(path)
-        state = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise ResultsError(
-            f"{path}: needed the checkpoint of a search, got a file that is none ({error}); name another "
-            "file or delete this one"
-        ) from error
-    version = state.get("format") if isinstance(state, dict) else None
-    if version != FORMAT:
-        raise ResultsError(
-            f"{path}: needed a checkpoint of format {FORMAT}, got {version!r}; delete it to search again"
-        )
-    return table, state
+    if path.is_dir():
+        path = path / (JOURNAL if (path / JOURNAL).exists() else HISTORY)
+    if path.suffix == ".parquet":
+        require_as_published(path, ResultsError)
+        try:
+            table = pq.read_table(path, columns=["score", "architecture"])
+            resolution = json.loads((table.schema.metadata or {})[_KEY])["resolution"]
+            pairs = zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True)
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{path}: needed the history that a search leaves, got another file ({error}); give the "
+                "command of the search again"
+            ) from error
+    else:
+        resolution = read_settings(path)["resolution"]
+        rows = [entry["rows"] for entry in read_rounds(path)]
+        pairs = ((s, t) for row in rows for s, t in zip(row["score"], row["architecture"], strict=True))
+    scored = [pair for pair in pairs if pair[0] is not None and math.isfinite(pair[0])]
+    if not scored:
+        raise ResultsError(f"{path}: needed a search with a network that has a score, got none")
+    return max(scored, key=lambda pair: pair[0])[1], resolution

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,11 +16,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from zenlib.durable import require_same_settings
+from zenlib.durable import held
 from zenlib.errors import ResultsError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
-from zenlib.search.budget import Budget, Gate
+from zenlib.search.budget import Budget, Gate, text_of
 from zenlib.search.evolution import Evolution
 from zenlib.search.executors import Workers
 from zenlib.search.history import Candidate, History, Outcome
@@ -33,8 +35,6 @@ StrategyName = Literal["evolution", "random", "reinforce"]
 STRATEGIES = ("evolution", "random", "reinforce")
 PROGRESS_AFTER = 2.0
 """Seconds after which the progress bar appears."""
-WRITING_SHARE = 0.05
-"""Largest share of the time that may go into writing checkpoints."""
 
 
 class Strategy(Protocol):
@@ -83,9 +83,10 @@ def search(
     mutation: MutationRule = "paper",
     strategy: StrategyName = "evolution",
     executor: Executor | None = None,
+    score_timeout: float | None = None,
     round_size: int = 64,
     checkpoint: str | Path | None = None,
-    checkpoint_seconds: float = 10.0,
+    checkpoint_seconds: float = 1.0,
     progress: bool = True,
 ) -> SearchResult:
     """Looks for the network with the highest score within a budget.
@@ -109,20 +110,23 @@ def search(
             gradient).
         executor: where to score; None for this process. The closed form takes less time than sending a
             network away.
+        score_timeout: seconds that a worker may take for one network, which then counts as failed; None for
+            no limit. Needs an executor of processes.
         round_size: candidates between two updates of the population, and so the most that can be scored at a
             time.
-        checkpoint: file that holds the search; where it exists the search goes on from it. `evaluations` may
-            be raised later; the result is then that of one long search if the first one ended with a whole
-            round.
-        checkpoint_seconds: time between two writings of the checkpoint, at least; it is kept long enough that
-            writing takes a twentieth of the time at most.
+        checkpoint: file that holds the search, a journal to which every round is added; where it exists the
+            search goes on from it. No other search may use it meanwhile. `evaluations` may be raised later;
+            the result is then that of one long search.
+        checkpoint_seconds: time between two waits for the disk, at least. A round outlives this process as
+            soon as it is scored; a loss of power may take the rounds of this time.
         progress: show a bar with the best score, the share of proposals that were scored, and candidates per
             second.
 
     Raises:
         ValueError: an argument is out of range, or neither the initial network nor the space can meet the
             budget.
-        ResultsError: the checkpoint belongs to a search of other settings, or cannot be written.
+        ResultsError: the checkpoint belongs to a search of other settings, is damaged, in use, or cannot be
+            written.
         ScoreUndefined: no candidate has a score.
 
     Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and
@@ -130,7 +134,7 @@ def search(
     """
     run = _Run(
         space=_space(space),
-        scorer=Scorer(score, resolution, seed),
+        scorer=Scorer(score, resolution, seed, _positive("score_timeout", score_timeout)),
         budget=_with_predictor(budget),
         seed=seed,
         num_classes=num_classes,
@@ -142,10 +146,11 @@ def search(
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
     cap_threads()
-    run.go_on_from_checkpoint(whole("evaluations", evaluations, 1))
-    with Workers(run.scorer, executor) as workers:
+    whole("evaluations", evaluations, 1)
+    with run.alone(), Workers(run.scorer, executor) as workers:
+        run.go_on_from_checkpoint(evaluations)
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
-    return run.result()
+        return run.result()
 
 
 class _Run:
@@ -211,32 +216,82 @@ class _Run:
         self.round = 0
         self.seconds = 0.0
         self.best = -1
+        self.known: dict[str, Outcome] = {}
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps other searches from the checkpoint."""
+        if self.checkpoint is None:
+            return nullcontext()
+        lock = self.checkpoint.with_name(f".{self.checkpoint.name}.lock")
+        return held(lock, "search", ResultsError)
 
     def go_on_from_checkpoint(self, evaluations: int) -> None:
-        """Takes up the stored search, if there is one."""
-        stored = None if self.checkpoint is None else checkpoints.read(self.checkpoint)
-        if stored is None:
+        """Takes up the stored search, or begins one.
+
+        A last round that is shorter than a whole one is asked again, and what was scored of it known.
+        """
+        path = self.checkpoint
+        if path is None:
             return
-        table, state = stored
-        assert self.checkpoint is not None
-        require_same_settings(self.checkpoint, state["settings"], self.settings, "search", ResultsError)
-        if table.num_rows > evaluations:
+        checkpoints.begin(path, self.settings)
+        try:
+            scored = self._take_up(checkpoints.read_rounds(path), evaluations)
+        except ResultsError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ResultsError(
+                f"{path}: needed the rounds of a search, got others ({type(error).__name__}: {error}); "
+                "restore the file, or delete it to search again"
+            ) from error
+        if scored > evaluations:
             raise ValueError(
-                f"evaluations: needed at least the {table.num_rows:,} that {self.checkpoint} already holds, "
-                f"got {evaluations:,}; name another file"
+                f"evaluations: needed at least the {scored:,} that {path} already holds, got "
+                f"{evaluations:,}; name another file"
             )
-        self.history = History.from_table(table)
-        for text in self.history.texts():
+
+    def _take_up(self, rounds: Iterator[dict[str, Any]], evaluations: int) -> int:
+        """Takes in stored rounds; returns how many candidates they have."""
+        last = taken = None
+        for entry in rounds:
+            if last is not None:
+                taken = self._take(last)
+            last = entry
+        if last is None:
+            return 0
+        scored = len(self.history) + len(last["rows"]["score"])
+        if last["asked"] < self.round_size and scored < evaluations:
+            outcomes = map(Outcome, last["rows"]["score"], last["rows"]["reason"])
+            self.known = dict(zip(last["rows"]["architecture"], outcomes, strict=True))
+        else:
+            taken = self._take(last)
+        self.seconds = float(last["seconds"])
+        if taken is not None:
+            self.gate.rejected, self.gate.proposed = Counter(taken["rejected"]), taken["proposed"]
+            if taken["proposed"] != len(self.history) + self.gate.rejected.total():
+                raise ValueError(f"{taken['proposed']} proposals, {len(self.history)} of them scored")
+            self.strategy.restore(taken["strategy"], self.history)
+        return scored
+
+    def _take(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Takes in one stored round."""
+        for text in entry["rows"]["architecture"]:
             self.gate.remember(text)
-        self.gate.rejected, self.gate.proposed = Counter(state["rejected"]), state["proposed"]
-        self.round, self.seconds = state["round"], state["seconds"]
-        self.strategy.restore(state["strategy"], self.history)
-        self._find_best()
+        self._extend(entry["rows"])
+        return entry
+
+    def _extend(self, rows: dict[str, list[Any]]) -> None:
+        """Adds the candidates of a round to the history."""
+        first = len(self.history)
+        self.history.extend(rows, self.round)
+        self.round += 1
+        for index, score in enumerate(rows["score"], first):
+            if score > (self.history.value("score", self.best) if self.best >= 0 else -np.inf):
+                self.best = index
 
     def go_to(self, evaluations: int, workers: Workers, checkpoint_seconds: float, progress: bool) -> None:
         """Scores candidates up to this number."""
-        started, before = time.perf_counter(), self.seconds
-        saved, pause = started, checkpoint_seconds
+        started = waited = time.perf_counter()
+        before = self.seconds
         with tqdm(
             total=evaluations,
             initial=len(self.history),
@@ -246,14 +301,15 @@ class _Run:
             smoothing=0.05,
         ) as bar:
             while len(self.history) < evaluations:
-                self._one_round(min(self.round_size, evaluations - len(self.history)), workers)
+                count = min(self.round_size, evaluations - len(self.history))
+                rows = self._one_round(count, workers)
                 self._show(bar)
                 now = time.perf_counter()
                 self.seconds = before + now - started
-                if self.checkpoint is not None and (now - saved >= pause or len(self.history) >= evaluations):
-                    self._save(self.checkpoint)
-                    saved = time.perf_counter()
-                    pause = max(checkpoint_seconds, (saved - now) / WRITING_SHARE)
+                if self.checkpoint is not None:
+                    wait = now - waited >= checkpoint_seconds or len(self.history) >= evaluations
+                    waited = now if wait else waited
+                    checkpoints.append(self.checkpoint, self._entry(count, rows), wait=wait)
 
     def result(self) -> SearchResult:
         """What was found."""
@@ -272,20 +328,31 @@ class _Run:
             settings=self.settings,
         )
 
-    def _one_round(self, count: int, workers: Workers) -> None:
+    def _one_round(self, count: int, workers: Workers) -> dict[str, list[Any]]:
+        """Asks, scores and tells a round; returns its columns."""
         candidates = self.strategy.ask(count)
-        outcomes = workers.score([candidate.architecture for candidate in candidates])
-        first = len(self.history)
-        fates = self.strategy.tell(candidates, outcomes, first)
-        for candidate, outcome, fate in zip(candidates, outcomes, fates, strict=True):
-            self.history.append(candidate, outcome, fate, self.round, self.gate.costs(candidate.blocks))
-            if outcome.score > (self.history.value("score", self.best) if self.best >= 0 else -np.inf):
-                self.best = len(self.history) - 1
-        self.round += 1
-
-    def _find_best(self) -> None:
-        scores = self.history.scores()
-        self.best = -1 if np.isnan(scores).all() else int(np.nanargmax(scores))
+        texts = [text_of(candidate.blocks) for candidate in candidates]
+        new = [
+            candidate.architecture
+            for candidate, text in zip(candidates, texts, strict=True)
+            if text not in self.known
+        ]
+        scored = iter(workers.score(new))
+        outcomes = [self.known.get(text) or next(scored) for text in texts]
+        fates = self.strategy.tell(candidates, outcomes, len(self.history))
+        costs = [self.gate.costs(candidate.blocks) for candidate in candidates]
+        rows: dict[str, list[Any]] = {
+            "generation": [candidate.generation for candidate in candidates],
+            "parent": [candidate.parent for candidate in candidates],
+            "architecture": texts,
+            **{name: [cost[name] for cost in costs] for name in costs[0]},
+            "score": [outcome.score for outcome in outcomes],
+            "fate": fates,
+            "reason": [outcome.reason for outcome in outcomes],
+        }
+        self._extend(rows)
+        self.known = {}
+        return rows
 
     def _show(self, bar: tqdm) -> None:
         bar.update(len(self.history) - bar.n)
@@ -295,16 +362,17 @@ class _Run:
             refresh=False,
         )
 
-    def _save(self, path: Path) -> None:
-        state = {
-            "settings": self.settings,
+    def _entry(self, asked: int, rows: dict[str, list[Any]]) -> dict[str, Any]:
+        """What the journal keeps of the last round."""
+        return {
+            "round": self.round - 1,
+            "asked": asked,
+            "rows": rows,
             "rejected": dict(self.gate.rejected),
             "proposed": self.gate.proposed,
-            "round": self.round,
             "seconds": self.seconds,
             "strategy": self.strategy.state(),
         }
-        checkpoints.write(path, self.history.table(), state)
 
 
 def _space(space: str | Space) -> Space:
@@ -341,3 +409,9 @@ def _one_of(argument: str, given: Any, options: tuple[str, ...]) -> Any:
     if given not in options:
         raise ValueError(f"{argument}: needed one of {', '.join(options)}, got {given!r}")
     return given
+
+
+def _positive(argument: str, value: float | None) -> float | None:
+    if value is not None and not (isinstance(value, int | float) and 0 < value < np.inf):
+        raise ValueError(f"{argument}: needed a positive number or None, got {value!r}")
+    return value

@@ -1,7 +1,8 @@
 """Scoring one round of candidates: here, or on the workers of any `concurrent.futures.Executor`.
 
-Scores come back in the order of the candidates, whoever computed them and when. A worker that dies takes its process pool
-with it; the candidates that were lost are scored again, one at a time, so that one that kills its worker is found.
+Scores come back in the order of the candidates, whoever computed them and when. A worker that dies takes its
+process pool with it; the candidates that were lost are scored again, one at a time, so that one that kills
+its worker is found.
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -31,9 +39,17 @@ class Workers:
     Args:
         scorer: what to compute.
         executor: who computes; None for this process.
+
+    Raises:
+        ValueError: the score has a time limit, and nobody else computes who could be ended.
     """
 
     def __init__(self, scorer: Scorer, executor: Executor | None = None) -> None:
+        if scorer.timeout is not None and (executor is None or isinstance(executor, ThreadPoolExecutor)):
+            raise ValueError(
+                "score_timeout: needed an executor of other processes, which can be ended, got "
+                f"{'none' if executor is None else 'threads'}; give a ProcessPoolExecutor, or no time limit"
+            )
         self.scorer = scorer
         self.executor = executor
         self._own: Executor | None = None
@@ -71,7 +87,8 @@ class Workers:
             (found,) = self._try_all([architecture])
             if found is not None:
                 return found
-        return Outcome(math.nan, f"its worker died in {ATTEMPTS} attempts")
+        hung = "" if self.scorer.timeout is None else f", or hung for more than {self.scorer.timeout:g} s,"
+        return Outcome(math.nan, f"its worker died{hung} in {ATTEMPTS} attempts")
 
     def _result(self, future: Future[Outcome]) -> Outcome | None:
         try:
@@ -94,7 +111,7 @@ class Workers:
 
 
 def _pool_like(pool: Any) -> ProcessPoolExecutor:
-    """A process pool with the settings of a broken one, which a pool keeps but offers no public way to ask for."""
+    """A process pool with the settings of a broken one, which has them but offers no public way to ask."""
     return ProcessPoolExecutor(
         pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,23 +88,23 @@ class History:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def append(
-        self, candidate: Candidate, outcome: Outcome, fate: str, round_number: int, costs: dict[str, float]
-    ) -> None:
-        """Adds one scored candidate."""
-        row = costs | {
-            "round": round_number,
-            "generation": candidate.generation,
-            "parent": candidate.parent,
-            "score": outcome.score,
-            "fate": FATES.index(fate),
+    def extend(self, rows: dict[str, list[Any]], round_number: int) -> None:
+        """Adds the candidates of a round.
+
+        Args:
+            rows: the columns of `UNITS` but `id` and `round`, one value for each candidate.
+            round_number: the round.
+        """
+        columns = rows | {
+            "round": [round_number] * len(rows["score"]),
+            "fate": [FATES.index(fate) for fate in rows["fate"]],
         }
+        self._reasons.update({index: text for index, text in enumerate(rows["reason"], len(self)) if text})
         for name, column in self._columns.items():
-            column.append(row[name])  # type: ignore[arg-type]  # the array's code says which numbers it takes
-        if outcome.reason:
-            self._reasons[len(self)] = outcome.reason
-        self._texts += "".join([block.text for block in candidate.blocks]).encode()
-        self._ends.append(len(self._texts))
+            column.extend(columns[name])
+        for text in rows["architecture"]:
+            self._texts += text.encode()
+            self._ends.append(len(self._texts))
 
     def architecture(self, index: int) -> Architecture:
         """The network of one candidate."""
@@ -118,11 +118,6 @@ class History:
         """Scores in the order of ids, NaN for failures; shape (candidates,)."""
         return np.array(self._columns["score"])
 
-    def texts(self) -> Iterator[str]:
-        """Structure strings in the order of ids."""
-        for start, end in zip(self._ends, self._ends[1:], strict=False):
-            yield self._texts[start:end].decode()
-
     def table(self) -> pa.Table:
         """The columns of `UNITS` as an Arrow table."""
         arrays: dict[str, pa.Array] = {"id": pa.array(np.arange(len(self)))}
@@ -135,25 +130,14 @@ class History:
         fates = pa.array(np.array(self._columns["fate"], dtype=np.int8))
         arrays["fate"] = pa.DictionaryArray.from_arrays(fates, pa.array(FATES))
         reasons = np.zeros(len(self), dtype=np.int32)
-        distinct = ["", *dict.fromkeys(self._reasons.values())]
+        numbers = {
+            reason: number for number, reason in enumerate(dict.fromkeys(["", *self._reasons.values()]))
+        }
         for index, reason in self._reasons.items():
-            reasons[index] = distinct.index(reason)
+            reasons[index] = numbers[reason]
+        distinct = list(numbers)
         arrays["reason"] = pa.DictionaryArray.from_arrays(pa.array(reasons), pa.array(distinct))
         return pa.table(arrays)
-
-    @classmethod
-    def from_table(cls, table: pa.Table) -> History:
-        """The history that gave this table."""
-        history = cls()
-        frame = {name: table.column(name).to_pylist() for name in UNITS}
-        for name, column in history._columns.items():
-            column.extend(map(FATES.index, frame[name]) if name == "fate" else frame[name])
-        for index, (text, reason) in enumerate(zip(frame["architecture"], frame["reason"], strict=True)):
-            history._texts += text.encode()
-            history._ends.append(len(history._texts))
-            if reason:
-                history._reasons[index] = reason
-        return history
 
     def frame(self) -> pd.DataFrame:
         """The columns of `UNITS` as a data frame."""

@@ -1,15 +1,16 @@
-"""A policy-gradient controller (REINFORCE), the generator of the first architecture searches, to compare with.
+"""A policy-gradient controller (REINFORCE), the generator of the first architecture searches, for comparison.
 
-Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second block) has its
-own categorical distribution. After each round their logits follow the gradient of the expected score:
+Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second
+block) has its own categorical distribution. After each round their logits follow the gradient of the expected
+score:
 
     logits += rate * mean over the round of advantage * (chosen - probabilities)
 
 where the advantage is the score minus a running mean, in running standard deviations.
 
-Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019 (NAS-Bench-101).
-Networks too wide for the budget are narrowed as in random sampling, and what is scored counts for the decisions that were
-drawn; networks too deep are drawn again.
+Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019
+(NAS-Bench-101). Networks too wide for the budget are narrowed as in random sampling, and what is scored
+counts for the decisions that were drawn; networks too deep are drawn again.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class Reinforce:
 
 
 def _had_effect(decision: str, drawn: list[dict[str, int]]) -> np.ndarray:
-    """1 where a decision shaped the network, 0 where it was about a second block that the network does not have."""
+    """1 where a decision shaped the network, 0 where it was about a second block that is not there."""
     stage, *slot = decision.split()
     return np.array([choices[f"{stage} second"] if slot[:1] == ["1"] else 1 for choices in drawn])
 

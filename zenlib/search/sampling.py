@@ -70,7 +70,7 @@ def sample_within(space: Space, gate: Gate, rng: random.Random, *, shallow: bool
 
 
 def narrowed_within(blocks: Blocks, gate: Gate) -> Blocks:
-    """The blocks with all widths times 0.75 until no limit but the depth is exceeded, or until they cannot be narrower."""
+    """The blocks with all widths times 0.75 until no limit but the depth is exceeded, or no width is left."""
     while gate.over(blocks) not in (None, "depth"):
         narrower = narrowed(blocks, SHRINK)
         if narrower == blocks:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import math
-from collections.abc import Callable
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +20,8 @@ Score = Callable[[Architecture], float]
 
 ZEN_BATCH = 16
 """Images of the one mini-batch by which "zen" and the other proxies score a candidate, the paper's number."""
+GRACE = 1.0
+"""Seconds that a score has to heed its interruption."""
 
 
 def _closed_form(resolution: int, seed: int) -> Score:
@@ -66,11 +73,14 @@ class Scorer:
         score: a name in `SCORES` or `PROXIES`, or a callable.
         resolution: side of the images in pixels.
         seed: seed of a score that draws.
+        timeout: seconds after which a network counts as failed; None for no limit. Only for workers, which
+            it may end.
     """
 
     score: str | Score
     resolution: int
     seed: int
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.score):
@@ -81,7 +91,8 @@ class Scorer:
         """What a checkpoint calls this score."""
         if isinstance(self.score, str):
             return self.score
-        return f"{getattr(self.score, '__module__', '')}.{getattr(self.score, '__qualname__', type(self.score).__qualname__)}"
+        name = getattr(self.score, "__qualname__", type(self.score).__qualname__)
+        return f"{getattr(self.score, '__module__', '')}.{name}"
 
     def make(self) -> Score:
         """The function that scores."""
@@ -89,7 +100,8 @@ class Scorer:
 
     def __call__(self, architecture: Architecture) -> Outcome:
         """The outcome of one network."""
-        return outcome(self.make(), architecture)
+        with _limit(self.timeout):
+            return outcome(self.make(), architecture)
 
 
 def outcome(score: Score, architecture: Architecture) -> Outcome:
@@ -98,4 +110,36 @@ def outcome(score: Score, architecture: Architecture) -> Outcome:
         value = float(score(architecture))
     except ScoreUndefined as undefined:
         return Outcome(math.nan, " ".join(undefined.reason.split()) or "undefined")
+    except SystemExit as end:
+        return Outcome(math.nan, f"the score called sys.exit({end.code!r})")
+    except _TooLong as late:
+        return Outcome(math.nan, str(late))
     return Outcome(value) if math.isfinite(value) else Outcome(math.nan, f"the score is {value}")
+
+
+class _TooLong(BaseException):
+    """Not an Exception, so that a score which swallows those does not swallow this one."""
+
+
+@contextmanager
+def _limit(seconds: float | None) -> Iterator[None]:
+    """Interrupts what takes longer; where that is not heeded, the process ends."""
+    if seconds is None:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise _TooLong(f"the score took longer than {seconds:g} s")
+
+    main = threading.current_thread() is threading.main_thread()  # that of a Dask worker takes no signals
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds + (GRACE if main else 0.0), exit=True, file=nowhere)
+        if main:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            if main:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            faulthandler.cancel_dump_traceback_later()

@@ -1,7 +1,7 @@
 """Which images a process sees, in which order and with which random draws: functions of the seed alone.
 
-No generator's state is kept between steps. So a training that is killed goes on with the same images, and the order depends
-neither on the number of loading processes nor on the number of devices.
+No generator's state is kept between steps. So a training that is killed goes on with the same images, and the
+order depends neither on the number of loading processes nor on the number of devices.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@
            + logit_weight   * cross entropy with the teacher's probabilities
            + feature_weight * mean over the maps of smooth L1(projection of the network's map, teacher's map)
 
-A projection is a 1x1 convolution to the teacher's width, trained along and thrown away. The teacher sees its own resolution and
-its maps are averaged down to the size of the network's, which is our choice: the paper does not say how sizes are matched.
+A projection is a 1x1 convolution to the teacher's width, trained along and thrown away. The teacher sees its
+own resolution and its maps are averaged down to the size of the network's, which is our choice: the paper
+does not say how sizes are matched.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logits); Romero et al. 2015 (features).
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logits); Romero et al. 2015
+(features).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The training loop: one for all data sets, devices and recipes.
 
-Every random draw is a function of the seed and of where in the training it happens, so that a training that is killed and
-started again goes on as if nothing had been. A checkpoint is written after every epoch.
+Every random draw is a function of the seed and of where in the training it happens, so that a training that
+is killed and started again goes on as if nothing had been. A checkpoint is written after every epoch.
 """
 
 from __future__ import annotations

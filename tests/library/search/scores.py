@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -50,4 +51,39 @@ def deadly(architecture: Architecture) -> float:
     """Kills every worker that scores a network with a head of this width."""
     if architecture.out_channels % 24 == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+    return log_widths(architecture)
+
+
+def _is_bad(architecture: Architecture) -> bool:
+    return architecture.out_channels % 24 == 0
+
+
+def exits(architecture: Architecture) -> float:
+    """Ends the process for some networks."""
+    if _is_bad(architecture):
+        sys.exit(0)
+    return log_widths(architecture)
+
+
+def vanishes(architecture: Architecture) -> float:
+    """The same, at once and without a word."""
+    if _is_bad(architecture):
+        os._exit(0)
+    return log_widths(architecture)
+
+
+def hangs(architecture: Architecture) -> float:
+    """Does not come back for some networks."""
+    if _is_bad(architecture):
+        time.sleep(3600)
+    return log_widths(architecture)
+
+
+def hangs_on(architecture: Architecture) -> float:
+    """The same, and does not heed being interrupted."""
+    while _is_bad(architecture):
+        try:
+            time.sleep(3600)
+        except BaseException:
+            continue
     return log_widths(architecture)

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from tests.library.search.scores import BUDGET, log_widths, patient
+from zenlib.durable import line_of, write_sums
 from zenlib.errors import ResultsError
 from zenlib.search import STRATEGIES, Budget, checkpoint, search
 
@@ -33,6 +37,12 @@ def run(path=None, evaluations=96, **options):
     )
 
 
+def called_as(name, score):
+    """The score under the name of another one, as a checkpoint knows it."""
+    score.__module__, score.__qualname__ = name.__module__, name.__qualname__
+    return score
+
+
 def assert_same(one, other):
     pd.testing.assert_frame_equal(one.history, other.history)
     assert (one.best, one.best_score, one.rejected, one.proposed) == (
@@ -45,7 +55,7 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_path, strategy):
-    path, rng, kills, resumed = tmp_path / "search.parquet", random.Random(strategy), 0, 0
+    path, rng, kills, resumed = tmp_path / "search.journal", random.Random(strategy), 0, 0
     command = [sys.executable, "-m", "tests.library.search.killed", str(path), strategy, "400"]
     while kills < 4:
         before = path.stat().st_mtime_ns if path.exists() else 0
@@ -62,7 +72,7 @@ def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_pat
                 break
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
-        resumed += checkpoint.read(path) is not None
+        resumed += any(checkpoint.read_rounds(path))
     assert kills >= 2 and resumed >= 2
     assert_same(run(path, evaluations=400, strategy=strategy), run(evaluations=400, strategy=strategy))
 
@@ -71,22 +81,39 @@ def test_a_finished_search_is_read_not_run(tmp_path):
     def forbidden(network):
         raise AssertionError
 
-    forbidden.__module__, forbidden.__qualname__ = patient.__module__, patient.__qualname__
-    first = run(tmp_path / "search.parquet")
-    assert_same(run(tmp_path / "search.parquet", score=forbidden), first)
+    first = run(tmp_path / "search.journal", score=log_widths)
+    assert_same(run(tmp_path / "search.journal", score=called_as(log_widths, forbidden)), first)
 
 
-def test_a_finished_search_can_be_made_longer(tmp_path):
-    run(tmp_path / "search.parquet", evaluations=1 + 5 * 8)  # the first round is the first network alone
-    assert_same(run(tmp_path / "search.parquet", evaluations=96), run(evaluations=96))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("first", [1, 8, 40, 41, 45, 48])
+def test_a_search_that_is_made_longer_is_one_long_search_wherever_the_first_one_ended(
+    tmp_path, first, strategy
+):
+    path = tmp_path / "search.journal"
+    for evaluations in (first, first + 1, first + 10, 96):
+        found = run(path, evaluations, strategy=strategy, score=log_widths)
+    assert_same(found, run(evaluations=96, strategy=strategy, score=log_widths))
+
+
+def test_a_search_that_is_made_longer_scores_nothing_twice(tmp_path):
+    scored = []
+
+    def counted(network):
+        scored.append(network)
+        return log_widths(network)
+
+    for evaluations in (45, 96):
+        run(tmp_path / "search.journal", evaluations, score=counted)
+    assert len(scored) == len(set(scored)) == 96
 
 
 def test_a_search_cannot_be_made_shorter(tmp_path):
-    run(tmp_path / "search.parquet")
+    run(tmp_path / "search.journal")
     with pytest.raises(
         ValueError, match=r"evaluations: needed at least the 96 that .* already holds, got 50"
     ):
-        run(tmp_path / "search.parquet", evaluations=50)
+        run(tmp_path / "search.journal", evaluations=50)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +133,7 @@ def test_a_search_cannot_be_made_shorter(tmp_path):
     ],
 )
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, options, told):
-    path = tmp_path / "search.parquet"
+    path = tmp_path / "search.journal"
     run(path, evaluations=20)
     before = path.read_bytes()
     with pytest.raises(
@@ -116,11 +143,11 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, options, told):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", None])
+@pytest.mark.parametrize("content", [b"", b"hello", b"a\n", b"\xff\n", None])
 def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(tmp_path, content):
-    path = tmp_path / "search.parquet"
+    path = tmp_path / "search.journal"
     if content is None:
-        pq.write_table(run(evaluations=9).history.pipe(_arrow), path)
+        run(evaluations=9).history.to_parquet(path)
     else:
         path.write_bytes(content)
     before = path.read_bytes()
@@ -129,28 +156,214 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(tmp_path, conten
     assert path.read_bytes() == before
 
 
-def _arrow(frame):
-    import pyarrow as pa
-
-    return pa.Table.from_pandas(frame)
-
-
 def test_a_checkpoint_of_another_format_is_refused(tmp_path, monkeypatch):
-    run(tmp_path / "search.parquet", evaluations=9)
+    run(tmp_path / "search.journal", evaluations=9)
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
-    with pytest.raises(ResultsError, match="needed a checkpoint of format 99, got 1"):
-        run(tmp_path / "search.parquet", evaluations=9)
+    with pytest.raises(ResultsError, match="needed a checkpoint of format 99, got 2"):
+        run(tmp_path / "search.journal", evaluations=9)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The bytes of a search of 45 networks, and that of 96 networks in one piece."""
+    path = tmp_path_factory.mktemp("begun") / "search.journal"
+    run(path, evaluations=45, score=log_widths)
+    return path.read_bytes(), run(evaluations=96, score=log_widths)
+
+
+def goes_on(path, content, whole):
+    """Whether a search with these bytes as its checkpoint goes on, to the right end; else it is refused."""
+    path.write_bytes(content)
+    try:
+        found = run(path, score=log_widths)
+    except ResultsError as error:
+        assert str(path) in str(error)
+        return False
+    assert_same(found, whole)
+    return True
+
+
+def test_a_flipped_bit_is_refused_or_harmless(tmp_path, begun):
+    content, whole = begun
+    rng, refused = random.Random(0), 0
+    for _ in range(150):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        refused += not goes_on(tmp_path / "search.journal", bytes(flipped), whole)
+    assert refused == 150
+
+
+def test_a_checkpoint_that_was_cut_short_goes_on_or_is_refused(tmp_path, begun):
+    content, whole = begun
+    rng, refused = random.Random(1), 0
+    header = content.index(b"\n") + 1
+    for size in [0, header - 1, header, header + 1, *rng.choices(range(header, len(content)), k=30)]:
+        refused += not goes_on(tmp_path / "search.journal", content[:size], whole)
+    assert refused == 2
+
+
+def test_a_checkpoint_whose_lines_were_taken_out_exchanged_or_repeated_is_refused(tmp_path, begun):
+    content, whole = begun
+    header, *rounds = content.splitlines(keepends=True)
+    for lines in (
+        [*rounds[:2], *rounds[3:]],
+        [rounds[1], rounds[0], *rounds[2:]],
+        rounds[1:],
+        [*rounds, rounds[0]],
+    ):
+        assert not goes_on(tmp_path / "search.journal", b"".join([header, *lines]), whole)
+    assert not goes_on(tmp_path / "search.journal", b"".join(rounds), whole)
+
+
+FIELDS = ("round", "asked", "rows", "rejected", "proposed", "seconds", "strategy")
+
+
+@pytest.mark.parametrize(
+    "field", [*FIELDS, "settings", "format", "rows score", "rows parent", "strategy rng"]
+)
+def test_a_checkpoint_that_lacks_a_field_is_refused(tmp_path, begun, field):
+    content, whole = begun
+    entries = [json.loads(line.partition(b" ")[2]) for line in content.splitlines()]
+    outer, _, inner = field.partition(" ")
+    for entry in entries:
+        entry.get(outer, {}).pop(inner, None) if inner else entry.pop(outer, None)
+    assert not goes_on(tmp_path / "search.journal", b"".join(map(line_of, entries)), whole)
+
+
+@pytest.mark.parametrize("rows", [3, 0])
+def test_a_checkpoint_with_fewer_networks_than_its_state_says_is_refused(tmp_path, begun, rows):
+    content, whole = begun
+    entries = [json.loads(line.partition(b" ")[2]) for line in content.splitlines()]
+    entries[3]["rows"] = {name: values[:rows] for name, values in entries[3]["rows"].items()}
+    assert not goes_on(tmp_path / "search.journal", b"".join(map(line_of, entries)), whole)
+
+
+def test_a_score_that_raises_loses_its_round_alone(tmp_path):
+    scored, path = [], tmp_path / "search.journal"
+
+    def raises(network):
+        if len(scored) == 70:
+            scored.append(None)
+            raise KeyError("boom")
+        scored.append(network)
+        return log_widths(network)
+
+    with pytest.raises(KeyError, match="boom"):
+        run(path, score=raises)
+    assert_same(run(path, score=raises), run(score=log_widths))
+    assert len(scored) <= 96 + 8
+    assert [file.name for file in tmp_path.iterdir()] == ["search.journal"]
+
+
+SLOW = [pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGHUP, signal.SIGINT, signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, *SLOW])
+def test_a_search_loses_one_round_however_it_is_ended(tmp_path, sent):
+    path, log = tmp_path / "search.journal", tmp_path / "log"
+    command = [sys.executable, "-m", "tests.library.search.killed", str(path), "evolution", "200", str(log)]
+    kills = 0
+    while (status := ended_after(command, path, 3 + 6 * (kills + 1), sent)) != 0:
+        kills += 1
+        assert status != 1 and kills < 30
+    assert kills >= 3
+    scored = log.read_text().splitlines()
+    assert len(scored) - len(set(scored)) <= 8 * kills and len(set(scored)) == 200
+
+
+def ended_after(command, path, lines, sent):
+    """Sends a signal to a search as soon as its journal has so many lines; returns its exit status."""
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            if path.exists() and path.read_bytes().count(b"\n") >= lines:
+                process.send_signal(sent)
+                break
+            time.sleep(0.002)
+        return process.wait(60)
+
+
+def test_a_second_search_in_one_place_is_told_who_is_there(tmp_path):
+    path = tmp_path / "search.journal"
+
+    def looks(network):
+        with pytest.raises(
+            ResultsError,
+            match=f"no other search is at work, got one that process {os.getpid()} on",
+        ):
+            run(path, evaluations=5, score=log_widths, seed=1)
+        return log_widths(network)
+
+    found = run(path, evaluations=3, score=looks)
+    assert found.history["score"].notna().all()
+    run(path, evaluations=3, score=looks)  # the first one has let go
+
+
+def test_a_process_that_was_forked_does_not_keep_the_checkpoint(tmp_path):
+    """As workers do that outlive a search that was killed."""
+    ready, path = tmp_path / "ready", tmp_path / "search.journal"
+    parent = os.fork()
+    if parent == 0:
+
+        def forks(network):
+            if os.fork() == 0:
+                ready.touch()
+                time.sleep(30)
+                os._exit(0)
+            while not ready.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        run(path, score=called_as(log_widths, forks))
+    os.waitpid(parent, 0)
+    assert ready.exists()
+    assert_same(run(path, score=log_widths, evaluations=9), run(score=log_widths, evaluations=9))
+
+
+def test_a_folder_that_is_deleted_while_a_search_runs_is_named(tmp_path):
+    def deletes(network):
+        shutil.rmtree(tmp_path / "found", ignore_errors=True)
+        return log_widths(network)
+
+    with pytest.raises(ResultsError, match=r"found/search.journal: needed to write this file, got No such"):
+        run(tmp_path / "found" / "search.journal", score=deletes)
+
+
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch):
+    now = itertools.count(2e9, -3600.0)
+    monkeypatch.setattr(time, "time", lambda: next(now))
+    run(tmp_path / "search.journal", evaluations=45, score=log_widths)
+    assert_same(run(tmp_path / "search.journal", score=log_widths), run(score=log_widths))
+
+
+def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_path):
+    path = tmp_path / "search.journal"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(ResultsError, match=r"journal: needed to write this file, got File too large"):
+            run(path, score=log_widths)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in tmp_path.iterdir()] == ["search.journal"]
+    assert len([*checkpoint.read_rounds(path)]) >= 2
+    assert_same(run(path, score=log_widths), run(score=log_widths))
+
+
+def test_a_damaged_history_is_refused_by_name(tmp_path):
+    path = tmp_path / "history.parquet"
+    found = run(evaluations=20, score=log_widths)
+    checkpoint.write_history(path, found.history, found.settings)
+    write_sums([path], ResultsError)
+    content, rng = path.read_bytes(), random.Random(2)
+    for _ in range(30):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(ResultsError, match=r"history.parquet: needed the file with sha256"):
+            checkpoint.best_in(path)
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ResultsError, match="needed to write this file"):
-        run(tmp_path / "file" / "search.parquet", evaluations=9)
-
-
-def test_half_a_checkpoint_beside_the_whole_one_does_no_harm(tmp_path):
-    path = tmp_path / "search.parquet"
-    run(path, evaluations=41)
-    path.with_name("search.parquet.new").write_bytes(path.read_bytes()[:100])
-    assert_same(run(path, evaluations=96), run(evaluations=96))
-    assert [file.name for file in tmp_path.iterdir()] == ["search.parquet"]
+        run(tmp_path / "file" / "search.journal", evaluations=9)

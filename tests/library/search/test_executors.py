@@ -3,14 +3,26 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 import pandas as pd
 import pytest
 
-from tests.library.search.scores import BUDGET, deadly, deadly_once, log_widths, patient, picky
+from tests.library.search.scores import (
+    BUDGET,
+    deadly,
+    deadly_once,
+    exits,
+    hangs,
+    hangs_on,
+    log_widths,
+    patient,
+    picky,
+    vanishes,
+)
 from zenlib.search import search
-from zenlib.search.executors import open_executor
+from zenlib.search.executors import Workers, open_executor
 
 
 def run(executor=None, score=patient, evaluations=60, **options):
@@ -65,14 +77,78 @@ def test_a_candidate_that_kills_every_worker_is_recorded_and_the_others_are_scor
     assert found.history["score"].notna().sum() == 20 - len(fatal)
 
 
-def test_dask_workers_give_the_result_of_one_process_even_when_one_is_killed(tmp_path):
+REASONS = {
+    exits: "the score called sys.exit(0)",
+    vanishes: "its worker died, or hung for more than 1 s, in 3 attempts",
+    hangs: "the score took longer than 1 s",
+    hangs_on: "its worker died, or hung for more than 1 s, in 3 attempts",
+}
+
+
+@pytest.mark.parametrize("score", REASONS)
+def test_a_score_that_exits_dies_or_hangs_is_recorded_and_never_met_again(tmp_path, score, monkeypatch):
+    options = {"score": score, "round_size": 4, "score_timeout": 1.0, "checkpoint": tmp_path / "s.journal"}
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        found = run(pool, evaluations=9, **options)
+        history = found.history
+        bad = [int(text.rsplit(",", 3)[1]) % 24 == 0 for text in history["architecture"]]
+        assert 0 < sum(bad) < 9 and (history["fate"] == "failed").tolist() == bad
+        assert set(history.loc[bad, "reason"]) == {REASONS[score]}
+        monkeypatch.setattr(Workers, "score", lambda *_: pytest.fail("met again"))
+        assert_same(run(pool, evaluations=9, **options), found)
+
+
+def test_a_score_that_exits_in_this_process_is_recorded():
+    failed = run(score=exits, evaluations=20).history.query("fate == 'failed'")
+    assert len(failed) > 0 and set(failed["reason"]) == {"the score called sys.exit(0)"}
+
+
+def test_a_time_limit_that_is_kept_changes_nothing(pool):
+    assert_same(run(pool, score_timeout=60.0), run())
+
+
+def test_a_time_limit_needs_processes_that_can_be_ended():
+    for executor in (None, ThreadPoolExecutor(1)):
+        with pytest.raises(ValueError, match="score_timeout: needed an executor of other processes"):
+            run(executor, score_timeout=1.0)
+    for wrong in (0, -1.0, float("nan"), float("inf"), "5"):
+        with pytest.raises(ValueError, match="score_timeout: needed a positive number or None"):
+            run(score_timeout=wrong)
+
+
+@contextmanager
+def cluster(tmp_path):
+    """A client of two Dask workers that write their scheduler file into the folder."""
     distributed = pytest.importorskip("distributed", reason="needs the extra `distributed`")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+    with distributed.LocalCluster(**options) as workers, distributed.Client(workers) as client:
         client.run(os.chdir, os.getcwd())
         client.write_scheduler_file(str(tmp_path / "cluster.json"))
+        yield client
+
+
+def test_dask_workers_give_the_result_of_one_process_even_when_one_is_killed(tmp_path):
+    with cluster(tmp_path) as client:
         with open_executor(scheduler_file=tmp_path / "cluster.json") as executor:
             assert_same(run(executor), run())
         victim = next(iter(client.run(os.getpid).values()))
         os.kill(victim, signal.SIGKILL)
         assert_same(run(client.get_executor()), run())
+
+
+@pytest.mark.slow
+def test_a_network_that_kills_every_dask_worker_is_recorded_and_the_others_are_scored(tmp_path):
+    with cluster(tmp_path) as client:
+        found = run(client.get_executor(), score=deadly, evaluations=9, round_size=4)
+    fatal = found.history.query("fate == 'failed'")
+    assert len(fatal) > 0 and set(fatal["reason"]) == {"its worker died in 3 attempts"}
+    assert found.history["score"].notna().sum() == 9 - len(fatal)
+
+
+@pytest.mark.slow
+def test_a_network_on_which_a_dask_worker_hangs_is_recorded(tmp_path):
+    with cluster(tmp_path) as client:
+        found = run(client.get_executor(), score=hangs, evaluations=9, round_size=4, score_timeout=2.0)
+    failed = found.history.query("fate == 'failed'")
+    assert len(failed) > 0
+    assert set(failed["reason"]) == {"its worker died, or hung for more than 2 s, in 3 attempts"}

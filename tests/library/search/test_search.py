@@ -16,7 +16,7 @@ from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 from zenlib.search import SCORES, STRATEGIES, Budget, checkpoint, search
-from zenlib.search.history import UNITS, History, best_so_far
+from zenlib.search.history import UNITS, best_so_far
 
 STRATEGY = pytest.mark.parametrize("strategy", STRATEGIES)
 
@@ -195,10 +195,14 @@ def test_a_space_that_runs_out_of_new_networks_is_an_error(monkeypatch):
 
 
 def test_the_history_survives_its_file(tmp_path):
-    found = run(score=picky, evaluations=60, checkpoint=tmp_path / "search.parquet")
-    table, _ = checkpoint.read(tmp_path / "search.parquet")
-    pd.testing.assert_frame_equal(History.from_table(table).frame(), found.history)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "search.parquet"), found.history)
+    found = run(score=picky, evaluations=60, checkpoint=tmp_path / "search.journal")
+    pd.testing.assert_frame_equal(
+        run(score=picky, evaluations=60, checkpoint=tmp_path / "search.journal").history, found.history
+    )
+    checkpoint.write_history(tmp_path / "history.parquet", found.history, found.settings)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "history.parquet"), found.history)
+    for place in ("", "search.journal", "history.parquet"):
+        assert checkpoint.best_in(tmp_path / place) == (found.best.to_string(), 32)
 
 
 def test_the_running_best_passes_over_failures():
