@@ -78,7 +78,7 @@ def scores_of(
     """The Zen-Score of a network by Monte Carlo and in closed form, or proxies: a value each, or the reason.
 
     Raises:
-        ValueError: none can be had, for a reason that is not the score's.
+        ValueError: none can be had.
     """
     found: dict[str, Row] = {}
     errors: list[ValueError] = []
@@ -86,11 +86,12 @@ def scores_of(
         try:
             found[name] = _score(name, network, side, bool(proxies), settings)
         except ValueError as error:
+            if name == "zen" and not isinstance(error, ScoreUndefined):
+                raise  # a setting is out of range
             errors.append(error)
             found[name] = {"value": None, "reason": " ".join(str(error).split())}
-    refused = [error for error in errors if not (proxies and isinstance(error, ScoreUndefined))]
-    if len(refused) == len(found):
-        raise refused[0]
+    if len(errors) == len(found) and not (proxies and isinstance(errors[0], ScoreUndefined)):
+        raise errors[0]
     return found
 
 
