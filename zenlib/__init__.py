@@ -22,6 +22,7 @@ _HOMES = {
     "PROXIES": "zenlib.proxies",
     "SPACES": "zenlib.spaces",
     "Budget": "zenlib.search",
+    "Choices": "zenlib.spaces.choices",
     "SearchResult": "zenlib.search",
     "search": "zenlib.search",
     "zennet": "zenlib.networks.zennets",

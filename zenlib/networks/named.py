@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import difflib
 import fnmatch
-import functools
 import importlib
 import importlib.util
 import inspect
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -215,7 +215,9 @@ def _from_torchvision(name: str, shapes_only: bool) -> nn.Module:
         raise ValueError(f"network: {FORMS}got {name!r}{_meant(name, [*ZENNETS, *known])}")
     from torchvision.models import get_model
 
-    return _made(lambda: get_model(name, weights=None), shapes_only)
+    make = partial(get_model, name, weights=None)
+
+    return on_meta(make) if shapes_only else make()
 
 
 def _torchvision_names() -> list[str]:
@@ -232,7 +234,9 @@ def _from_timm(name: str, shapes_only: bool) -> Named:
         raise ValueError(f"network: needed a name that timm knows, got {name!r}{_meant(name, known)}")
     from timm import create_model
 
-    network = _made(lambda: create_model(name, pretrained=False), shapes_only)
+    make = partial(create_model, name, pretrained=False)
+
+    network = on_meta(make) if shapes_only else make()
     return Named(network, network.pretrained_cfg.get("input_size", (SIDE,))[-1])  # timm says it of its own
 
 
@@ -244,16 +248,15 @@ def _timm_names() -> list[str]:
     return timm.list_models()
 
 
-def _made(make: Callable[[], Any], shapes_only: bool) -> Any:
-    if shapes_only:
-        import torch
+def on_meta(make: Callable[[], Any]) -> Any:
+    """What `make` gives on the meta device, or where it cannot, since it computes with numbers, as it is."""
+    import torch
 
-        try:
-            with torch.device("meta"):
-                return make()
-        except Exception:  # some compute with numbers while they are made
+    try:
+        with torch.device("meta"):
             return make()
-    return make()
+    except Exception:  # of many kinds
+        return make()
 
 
 def _from_code(text: str) -> Architecture | nn.Module:
@@ -314,7 +317,7 @@ def _import_file(path: Path) -> ModuleType:
     return _imported(path, path.resolve(), path.stat().st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _imported(path: Path, where: Path, changed: int) -> ModuleType:
     """A file is run once, however many of its networks are named."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
