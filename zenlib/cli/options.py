@@ -54,6 +54,12 @@ Resolution = Annotated[
         help="Side of the images in pixels; what the network is meant for, else 224.", show_default=False
     ),
 ]
+InChannels = Annotated[
+    int | None,
+    typer.Option(
+        help="Channels of the images; those of the first convolution, else 3, else 1.", show_default=False
+    ),
+]
 Positional = Annotated[
     str | None,
     typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False),

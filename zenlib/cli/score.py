@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer, as_text, say
-from zenlib.cli.options import Device, Network, Resolution, complete, completion
+from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion
 from zenlib.networks.named import load_network
 from zenlib.scores.many import require_known, score_many, scores_of
 
@@ -56,6 +56,7 @@ Workers = Annotated[int, typer.Option(help="Processes that score many networks; 
 def score(
     network: Network,
     resolution: Resolution = None,
+    in_channels: InChannels = None,
     proxy: Proxies = None,
     repeats: Repeats = 8,
     batch_size: BatchSize = 16,
@@ -74,6 +75,8 @@ def score(
     settings = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
     names = proxy or []
     require_known(names)
+    if in_channels is not None and (names or network == "-"):
+        raise ValueError("in_channels: needed the Zen-Score of one network, got --proxy or many networks")
     if network == "-":
         for row in score_many(_lines(), resolution, proxies=names, workers=workers, **settings):  # type: ignore[arg-type]
             say(as_text(row))
@@ -81,7 +84,8 @@ def score(
     loaded = load_network(network)
     side = loaded.side(resolution)
     with loaded.at(side):
-        found = scores_of(loaded.network if names else to_vcnn(loaded.network, side), side, names, settings)
+        scored = loaded.network if names else to_vcnn(loaded.network, side, in_channels)
+        found = scores_of(scored, side, names, settings)
     table = Table("score", "value", title=f"{network} at {side} x {side}")
     for name, entry in found.items():
         table.add_row(name if names else _LABELS[name], _shown(entry))

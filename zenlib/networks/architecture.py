@@ -359,7 +359,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which every stride is at most as wide as the map that it sees."""
+        """Smallest image side, in pixels, for which no stride is wider than the map that it sees."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -447,7 +447,7 @@ def _parse_blocks(text: str) -> Iterator[Block]:
             raise _at(
                 text,
                 begin,
-                f"needed a network of at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
+                f"needed at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
                 f"{weights:,} with this block",
             )
         yield block

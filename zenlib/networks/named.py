@@ -95,7 +95,7 @@ class Named:
             raise ValueError(
                 f"resolution: {type(self.network).__name__} fails at {side} x {side}"
                 f"{' (the default)' if side == SIDE and self.meant is None else ''}, but runs at {works} x "
-                f"{works}; give --resolution {works} (at {side}: {_first_line(error)})"
+                f"{works}; give --resolution {works} (at {side}: {_first_clause(error)})"
             ) from error
 
 
@@ -401,5 +401,5 @@ def _first_that_runs(network: nn.Module, sides: Iterable[int]) -> int | None:
     return None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0]
+def _first_clause(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).partition("\n")[0].partition("; ")[0]

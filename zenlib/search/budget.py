@@ -154,7 +154,7 @@ class ChoicesGate(Gate):
     def __init__(self, budget: Budget, resolution: int, num_classes: int, size: int) -> None:
         if budget.latency_ms is not None:
             raise ValueError(
-                "budget: needed no latency_ms for a space of one's own, whose networks are not of known pieces; "
+                "budget: needed no latency_ms for a space of one's own, whose pieces nobody knows; "
                 "raise a ValueError in `build` for what is too slow, or let the score measure it"
             )
         super().__init__(budget, resolution, num_classes)
@@ -178,8 +178,8 @@ class ChoicesGate(Gate):
             self._missed = 0
             why = f"; one cannot be built or run: {self._error}" if self._error else ""
             raise SpaceExhausted(
-                f"budget: needed one that new networks can meet, got {self.budget}; of {self.size:,} networks "
-                f"at {self.resolution} pixels no other than {len(self._seen):,} was found{why}"
+                f"budget: needed one that new networks can meet, got {self.budget}; of {self.size:,} "
+                f"networks at {self.resolution} pixels no other than {len(self._seen):,} was found{why}"
             )
         return False
 

@@ -53,7 +53,8 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        best: the network with the highest score, of equals the first: an `Architecture`, or a `Point` of `Choices`.
+        best: the network with the highest score, of equals the first: an `Architecture`, or of `Choices` a
+            `Point`.
         best_score: its score.
         history: every scored candidate, one row each; columns as in `zenlib.search.history.UNITS`.
         rejected: proposals that were not scored, by reason.
@@ -317,8 +318,8 @@ class _Run:
                 rows = self._one_round(count, workers)
                 if rows is None:
                     warnings.warn(
-                        f"evaluations: asked for {evaluations:,}, got all {len(self.history):,} networks that "
-                        "the search finds within the budget",
+                        f"evaluations: asked for {evaluations:,}, got all {len(self.history):,} networks "
+                        "that the search finds within the budget",
                         stacklevel=4,
                     )
                     break

@@ -79,8 +79,8 @@ class Choices:
     def __post_init__(self) -> None:
         if not isinstance(self.options, Mapping) or not self.options or not callable(self.build):
             raise ValueError(
-                'Choices: needed names with lists of values, {"width": [16, 32]}, and a function `build`, got '
-                f"{self.options!r} and {self.build!r}"
+                'Choices: needed names with lists of values, {"width": [16, 32]}, and a function `build`; '
+                f"got {self.options!r} and {self.build!r}"
             )
         for name, values in self.options.items():
             labels = [_label(value) for value in values] if not isinstance(values, str) else []

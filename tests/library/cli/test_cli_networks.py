@@ -177,6 +177,17 @@ def test_what_a_network_prints_goes_to_standard_error(folder):
         assert all(told in done.stderr for told in ("loading 1", "shape torch.Size", "from a shell"))
 
 
+def test_the_channels_of_the_images_may_be_said(capsys, folder):
+    for command in ("score", "convert"):
+        code, _, err = run(capsys, command, "wild.py:digits", "--resolution", 28, "--in-channels", 3)
+        assert code == 1 and "Invalid channel dimensions" in err
+        assert run(capsys, command, "wild.py:digits", "--resolution", 28, "--in-channels", 1)[0] == 0
+    assert (
+        "in_channels: needed the Zen-Score"
+        in run(capsys, "score", TINY, "--proxy", "params", "--in-channels", 3)[2]
+    )
+
+
 def test_a_script_that_asks_for_arguments_asks_in_its_own_name(capsys, folder):
     err = run(capsys, "score", "script.py:Net")[2]
     assert "usage: script.py" in err and "usage: zenlib" not in err
