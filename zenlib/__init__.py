@@ -22,10 +22,12 @@ _HOMES = {
     "PROXIES": "zenlib.proxies",
     "SPACES": "zenlib.spaces",
     "Budget": "zenlib.search",
+    "Choices": "zenlib.spaces.choices",
     "SearchResult": "zenlib.search",
     "search": "zenlib.search",
     "zennet": "zenlib.networks.zennets",
     "correlate": "zenlib.stats",
+    "score_many": "zenlib.scores.many",
     "ScoreUndefined": "zenlib.errors",
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
 
 
 class ArchitectureError(ValueError):
@@ -19,7 +21,7 @@ class ArchitectureError(ValueError):
 
 
 class ConversionError(ValueError):
-    """A module that cannot become a vanilla convolutional network, with the operation that stands in the way."""
+    """A module that cannot become a vanilla convolutional network, and the operation in the way."""
 
 
 class ScoreUndefined(ValueError):
@@ -62,6 +64,21 @@ class ProcessLost(ValueError):
 
 class ExtraMissing(ImportError, ValueError):
     """A package that this part needs and the base installation does not bring, with the extra that does."""
+
+
+def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = ValueError) -> int:
+    """A whole number of Python, NumPy or another library as an `int`.
+
+    Args:
+        argument: its name, for the message.
+        value: what was given.
+        least: the smallest that will do.
+        error: what to raise.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        square = "; images are square, so give one side" if isinstance(value, tuple | list) else ""
+        raise error(f"{argument}: needed a whole number of at least {least}, got {value!r}{square}")
+    return int(value)
 
 
 @contextmanager

@@ -34,8 +34,9 @@ def test_the_snippets_of_a_recipe_run(section, tmp_path, monkeypatch, capsys):
         latency, "PIECE_SECONDS", 0.0
     )  # measured roughly: whether it runs is the question, not how fast
     monkeypatch.setattr(latency, "SLOW_PIECE_REPEATS", 1)
-    if "distributed" in section:
-        pytest.importorskip("distributed")
+    for package in ("distributed", "optuna"):
+        if re.search(rf"^(from|import) {package}\b", section, flags=re.MULTILINE):
+            pytest.importorskip(package)
     snippets = SNIPPET.findall(section)
     assert snippets
     for language, text in snippets:
@@ -52,8 +53,11 @@ def test_the_snippets_of_a_recipe_run(section, tmp_path, monkeypatch, capsys):
 def test_the_recipes_are_those_that_users_ask_for():
     asked = [
         "Score your own",
+        "Score many",
         "Add a proxy",
         "Add a search space",
+        "Search a space of your own",
+        "Search with Optuna",
         "Search for your device",
         "Correlate your own",
         "Use a cluster",

@@ -1,11 +1,16 @@
-"""How commands answer: a table for people, or one JSON object for machines."""
+"""How commands answer: a table for people, or JSON for machines, alone on standard output."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console, RenderableType
@@ -13,6 +18,49 @@ from rich.console import Console, RenderableType
 Json = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON object; what has no finite value is null.")
 ]
+_answers: list[TextIO] = []
+"""Where a running command answers."""
+
+
+def alone(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose answer has standard output to itself.
+
+    What networks print, and the processes that they start, goes to standard error. Code of a network that
+    ends the process is an error.
+    """
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        with _standard_output() as stream, redirect_stdout(sys.stderr):
+            _answers.append(stream)
+            try:
+                command(*arguments, **options)
+            except SystemExit as ended:
+                raise ValueError(
+                    f"network: its code ended itself (SystemExit: {ended.code}); needed one that returns"
+                ) from ended
+            finally:
+                _answers.pop()
+
+    return run
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    """Standard output for the answer, while its file descriptor leads to standard error."""
+    if sys.stdout is not sys.__stdout__:  # somebody reads it already, such as a test
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(kept, "w", encoding=sys.stdout.encoding, closefd=False) as stream:
+            yield stream
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:
@@ -24,11 +72,22 @@ def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:
         as_json: print the data.
     """
     if as_json:
-        print(json.dumps(_plain(found), indent=2, allow_nan=False))
+        say(as_text(found, indent=2))
     elif isinstance(shown, str):
-        print(shown)
+        say(shown)
     else:
-        Console(markup=False, emoji=False).print(shown)  # names of users are text, whatever is in them
+        # Names of users are text, whatever is in them.
+        Console(file=_answers[-1] if _answers else None, markup=False, emoji=False).print(shown)
+
+
+def say(line: str) -> None:
+    """Prints one line of an answer at once."""
+    print(line, file=_answers[-1] if _answers else None, flush=True)
+
+
+def as_text(found: dict[str, Any], indent: int | None = None) -> str:
+    """Data as JSON, null in the place of NaN and infinity."""
+    return json.dumps(_plain(found), indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""The command line: `zenlib score`, `convert`, `search`, `latency`, `train`, `evaluate`, `export` and `correlate`.
+"""The command line: `zenlib score`, `rank`, `convert`, `search`, `latency`, `train`, `evaluate` and others.
 
-Commands answer on standard output, with `--json` for machines; progress and errors go to standard error. Exit codes: 0 done,
-1 refused with a message, 2 wrong usage, 70 failed in a way that was not foreseen, 130 interrupted.
+Commands answer on standard output, with `--json` for machines; progress, errors and what networks print go to
+standard error. Exit codes: 0 done, 1 refused with a message, 2 wrong usage, 70 failed in a way that was not
+foreseen, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from zenlib import __version__
 from zenlib.cli import commands
 from zenlib.threads import cap_threads
 
-EXIT_CODES = """Exit codes: 0 done, 1 refused with a message, 2 wrong usage, 70 failed unexpectedly, 130 interrupted.
+EXIT_CODES = """Exit codes: 0 done, 1 refused, 2 wrong usage, 70 failed unexpectedly, 130 interrupted.
+
+A network of your own, such as my_module.py:Net, is imported from its file, which runs the code in it.
 
 A command that was interrupted goes on where it was when it is given again.
 `zenlib COMMAND --help` shows examples; `zenlib --install-completion` teaches your shell the commands.

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import typer
 
+from zenlib.cli.answer import alone
 from zenlib.cli.convert import convert
 from zenlib.cli.correlate import correlate
 from zenlib.cli.evaluate import evaluate
 from zenlib.cli.export import export
 from zenlib.cli.latency import latency
-from zenlib.cli.score import proxies, score
+from zenlib.cli.score import proxies, rank, score
 from zenlib.cli.search import search
 from zenlib.cli.train import train
 
@@ -22,6 +23,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "zenlib score my_module.py:Net --resolution 64",
         "zenlib score timm:resnet18d --proxy synflow --proxy naswot",
         "zenlib score found",
+        "zenlib score - --workers 4 < names.txt",
+    ),
+    rank: (
+        "zenlib rank 'timm:regnet*' --top 10 --workers 4",
+        "zenlib rank resnet50 'densenet*' found --json",
     ),
     proxies: ("zenlib proxies", "zenlib proxies --json"),
     convert: ("zenlib convert resnet50", "zenlib convert my_module.py:Net --resolution 64 --json"),
@@ -54,7 +60,8 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     for command, examples in COMMANDS.items():
-        app.command(epilog="\n".join(["Examples:", *(f"  {example}" for example in examples)]))(command)
+        epilog = "\n".join(["Examples:", *(f"  {example}" for example in examples)])
+        app.command(epilog=epilog)(alone(command))
     app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         results
     )

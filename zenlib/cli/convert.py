@@ -6,15 +6,20 @@ import dataclasses
 from collections import Counter
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import Network, Resolution, load_network
+from zenlib.cli.options import InChannels, Network, Resolution
+from zenlib.networks.named import load_network
 
 
-def convert(network: Network, resolution: Resolution = None, as_json: Json = False) -> None:
+def convert(
+    network: Network, resolution: Resolution = None, in_channels: InChannels = None, as_json: Json = False
+) -> None:
     """The vanilla network that is scored: one line per step, and what was removed."""
     from zenlib.vanilla.convert import to_vcnn
 
     loaded = load_network(network)
-    vcnn = to_vcnn(loaded.network, resolution or loaded.resolution)
+    side = loaded.side(resolution)
+    with loaded.at(side):
+        vcnn = to_vcnn(loaded.network, side, in_channels)
     found = {
         "network": network,
         "resolution": vcnn.resolution,

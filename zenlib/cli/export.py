@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import load_network
-from zenlib.cli.options import Arch, Averaged, Gates, Positional, Side, load_trained, the_network
-from zenlib.errors import extra
+from zenlib.cli.options import Arch, Averaged, Gates, Positional, Resolution, load_trained, the_network
+from zenlib.errors import extra, whole
 from zenlib.networks.architecture import Architecture
+from zenlib.networks.named import Named, load_network
 
 
 def export(
@@ -26,7 +26,7 @@ def export(
     num_classes: Annotated[
         int, typer.Option(help="Classes of a ZenNet or structure without a checkpoint.")
     ] = 1000,
-    resolution: Side = None,
+    resolution: Resolution = None,
     as_json: Json = False,
 ) -> None:
     """Write a network as ONNX and check with onnxruntime that it gives the same logits."""
@@ -34,16 +34,16 @@ def export(
     from zenlib.networks.onnx import export_onnx
 
     name = the_network(network, arch)
-    named = load_network(name)
-    side = resolution or named.resolution
     if checkpoint:
-        module = load_trained(name, checkpoint, gates, averaged)
-    elif isinstance(named.network, Architecture):
-        module = build_network(named.network, num_classes, named.network.use_se or gates)
+        named, training = load_trained(name, checkpoint, gates, averaged)
     else:
-        module = named.network
-    with extra("train"):
-        difference = export_onnx(module, out, side)
+        named, training = load_network(name), {}
+    if isinstance(named.network, Architecture):
+        classes, gated = whole("num_classes", num_classes), named.network.use_se or gates
+        named = Named(build_network(named.network, classes, gated), named.meant)
+    side = named.side(resolution, training.get("resolution"))
+    with extra("train"), named.at(side):
+        difference = export_onnx(named.network, out, side)
     found = {
         "network": name,
         "file": out,

@@ -1,9 +1,10 @@
-"""The figure of the report that a search writes. It needs matplotlib."""
+"""The figures of the report that a search writes. They need matplotlib."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
@@ -17,8 +18,7 @@ def convergence(history: pd.DataFrame) -> Figure:
     Args:
         history: rows of a search, in the order of scoring.
     """
-    figure = Figure(figsize=(7.0, 4.4), dpi=200, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _axes("scored candidates")
     scores = history["score"].to_numpy(float)
     best = np.maximum.accumulate(np.where(np.isnan(scores), -np.inf, scores))
     chosen = np.unique(np.linspace(0, len(scores) - 1, POINTS).astype(int))
@@ -29,8 +29,31 @@ def convergence(history: pd.DataFrame) -> Figure:
         color="#0072B2",
         label="best so far",
     )
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("scored candidates")
-    axes.set_ylabel("score (nats)")
     axes.legend(loc="lower right")
     return figure
+
+
+def fronts(history: pd.DataFrame, front: pd.DataFrame, cost: str, label: str) -> Figure:
+    """Scores of one search against a cost, and the networks that no other one beats in both.
+
+    Args:
+        history: rows of a search.
+        front: those on the front, the cheapest first.
+        cost: the column of the cost.
+        label: what the cost is, with its unit.
+    """
+    figure, axes = _axes(label)
+    shown = history.sample(min(len(history), 10 * POINTS), random_state=0)
+    axes.scatter(shown[cost], shown["score"], s=6, color="#56B4E9", label="a candidate")
+    axes.step(front[cost], front["score"], where="post", marker="o", ms=3, color="#0072B2", label="the front")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _axes(label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.0, 4.4), dpi=200, layout="constrained")
+    axes = figure.subplots()
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel(label)
+    axes.set_ylabel("score (nats)")
+    return figure, axes

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import Network, Resolution, load_network
-from zenlib.cli.options import Device, completion
+from zenlib.cli.options import Device, Network, Resolution, completion
 from zenlib.networks.architecture import Architecture
+from zenlib.networks.named import load_network
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -41,7 +41,7 @@ def latency(
     from zenlib.search.latency import LatencyPredictor, measure_latency
 
     loaded = load_network(network)
-    side = resolution or loaded.resolution
+    side = loaded.side(resolution)
     if dtype not in DTYPES:
         raise ValueError(f"dtype: needed float32, float16 or bfloat16, got {dtype!r}")
     predictor = LatencyPredictor(batch_size=batch_size, device=device, dtype=dtype, table=table)
@@ -50,9 +50,10 @@ def latency(
         if isinstance(loaded.network, Architecture)
         else loaded.network.to(device or _device(), getattr(torch, dtype))
     )
-    measured = measure_latency(
-        module, side, batch_size=batch_size, device=device, dtype=getattr(torch, dtype)
-    )
+    with loaded.at(side):
+        measured = measure_latency(
+            module, side, batch_size=batch_size, device=device, dtype=getattr(torch, dtype)
+        )
     found: dict[str, Any] = {
         "network": network,
         "resolution": side,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from zenlib.cli.network import NETWORK_HELP, complete, load_network
+from zenlib.errors import CheckpointError
 from zenlib.networks.architecture import Architecture
-
-if TYPE_CHECKING:
-    from torch import nn
+from zenlib.networks.named import Named, load_network
+from zenlib.networks.zennets import ZENNETS
 
 
 def completion(*names: str) -> Callable[[str], list[str]]:
@@ -21,24 +20,46 @@ def completion(*names: str) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
+def complete(incomplete: str) -> list[str]:
+    """What the shell offers for a network: ZenNets, files and folders."""
+    paths = sorted(Path().glob(f"{incomplete}*")) if incomplete[:1] != "/" else []
+    files = [f"{path}/" if path.is_dir() else str(path) for path in paths]
+    return [name for name in ZENNETS if name.startswith(incomplete)] + files
+
+
 def _usable(device: str | None) -> str | None:
-    """The device, if PyTorch knows it and it is there."""
+    """The device, if PyTorch can compute on it here."""
     if device is None:
         return None
     import torch
 
     try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise typer.BadParameter(f"needed cpu, cuda or cuda:1, got {device!r}") from error
-    if kind == "cuda" and not torch.cuda.is_available():
+        torch.ones(1, device=device).item()
+    except Exception as error:  # of many kinds: unknown, not built in, not there, without numbers
         raise typer.BadParameter(
-            f"needed a device of this machine, got {device!r}, but PyTorch sees no GPU; leave the option "
-            "out, or give cpu"
-        )
+            "needed cpu, cuda or cuda:1, or another device on which PyTorch computes on this machine, got "
+            f"{device!r} ({str(error).partition(chr(10))[0]}); leave the option out, or give cpu"
+        ) from error
     return device
 
 
+NETWORK_HELP = (
+    "zennet-1.0M, resnet50, timm:resnet18d, my_module.py:Net (which imports the file, and so runs its code), "
+    "a structure string, a file with one, or the folder of a search."
+)
+Network = Annotated[str, typer.Argument(help=NETWORK_HELP, autocompletion=complete, show_default=False)]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of the images in pixels; what the network is meant for, else 224.", show_default=False
+    ),
+]
+InChannels = Annotated[
+    int | None,
+    typer.Option(
+        help="Channels of the images; those of the first convolution, else 3, else 1.", show_default=False
+    ),
+]
 Positional = Annotated[
     str | None,
     typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False),
@@ -90,7 +111,6 @@ Averaged = Annotated[
         "--averaged/--plain", help="Moving average of the weights; where there is one.", show_default=False
     ),
 ]
-Side = Annotated[int | None, typer.Option(help="Side of the images in pixels.", show_default=False)]
 
 
 def the_network(positional: str | None, arch: str | None) -> str:
@@ -107,20 +127,32 @@ def the_network(positional: str | None, arch: str | None) -> str:
     return positional or arch or ""
 
 
-def load_trained(text: str, checkpoint: Path, gates: bool, averaged: bool | None) -> nn.Module:
-    """A network with the weights of a file.
+def load_trained(
+    text: str, checkpoint: Path, gates: bool, averaged: bool | None
+) -> tuple[Named, dict[str, Any]]:
+    """A network with the weights of a file, and the settings of the training that wrote it, none if unknown.
 
     The classifier of an `Architecture` is as wide as the file says.
+
+    Raises:
+        CheckpointError: the weights, or the structure of the training, are those of another network.
     """
     from zenlib.networks.module import build_network
-    from zenlib.networks.weights import classes_in, load_weights, read_weights
+    from zenlib.networks.weights import classes_in, load_weights, read_checkpoint
 
-    network = load_network(text).network
-    weights = read_weights(checkpoint, averaged=averaged)
-    if not isinstance(network, Architecture):
-        load_weights(network, None, weights)
-        return network
-    architecture = dataclasses.replace(network, use_se=network.use_se or gates)
+    named = load_network(text)
+    weights, training = read_checkpoint(checkpoint, averaged)
+    if not isinstance(named.network, Architecture):
+        load_weights(named.network, None, weights)
+        return named, training
+    architecture = dataclasses.replace(
+        named.network, use_se=named.network.use_se or gates or training.get("use_se", False)
+    )
+    if training.get("architecture") not in (None, architecture.to_string()):  # strides do not show in weights
+        raise CheckpointError(
+            f"checkpoint: needed the weights of {text}, got those of {training['architecture']}, which "
+            f"{checkpoint} says it was trained as; name that network"
+        )
     module = build_network(architecture, classes_in(weights))
     load_weights(module, architecture, weights)
-    return module
+    return Named(module, named.meant), training

@@ -1,19 +1,17 @@
-"""The commands `zenlib score` and `zenlib proxies`."""
+"""The commands `zenlib score`, `zenlib rank` and `zenlib proxies`."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import Named, Network, Resolution, load_network
-from zenlib.cli.options import Device, completion
-
-if TYPE_CHECKING:
-    from zenlib.proxies import Proxy
+from zenlib.cli.answer import Json, answer, as_text, say
+from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion
+from zenlib.networks.named import load_network
+from zenlib.scores.many import require_known, score_many, scores_of
 
 PROXY_NAMES = (
     "zen",
@@ -40,41 +38,113 @@ COST = {
 }
 
 
+Proxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--proxy",
+        help="Another score, by its name in `zenlib proxies`; may be given several times.",
+        autocompletion=completion(*PROXY_NAMES),
+        show_default=False,
+    ),
+]
+Repeats = Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")]
+BatchSize = Annotated[int, typer.Option(help="Images per repeat.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights and images.")]
+Workers = Annotated[int, typer.Option(help="Processes that score many networks; 0 for this one.")]
+
+
 def score(
     network: Network,
     resolution: Resolution = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Another score, by its name in `zenlib proxies`; may be given several times.",
-            autocompletion=completion(*PROXY_NAMES),
-            show_default=False,
-        ),
-    ] = None,
-    repeats: Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")] = 8,
-    batch_size: Annotated[int, typer.Option(help="Images per repeat.")] = 16,
-    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
+    in_channels: InChannels = None,
+    proxy: Proxies = None,
+    repeats: Repeats = 8,
+    batch_size: BatchSize = 16,
+    seed: Seed = 0,
     device: Device = None,
+    workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Zen-Score of a network, by Monte Carlo and, for chains, in closed form; or other training-free scores.
 
-    Weights and images are drawn, so that neither a checkpoint nor data is needed.
+    Weights and images are drawn, so that neither a checkpoint nor data is needed. With - for the network,
+    names or structures are read from standard input, one a line; each is answered by one line of JSON.
     """
+    from zenlib.vanilla.convert import to_vcnn
+
+    settings = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
+    names = proxy or []
+    require_known(names)
+    if in_channels is not None and (names or network == "-"):
+        raise ValueError("in_channels: needed the Zen-Score of one network, got --proxy or many networks")
+    if network == "-":
+        for row in score_many(_lines(), resolution, proxies=names, workers=workers, **settings):  # type: ignore[arg-type]
+            say(as_text(row))
+        return
     loaded = load_network(network)
-    side = resolution or loaded.resolution
-    if proxy:
-        found = _by_proxies(loaded, side, _known(proxy), batch_size=batch_size, seed=seed, device=device)
-    else:
-        found = _zen_scores(loaded, side, batch_size=batch_size, repeats=repeats, seed=seed, device=device)
+    side = loaded.side(resolution)
+    with loaded.at(side):
+        scored = loaded.network if names else to_vcnn(loaded.network, side, in_channels)
+        found = scores_of(scored, side, names, settings)
     table = Table("score", "value", title=f"{network} at {side} x {side}")
     for name, entry in found.items():
-        table.add_row(_LABELS.get(name, name), _shown(entry))
+        table.add_row(name if names else _LABELS[name], _shown(entry))
     answer(
         {"network": network, "resolution": side, "batch_size": batch_size, "seed": seed, "scores": found},
         table,
         as_json,
     )
+
+
+def rank(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Networks, patterns of names such as 'timm:regnet*', or - for standard input.",
+            autocompletion=complete,
+            show_default=False,
+        ),
+    ],
+    top: Annotated[
+        int | None, typer.Option(help="Only so many, of the best.", min=1, show_default=False)
+    ] = None,
+    resolution: Resolution = None,
+    proxy: Proxies = None,
+    repeats: Repeats = 8,
+    batch_size: BatchSize = 16,
+    seed: Seed = 0,
+    device: Device = None,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Networks by their Zen-Score, best first, in closed form where there is one; or by the first --proxy."""
+    named = [one for name in networks for one in (_lines() if name == "-" else [name])]
+    settings: dict[str, Any] = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
+    rows = list(score_many(named, resolution, proxies=proxy or [], workers=workers, **settings))
+    ranked = sorted((row for row in rows if row["score"] is not None), key=lambda row: -row["score"])[:top]
+    refused = [row for row in rows if row["score"] is None]
+    columns = ("network", "score", "by", "resolution", "params", "flops", *(proxy or [])[1:])
+    table = Table("", *columns, title=f"best {len(ranked)} of {len(rows)} networks")
+    for place, row in enumerate(ranked, start=1):
+        table.add_row(str(place), *(_cell(row[column]) for column in columns))
+    answer({"ranked": ranked, "refused": refused}, table, as_json)
+    for row in refused:
+        print(f"{row['network']}: {row['reason']}", file=sys.stderr)
+
+
+def _lines() -> list[str]:
+    """The networks that standard input names; empty lines and those that begin with # do not count."""
+    lines = [line.strip() for line in sys.stdin]
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise ValueError("network: needed names or structures on standard input, one a line, got none")
+    return names
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def proxies(as_json: Json = False) -> None:
@@ -95,48 +165,9 @@ def proxies(as_json: Json = False) -> None:
 _LABELS = {"zen": "Zen-Score, nats, by Monte Carlo", "closed-form": "Zen-Score, nats, in closed form"}
 
 
-def _zen_scores(
-    loaded: Named, side: int, *, batch_size: int, repeats: int, seed: int, device: str | None
-) -> dict[str, dict[str, Any]]:
-    """The expected score with its error, and by arithmetic where the network is a chain."""
-    from zenlib.scores.closed_form import closed_form_zen_score
-    from zenlib.scores.zen import zen_score
-    from zenlib.vanilla.convert import to_vcnn
-
-    vcnn = to_vcnn(loaded.network, side)
-    estimate = zen_score(vcnn, batch_size=batch_size, repeats=repeats, seed=seed, device=device)
-    found: dict[str, dict[str, Any]] = {"zen": {"value": estimate.mean} | dataclasses.asdict(estimate)}
-    del found["zen"]["mean"]
-    return found | ({"closed-form": {"value": closed_form_zen_score(vcnn)}} if vcnn.is_chain else {})
-
-
-def _known(names: list[str]) -> dict[str, Proxy]:
-    from zenlib.proxies import PROXIES
-
-    unknown = [name for name in names if name not in PROXIES]
-    if unknown:
-        raise ValueError(f"proxy: needed one of {', '.join(PROXIES)}, got {', '.join(unknown)}")
-    return {name: PROXIES[name] for name in names}
-
-
-def _by_proxies(
-    loaded: Named, side: int, wanted: dict[str, Proxy], **settings: Any
-) -> dict[str, dict[str, Any]]:
-    """One value each, or null and the reason."""
-    from zenlib.errors import ScoreUndefined
-
-    found: dict[str, dict[str, Any]] = {}
-    for name, proxy in wanted.items():
-        try:
-            found[name] = {"value": proxy(loaded.network, side, **settings)}
-        except ScoreUndefined as undefined:
-            found[name] = {"value": None, "reason": undefined.reason}
-    return found
-
-
 def _shown(entry: dict[str, Any]) -> str:
     if entry["value"] is None:
-        return f"undefined: {entry['reason']}"
+        return f"none: {entry['reason']}"
     if "stderr" in entry:
         return f"{entry['value']:.3f} +- {entry['stderr']:.3f} ({entry['n']} repeats)"
     return f"{entry['value']:.6g}"

@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import complete, load_architecture
-from zenlib.cli.options import completion
+from zenlib.cli.answer import Json, answer, say
+from zenlib.cli.options import complete, completion
 from zenlib.durable import replace_file, write_sums
 from zenlib.errors import ResultsError
-from zenlib.networks.architecture import Block
+from zenlib.networks.architecture import Architecture, Block
+from zenlib.networks.named import load_architecture
 from zenlib.spaces import SPACES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zenlib.search import SearchResult
+
+FRONTS = {
+    "latency": ("latency_ms", "predicted latency (ms per image)"),
+    "memory": ("memory", "memory of one image (bytes)"),
+    "params": ("params", "parameters"),
+    "flops": ("flops", "multiply-adds"),
+}
+"""Costs that a front may have, with their columns and labels."""
 
 
 def search(
@@ -82,6 +92,14 @@ def search(
             show_default=False,
         ),
     ] = None,
+    front: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Also tell which networks no other beats in score and in {', '.join(FRONTS)}.",
+            autocompletion=completion(*FRONTS),
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on with the search in the folder, if there is one.")
     ] = True,
@@ -89,9 +107,10 @@ def search(
 ) -> None:
     """Look for the network with the highest score within a budget.
 
-    Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png, with
-    their digests in SHA256SUMS; search.journal is what it goes on from. A search that was killed goes on when the same command is given again, and ends as if
-    it had not been killed.
+    Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png,
+    with their digests in SHA256SUMS; search.journal is what it goes on from. A search that was killed goes on
+    when the same command is given again, and ends as if it had not been killed. --front adds front.csv and
+    front.png; it may be given when the search has ended.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run
@@ -99,6 +118,10 @@ def search(
     from zenlib.search.executors import open_executor
     from zenlib.search.latency import LatencyPredictor
 
+    if front is not None and front not in FRONTS:
+        raise ValueError(f"front: needed one of {', '.join(FRONTS)}, got {front!r}")
+    if front == "latency" and latency_ms is None:
+        raise ValueError("front: needed --latency-ms beside --front latency, so that latencies are predicted")
     if out.exists() and not out.is_dir():
         raise ValueError(
             f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder"
@@ -135,13 +158,15 @@ def search(
             round_size=round_size,
             checkpoint=journal,
         )
-    write_report(found, out)
+    best = write_report(found, out, front)
     table = Table("what", "value", title=f"best of {len(found.history):,} scored networks")
     for name, value in summary(found).items():
         table.add_row(name, value)
-    answer(facts(found), table, as_json)
+    if best is not None:
+        table.add_row(f"front of score and {front}", f"{len(best):,} networks, in {out / 'front.csv'}")
+    answer(facts(found) | ({} if best is None else {"front": best.to_dict(orient="records")}), table, as_json)
     if not as_json:
-        print(found.best)
+        say(str(found.best))
 
 
 def facts(found: SearchResult) -> dict[str, Any]:
@@ -184,14 +209,23 @@ def summary(found: SearchResult) -> dict[str, str]:
     return lines
 
 
-def write_report(found: SearchResult, out: Path) -> None:
-    """Writes what a search leaves in its folder, and the digests of it."""
+def write_report(found: SearchResult, out: Path, cost: str | None = None) -> pd.DataFrame | None:
+    """Writes what a search leaves in its folder, and the digests of it; returns the front of a cost."""
+    from zenlib.search import front as fronts_of
     from zenlib.search.checkpoint import HISTORY, write_history
 
     write_history(out / HISTORY, found.history, found.settings)
     published = [HISTORY, "best.txt", "report.md"]
+    best = None
+    if cost is not None:
+        column, label = FRONTS[cost]
+        history = _with_memory(found) if cost == "memory" else found.history
+        best = fronts_of(history, column)[["architecture", "score", column]]
+        table = best.to_csv(index=False).encode()
+        replace_file(out / "front.csv", lambda file: file.write(table), ResultsError)
+        published.append("front.csv")
     try:
-        from zenlib.cli.figure import convergence
+        from zenlib.cli.figure import convergence, fronts
     except ModuleNotFoundError:
         picture = (
             "Without a figure of the scores: `pip install matplotlib`, then give the same command again."
@@ -204,6 +238,11 @@ def write_report(found: SearchResult, out: Path) -> None:
             lambda file: convergence(found.history).savefig(file, format="png"),
             ResultsError,
         )
+        if best is not None:
+            picture += f"\n\n![Score against {label}](front.png)"
+            published.append("front.png")
+            drawn = fronts(history, best, column, label)
+            replace_file(out / "front.png", lambda file: drawn.savefig(file, format="png"), ResultsError)
     replace_file(out / "best.txt", lambda file: file.write(f"{found.best}\n".encode()), ResultsError)
     lines = [
         f"# Search in {found.settings['space']}",
@@ -231,6 +270,17 @@ def write_report(found: SearchResult, out: Path) -> None:
     ]
     replace_file(out / "report.md", lambda file: file.write("\n".join(lines).encode()), ResultsError)
     write_sums([out / name for name in published], ResultsError)
+    return best
+
+
+def _with_memory(found: SearchResult) -> pd.DataFrame:
+    """The history with the memory of every network, in bytes."""
+    from zenlib.search.costs import count_memory
+
+    side, classes = found.settings["resolution"], found.settings["num_classes"]
+    texts = found.history["architecture"]
+    blocks = (Architecture.from_string(text).blocks for text in texts)
+    return found.history.assign(memory=[count_memory(one, side, classes) for one in blocks])
 
 
 def _text(value: str) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.network import load_architecture
 from zenlib.cli.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, the_network
 from zenlib.errors import extra
+from zenlib.networks.named import load_architecture
 
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 

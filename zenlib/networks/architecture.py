@@ -1,11 +1,11 @@
-"""Networks of the two Zen-NAS search spaces as plain data: parsing, printing and counting without building them.
+"""Networks of the two Zen-NAS search spaces as plain data: parsed, printed and counted without building them.
 
-An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to 18): a
-convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the trainable
-network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
+An `Architecture` is a tuple of `Block` rows. A block stands for a "super-block" of the paper (Tables 8-18): a
+convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the
+trainable network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the published
-checkpoints.
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the
+published checkpoints.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from zenlib.errors import ArchitectureError
+from zenlib.errors import ArchitectureError, whole
 
 LAYERS = 10_000
 """Most layers of a block.
@@ -45,7 +45,7 @@ def round_to_8(width: float) -> int:
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One square convolution, padded by (kernel - 1) / 2 and followed by BatchNorm in the trainable network."""
+    """One square convolution, padded by (kernel - 1) / 2; BatchNorm follows it in the trainable network."""
 
     in_channels: int
     out_channels: int
@@ -120,8 +120,9 @@ class Block:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ArchitectureError(f"kind: needed one of {', '.join(KINDS)}, got {self.kind!r}")
-        for name in ("kernel", "in_channels", "out_channels", "stride", "layers"):
-            _require_positive(name, getattr(self, name))
+        for name in ("kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion"):
+            least = 0 if name in ("bottleneck", "expansion") else 1
+            object.__setattr__(self, name, whole(name, getattr(self, name), least, ArchitectureError))
         if self.layers > LAYERS:
             raise ArchitectureError(f"layers: needed at most {LAYERS:,}, got {self.layers:,}")
         if self.kernel % 2 == 0 or self.kernel > KERNEL:
@@ -136,10 +137,6 @@ class Block:
                 f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got "
                 f"{self.expansion}"
             )
-        if self.bottleneck:
-            _require_positive("bottleneck", self.bottleneck)
-        if self.expansion:
-            _require_positive("expansion", self.expansion)
 
     def units(self) -> tuple[Unit, ...]:
         """The units of this block in order, with widths and strides resolved.
@@ -187,7 +184,7 @@ class Block:
         return (width_in, inner, width_out, 1), (width_out, inner, width_out, units - 1)
 
     def _weights(self, width_in: int, inner: int, width_out: int) -> tuple[int, int, int]:
-        """Kernel entries of one unit before and from its strided convolution on, and the channels it normalises."""
+        """Kernel entries of a unit before and from its strided convolution on, and channels it normalises."""
         k2 = self.kernel**2
         if self.kind == "conv":
             return 0, width_in * width_out * k2, width_out
@@ -314,7 +311,7 @@ class Architecture:
 
         Kernels, BatchNorm, projections, gates, classifier.
         """
-        _require_positive("num_classes", num_classes)
+        num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = (self.out_channels + 1) * num_classes
         for unit in self.units:
             total += sum(conv.weights + 2 * conv.out_channels for conv in unit.convs)
@@ -332,7 +329,7 @@ class Architecture:
         Raises:
             ArchitectureError: the resolution is too small for the strides.
         """
-        _require_positive("num_classes", num_classes)
+        num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = self.out_channels * num_classes
         for unit, side in self.unit_resolutions(resolution):
             for conv in unit.convs:
@@ -349,8 +346,7 @@ class Architecture:
         Raises:
             ArchitectureError: a strided convolution would see a map smaller than its stride.
         """
-        _require_positive("resolution", resolution)
-        side = resolution
+        side = resolution = whole("resolution", resolution, error=ArchitectureError)
         for unit in self.units:
             yield unit, side
             for conv in unit.convs:
@@ -363,7 +359,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which every stride is at most as wide as the map that it sees."""
+        """Smallest image side, in pixels, for which no stride is wider than the map that it sees."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -381,11 +377,6 @@ class Architecture:
 def squeezed_width(width: int) -> int:
     """Inner width of a squeeze-and-excitation gate on `width` channels: a quarter, rounded, at least 1."""
     return max(1, round(width * SE_RATIO))
-
-
-def _require_positive(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArchitectureError(f"{name}: needed a whole number of at least 1, got {value!r}")
 
 
 def _block_name(block: Block) -> str:
@@ -456,7 +447,7 @@ def _parse_blocks(text: str) -> Iterator[Block]:
             raise _at(
                 text,
                 begin,
-                f"needed a network of at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
+                f"needed at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
                 f"{weights:,} with this block",
             )
         yield block

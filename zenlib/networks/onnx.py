@@ -30,6 +30,8 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool 
     network = network.cpu().eval()
     channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
     images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        network(images)  # says in one sentence what the exporter would say in many
     pending = path.with_name(path.name + ".new")
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(

@@ -1,11 +1,11 @@
 """Weights in files: the layout of the published checkpoints, ours, and how one is read without trusting it.
 
-A published checkpoint numbers super-blocks, the modules in them (ReLUs count) and the layers of a residual unit:
+A published checkpoint numbers super-blocks, the modules in them (ReLUs count) and layers of residual units:
 
-    module_list.I.module_list.J.netblock.*                  a layer of a plain block
-    module_list.I.module_list.J.module_list.K.netblock.*    a layer on the path of a residual unit; gates add .1 .2 .4 .5
-    module_list.I.module_list.J.proj.{0,1}.*                its projection and BatchNorm
-    fc_linear.netblock.*                                    the classifier
+    module_list.I.module_list.J.netblock.*                a layer of a plain block
+    module_list.I.module_list.J.module_list.K.netblock.*  a layer of a residual unit; gates add .1 .2 .4 .5
+    module_list.I.module_list.J.proj.{0,1}.*              its projection and BatchNorm
+    fc_linear.netblock.*                                  the classifier
 
 Source: the checkpoints of the released code (idstcv/ZenNAS); names and shapes only.
 """
@@ -45,10 +45,17 @@ _SCALARS = [
 
 
 def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str, Tensor]:
-    """The weights in a file, on the CPU, without the prefixes of wrappers.
+    """The weights in a file, see `read_checkpoint`."""
+    return read_checkpoint(path, averaged)[0]
 
-    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. Code in it is
-    refused, not run.
+
+def read_checkpoint(
+    path: str | Path, averaged: bool | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights in a file, on the CPU, and the settings of our training that wrote it, none if another did.
+
+    The names of the weights come without the prefixes of wrappers. The file may be a bare dictionary of
+    tensors, or a training checkpoint that holds one. Code in it is refused, not run.
 
     Args:
         path: the file.
@@ -59,7 +66,10 @@ def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str,
             although one is asked for.
     """
     content = load_file(Path(path))
-    return {_unwrapped(name): tensor for name, tensor in _choose(Path(path), content, averaged).items()}
+    chosen = _choose(Path(path), content, averaged)
+    settings = content.get("settings") if "format" in content else None
+    known = isinstance(settings, dict) and {"architecture", "use_se", "resolution"} <= settings.keys()
+    return {_unwrapped(name): tensor for name, tensor in chosen.items()}, settings if known else {}
 
 
 def load_weights(
@@ -101,7 +111,7 @@ def classes_in(weights: Mapping[str, Tensor]) -> int:
 
 
 def released_names(architecture: Architecture) -> dict[str, str]:
-    """Name in the published layout of every parameter and buffer of `build_network(architecture)`, in order."""
+    """Published name of each parameter and buffer of `build_network(architecture)`, in order."""
     from zenlib.networks.module import build_network
 
     with torch.device("meta"):

@@ -18,7 +18,7 @@ with extra("search"):
     from zenlib.search.budget import Budget, Gate
     from zenlib.search.driver import STRATEGIES, SearchResult, search
     from zenlib.search.evolution import Evolution
-    from zenlib.search.history import Candidate, History, Outcome
+    from zenlib.search.history import Candidate, History, Outcome, front
     from zenlib.search.reinforce import Reinforce
     from zenlib.search.sampling import RandomSampling
     from zenlib.search.scores import SCORES
@@ -35,6 +35,7 @@ __all__ = [
     "RandomSampling",
     "Reinforce",
     "SearchResult",
+    "front",
     "search",
 ]
 

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from zenlib.networks.architecture import Architecture
 from zenlib.search.costs import count_depth, count_flops, count_params
+from zenlib.spaces.choices import Point
 from zenlib.spaces.mutation import Blocks
 
 if TYPE_CHECKING:
     from zenlib.search.latency import LatencyPredictor
+
+
+CHOICES_PATIENCE = 10_000
+"""Proposals in a row that may be turned away before a space of one's own counts as exhausted."""
+HOPELESS = 100
+"""Networks after which a space of one's own is given up if none can be built."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,87 @@ class Gate:
         if self.budget.latency is None:
             raise ValueError("budget: latency_ms needed a predictor in `latency`, got None")
         return self.budget.latency
+
+
+class ChoicesGate(Gate):
+    """The gate of a space of one's own, whose networks are built and counted on the meta device, each once.
+
+    Networks that cannot be built or run are turned away as "impossible". The depth is the number of
+    convolutions and linear layers.
+    """
+
+    def __init__(self, budget: Budget, resolution: int, num_classes: int, size: int) -> None:
+        if budget.latency_ms is not None:
+            raise ValueError(
+                "budget: needed no latency_ms for a space of one's own, whose pieces nobody knows; "
+                "raise a ValueError in `build` for what is too slow, or let the score measure it"
+            )
+        super().__init__(budget, resolution, num_classes)
+        self.size = size
+        self._counts: dict[str, dict[str, int]] = {}
+        self._missed = 0
+        self._error: Exception | None = None
+
+    def admits(self, blocks: Any) -> bool:
+        """Whether the proposal may be scored.
+
+        Raises:
+            SpaceExhausted: all networks were scored, or none that is new and within the budget is found.
+        """
+        if len(self._seen) < self.size and super().admits(blocks):
+            self._missed = 0
+            return True
+        self._missed += 1
+        hopeless = len(self._counts) == HOPELESS and not any(self._counts.values())
+        if self._missed >= CHOICES_PATIENCE or len(self._seen) >= self.size or hopeless:
+            self._missed = 0
+            why = f"; one cannot be built or run: {self._error}" if self._error else ""
+            raise SpaceExhausted(
+                f"budget: needed one that new networks can meet, got {self.budget}; of {self.size:,} "
+                f"networks at {self.resolution} pixels no other than {len(self._seen):,} was found{why}"
+            )
+        return False
+
+    def costs(self, blocks: Any) -> dict[str, float]:
+        """All costs; the latency is NaN."""
+        return {**self._counted(blocks[0]), "latency_ms": math.nan}
+
+    def _cheap_reason(self, blocks: Any) -> str | None:
+        counts = self._counted(blocks[0])
+        limits = {name: getattr(self.budget, name) for name in ("depth", "params", "flops")}
+        over = (name for name, limit in limits.items() if limit is not None and counts.get(name, 0) > limit)
+        return next(over, None) if counts else "impossible"
+
+    def _counted(self, point: Point) -> dict[str, int]:
+        """Depth, parameters and multiply-adds, nothing where it cannot be built or run."""
+        if point.text not in self._counts:
+            try:
+                self._counts[point.text] = _count(point, self.resolution)
+            except Exception as error:  # of the user's function and network, whatever it is
+                self._counts[point.text], self._error = {}, error
+        return self._counts[point.text]
+
+
+class SpaceExhausted(ValueError):
+    """There is no other network within the budget, as far as the search can find."""
+
+
+def _count(point: Point, resolution: int) -> dict[str, int]:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from zenlib.networks.named import on_meta
+    from zenlib.proxies.query import weighted_layers
+    from zenlib.vanilla.capture import image_channels
+
+    network = on_meta(point.build).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(1, image_channels(network), resolution, resolution, device="meta"))
+    return {
+        "params": sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
+        "flops": counter.get_total_flops() // 2,  # it counts two operations for a multiply-add
+        "depth": sum(1 for _ in weighted_layers(network)),
+    }
 
 
 def text_of(blocks: Blocks) -> str:

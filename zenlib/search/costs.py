@@ -5,6 +5,9 @@ A search asks for the costs of about a million proposals, most of whose blocks i
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from zenlib.networks.architecture import Block
 from zenlib.spaces.mutation import Blocks
 
 
@@ -27,3 +30,23 @@ def count_flops(blocks: Blocks, resolution: int, num_classes: int) -> int:
         side = -(-side // block.stride)
         total += after * side**2
     return total
+
+
+def count_memory(blocks: Blocks, resolution: int, num_classes: int) -> int:
+    """Bytes of one image in float32: all parameters, and the input and the output of the largest layer."""
+    largest, side = 0, resolution
+    for block in blocks:
+        maps, side = _largest_maps(block, side)
+        largest = max(largest, maps)
+    return 4 * (count_params(blocks, num_classes) + largest)
+
+
+@lru_cache(maxsize=1 << 15)
+def _largest_maps(block: Block, side: int) -> tuple[int, int]:
+    """Numbers in the input and the output of a block's largest convolution, and the side that it gives."""
+    largest = 0
+    for unit in block.units():
+        for conv in unit.convs:
+            before, side = side, -(-side // conv.stride)
+            largest = max(largest, conv.in_channels * before**2 + conv.out_channels * side**2)
+    return largest, side

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,10 +18,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from zenlib.durable import held
-from zenlib.errors import ResultsError, ScoreUndefined
+from zenlib.errors import ResultsError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
-from zenlib.search.budget import Budget, Gate, text_of
+from zenlib.search.budget import Budget, ChoicesGate, Gate, SpaceExhausted, text_of
 from zenlib.search.evolution import Evolution
 from zenlib.search.executors import Workers
 from zenlib.search.history import Candidate, History, Outcome
@@ -28,6 +29,7 @@ from zenlib.search.reinforce import Reinforce
 from zenlib.search.sampling import RandomSampling
 from zenlib.search.scores import Score, Scorer
 from zenlib.spaces import SPACES
+from zenlib.spaces.choices import Choices, Point
 from zenlib.spaces.space import MutationRule, Space
 from zenlib.threads import cap_threads
 
@@ -51,7 +53,8 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        best: the network with the highest score, of equals the first.
+        best: the network with the highest score, of equals the first: an `Architecture`, or of `Choices` a
+            `Point`.
         best_score: its score.
         history: every scored candidate, one row each; columns as in `zenlib.search.history.UNITS`.
         rejected: proposals that were not scored, by reason.
@@ -60,7 +63,7 @@ class SearchResult:
         settings: what determines the result.
     """
 
-    best: Architecture
+    best: Any
     best_score: float
     history: pd.DataFrame
     rejected: dict[str, int]
@@ -70,7 +73,7 @@ class SearchResult:
 
 
 def search(
-    space: str | Space,
+    space: str | Space | Choices,
     score: str | Score,
     budget: Budget,
     *,
@@ -79,7 +82,7 @@ def search(
     seed: int = 0,
     resolution: int = 32,
     num_classes: int = 100,
-    initial: Architecture | None = None,
+    initial: Architecture | Mapping[str, Any] | None = None,
     mutation: MutationRule = "paper",
     strategy: StrategyName = "evolution",
     executor: Executor | None = None,
@@ -95,7 +98,7 @@ def search(
     on the number of workers nor on how often the search was interrupted.
 
     Args:
-        space: a name in `SPACES`, or a `Space`.
+        space: a name in `SPACES`, a `Space`, or `Choices` of one's own.
         score: "closed-form", "zen" (Monte Carlo, one repeat of 16 images), or a function of an architecture,
             higher being better. A worker process must be able to import the function.
         budget: what a network may cost.
@@ -104,7 +107,8 @@ def search(
         seed: of all draws.
         resolution: side of the images in pixels.
         num_classes: width of the classifier, which counts in the budget.
-        initial: first network of an evolution, without gates; None draws a small one within the budget.
+        initial: first network of an evolution, without gates, or its choices; None draws a small one within
+            the budget.
         mutation: "paper" or "released", see `zenlib.spaces.mutation`.
         strategy: "evolution" (Algorithm 2 of the paper), "random" (uniform draws) or "reinforce" (policy
             gradient).
@@ -133,20 +137,25 @@ def search(
     iterations that end in a rejection are not counted.
     """
     run = _Run(
-        space=_space(space),
-        scorer=Scorer(score, resolution, seed, _positive("score_timeout", score_timeout)),
+        space=(where := _space(space)),
+        scorer=Scorer(
+            score,
+            whole("resolution", resolution),
+            whole("seed", seed, 0),
+            _positive("score_timeout", score_timeout),
+        ),
         budget=_with_predictor(budget),
-        seed=seed,
-        num_classes=num_classes,
-        population=_at_least("population", population, 1),
-        initial=None if initial is None else Architecture(initial.blocks),
+        seed=whole("seed", seed, 0),
+        num_classes=whole("num_classes", num_classes, 1),
+        population=whole("population", population, 1),
+        initial=None if initial is None else _network(where, initial),
         mutation=_one_of("mutation", mutation, ("paper", "released")),
         strategy=_one_of("strategy", strategy, STRATEGIES),
-        round_size=_at_least("round_size", round_size, 1),
+        round_size=whole("round_size", round_size, 1),
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
     cap_threads()
-    _at_least("evaluations", evaluations, 1)
+    whole("evaluations", evaluations, 1)
     with run.alone(), Workers(run.scorer, executor) as workers:
         run.go_on_from_checkpoint(evaluations)
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
@@ -159,18 +168,19 @@ class _Run:
     def __init__(
         self,
         *,
-        space: Space,
+        space: Space | Choices,
         scorer: Scorer,
         budget: Budget,
         seed: int,
         num_classes: int,
         population: int,
-        initial: Architecture | None,
+        initial: Architecture | Point | None,
         mutation: MutationRule,
         strategy: str,
         round_size: int,
         checkpoint: Path | None,
     ) -> None:
+        self.space = space
         self.scorer = scorer
         self.round_size = round_size
         self.checkpoint = checkpoint
@@ -180,24 +190,24 @@ class _Run:
             "budget": budget.describe(),
             "population": population,
             "seed": seed,
-            "resolution": _at_least("resolution", scorer.resolution, 1),
-            "num_classes": _at_least("num_classes", num_classes, 1),
+            "resolution": scorer.resolution,
+            "num_classes": num_classes,
             "initial": None if initial is None else initial.to_string(),
             "mutation": mutation,
             "strategy": strategy,
             "round_size": round_size,
         }
-        self.gate = Gate(budget, scorer.resolution, num_classes)
-        rng = random.Random(_at_least("seed", seed, 0))
+        limits = budget, scorer.resolution, num_classes
+        self.gate = Gate(*limits) if isinstance(space, Space) else ChoicesGate(*limits, space.size)
+        rng = random.Random(seed)
         example = initial or space.sample(random.Random(0), scorer.resolution)
-        example.flops(
-            scorer.resolution
-        )  # refuses images that are too small for the strides, which never change
+        if isinstance(example, Architecture):
+            example.flops(scorer.resolution)  # refuses images too small for the strides, which never change
         if initial is not None:
             _require_fit(space, self.gate, initial)
         self.strategy: Strategy
         if strategy == "evolution":
-            blocks = None if initial is None else initial.blocks
+            blocks: Any = None if initial is None else initial.blocks
             self.strategy = Evolution(
                 space, self.gate, rng, population=population, mutation=mutation, initial=blocks
             )
@@ -207,12 +217,15 @@ class _Run:
                 f"{initial}"
             )
         else:
-            self.strategy = (
-                RandomSampling(space, self.gate, rng)
-                if strategy == "random"
-                else Reinforce(space, self.gate, rng)
-            )
-        self.history = History()
+            if strategy == "random":
+                self.strategy = RandomSampling(space, self.gate, rng)
+            elif isinstance(space, Space):
+                self.strategy = Reinforce(space, self.gate, rng)
+            else:
+                raise ValueError(
+                    "strategy: needed evolution or random in a space of one's own, got 'reinforce'"
+                )
+        self.history = History(Architecture.from_string if isinstance(space, Space) else space.parse)
         self.round = 0
         self.seconds = 0.0
         self.best = -1
@@ -303,6 +316,13 @@ class _Run:
             while len(self.history) < evaluations:
                 count = min(self.round_size, evaluations - len(self.history))
                 rows = self._one_round(count, workers)
+                if rows is None:
+                    warnings.warn(
+                        f"evaluations: asked for {evaluations:,}, got all {len(self.history):,} networks "
+                        "that the search finds within the budget",
+                        stacklevel=4,
+                    )
+                    break
                 self._show(bar)
                 now = time.perf_counter()
                 self.seconds = before + now - started
@@ -328,9 +348,11 @@ class _Run:
             settings=self.settings,
         )
 
-    def _one_round(self, count: int, workers: Workers) -> dict[str, list[Any]]:
-        """Asks, scores and tells a round; returns its columns."""
-        candidates = self.strategy.ask(count)
+    def _one_round(self, count: int, workers: Workers) -> dict[str, list[Any]] | None:
+        """Asks, scores and tells a round; returns its columns, None where there is no other network."""
+        candidates = self._asked(count)
+        if not candidates:
+            return None
         texts = [text_of(candidate.blocks) for candidate in candidates]
         new = [
             candidate.architecture
@@ -354,6 +376,23 @@ class _Run:
         self.known = {}
         return rows
 
+    def _asked(self, count: int) -> list[Candidate]:
+        """The candidates of a round; fewer where a space of one's own has no more."""
+        first = self.settings["initial"] is not None and not len(self.history)
+        if first or isinstance(self.space, Space):
+            return self.strategy.ask(count)
+        asked: list[Candidate] = []
+        while len(asked) < count:
+            before = self.gate.rejected.copy(), self.gate.proposed
+            try:
+                asked += self.strategy.ask(1)
+            except SpaceExhausted:
+                if not asked and not len(self.history):
+                    raise
+                self.gate.rejected, self.gate.proposed = before
+                break
+        return asked
+
     def _show(self, bar: tqdm) -> None:
         bar.update(len(self.history) - bar.n)
         best = "none" if self.best < 0 else f"{self.history.value('score', self.best):.2f}"
@@ -375,12 +414,19 @@ class _Run:
         }
 
 
-def _space(space: str | Space) -> Space:
-    if isinstance(space, Space):
+def _space(space: str | Space | Choices) -> Space | Choices:
+    if isinstance(space, Space | Choices):
         return space
     if space not in SPACES:
         raise ValueError(f"space: needed one of {', '.join(SPACES)}, got {space!r}")
     return SPACES[space]
+
+
+def _network(space: Space | Choices, initial: Any) -> Architecture | Point:
+    """The initial network as the space has it, without gates."""
+    if isinstance(space, Space):
+        return Architecture(initial.blocks)
+    return initial if isinstance(initial, Point) else space.point(initial)
 
 
 def _with_predictor(budget: Budget) -> Budget:
@@ -392,9 +438,9 @@ def _with_predictor(budget: Budget) -> Budget:
     return replace(budget, latency=LatencyPredictor())
 
 
-def _require_fit(space: Space, gate: Gate, initial: Architecture) -> None:
+def _require_fit(space: Space | Choices, gate: Gate, initial: Any) -> None:
     """Refuses an initial network that is not of the space, or exceeds the budget."""
-    if not space.contains(initial):
+    if isinstance(space, Space) and not space.contains(initial):
         raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
     over = gate.over(initial.blocks)
     if over is not None:
@@ -414,10 +460,4 @@ def _one_of(argument: str, given: Any, options: tuple[str, ...]) -> Any:
 def _positive(argument: str, value: float | None) -> float | None:
     if value is not None and not (isinstance(value, int | float) and 0 < value < np.inf):
         raise ValueError(f"{argument}: needed a positive number or None, got {value!r}")
-    return value
-
-
-def _at_least(argument: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{argument}: needed a whole number of at least {least}, got {value!r}")
     return value

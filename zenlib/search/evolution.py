@@ -13,6 +13,7 @@ from typing import Any
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
 from zenlib.search.sampling import PATIENCE, out_of_proposals, restore_rng, sample_within
+from zenlib.spaces.choices import Choices
 from zenlib.spaces.mutation import Blocks
 from zenlib.spaces.space import MutationRule, Space
 
@@ -49,7 +50,7 @@ class Evolution:
 
     def __init__(
         self,
-        space: Space,
+        space: Space | Choices,
         gate: Gate,
         rng: random.Random,
         *,
@@ -117,7 +118,7 @@ class Evolution:
         replaced = 1 if len(members) <= SMALL_POPULATION else 2
         for attempt in range(PATIENCE):
             parent = members[int(rng.random() * len(members))]
-            blocks = self.space.mutate_blocks(parent.blocks, rng, self.mutation, replaced)
+            blocks: Any = self.space.mutate_blocks(parent.blocks, rng, self.mutation, replaced)
             if self.gate.admits(blocks):
                 return Candidate(blocks, parent.id, parent.generation + 1)
             if attempt == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from zenlib.networks.architecture import Architecture
+from zenlib.spaces.choices import Point
 from zenlib.spaces.mutation import Blocks
 
 FATES = ("kept", "dropped", "failed")
@@ -63,9 +65,10 @@ class Candidate:
     generation: int = 0
 
     @property
-    def architecture(self) -> Architecture:
-        """The network."""
-        return Architecture(self.blocks)
+    def architecture(self) -> Architecture | Point:
+        """The network; of a space of one's own, the `Point`."""
+        first = self.blocks[0]
+        return first if isinstance(first, Point) else Architecture(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ class Outcome:
 class History:
     """The scored candidates in the order of their ids."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[str], Any] = Architecture.from_string) -> None:
+        self._parse = parse
         self._columns = {name: array(code) for name, code in _COLUMNS.items()}
         self._texts = bytearray()
         self._ends = array("q", [0])
@@ -106,9 +110,9 @@ class History:
             self._texts += text.encode()
             self._ends.append(len(self._texts))
 
-    def architecture(self, index: int) -> Architecture:
+    def architecture(self, index: int) -> Any:
         """The network of one candidate."""
-        return Architecture.from_string(self._texts[self._ends[index] : self._ends[index + 1]].decode())
+        return self._parse(self._texts[self._ends[index] : self._ends[index + 1]].decode())
 
     def value(self, name: str, index: int) -> float:
         """One number of one candidate."""
@@ -142,6 +146,22 @@ class History:
     def frame(self) -> pd.DataFrame:
         """The columns of `UNITS` as a data frame."""
         return self.table().to_pandas()
+
+
+def front(history: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The candidates that no other one beats in score without a higher cost, the cheapest first.
+
+    Args:
+        history: of a search.
+        cost: a column of it, of which less is better.
+
+    Raises:
+        ValueError: there is no such column, or no value in it.
+    """
+    if cost not in history or history[cost].isna().all():
+        raise ValueError(f"cost: needed a column with numbers of the history, got {cost!r}")
+    ranked = history.dropna(subset=["score", cost]).sort_values([cost, "score"], ascending=[True, False])
+    return ranked[ranked["score"] > ranked["score"].cummax().shift(fill_value=-math.inf)]
 
 
 def best_so_far(scores: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
+from zenlib.spaces.choices import Choices
 from zenlib.spaces.mutation import Blocks
 from zenlib.spaces.space import SHRINK, Space, narrowed
 
@@ -24,7 +25,7 @@ class RandomSampling:
         rng: the source of randomness.
     """
 
-    def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
+    def __init__(self, space: Space | Choices, gate: Gate, rng: random.Random) -> None:
         self.space = space
         self.gate = gate
         self.rng = rng
@@ -46,7 +47,7 @@ class RandomSampling:
         restore_rng(self.rng, state["rng"])
 
 
-def sample_within(space: Space, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
+def sample_within(space: Space | Choices, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
     """A new random network that keeps the budget.
 
     Args:
@@ -60,10 +61,10 @@ def sample_within(space: Space, gate: Gate, rng: random.Random, *, shallow: bool
     """
     rejected = gate.rejected.copy()
     for _ in range(PATIENCE):
-        drawn = space.sample(rng, gate.resolution).blocks
-        blocks = narrowed_within(
-            tuple(replace(block, layers=1) for block in drawn) if shallow else drawn, gate
-        )
+        blocks: Any = space.sample(rng, gate.resolution).blocks
+        if isinstance(space, Space):
+            blocks = tuple(replace(block, layers=1) for block in blocks) if shallow else blocks
+            blocks = narrowed_within(blocks, gate)
         if gate.admits(blocks):
             return blocks
     raise out_of_proposals(f"draws of {space.name}", gate, rejected)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.search.history import Outcome
+from zenlib.spaces.choices import Point
 
 Score = Callable[[Architecture], float]
 
@@ -26,8 +28,14 @@ GRACE = 1.0
 
 def _closed_form(resolution: int, seed: int) -> Score:
     from zenlib.scores.closed_form import closed_form_zen_score
+    from zenlib.vanilla.convert import to_vcnn
 
-    return lambda architecture: closed_form_zen_score(architecture, resolution)
+    def score(network: Any) -> float:
+        return closed_form_zen_score(
+            network if isinstance(network, Architecture) else to_vcnn(network, resolution), resolution
+        )
+
+    return score
 
 
 def _zen(resolution: int, seed: int) -> Score:
@@ -107,9 +115,10 @@ class Scorer:
 def outcome(score: Score, architecture: Architecture) -> Outcome:
     """The score of a network, or NaN and the reason where it is undefined or not finite."""
     try:
-        value = float(score(architecture))
-    except ScoreUndefined as undefined:
-        return Outcome(math.nan, " ".join(undefined.reason.split()) or "undefined")
+        network: Any = architecture.build() if isinstance(architecture, Point) else architecture
+        value = float(score(network))
+    except (ScoreUndefined, ConversionError) as undefined:
+        return Outcome(math.nan, " ".join(str(undefined).split()) or "undefined")
     except SystemExit as end:
         return Outcome(math.nan, f"the score called sys.exit({end.code!r})")
     except _TooLong as late:

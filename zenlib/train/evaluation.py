@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from zenlib.errors import whole
 from zenlib.train.augmentation import evaluation_transform
 from zenlib.train.batches import Transformed, loader
 from zenlib.train.datasets import data_set, load_data
@@ -64,19 +65,22 @@ def evaluate(
         progress: whether to show it on standard error.
 
     Raises:
-        ValueError: the network has another number of classes than the data set.
+        ValueError: the network has another number of classes than the data set, or a setting is out of range.
     """
     about = data_set(data)
-    side = resolution or about.side or 224
+    side = whole("resolution", (about.side or 224) if resolution is None else resolution)
+    crop = (1.0 if about.side else 0.875) if crop is None else crop
+    if not 0 < crop <= 1:
+        raise ValueError(f"crop: needed more than 0 and at most 1, got {crop!r}")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    transform = evaluation_transform(side, crop or (1.0 if about.side else 0.875), about, _channels(network))
+    transform = evaluation_transform(side, crop, about, _channels(network))
     images = Transformed(load_data(data, root, training=False), transform)
     return evaluate_images(
         network.to(where),
         images,
         about.classes,
-        batch_size=batch_size,
-        workers=workers,
+        batch_size=whole("batch_size", batch_size),
+        workers=whole("workers", workers, 0),
         devices=Devices(where),
         precision=Precision(where, dtype),
         progress=progress,

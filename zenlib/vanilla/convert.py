@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     import torch
 
 
-def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | None = None) -> VCNN:
+def to_vcnn(
+    network: Architecture | VCNN | torch.nn.Module,
+    resolution: int | None = None,
+    in_channels: int | None = None,
+) -> VCNN:
     """Strips a network to its vanilla convolutional network.
 
     Shortcuts with their projections, gates, normalisation, biases and whatever follows global pooling are
@@ -23,14 +27,20 @@ def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | No
             it is.
         resolution: side of the square input image in pixels. None means 224, or the resolution of a given
             `VCNN`.
+        in_channels: channels of the image. None means those of the network; for a module, those of its first
+            convolution, and 3 or 1 where it does not run on these.
 
     Raises:
         ArchitectureError: the resolution is too small for the strides of an `Architecture`.
-        ConversionError: the module has no vanilla form, or cannot be captured, or the resolution contradicts
-            a `VCNN`.
+        ConversionError: the module has no vanilla form, or cannot be captured, or an argument contradicts the
+            network.
 
     Source: Lin et al. 2021, section 3.2 and Algorithm 1, step 1.
     """
+    if isinstance(network, (Architecture, VCNN)) and in_channels not in (None, network.in_channels):
+        raise ConversionError(
+            f"in_channels: this network takes images of {network.in_channels} channels, got {in_channels!r}"
+        )
     if isinstance(network, VCNN):
         if resolution not in (None, network.resolution):
             raise ConversionError(
@@ -38,12 +48,11 @@ def to_vcnn(network: Architecture | VCNN | torch.nn.Module, resolution: int | No
                 f"network again at {resolution}"
             )
         return network
-    resolution = 224 if resolution is None else resolution
     if isinstance(network, Architecture):
-        return _from_architecture(network, resolution)
+        return _from_architecture(network, 224 if resolution is None else resolution)
     from zenlib.vanilla.capture import capture  # torch is needed only here
 
-    return capture(network, resolution)
+    return capture(network, resolution, in_channels)
 
 
 def _from_architecture(architecture: Architecture, resolution: int) -> VCNN:

@@ -12,6 +12,9 @@ import pytest
 from zenlib import cli
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
+from zenlib.search.costs import count_memory
+
+net = Architecture.from_string
 
 TINY = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,2)SuperConvK1BNRELU(16,32,1,1)"
 SEARCH = [
@@ -51,6 +54,43 @@ def test_a_search_writes_its_best_network_history_and_report(capsys, tmp_path):
     assert best.to_string() in report and "![" in report and "were turned away" in report
     assert json.loads(report.split("```json")[1].split("```")[0])["budget"]["params"] == 1e6
     assert (tmp_path / "found" / "convergence.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("cost", ["params", "flops", "memory", "latency"])
+def test_the_front_of_score_and_cost_is_told_when_asked_for_even_afterwards(capsys, tmp_path, cost):
+    command = [*SEARCH[:8], 40, "--population", 20, "--round-size", 16, "--resolution", 8, "--out", tmp_path]
+    if cost == "latency":
+        code, _, err = run(capsys, *command, "--front", "latency")
+        assert code == 1 and "front: needed --latency-ms" in err
+        return
+    assert run(capsys, *command)[0] == 0
+    code, out, err = run(capsys, *command, "--front", cost, "--json")
+    assert code == 0, err
+    history = pd.read_parquet(tmp_path / "history.parquet")
+    if cost == "memory":
+        history["memory"] = [count_memory(net(text).blocks, 8, 100) for text in history["architecture"]]
+    expected = [
+        row.architecture
+        for row in history.itertuples()
+        if not any(
+            (history["score"] >= row.score)
+            & (history[cost] <= getattr(row, cost))
+            & (history["id"] != row.id)
+        )
+    ]
+    front = json.loads(out)["front"]
+    assert {row["architecture"] for row in front} == {*expected}
+    assert [row["score"] for row in front] == sorted(row["score"] for row in front)
+    assert len(pd.read_csv(tmp_path / "front.csv")) == len(front)
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert "](front.png)" in (tmp_path / "report.md").read_text()
+    assert " front.png" in (tmp_path / "SHA256SUMS").read_text()
+
+
+def test_the_memory_of_a_network_is_its_weights_and_its_largest_layer():
+    blocks = net("SuperConvK3BNRELU(3,8,2,1)SuperResK3K3(8,16,2,24,1)SuperConvK1BNRELU(16,32,1,1)").blocks
+    largest = max(3 * 64 + 8 * 16, 8 * 16 + 24 * 4, 24 * 4 + 16 * 4, 16 * 4 + 32 * 4)
+    assert count_memory(blocks, 8, 10) == 4 * (Architecture(blocks).params(10) + largest)
 
 
 def test_the_same_command_goes_on_and_other_settings_are_refused(capsys, tmp_path):
@@ -101,6 +141,7 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
         (["score", "zennet-1.0M", "--device", "tpu"], 2, "needed cpu, cuda or cuda:1"),
         (["score", "SuperConvK3BNRELU(3,8,1"], 1, "structure string, character 23"),
         (["score", "zennet-1.0M", "--resolution", "2"], 1, "resolution: needed at least"),
+        (["search", "--space", "resnet-like", "--front", "beauty", "--out", "x"], 1, "front: needed one of"),
         (["search", "--space", "tiny", "--out", "x"], 1, "space: needed one of"),
         (
             ["search", "--space", "resnet-like", "--params", "-5", "--out", "x"],

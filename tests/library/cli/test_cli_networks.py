@@ -1,4 +1,4 @@
-"""The network argument of every command, answers for machines, help, completion, and errors as a user meets them."""
+"""The network argument of commands, answers for machines, help, completion, and errors as users meet them."""
 
 from __future__ import annotations
 
@@ -11,53 +11,15 @@ import sys
 import time
 
 import pytest
+import torch
 import typer.main
 
 from tests.library.cli.test_cli import SEARCH, TINY, run
-from zenlib import closed_form_zen_score
+from zenlib import build_network, closed_form_zen_score
 from zenlib.cli import app as cli
 from zenlib.cli.commands import COMMANDS
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
-
-OWN = """
-import torch
-from torch import nn
-from helper import WIDTH
-
-class Net(nn.Sequential):
-    def __init__(self):
-        head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, 10)
-        super().__init__(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, WIDTH, 3, 2, 1), nn.ReLU(), *head)
-
-class Wide(nn.Module):
-    def __init__(self, width, depth=2): ...
-
-class Broken(nn.Module):
-    def __init__(self):
-        raise RuntimeError("the weights are in the other office")
-
-net = Net()
-def number(): return 3
-"""
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with networks of one's own, into which the shell has gone."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    (tmp_path / "own.py").write_text(OWN)
-    (tmp_path / "helper.py").write_text("WIDTH = 16\n")
-    (tmp_path / "bare.py").touch()
-    (tmp_path / "lost.py").write_text("import nowhere_to_be_found\n")
-    (tmp_path / "best.txt").write_text(TINY + "\n")
-    (tmp_path / "wrong.txt").write_text(TINY[:-1])
-    (tmp_path / "empty.txt").touch()
-    (tmp_path / "weights.pth").write_bytes(b"\x80\x02\xff")
-    yield tmp_path
-    for name in ("own", "helper", "bare", "lost"):
-        sys.modules.pop(name, None)
 
 
 def read(capsys, *arguments):
@@ -93,7 +55,7 @@ def test_a_network_may_be_named_in_many_ways(capsys, folder, network):
 def test_the_folder_of_a_search_stands_for_its_best_network_at_its_resolution(capsys, folder):
     run(capsys, *SEARCH[:8], 20, "--resolution", 16, "--out", "found")
     best = Architecture.from_string((folder / "found" / "best.txt").read_text())
-    for network in ("found", "found/history.parquet"):
+    for network in ("found", "found/history.parquet", "found/best.txt"):
         found = read(capsys, "score", network, *QUICK[2:])
         assert found["resolution"] == 16
         assert found["scores"]["closed-form"]["value"] == pytest.approx(closed_form_zen_score(best, 16))
@@ -108,10 +70,7 @@ def test_other_scores_are_told_by_name_and_an_undefined_one_with_its_reason(caps
     names = [entry["name"] for entry in read(capsys, "proxies")["proxies"]]
     assert {"zen", "closed-form", "synflow"} <= set(names)
     deep = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,1,8,700)"
-    assert (
-        "undefined: "
-        in run(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[1]
-    )
+    assert "none: " in run(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[1]
     undefined = read(capsys, "score", "squeezenet1_1", "--proxy", "closed-form", "--resolution", 32)[
         "scores"
     ]["closed-form"]
@@ -143,7 +102,15 @@ def test_other_scores_are_told_by_name_and_an_undefined_one_with_its_reason(caps
         ("nowhere:Net", "there is no module 'nowhere' here; a file ends in .py"),
         ("empty.txt", "got the empty file empty.txt"),
         ("wrong.txt", "wrong.txt: structure string, character 78: needed ')' after layers"),
-        ("weights.pth", "got the binary file weights.pth; weights go to --checkpoint"),
+        ("weights.pth", "got weights.pth: .pth holds weights, which name no network"),
+        ("nowhere.onnx", "got nowhere.onnx: .onnx holds an exported graph"),
+        ("own.ipynb:Net", "put the class or function into a file of Python and name it, such as my.py:Net"),
+        ("config.yaml", "add a function that builds the network from them to a file of Python"),
+        ("script.py:Net", "script.py ended itself (SystemExit: 2) while it was imported or called; put what"),
+        ("leaves.py:make", "leaves.py:make ended itself (SystemExit: None) while it was imported or called"),
+        ("leaves.py:Net", "network: its code ended itself (SystemExit: 0); needed one that returns"),
+        ("timm:nonesuch*", "needed a name that timm knows, got 'nonesuch*'"),
+        ("binary.txt", "needed a text file with a structure string, got the binary file binary.txt"),
         (".", "needed the folder of a search, with history.parquet in it"),
         ("", "network: needed one of a ZenNet"),
     ],
@@ -157,6 +124,73 @@ def test_what_names_no_network_is_one_helpful_message(capsys, folder, network, t
 def test_a_transformer_is_refused_with_the_reason(capsys):
     code, _, err = run(capsys, "score", "timm:vit_tiny_patch16_224")
     assert code == 1 and "VisionTransformer: " in err and "Traceback" not in err
+
+
+def test_a_chain_without_a_closed_form_keeps_its_monte_carlo_score(capsys, folder):
+    scores = read(capsys, "score", "wild.py:tall", *QUICK)["scores"]
+    assert scores["zen"]["value"] > 1 and scores["closed-form"]["value"] is None
+    assert "needed square convolutions" in scores["closed-form"]["reason"]
+    code, out, _ = run(capsys, "score", "timm:tf_efficientnet_b0", "--resolution", 32, *QUICK[2:])
+    assert code == 0 and "repeats)" in out and "none: " in out
+
+
+def test_what_has_no_score_at_all_is_refused_and_of_several_proxies_the_others_are_told(capsys, folder):
+    deep = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,1,8,2)"
+    code, out, err = run(capsys, "score", deep, "--resolution", 8, "--batch-size", 0)
+    assert code == 1 and out == "" and "batch_size: needed a whole number of at least 1, got 0" in err
+    code, out, err = run(capsys, "score", deep, "--resolution", 8, "--proxy", "params", "--batch-size", 0)
+    assert code == 1 and "batch_size: needed" in err
+    found = read(capsys, "score", "wild.py:tall", "--proxy", "closed-form", "--proxy", "params", *QUICK)[
+        "scores"
+    ]
+    assert found["closed-form"]["value"] is None and found["params"]["value"] == 944
+
+
+@pytest.mark.parametrize(("network", "works"), [("flat", 32), ("digits", 28), ("odd", 100)])
+@pytest.mark.parametrize("command", ["score", "convert", "latency", "export"])
+def test_a_network_for_other_images_is_told_which_side_failed_and_which_works(
+    capsys, folder, command, network, works
+):
+    rest = {"export": ["--out", "net.onnx"], "latency": ["--device", "cpu"]}.get(command, [])
+    code, out, err = run(capsys, command, f"wild.py:{network}", *rest)
+    assert code == 1 and out == ""
+    assert f"Sequential fails at 224 x 224 (the default), but runs at {works} x {works}" in err
+    assert f"give --resolution {works}" in err and "Traceback" not in err
+    assert run(capsys, "convert", f"wild.py:{network}", "--resolution", works)[0] == 0
+
+
+@pytest.mark.parametrize("side", ["0", "-5"])
+@pytest.mark.parametrize("command", ["score", "convert", "latency", "export", "evaluate"])
+def test_no_side_of_an_image_is_zero_or_less(capsys, folder, command, side):
+    rest = {"export": ["--out", "net.onnx"], "evaluate": ["--data", "digits", "--checkpoint", "w.pth"]}
+    if command == "evaluate":
+        torch.save(build_network(Architecture.from_string(TINY), 10).state_dict(), "w.pth")
+    code, out, err = run(capsys, command, TINY, "--resolution", side, *rest.get(command, []))
+    assert code == 1 and out == "" and f"resolution: needed a whole number of at least 1, got {side}" in err
+
+
+def test_what_a_network_prints_goes_to_standard_error(folder):
+    command = [sys.executable, "-m", "zenlib.cli", "score", "wild.py:Loud", "--json", *map(str, QUICK)]
+    for arguments, given in ((command, None), ([*command[:4], "-", *map(str, QUICK)], "wild.py:Loud\n")):
+        done = subprocess.run(arguments, input=given, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["network"] == "wild.py:Loud"
+        assert all(told in done.stderr for told in ("loading 1", "shape torch.Size", "from a shell"))
+
+
+def test_the_channels_of_the_images_may_be_said(capsys, folder):
+    for command in ("score", "convert"):
+        code, _, err = run(capsys, command, "wild.py:digits", "--resolution", 28, "--in-channels", 3)
+        assert code == 1 and "Invalid channel dimensions" in err
+        assert run(capsys, command, "wild.py:digits", "--resolution", 28, "--in-channels", 1)[0] == 0
+    assert (
+        "in_channels: needed the Zen-Score"
+        in run(capsys, "score", TINY, "--proxy", "params", "--in-channels", 3)[2]
+    )
+
+
+def test_a_script_that_asks_for_arguments_asks_in_its_own_name(capsys, folder):
+    err = run(capsys, "score", "script.py:Net")[2]
+    assert "usage: script.py" in err and "usage: zenlib" not in err
 
 
 def test_convert_export_and_latency_take_networks_of_ones_own(capsys, folder):
@@ -196,6 +230,7 @@ EXAMPLES = [example for examples in COMMANDS.values() for example in examples]
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_of_the_help_is_a_command_that_exists(example):
     words = shlex.split(example.partition("-m zenlib.cli ")[2] or example.removeprefix("zenlib "))
+    words = words[: words.index("<")] if "<" in words else words
     group = typer.main.get_command(cli.app)
     name, command, rest = group.resolve_command(
         group.make_context("zenlib", words.copy(), resilient_parsing=True), words

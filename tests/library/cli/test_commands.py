@@ -16,7 +16,10 @@ from tests.released_layout import Released, randomised
 from zenlib import Architecture, build_network, zennet
 from zenlib.networks.onnx import export_onnx
 
-SMALL = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,1)SuperResK3K3(16,24,2,24,1)SuperConvK1BNRELU(24,32,1,1)"
+SMALL = (
+    "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,1)"
+    "SuperResK3K3(16,24,2,24,1)SuperConvK1BNRELU(24,32,1,1)"
+)
 TRAIN = [
     "train",
     "--arch",
@@ -44,20 +47,23 @@ def test_a_network_is_trained_evaluated_and_exported(capsys, tmp_path):
     assert top1 > 60
 
     common = ["--arch", SMALL, "--checkpoint", tmp_path / "last.pth"]
-    code, out, err = run(
-        capsys, "evaluate", *common, "--data", "digits", "--resolution", 16, "--device", "cpu"
-    )
+    code, out, err = run(capsys, "evaluate", *common, "--data", "digits", "--device", "cpu")
     assert code == 0, err
-    assert f"{top1:.3f}" in out and "359" in out
+    assert f"{top1:.3f}" in out and "359" in out and "16 x 16" in out  # as it was trained
+    assert f"{top1:.3f}" not in run(capsys, "evaluate", *common, "--data", "digits", "--resolution", 8)[1]
+    strided = SMALL.replace("(3,8,1,1)", "(3,8,2,1)")  # whose weights have the same shapes
+    wrong = ["evaluate", strided, *common[2:], "--data", "digits"]
+    assert f"got those of {SMALL}, which" in run(capsys, *wrong)[2]
 
-    code, out, err = run(capsys, "export", *common, "--resolution", 16, "--out", tmp_path / "net.onnx")
+    code, out, err = run(capsys, "export", *common, "--out", tmp_path / "net.onnx")
     assert code == 0, err
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     assert session.run(None, {"images": np.zeros((5, 3, 16, 16), np.float32)})[0].shape == (5, 10)
 
 
 def test_gated_networks_of_the_released_layout_run_in_onnxruntime_to_its_logits(capsys, tmp_path):
-    structure = "SuperConvK3BNRELU(3,8,2,1)SuperResK1K5K1(8,16,2,8,1)SuperResIDWE2K3(16,24,2,16,1)SuperConvK1BNRELU(24,32,1,1)"
+    blocks = "SuperResK1K5K1(8,16,2,8,1)SuperResIDWE2K3(16,24,2,16,1)"
+    structure = f"SuperConvK3BNRELU(3,8,2,1){blocks}SuperConvK1BNRELU(24,32,1,1)"
     reference = randomised(Released(structure, 10, True))
     torch.save({"state_dict": reference.state_dict()}, tmp_path / "published.pth")
     command = [
@@ -96,7 +102,7 @@ def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
         (["train", "--arch", SMALL, "--data", "mnist"], "data: needed one of cifar10"),
         (["train", "--arch", SMALL, "--data", "digits", "--recipe", "mnist"], "recipe: needed one of cifar"),
         (["train", "--arch", "zennet-9", "--data", "digits"], "network: needed one of\n  a ZenNet"),
-        (["train", "resnet18", "--data", "digits"], "network: needed a ZenNet"),
+        (["train", "resnet18", "--data", "digits"], "network: needed one built of blocks here"),
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
         (["train", "--arch", "resnet18", "--data", "digits"], "structure string"),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),

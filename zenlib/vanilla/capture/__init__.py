@@ -6,15 +6,17 @@ the `rules` for each function; `layout` knows where the axes of a map lie after 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from zenlib.errors import ConversionError
+from zenlib.errors import ConversionError, whole
 from zenlib.vanilla.capture.follow import Follower
 from zenlib.vanilla.capture.graph import Graph
 from zenlib.vanilla.capture.rules import RULES
-from zenlib.vanilla.capture.trace import record
+from zenlib.vanilla.capture.trace import BATCH, RunFailed, Trace, record
 from zenlib.vanilla.vcnn import VCNN
 
 __all__ = ["capture"]
@@ -24,33 +26,43 @@ STOCHASTIC_DEPTH = ("StochasticDepth", "DropPath")
 
 In evaluation they call no function that could be seen.
 """
+SIDES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 331, 384, 448, 480, 512, 600, 640)
+"""Sides of images that networks are commonly made for; a network that refuses one of them may take another."""
 
 
-def capture(module: nn.Module, resolution: int) -> VCNN:
+def capture(module: nn.Module, resolution: int | None = None, in_channels: int | None = None) -> VCNN:
     """Strips a module to its vanilla convolutional network.
 
     The module runs once on shapes alone, in evaluation mode, and is left as found. Nothing is computed, and
-    its weights may lie on any device, "meta" included.
+    its weights may lie on any device, "meta" included. A module that looks at values, as an assert or a hook
+    does, runs twice on random images instead; if both runs give one network, that is noted.
 
     - A sum keeps the branch with more convolutions; the other is a shortcut. At equal length, a branch with
       fewer spatial (not 1x1) convolutions is the shortcut. Branches equal in both stay, as an `Add` step.
+    - Branches of one input without an activation in them are one convolution, whatever their number: the
+      widest kernel stays, and of equal ones the branch with fewer convolutions.
     - A product keeps the feature map; the factor that is smaller, pooled, or went through a sigmoid or its
-      like is a gate. A parameter as factor is a layer scale.
+      like is a gate. A parameter as factor is a layer scale. A comparison is a mask, which is a gate.
     - Attention is bypassed: as a branch of a sum it goes; in line it is replaced by its input, if it keeps
       the shape.
     - A linear layer on the channels is a 1x1 convolution. Zeros padded before a convolution are its own
-      padding; other padding (reflection, ...) becomes zeros.
-    - Slices, shuffles and concatenations of channels stay, and make the network a graph.
+      padding; other padding (reflection, ...) becomes zeros. A convolution that reads pixels which were put
+      beside the channels is one with a wider kernel and stride.
+    - Slices, shuffles and concatenations of channels stay, and make the network a graph. A sum over groups of
+      channels is a sum of slices. Cropped rows and columns are a `Pad` step with negative widths.
     - A convolution with a fixed kernel (blur pooling) counts as a convolution.
     - Where activations sit is not kept: a ReLU follows each convolution.
-    - The network ends before global pooling, or where the map is flattened for a linear layer.
+    - The network ends before global pooling, or where the map is flattened for a linear layer. An average
+      over rows or columns alone is pooling.
 
     What has no vanilla form is only an error where the output depends on it: a gate may compute whatever it
         likes.
 
     Args:
         module: a network that takes one batch of images.
-        resolution: side of the square input image in pixels.
+        resolution: side of the square input image in pixels; None means 224.
+        in_channels: channels of the image. None means those of the first convolution, and 3 or 1 where the
+            module does not run on these.
 
     Raises:
         ConversionError: there is no 2-d convolution; the output needs something that has no vanilla form
@@ -63,14 +75,83 @@ def capture(module: nn.Module, resolution: int) -> VCNN:
         raise ConversionError(
             f"network: needed an Architecture, a VCNN or a torch.nn.Module, got {type(module).__name__}"
         )
-    if not isinstance(resolution, int) or isinstance(resolution, bool) or resolution < 1:
-        raise ConversionError(f"resolution: needed a whole number of at least 1, got {resolution!r}")
+    side = 224 if resolution is None else whole("resolution", resolution, error=ConversionError)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    in_channels = image_channels(module)
-    trace = record(module, in_channels, resolution)
-    vcnn = Follower(trace, Graph(in_channels, resolution), RULES).vcnn(type(module).__name__)
+    guess = image_channels(module)
+    channels = (guess, 3, 1) if in_channels is None else (whole("in_channels", in_channels, error=ConversionError),)
+    vcnn, trace = _first(lambda c: _vanilla(module, c, side), dict.fromkeys(channels), module, side)
     dropped = sum(type(submodule).__name__ in STOCHASTIC_DEPTH for submodule in trace.modules)
     return replace(vcnn, removed=vcnn.removed + ("stochastic depth",) * dropped)
+
+
+def _first(
+    run: Callable[[int], tuple[VCNN, Trace]], channels: Iterable[int], module: nn.Module, side: int
+) -> tuple[VCNN, Trace]:
+    """The first run that does not fail, or else what the first one said, with what would work instead."""
+    failed: list[RunFailed] = []
+    for count in channels:
+        try:
+            return run(count)
+        except RunFailed as error:
+            failed.append(error)
+    told = f"{failed[0]}; it failed at {side} x {side}"
+    works = next((other for other in SIDES if other != side and _runs(module, channels, other)), None)
+    part = next((name for name in TRUNKS if isinstance(getattr(module, name, None), nn.Module)), None)
+    if works is not None:
+        told += f" but runs at {works} x {works}: give resolution={works} if it is made for such images"
+    elif len(failed) > 1:
+        told += (
+            f" on images of {', '.join(map(str, channels))} channels, and at other sizes: give in_channels"
+        )
+    if part is not None:
+        told += f"; its part .{part} may be what to convert"
+    raise ConversionError(told) from failed[0]
+
+
+TRUNKS = ("backbone", "encoder", "trunk", "body", "features")
+"""Names by which detectors and segmenters keep the network that reads the image."""
+
+
+def _runs(module: nn.Module, channels: Iterable[int], side: int) -> bool:
+    for count in channels:
+        try:
+            record(module, count, side)
+        except RunFailed as error:
+            if not error.reads:
+                continue
+        return True
+    return False
+
+
+def _vanilla(module: nn.Module, in_channels: int, side: int) -> tuple[VCNN, Trace]:
+    name = type(module).__name__
+    try:
+        trace = record(module, in_channels, side)
+    except RunFailed as error:
+        if not error.reads or any(tensor.is_meta for tensor in module.parameters()):
+            raise
+        return _seen_on_images(module, in_channels, side, error)
+    return Follower(trace, Graph(in_channels, side), RULES).vcnn(name), trace
+
+
+def _seen_on_images(module: nn.Module, in_channels: int, side: int, refusal: RunFailed) -> tuple[VCNN, Trace]:
+    """The network of a module that reads values, if it is the same on a random batch and on its opposite."""
+    drawn = torch.rand(
+        (BATCH, in_channels, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    )
+    pairs: tuple[tuple[Tensor, Tensor], ...] = ((2 * drawn - 1, 1 - 2 * drawn), (drawn, 1 - drawn))
+    for images in pairs:  # some modules insist on values from 0 to 1
+        try:
+            traces = [record(module, in_channels, side, batch) for batch in images]
+        except RunFailed as error:
+            failure = error
+            continue
+        seen = [Follower(t, Graph(in_channels, side), RULES).vcnn(type(module).__name__) for t in traces]
+        if seen[0] != seen[1]:
+            raise refusal
+        note = "nothing that was looked at (the graph is that of two random batches)"
+        return replace(seen[0], removed=(*seen[0].removed, note)), traces[0]
+    raise RunFailed(f"{refusal}; on random images {failure}")
 
 
 def image_channels(module: nn.Module) -> int:

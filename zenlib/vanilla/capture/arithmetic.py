@@ -12,13 +12,49 @@ from zenlib.vanilla.capture.graph import Depth
 from zenlib.vanilla.capture.trace import Call, tensors
 from zenlib.vanilla.vcnn import Add
 
+MASK = 3
+"""The standing as a gate of what was compared."""
+
 
 def activation(follower: Follower, call: Call, gate: int = 0) -> Value:
     """A map stays that map, since a ReLU follows each convolution anyway."""
     features = call.argument("input", 0)
     # The weights of an attention may have the shape of a map by chance: softmax is no sign that it is over.
     value = follower.value(features) if call.function == "softmax" else follower.bypassing(features)
+    if isinstance(value, Map):
+        return value.activated(gate)
     return replace(value, gate=max(value.gate, gate)) if value is not None else follower.derived(call)
+
+
+def pointwise(follower: Follower, call: Call) -> Value:
+    """An activation written with several arguments: one map, and constants, masks or statistics of it."""
+    if not isinstance(call.result, Tensor):  # `where` of a condition alone
+        return follower.unsupported(call)
+    operands = _operands(follower, call)
+    full = [value for value, size in operands if size == call.result.numel()]
+    maps = [value for value in full if isinstance(value, Map)]
+    kept = next((value for value in maps if value.gate < MASK), maps[0] if maps else None)
+    if kept is None:
+        return follower.derived(call)
+    for value in full:
+        same = isinstance(value, Map) and (value.node, value.layout) == (kept.node, kept.layout)
+        if not same and value.gate < MASK and not follower.is_statistic(value, kept):
+            return follower.unsupported(call, "chooses between two feature maps")
+    return kept.activated()
+
+
+def mask(follower: Follower, call: Call) -> Value:
+    """A comparison tells which part of a map is used, as an activation or a gate."""
+    result = pointwise(follower, call)
+    return replace(result, gate=MASK)
+
+
+def copied(follower: Follower, call: Call) -> Value:
+    """A map written over another."""
+    source = follower.value(call.argument("src", 1))
+    if source is not None and call.args[1].shape == call.args[0].shape:
+        return source
+    return follower.unsupported(call, "repeats a feature map by broadcasting")
 
 
 def left_out(follower: Follower, call: Call, kind: str) -> Value:
@@ -46,7 +82,7 @@ def product(follower: Follower, call: Call) -> Value:
     if isinstance(a, Derived) and isinstance(b, Derived):
         return follower.derived(call)
     if isinstance(a, Map) and isinstance(b, Map) and (a.node, a.layout) == (b.node, b.layout):
-        return replace(a, gate=0)
+        return replace(a.activated(), gate=0)
     for (kept, size), (factor, factor_size) in (features, features[::-1]):
         if not isinstance(kept, Map) or size < call.result.numel():
             continue
@@ -54,6 +90,8 @@ def product(follower: Follower, call: Call) -> Value:
             return follower.without_attention(kept, factor)
         if factor_size < size or factor.gate > kept.gate or _is_pooled(factor):
             return _keep(follower, kept, "gate")
+        if follower.is_statistic(factor, kept):
+            return _keep(follower, kept, "normalisation")
     return follower.unsupported(
         call,
         "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or "
@@ -67,7 +105,9 @@ def quotient(follower: Follower, call: Call) -> Value:
     if len(features) == 1:
         return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
     (a, a_size), (b, b_size) = features
-    if isinstance(a, Map) and (b_size < a_size or (isinstance(b, Map) and a.node == b.node)):
+    if isinstance(a, Map) and isinstance(b, Map) and a.node == b.node:
+        return _keep(follower, a.activated(), "normalisation")
+    if isinstance(a, Map) and (b_size < a_size or follower.is_statistic(b, a)):
         return _keep(follower, a, "normalisation")
     return follower.unsupported(call, "divides one feature map by another")
 
@@ -90,9 +130,21 @@ def total(follower: Follower, call: Call) -> Value:
     if isinstance(a, Map) and isinstance(b, Map):
         return _sum_of_maps(follower, call, a, b)
     for kept, other in ((a, b), (b, a)):
-        if isinstance(kept, Map) and follower.depth(other) < follower.depth(kept):
+        if not isinstance(kept, Map):
+            continue
+        if follower.is_statistic(other, kept) or follower.depth(other) < follower.depth(kept):
             return _keep(follower, kept, "shortcut")
     return follower.unsupported(call, "adds something that is no feature map but as deep as one")
+
+
+def sum_of(follower: Follower, call: Call, values: list[Value]) -> Value:
+    """The sum of several maps of one size."""
+    total = values[0]
+    for value in values[1:]:
+        if not isinstance(total, Map) or not isinstance(value, Map):
+            return follower.derived(call)
+        total = _sum_of_maps(follower, call, total, value)
+    return total
 
 
 def affine(follower: Follower, call: Call) -> Value:
@@ -123,19 +175,26 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
             call, "adds feature maps whose channels, rows and columns lie in different places"
         )
     if a.node == b.node:
-        return replace(a, gate=0)
-    rank_a, rank_b = _rank(follower, a, b), _rank(follower, b, a)
+        return replace(a, gate=0) if a.origin == b.origin else replace(a.activated(), gate=0)
     graph = follower.graph
+    rank_a, rank_b = _rank(follower, a, b), _rank(follower, b, a)
+    own_a, own_b = (graph.convs_only_before(*nodes) for nodes in ((a.node, b.node), (b.node, a.node)))
+    subtracts_equals = rank_a == rank_b and call.function == "sub"
+    if own_a and own_b and a.root == b.root and not subtracts_equals:  # linear branches of one input
+        kept = b if graph.breadth(b.node) > graph.breadth(a.node) else a
+        graph.remove("parallel convolution", kept.node)
+        return replace(kept, gate=0)
+    if subtracts_equals:
+        return follower.unsupported(call, "subtracts feature maps of equal standing")
     if rank_a == rank_b:
-        if call.function != "add":
-            return follower.unsupported(call, "subtracts feature maps of equal standing")
         fields = follower.fields(a.node, call) | {"inputs": (a.node, b.node)}
         return Map(graph.add(Add(**fields)), a.layout)
-    kept, dropped = (a, b) if rank_a > rank_b else (b, a)
+    kept, dropped, own = (a, b, own_b) if rank_a > rank_b else (b, a, own_a)
     graph.remove("shortcut", kept.node)
-    if graph.convs_only_before(dropped.node, kept.node):
+    if own:
         graph.remove("projection", kept.node)
-    return replace(kept, gate=0)
+    one_input = a.root == b.root or graph.is_ancestor(dropped.node, kept.root[0])
+    return replace(kept, gate=0, origin=kept.origin if one_input else None)
 
 
 def _rank(follower: Follower, value: Map, other: Map) -> tuple[Depth, bool]:

@@ -11,14 +11,14 @@ A tensor of a run is one of three things:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 
 from zenlib.errors import ConversionError
 from zenlib.vanilla.capture.graph import Depth, Graph
-from zenlib.vanilla.capture.layout import Layout, arranged, reshaped
+from zenlib.vanilla.capture.layout import Layout, arranged, reshaped, whole
 from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, pair, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
@@ -44,12 +44,29 @@ class Map:
     Attributes:
         node: the step.
         layout: where its axes lie in the tensor.
-        gate: 2 where it went through a sigmoid or its like since that step, 1 for tanh, 0 for neither.
+        gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a sigmoid
+            or its like, 1 for tanh, 0 for none of them.
+        origin: the value of which it is a linear function: a step, and whether an activation lies behind it.
+            None is the step itself.
     """
 
     node: int
     layout: Layout
     gate: int = 0
+    origin: tuple[int, bool] | None = None
+
+    @property
+    def root(self) -> tuple[int, bool]:
+        """`origin`, spelled out."""
+        return (self.node, False) if self.origin is None else self.origin
+
+    def linear(self, node: int, layout: Layout) -> Map:
+        """A linear function of it."""
+        return Map(node, layout, self.gate, self.root)
+
+    def activated(self, gate: int = 0) -> Map:
+        """The same behind an activation."""
+        return replace(self, gate=max(self.gate, gate), origin=(self.node, True))
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,7 @@ class Follower:
             two.
         spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
+        global_pools: average poolings whose window covers a wide map; what convolves behind them is a classifier.
     """
 
     def __init__(self, trace: Trace, graph: Graph, rules: Mapping[str, Rule]) -> None:
@@ -108,15 +126,20 @@ class Follower:
         self.attention_products = 0
         self.spatial_convs = 0
         self.fixed_pools: set[int] = set()
+        self.global_pools: set[int] = set()
         self._trace = trace
         self._learned: set[int] = set()
         self._left_out: set[int] = set()
+        self._sharing: dict[int, list[Tensor]] = {}
+        self._overwritten: set[int] = set()
         self._values: dict[int, Value] = {id(trace.image): Map(IMAGE, self.layout(IMAGE))}
         for call in trace.calls:
             self._follow(call, rules)
 
     def _follow(self, call: Call, rules: Mapping[str, Rule]) -> None:
         inputs, results = list(tensors((call.args, call.kwargs))), list(tensors(call.result))
+        if call.function == "setitem":  # returns nothing, changes its first argument
+            results = [call.args[0]]
         if call.function == UNSEEN:
             value: Value | list[Value] = Derived(
                 frozenset((IMAGE,)),
@@ -127,12 +150,51 @@ class Follower:
             if any(map(self.is_learned, inputs)):
                 self._learned.update(map(id, results))
             return
-        elif call.function == "setitem":  # returns nothing, changes its first argument
-            results, value = [call.args[0]], self.unsupported(call)
         else:
             value = rules.get(call.function, Follower.unsupported)(self, call)
         values = value if isinstance(value, list) else [value] * len(results)
-        self._values.update((id(tensor), each) for tensor, each in zip(results, values, strict=True))
+        for tensor, new in zip(results, values, strict=True):
+            family = self._sharing.setdefault(_memory(tensor), [])
+            old = self._values.get(id(tensor))
+            if old is None and any(tensor is each for each in inputs):
+                self._overwritten.add(_memory(tensor))
+            if old is not None and old != new:
+                for other in family:  # a write into one is seen through all that share its memory
+                    if other is not tensor:
+                        self._values[id(other)] = self._beside_a_write(other, tensor, new, call)
+            if old is None:
+                family.append(tensor)
+            self._values[id(tensor)] = new
+
+    def _beside_a_write(self, other: Tensor, tensor: Tensor, new: Value, call: Call) -> Value:
+        """What a tensor is after another one, which shares its memory, was overwritten with `new`."""
+        old, value = self._values[id(tensor)], self._values[id(other)]
+        if isinstance(value, Map) and isinstance(new, Map):
+            if isinstance(old, Map) and old.node == new.node:
+                return value if old.root == new.root else value.activated()
+            found = self.overwritten(value, other, tensor, new, call)
+            if found is not None:
+                return found
+        elif value == old and other.shape == tensor.shape and other.stride() == tensor.stride():
+            return new
+        return self.unsupported(call, "changes a feature map in place, of which another view is in use")
+
+    def overwritten(self, value: Map, other: Tensor, tensor: Tensor, new: Map, call: Call) -> Map | None:
+        """The map of a tensor, some channels of which, or more than it has, are those of `tensor` and become `new`."""
+        channels, part = (whole("C", self.graph.channels(node)) for node in (value.node, new.node))
+        dim = value.layout.index(channels) if channels in value.layout else 0
+        rest = [(*layout[:dim], *layout[dim + 1 :]) for layout in (value.layout, new.layout)]
+        if rest[0] != rest[1] or new.layout[dim] != part or other.stride() != tensor.stride():
+            return None
+        start, uneven = divmod(tensor.storage_offset() - other.storage_offset(), tensor.stride(dim))
+        size, length = other.shape[dim], tensor.shape[dim]
+        if uneven or start >= size or start + length <= 0:
+            return None if uneven else value
+        if start >= 0 and start + length <= size:
+            return Map(self.graph.overwrite(value.node, start, new.node, call.place), value.layout)
+        if start <= 0 and start + length >= size:
+            return Map(self.graph.channel_slice(new.node, -start, size, call.place), value.layout)
+        return None
 
     def vcnn(self, name: str) -> VCNN:
         """The network up to the last map that the output depends on.
@@ -140,34 +202,22 @@ class Follower:
         Raises:
             ConversionError: see `capture`.
         """
-        attentions = -(-self.attention_products // 2)
-        if attentions > self.spatial_convs:
-            raise ConversionError(
-                f"{name}: a transformer cannot become a vanilla convolutional network: {attentions} "
-                "attention operations against "
-                f"{self.spatial_convs} spatial convolutions. The weights with which attention mixes "
-                "positions are computed from the input, so no "
-                "region of the input has one fixed linear map; needed a network that mixes positions by "
-                "convolutions and pooling"
-            )
+        self._refuse_transformer(name, self.spatial_convs)
         values = [value for value in map(self.value, tensors(self._trace.output)) if value is not None]
         if not values:
             raise ConversionError(
                 f"{name}: needed an output tensor computed from the image, got "
                 f"{type(self._trace.output).__name__}"
             )
-        problem = next(
-            (value.problem for value in values if isinstance(value, Derived) and value.problem), None
-        )
+        problem = next((value for value in values if isinstance(value, Derived) and value.problem), None)
         if problem:
-            raise ConversionError(f"{name}: {problem}")
+            raise ConversionError(f"{name}: {problem.problem}{self._trunk(problem.sources)}")
         ends = frozenset[int]().union(*map(self.sources, values))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
             raise ConversionError(
                 f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the "
-                "others; "
-                f"needed one last feature map; convert the branches one by one"
+                f"others; needed one last feature map{self._trunk(ends)}"
             )
         if not all(map(self.is_plain, values)):
             last = self._before_global_pooling(last)
@@ -175,7 +225,37 @@ class Follower:
                 if isinstance(value, Derived) and value.attention is not None:
                     self.without_attention(self.map(last), value)
             self.graph.remove("classifier", last)
-        return self.graph.vcnn(last, name)
+        vcnn = self.graph.vcnn(last, name)
+        self._refuse_transformer(name, sum(conv.kernel != (1, 1) for conv in vcnn.convs))
+        return vcnn
+
+    def _refuse_transformer(self, name: str, spatial_convs: int) -> None:
+        """Where attention mixes positions more often than convolutions do."""
+        attentions = -(-self.attention_products // 2)
+        if attentions > spatial_convs:
+            raise ConversionError(
+                f"{name}: a transformer cannot become a vanilla convolutional network: {attentions} "
+                f"attention operations against {spatial_convs} spatial convolutions. The weights with which "
+                "attention mixes positions are computed from the input, so no region of the input has one "
+                "fixed linear map; needed a network that mixes positions by convolutions and pooling"
+            )
+
+    def _trunk(self, sources: frozenset[int]) -> str:
+        """What may be converted instead: the part before `sources`, if it has convolutions."""
+        last = max(sources, key=lambda node: (self.graph.depth(node), node))
+        names = [
+            step.name.split(".")
+            for index, step in enumerate(self.graph.steps)
+            if isinstance(step, Conv) and self.graph.is_ancestor(index, last)
+        ]
+        if not names:
+            return ""
+        shared = next((i for i, parts in enumerate(zip(*names, strict=False)) if len(set(parts)) > 1), 0)
+        part = f"the submodule {'.'.join(names[0][:shared])!r}, " if shared else ""
+        return (
+            f"; convert {part}the part up to {'.'.join(names[-1])!r} ({len(names)} convolutions so far) as a "
+            "module of its own"
+        )
 
     def _before_global_pooling(self, node: int) -> int:
         while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
@@ -189,7 +269,15 @@ class Follower:
 
     def value(self, tensor: Any) -> Value | None:
         """What a tensor is; None for constants and numbers."""
-        return self._values.get(id(tensor)) if isinstance(tensor, Tensor) else None
+        if not isinstance(tensor, Tensor):
+            return None
+        if id(tensor) not in self._values and _memory(tensor) in self._overwritten:
+            return Derived(
+                frozenset((IMAGE,)),
+                (1 << 30, 0),
+                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view of it; {NEEDED}",
+            )
+        return self._values.get(id(tensor))
 
     def is_learned(self, tensor: Any) -> bool:
         """Whether a constant is a parameter, or computed from one."""
@@ -204,9 +292,9 @@ class Follower:
         """Whether a value is a map in (N, C, H, W) order."""
         return isinstance(value, Map) and value.layout == self.layout(value.node)
 
-    def map(self, node: int) -> Map:
-        """The output of a step in (N, C, H, W) order."""
-        return Map(node, self.layout(node))
+    def map(self, node: int, like: Map | None = None) -> Map:
+        """The output of a step in (N, C, H, W) order; it may be a linear function of another map."""
+        return Map(node, self.layout(node), origin=None if like is None else like.root)
 
     def fields(
         self, node: int, call: Call, *, out_channels: int | None = None, result: Tensor | None = None
@@ -236,6 +324,15 @@ class Follower:
     def depth(self, value: Value) -> Depth:
         """The longest path of convolutions to a value."""
         return self.graph.depth(value.node) if isinstance(value, Map) else value.depth
+
+    def is_statistic(self, value: Value, of: Map) -> bool:
+        """Whether a value that is no map was computed from a map, or from what leads to it, without convolutions."""
+        return (
+            isinstance(value, Derived)
+            and value.attention is None
+            and all(self.graph.is_ancestor(node, of.node) for node in value.sources)
+            and value.depth <= self.depth(of)
+        )
 
     def features(self, call: Call) -> list[Value]:
         """The arguments of a call that are not constant, in order."""
@@ -321,3 +418,11 @@ class Follower:
             number = len(self.attentions)
             self.attentions.append(Attention(self.graph.meeting_point(result.sources), call.path))
         return Derived(frozenset((self.attentions[number].source,)), result.depth, attention=number)
+
+
+def _memory(tensor: Tensor) -> int:
+    """What tells the memory of a tensor, which its views share."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except NotImplementedError:  # a batched tensor, say
+        return id(tensor)

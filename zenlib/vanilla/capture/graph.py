@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate, product
 from typing import Any
 
 from zenlib.errors import ConversionError
@@ -20,9 +21,12 @@ class Graph:
         self.in_channels = in_channels
         self.resolution = resolution
         self._depths: list[Depth] = []
-        self._ancestors: list[
-            int
-        ] = []  # bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it
+        self._spans: list[
+            tuple[Pair, Pair]
+        ] = []  # pixels of the image under the kernels so far; pixels per step
+        self._samples: dict[int, tuple[int, Pair, Pair]] = {}  # every n-th pixel: of which step, from, stride
+        # Bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it.
+        self._ancestors: list[int] = []
         self._removed: list[tuple[str, int]] = []
 
     @property
@@ -58,8 +62,24 @@ class Graph:
         own = self._ancestry(node) & ~self._ancestry(other)
         return any(own >> (index + 1) & 1 and isinstance(step, Conv) for index, step in enumerate(self.steps))
 
+    def breadth(self, node: int) -> tuple[int, int, int]:
+        """By which the widest of parallel convolutions is told: its kernel, then fewer in a row, then weights."""
+        step = self.steps[node]
+        (height, width), _ = self._spans[node]
+        return height * width, -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
+
     def add(self, step: Step) -> int:
         """Appends a step and returns its index."""
+        spans = [((1, 1), (1, 1)) if node == IMAGE else self._spans[node] for node in step.inputs]
+        span, pace = (
+            (max(x[0] for x in sides), max(x[1] for x in sides)) for sides in zip(*spans, strict=True)
+        )
+        if isinstance(step, Conv):
+            reach = zip(span, step.kernel, step.dilation, pace, strict=True)
+            span = tuple(s + (k - 1) * d * p for s, k, d, p in reach)
+        if isinstance(step, (Conv, Pool)):
+            pace = (pace[0] * step.stride[0], pace[1] * step.stride[1])
+        self._spans.append((span, pace))
         before = max((self.depth(node) for node in step.inputs), default=(0, 0))
         if isinstance(step, Conv):
             before = (before[0] + 1, before[1] + (step.kernel != (1, 1)))
@@ -100,12 +120,73 @@ class Graph:
         )
 
     def channel_slice(self, node: int, start: int, length: int, name: str) -> int:
-        """Appends the choice of `length` channels from `start`; all of them are the step itself."""
+        """Appends the choice of `length` channels from `start`; all of them, or those of one part, are a step itself."""
         if length == self.channels(node):
             return node
+        if node != IMAGE and isinstance(step := self.steps[node], Concat):
+            starts = accumulate(map(self.channels, step.inputs[:-1]), initial=0)
+            for part, begins in zip(step.inputs, starts, strict=True):
+                if begins <= start and start + length <= begins + self.channels(part):
+                    return self.channel_slice(part, start - begins, length, name)
         return self.add(
             ChannelSlice(inputs=(node,), start=start, out_channels=length, **self._reading(node, name))
         )
+
+    def overwrite(self, node: int, start: int, part: int, name: str) -> int:
+        """The channels of a step with those from `start` on replaced by the step `part`."""
+        end = start + self.channels(part)
+        rest = [(0, start), (end, self.channels(node) - end)]
+        before, after = (
+            [self.channel_slice(node, first, length, name)] if length else [] for first, length in rest
+        )
+        return self.concat((*before, part, *after), name)
+
+    def crop(self, node: int, first: Pair, size: Pair, name: str) -> int:
+        """Appends the choice of a part of the rows and columns; all of them are the step itself."""
+        if size == self.size(node):
+            return node
+        rows, columns = ((-a, a + n - full) for a, n, full in zip(first, size, self.size(node), strict=True))
+        fields = self._reading(node, name) | {"out_resolution": size}
+        return self.add(
+            Pad(inputs=(node,), out_channels=self.channels(node), padding=(*rows, *columns), **fields)
+        )
+
+    def sample(self, node: int, first: Pair, stride: Pair, name: str) -> int:
+        """Appends the choice of every n-th row and column, from `first` on."""
+        source, before, pace = self._samples.get(node, (node, (0, 0), (1, 1)))
+        first = (before[0] + pace[0] * first[0], before[1] + pace[1] * first[1])
+        stride = (pace[0] * stride[0], pace[1] * stride[1])
+        full = self.size(source)
+        cropped = self.crop(source, first, (full[0] - first[0], full[1] - first[1]), name)
+        size = (-(-self.size(cropped)[0] // stride[0]), -(-self.size(cropped)[1] // stride[1]))
+        fields = self._reading(cropped, name) | {"out_resolution": size}
+        found = self.add(
+            Pool(
+                inputs=(cropped,),
+                out_channels=self.channels(node),
+                kind="max",
+                kernel=(1, 1),
+                stride=stride,
+                **fields,
+            )
+        )
+        self._samples[found] = (source, first, stride)
+        return found
+
+    def samples_of_one(self, nodes: tuple[int, ...]) -> tuple[int, Pair, str] | None:
+        """The step of which `nodes` are all samples, their stride, and the order: rows or columns first."""
+        found = [self._samples.get(node) for node in nodes]
+        if None in found or len({(sample[0], sample[2]) for sample in found if sample}) > 1:
+            return None
+        source, _, (high, wide) = next(sample for sample in found if sample)
+        order = [sample[1] for sample in found if sample]
+        size = self.size(source)
+        if size[0] % high or size[1] % wide:
+            return None
+        if order == list(product(range(high), range(wide))):
+            return source, (high, wide), "HW"
+        by_columns = order == [(row, column) for column in range(wide) for row in range(high)]
+        return (source, (high, wide), "WH") if by_columns else None
 
     def channel_shuffle(self, node: int, groups: int, name: str) -> int:
         """Appends a channel shuffle."""

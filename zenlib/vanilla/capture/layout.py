@@ -79,3 +79,25 @@ def shuffle_groups(dimension: Dimension, channels: int) -> int | None:
     inner, outer = dimension
     shuffled = inner.stride == 1 and outer.stride == inner.size and outer.size * inner.size == channels
     return outer.size if shuffled else None
+
+
+def pooled(layout: Layout, windows: dict[str, int]) -> Layout:
+    """The layout after each axis lost its innermost digit, of the size of a window."""
+    return tuple(
+        tuple(
+            digit._replace(stride=digit.stride // windows.get(digit.axis, 1))
+            for digit in dimension
+            if digit.stride >= windows.get(digit.axis, 1)
+        )
+        for dimension in layout
+    )
+
+
+def pixels_in(dimension: Dimension, channels: int) -> dict[str, int] | None:
+    """The window of pixels that lie beside all channels in a dimension, or None where other things lie there."""
+    digits = [digit for digit in dimension if digit.axis != "C"]
+    whole_channels = tuple(digit for digit in dimension if digit.axis == "C") == whole("C", channels)
+    axes = [digit.axis for digit in digits]
+    if not whole_channels or "N" in axes or len(axes) > len(set(axes)) or any(d.stride > 1 for d in digits):
+        return None
+    return {digit.axis: digit.size for digit in digits}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import whole
+from zenlib.vanilla.capture.layout import pixels_in, pooled, whole
 from zenlib.vanilla.capture.trace import Call, margins, pair
 from zenlib.vanilla.vcnn import Conv
 
@@ -24,21 +24,31 @@ def conv2d(follower: Follower, call: Call) -> Value:
         return follower.unsupported(call, "has a kernel that is computed from the image")
     if not isinstance(value, Map):
         return _off_the_path(follower, call, value, spatial)
+    high, wide = 1, 1
     if not follower.is_plain(value):
-        dense = weight.shape[1] == follower.graph.channels(value.node)
-        if spatial or not dense or call.result.shape[2:] != features.shape[2:]:
+        dense = weight.shape[1] == features.shape[1]
+        if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
+            return _pointwise(follower, call, value, 1, weight.shape[0], bias)
+        window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
+        high, wide = window.get("H", 1), window.get("W", 1)
+        rest = tuple(map(whole, "HW", features.shape[2:]))
+        if not window or not dense or dilation != (1, 1) or pooled(value.layout, window)[2:] != rest:
             return follower.unsupported(call, REARRANGED)
-        return _pointwise(follower, call, value, 1, weight.shape[0], bias)
     _note_bias(follower, bias)
+    stride = pair(call.argument("stride", 3, 1))
+    top, bottom, left, right = margins(call.argument("padding", 4, 0), kernel, dilation)
     step = Conv(
         **follower.fields(value.node, call, out_channels=weight.shape[0], result=call.result),
-        kernel=kernel,
-        stride=pair(call.argument("stride", 3, 1)),
-        padding=margins(call.argument("padding", 4, 0), kernel, dilation),
+        kernel=(kernel[0] * high, kernel[1] * wide),
+        stride=(stride[0] * high, stride[1] * wide),
+        padding=(top * high, bottom * high, left * wide, right * wide),
         dilation=dilation,
         groups=call.argument("groups", 6, 1),
     )
-    return follower.map(follower.graph.conv(value.node, step))
+    covers = step.kernel == step.in_resolution and step.out_resolution == (1, 1)
+    if covers and spatial and step.groups == 1:
+        follower.graph.remove("(kept) fully connected layer written as a convolution", follower.graph.next)
+    return follower.map(follower.graph.conv(value.node, step), value)
 
 
 def linear(follower: Follower, call: Call) -> Value:
@@ -75,16 +85,22 @@ def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bi
 
 
 def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channels: int, bias: Any) -> Value:
-    """The same linear layer at every position, wherever the positions lie.
+    """The same linear layer at every position, or every window of pixels, wherever the positions lie.
 
     The channels are dimension `dim`.
     """
-    node, layout = value.node, value.layout
-    if layout[dim] != whole("C", follower.graph.channels(node)):
+    node = value.node
+    window = pixels_in(value.layout[dim], follower.graph.channels(node))
+    if window is None:
         return follower.unsupported(call, "is a linear layer across positions")
     _note_bias(follower, bias)
-    step = Conv(**follower.fields(node, call, out_channels=out_channels), kernel=(1, 1))
-    return Map(follower.graph.conv(node, step), (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]))
+    kernel = (window.get("H", 1), window.get("W", 1))
+    fields = follower.fields(node, call, out_channels=out_channels)
+    high, wide = follower.graph.size(node)
+    fields["out_resolution"] = (high // kernel[0], wide // kernel[1])
+    layout = pooled(value.layout, window)
+    found = follower.graph.conv(node, Conv(**fields, kernel=kernel, stride=kernel))
+    return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
 
 
 def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Value | None:
@@ -93,6 +109,8 @@ def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Va
     A pointwise one inside an attention belongs to that attention.
     """
     value = follower.value(features)
+    if isinstance(value, Map) and value.node in follower.global_pools:
+        return Derived(frozenset((value.node,)), follower.depth(value))
     inside = (
         isinstance(value, Derived)
         and value.attention is not None

@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, extent, reshaped, shuffle_groups, whole
-from zenlib.vanilla.capture.trace import Call, tensors
+from zenlib.vanilla.capture.layout import Digit, extent, joined, reshaped, shuffle_groups, whole
+from zenlib.vanilla.capture.trace import Call, pair, tensors
+from zenlib.vanilla.vcnn import IMAGE
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -25,7 +26,7 @@ def reshape(follower: Follower, call: Call) -> Value:
         groups = shuffle_groups(dimension, channels)
         if groups:
             node = follower.graph.channel_shuffle(value.node, groups, call.place)
-            return Map(node, (*layout[:dim], whole("C", channels), *layout[dim + 1 :]), value.gate)
+            return value.linear(node, (*layout[:dim], whole("C", channels), *layout[dim + 1 :]))
     return replace(value, layout=layout)
 
 
@@ -38,6 +39,14 @@ def permute(follower: Follower, call: Call) -> Value:
     if call.function == "permute":
         dims = call.argument("dims", 1)
         order = list(call.args[1:] if isinstance(dims, int) else dims)
+    elif call.function == "movedim":
+        sources, targets = (
+            [dim % len(order) for dim in _as_tuple(call.argument(name, place))]
+            for name, place in (("source", 1), ("destination", 2))
+        )
+        rest = iter(dim for dim in order if dim not in sources)
+        moved = dict(zip(targets, sources, strict=True))
+        order = [moved[dim] if dim in moved else next(rest) for dim in order]
     else:
         named = {"t": (0, 1), "T": (0, 1), "mT": (-2, -1)}
         a, b = named.get(call.function) or (call.argument("dim0", 1), call.argument("dim1", 2))
@@ -46,11 +55,15 @@ def permute(follower: Follower, call: Call) -> Value:
 
 
 def expand(follower: Follower, call: Call) -> Value:
-    """Only to the same shape."""
-    value = follower.value(call.args[0])
-    if isinstance(value, Derived) or (value is not None and call.result.shape == call.args[0].shape):
+    """To the same shape, or the channels of a map several times over."""
+    value, before, after = follower.value(call.args[0]), call.args[0].shape, call.result.shape
+    if isinstance(value, Derived) or (value is not None and after == before):
         return value
-    return follower.unsupported(call, "repeats a feature map")
+    times, uneven = divmod(after[1], before[1]) if len(after) == len(before) == 4 else (0, 0)
+    same_rest = (*after[:1], *after[2:]) == (*before[:1], *before[2:])
+    if not follower.is_plain(value) or not times or uneven or not same_rest:
+        return follower.unsupported(call, "repeats a feature map")
+    return follower.map(follower.graph.concat((value.node,) * times, call.place), value)
 
 
 def channel_shuffle(follower: Follower, call: Call) -> Value:
@@ -58,26 +71,91 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    return replace(
-        value, node=follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place)
-    )
+    node = follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place)
+    return value.linear(node, value.layout)
+
+
+def pixel_unshuffle(follower: Follower, call: Call) -> Value:
+    """Pixels beside the channels, as a convolution with stride reads them; `unfold` does so where windows do not overlap."""
+    value = follower.value(call.argument("input", 0))
+    if not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
+        return follower.unsupported(call, "makes pixels into channels")
+    window = pair(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1))
+    batch, channels, *axes = value.layout
+    if call.function == "unfold":
+        dilation, padding, stride = (pair(call.argument(*a)) for a in UNFOLDING)
+        if (dilation, padding, stride) != ((1, 1), (0, 0), window):
+            return follower.unsupported(call, "makes pixels of windows that overlap into channels")
+    size = follower.graph.size(value.node)
+    if size[0] % window[0] or size[1] % window[1]:
+        return follower.unsupported(call, "cuts off rows or columns")
+    inner = tuple(digit for axis, n in zip("HW", window, strict=True) for digit in whole(axis, n))
+    outer = [
+        (Digit(axis, n, extent(dimension) // n),) if extent(dimension) > n else ()
+        for axis, n, dimension in zip("HW", window, axes, strict=True)
+    ]
+    if call.function == "unfold":
+        outer = [outer[0] + outer[1]]
+    return replace(value, layout=(batch, channels + inner, *outer))
+
+
+UNFOLDING = (("dilation", 2, 1), ("padding", 3, 0), ("stride", 4, 1))
+"""Arguments of `unfold` with their places and defaults."""
 
 
 def concat(follower: Follower, call: Call) -> Value:
-    """A step, if it joins maps along their channels."""
+    """A step, if it joins maps along their channels; `stack` does so along a new dimension."""
     parts = call.argument("tensors", 0)
-    dim = call.argument("dim", 1, 0) % parts[0].dim()
+    stacks = call.function == "stack"
+    dim = call.argument("dim", 1, 0) % (parts[0].dim() + stacks)
     maps = [value for value in map(follower.bypassing, parts) if isinstance(value, Map)]
     if len(maps) < len(parts):
-        return follower.unsupported(call, "joins a feature map with something that is none")
-    rests = {(*value.layout[:dim], *value.layout[dim + 1 :]) for value in maps}
-    if len(rests) > 1 or any(
-        value.layout[dim] != whole("C", follower.graph.channels(value.node)) for value in maps
-    ):
+        return follower.unsupported(
+            call, "joins a feature map with something that is none, such as a context from global pooling"
+        )
+    graph, layout = follower.graph, maps[0].layout
+    channels = [graph.channels(value.node) for value in maps]
+    if stacks:
+        wrong = len({value.layout for value in maps}) > 1 or len(set(channels)) > 1
+    else:
+        wrong = len({(*value.layout[:dim], *value.layout[dim + 1 :]) for value in maps}) > 1 or any(
+            value.layout[dim] != whole("C", n) for value, n in zip(maps, channels, strict=True)
+        )
+    if wrong:
         return follower.unsupported(call, "joins feature maps along other dimensions than their channels")
-    node = follower.graph.concat(tuple(value.node for value in maps), call.place)
-    layout = maps[0].layout
-    return Map(node, (*layout[:dim], whole("C", follower.graph.channels(node)), *layout[dim + 1 :]))
+    nodes = tuple(value.node for value in maps)
+    samples = graph.samples_of_one(nodes)
+    if samples is not None and not stacks:
+        source, (high, wide), order = samples
+        digits = {"H": whole("H", high), "W": whole("W", wide)}
+        spread = tuple(
+            tuple(d._replace(stride=d.stride * {"H": high, "W": wide}.get(d.axis, 1)) for d in dimension)
+            for dimension in layout
+        )
+        inner = digits[order[0]] + digits[order[1]]
+        return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
+    node = graph.concat(nodes, call.place)
+    if stacks:
+        joined = (*layout[:dim], (Digit("C", channels[0], len(maps)),), *layout[dim:])
+    else:
+        joined = (*layout[:dim], whole("C", graph.channels(node)), *layout[dim + 1 :])
+    roots = {value.root for value in maps}
+    if node in {step for value in maps if value.node != IMAGE for step in graph.steps[value.node].inputs}:
+        return Map(node, joined, origin=roots.pop() if len(roots) == 1 else (node, True))
+    return Map(node, joined, origin=roots.pop() if len(roots) == 1 else None)
+
+
+def assign(follower: Follower, call: Call) -> Value:
+    """Some channels of a map overwritten."""
+    features, index, written = call.args
+    value, new = follower.value(features), follower.bypassing(written)
+    if isinstance(value, Map) and isinstance(new, Map):
+        place = features[index]  # a view, unless the index is a table
+        if place.shape == written.shape and place._is_view():
+            found = follower.overwritten(value, features, place, new, call)
+            if found is not None:
+                return found
+    return follower.unsupported(call)
 
 
 def split(follower: Follower, call: Call) -> Value | list[Value]:
@@ -87,7 +165,7 @@ def split(follower: Follower, call: Call) -> Value | list[Value]:
     values, start = [], 0
     for result in tensors(call.result):
         length = 1 if unbinds else result.shape[dim]
-        values.append(_part(follower, call, follower.value(call.args[0]), dim, start, length, drop=unbinds))
+        values.append(part(follower, call, follower.value(call.args[0]), dim, start, length, drop=unbinds))
         start += length
     return values
 
@@ -96,7 +174,7 @@ def select(follower: Follower, call: Call) -> Value:
     """One channel, or one group of channels."""
     dim = call.argument("dim", 1)
     start = call.argument("index", 2) % call.args[0].shape[dim]
-    return _part(follower, call, follower.value(call.args[0]), dim, start, 1, drop=True)
+    return part(follower, call, follower.value(call.args[0]), dim, start, 1, drop=True)
 
 
 def narrow(follower: Follower, call: Call) -> Value:
@@ -104,13 +182,13 @@ def narrow(follower: Follower, call: Call) -> Value:
     dim, start, length = (
         call.argument(name, position) for position, name in enumerate(("dim", "start", "length"), 1)
     )
-    return _part(follower, call, follower.value(call.args[0]), dim, start, length)
+    return part(follower, call, follower.value(call.args[0]), dim, start, length)
 
 
 def glu(follower: Follower, call: Call) -> Value:
     """The first half of the channels; the other half is its gate."""
     features, dim = call.argument("input", 0), call.argument("dim", 1, -1)
-    value = _part(follower, call, follower.bypassing(features), dim, 0, features.shape[dim] // 2)
+    value = part(follower, call, follower.bypassing(features), dim, 0, features.shape[dim] // 2)
     if isinstance(value, Map):
         follower.graph.remove("gate", value.node)
     return value
@@ -119,8 +197,7 @@ def glu(follower: Follower, call: Call) -> Value:
 def getitem(follower: Follower, call: Call) -> Value:
     """Slices of channels, new dimensions, and whole slices of the other axes."""
     features, index = call.args
-    value = follower.value(features)
-    index = index if isinstance(index, tuple) else (index,)
+    value, index = follower.value(features), _as_tuple(index)
     if any(isinstance(item, (Tensor, tuple)) for item in index):
         return follower.unsupported(call, "chooses parts of a feature map by a table of indices")
     dim = 0
@@ -132,12 +209,10 @@ def getitem(follower: Follower, call: Call) -> Value:
             dim += 1
         elif isinstance(item, slice):
             start, stop, step = item.indices(extent(value.layout[dim]))
-            if step != 1:
-                return follower.unsupported(call, "skips rows, columns or channels")
-            value = _part(follower, call, value, dim, start, stop - start)
+            value = part(follower, call, value, dim, start, max(0, stop - start), step=step)
             dim += 1
         else:
-            value = _part(follower, call, value, dim, int(item) % extent(value.layout[dim]), 1, drop=True)
+            value = part(follower, call, value, dim, int(item) % extent(value.layout[dim]), 1, drop=True)
     return value or follower.derived(call)
 
 
@@ -150,30 +225,82 @@ def _spelled_out(index: tuple[Any, ...], rank: int) -> list[Any]:
     return [*index[:place], *[slice(None)] * whole_dimensions, *index[place + 1 :]]
 
 
-def _part(
-    follower: Follower, call: Call, value: Value | None, dim: int, start: int, length: int, drop: bool = False
+def _as_tuple(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def part(
+    follower: Follower,
+    call: Call,
+    value: Value | None,
+    dim: int,
+    start: int,
+    length: int,
+    drop: bool = False,
+    step: int = 1,
 ) -> Value:
-    """Entries `start` to `start + length` of one dimension of a map, without that dimension where it is dropped."""
+    """Every `step`-th of `length` entries of one dimension of a map, without that dimension where it is dropped."""
     if not isinstance(value, Map):
         return follower.derived(call)
+    dim %= len(value.layout)
+    dimension = value.layout[dim]
+    found: Value = value
+    if length != extent(dimension) or step != 1:
+        axis = dimension[0].axis if len(dimension) == 1 and length > 0 else ""
+        if axis == "C":
+            found = _some_channels(follower, call, value, dim, start, length, step)
+        elif axis and dimension == whole(
+            axis, dict(zip("HW", follower.graph.size(value.node), strict=True)).get(axis, 0)
+        ):
+            found = _some_pixels(follower, call, value, dim, start, length, step)
+        else:
+            found = follower.unsupported(call, "crops a feature map, or takes a part of the batch")
+    if drop and isinstance(found, Map):
+        return replace(found, layout=(*found.layout[:dim], *found.layout[dim + 1 :]))
+    return found
+
+
+def _some_pixels(
+    follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
+) -> Map:
+    axis, graph, node = value.layout[dim][0].axis, follower.graph, value.node
+    along = "HW".index(axis)
+    first, pace, size = [0, 0], [1, 1], list(graph.size(node))
+    if step == 1:
+        first[along], size[along] = start, length
+        node = graph.crop(node, (first[0], first[1]), (size[0], size[1]), call.place)
+    else:
+        size[along] = start + length
+        node = graph.crop(node, (0, 0), (size[0], size[1]), call.place)
+        first[along], pace[along] = start, step
+        node = graph.sample(node, (first[0], first[1]), (pace[0], pace[1]), call.place)
+    rest = whole(axis, graph.size(node)[along])
+    return value.linear(node, (*value.layout[:dim], rest, *value.layout[dim + 1 :]))
+
+
+def _some_channels(
+    follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
+) -> Value:
     graph, node, layout = follower.graph, value.node, list(value.layout)
-    dim %= len(layout)
-    size = extent(layout[dim])
-    if length != size:
-        if len(layout[dim]) != 1 or layout[dim][0].axis != "C" or length < 1:
-            return follower.unsupported(call, "crops a feature map, or takes a part of the batch")
-        digit, channels = layout[dim][0], graph.channels(node)
-        if digit.stride == 1 and size < channels:  # every n-th channel: brought to the front by a shuffle
-            node = graph.channel_shuffle(node, channels // size, call.place)
-            layout = [
-                tuple(d._replace(stride=d.stride // size) if d.axis == "C" else d for d in dimension)
-                for dimension in layout
-            ]
-            digit = Digit("C", channels // size, size)
-        if digit.stride * digit.size != channels:
-            return follower.unsupported(call, "takes a part of the channels that a slice cannot take")
-        node = graph.channel_slice(node, start * digit.stride, length * digit.stride, call.place)
-        layout[dim] = (digit._replace(size=length),) if length > 1 else ()
-    if drop:
-        del layout[dim]
-    return Map(node, tuple(layout), value.gate)
+    digit, channels = layout[dim][0], graph.channels(node)
+    if step != 1:
+        if digit.size % step or start >= step or start + length < digit.size:
+            return follower.unsupported(call, "skips channels unevenly")
+        inner = digit._replace(size=step)
+        outer = digit._replace(stride=digit.stride * step, size=digit.size // step)
+        layout[dim : dim + 1] = [joined([outer]), (inner,)]
+        return part(follower, call, replace(value, layout=tuple(layout)), dim + 1, start, 1, drop=True)
+    if digit.stride == 1 and digit.size < channels:  # every n-th channel: brought to the front by a shuffle
+        node = graph.channel_shuffle(node, channels // digit.size, call.place)
+        layout = [
+            tuple(d._replace(stride=d.stride // digit.size) if d.axis == "C" else d for d in dimension)
+            for dimension in layout
+        ]
+        digit = Digit("C", channels // digit.size, digit.size)
+    if digit.stride * digit.size != channels:
+        return follower.unsupported(call, "takes a part of the channels that a slice cannot take")
+    layout[dim] = (digit._replace(size=length),) if length > 1 else ()
+    found = graph.channel_slice(node, start * digit.stride, length * digit.stride, call.place)
+    # Of joined maps a slice may be one of them: it is linear in itself, not in the others.
+    origin = (found, value.root[1]) if value.root[0] == value.node and found < value.node else value.root
+    return Map(found, tuple(layout), value.gate, origin)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from typing import Any
 
-from torch import Tensor
-
+from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
+from zenlib.vanilla.capture.layout import pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
+from zenlib.vanilla.capture.moves import part
 from zenlib.vanilla.capture.trace import Call, pair, tensors
 from zenlib.vanilla.vcnn import Pad, Pool
+
+WIDEST_WINDOW = 3
+"""Average pools inside networks are no wider; a wider one that covers its map is global pooling."""
 
 
 def pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
@@ -34,7 +40,10 @@ def pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
         padding=pair(read("padding", 3, 0)),
         **options,
     )
-    return _without_indices(follower, call, follower.map(follower.graph.add(step)))
+    node = follower.graph.add(step)
+    if kind == "avg" and kernel == step.in_resolution and min(kernel) > WIDEST_WINDOW:
+        follower.global_pools.add(node)
+    return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
 
 
 def adaptive_pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
@@ -54,7 +63,7 @@ def adaptive_pool2d(follower: Follower, call: Call, kind: str) -> Value | list[V
         Pool(**follower.fields(value.node, call, result=result), kind=kind, kernel=window, stride=window)
     )
     follower.fixed_pools.add(node)
-    return _without_indices(follower, call, follower.map(node))
+    return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
 
 
 def pad(follower: Follower, call: Call) -> Value:
@@ -73,20 +82,53 @@ def pad(follower: Follower, call: Call) -> Value:
     if mode != "constant":
         follower.graph.remove(f"{mode} padding", value.node)
     step = Pad(**follower.fields(value.node, call, result=call.result), padding=(top, bottom, left, right))
-    return follower.map(follower.graph.add(step))
+    return follower.map(follower.graph.add(step), value)
 
 
-def reduction(follower: Follower, call: Call, dim_at: int) -> Value:
-    """Over rows and columns it is global pooling; over channels it makes a statistic or a gate."""
+def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value]:
+    """Over all rows and columns it is global pooling, over some of them pooling; over groups of channels a sum."""
+    if len(list(tensors((call.args, call.kwargs)))) > 1:  # the larger of two maps
+        return pointwise(follower, call)
     value, dims = follower.value(call.argument("input", 0)), call.argument("dim", dim_at)
-    if not isinstance(value, Map) or isinstance(dims, Tensor):  # a tensor here: the larger of two maps
+    if not isinstance(value, Map):
         return follower.unsupported(call)
-    rank = len(value.layout)
-    reduced = (
-        range(rank) if dims is None else [dim % rank for dim in ((dims,) if isinstance(dims, int) else dims)]
-    )
-    mixes = any(digit.axis in "NC" for dim in reduced for digit in value.layout[dim])
-    return follower.unsupported(call, "mixes channels or images") if mixes else follower.derived(call)
+    rank, size = len(value.layout), dict(zip("HW", follower.graph.size(value.node), strict=True))
+    given = range(rank) if dims is None else (dims,) if isinstance(dims, int) else dims
+    reduced = sorted({dim % rank for dim in given})
+    digits = [digit for dim in reduced for digit in value.layout[dim]]
+    axes = {digit.axis for digit in digits}
+    window = {axis: prod(digit.size for digit in digits if digit.axis == axis) for axis in "HW"}
+    result = next(tensors(call.result))
+    keeps = result.dim() == rank
+    if axes == {"C"} and len(digits) == 1 and digits[0].size < follower.graph.channels(value.node):
+        if call.function in ("sum", "mean"):
+            whole_dim = len(reduced) == 1
+            parts = [
+                part(follower, call, value, reduced[0], i, 1, drop=not keeps) for i in range(digits[0].size)
+            ]
+            return sum_of(follower, call, parts) if whole_dim else follower.unsupported(call)
+    if axes & {"C", "N"}:
+        return follower.unsupported(call, "mixes channels or images")
+    if window == size:
+        return follower.derived(call)
+    if any(d.stride != 1 and window[d.axis] < size[d.axis] for d in digits) or call.function not in POOLINGS:
+        return follower.unsupported(call, "takes a statistic of some rows or columns")
+    layout = pooled(value.layout, window)
+    if not keeps:
+        layout = tuple(dimension for dim, dimension in enumerate(layout) if dim not in reduced)
+    if not digits:
+        return replace(value, layout=layout)
+    step = (window["H"], window["W"])
+    fields = follower.fields(value.node, call)
+    fields["out_resolution"] = (size["H"] // step[0], size["W"] // step[1])
+    node = follower.graph.add(Pool(**fields, kind=POOLINGS[call.function], kernel=step, stride=step))
+    follower.fixed_pools.add(node)
+    linear = POOLINGS[call.function] == "avg"
+    return _without_indices(follower, call, Map(node, layout, origin=value.root if linear else None))
+
+
+POOLINGS = {"mean": "avg", "sum": "avg", "amax": "max", "max": "max"}
+"""Reductions that pool where they take some rows or columns only."""
 
 
 def resize(follower: Follower, call: Call) -> Value:

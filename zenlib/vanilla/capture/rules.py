@@ -11,40 +11,130 @@ from functools import partial
 from zenlib.vanilla.capture import arithmetic, mixing, moves, pooling
 from zenlib.vanilla.capture.follow import Follower, Rule
 
-ACTIVATIONS = (
-    *(
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "prelu",
-        "rrelu",
-        "elu",
-        "celu",
-        "selu",
-        "gelu",
-        "silu",
-        "mish",
-        "hardswish",
-        "hardtanh",
-        "threshold",
-    ),
-    *(
-        "softplus",
-        "softsign",
-        "logsigmoid",
-        "tanhshrink",
-        "hardshrink",
-        "softshrink",
-        "clamp",
-        "clamp_min",
-        "clamp_max",
-    ),
-    *("abs", "neg", "square", "pow", "sqrt", "rsqrt", "reciprocal", "exp", "log", "sin", "cos"),
-)
+ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "elu",
+    "celu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "hardswish",
+    "hardtanh",
+    "threshold",
+    "softplus",
+    "softsign",
+    "logsigmoid",
+    "tanhshrink",
+    "hardshrink",
+    "softshrink",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "abs",
+    "absolute",
+    "neg",
+    "negative",
+    "square",
+    "pow",
+    "float_power",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "sinc",
+    "sign",
+    "sgn",
+    "signbit",
+    "round",
+    "floor",
+    "ceil",
+    "trunc",
+    "fix",
+    "frac",
+    "nan_to_num",
+    "bernoulli",
+    "heaviside",
+    "remainder",
+    "fmod",
+    "floordiv",
+    "floor_divide",
+    "masked_fill",
+    "masked_scatter",
+    "fake_quantize_per_tensor_affine",
+    "fake_quantize_per_channel_affine",
+    "fused_moving_avg_obs_fake_quant",
+    "fake_quantize_learnable_per_tensor_affine",
+    "logical_not",
+    "bitwise_not",
+    "invert",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "isposinf",
+    "isneginf",
+]
+POINTWISE = [
+    "maximum",
+    "minimum",
+    "where",
+    "lerp",
+    "hypot",
+    "atan2",
+    "copysign",
+    "logaddexp",
+    "logaddexp2",
+    "xlogy",
+    "addcdiv",
+]
+COMPARISONS = [
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "eq",
+    "ne",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "not_equal",
+    "isclose",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "and",
+    "or",
+    "xor",
+]
 GATES = {"sigmoid": 2, "hardsigmoid": 2, "softmax": 2, "erf": 2, "tanh": 1}
 """Functions that give the factor of a product its standing as a gate; the larger number goes."""
 
-NORMALISATIONS = (
+NORMALISATIONS = [
     "batch_norm",
     "layer_norm",
     "group_norm",
@@ -52,9 +142,9 @@ NORMALISATIONS = (
     "local_response_norm",
     "rms_norm",
     "normalize",
-)
-DROPOUTS = ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
-UNCHANGED = (
+]
+DROPOUTS = ["dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
+UNCHANGED = [
     "contiguous",
     "clone",
     "detach",
@@ -69,10 +159,18 @@ UNCHANGED = (
     "cuda",
     "data",
     "requires_grad",
-)
-REDUCTIONS = (
+    "positive",
+    "pos",
+    "as_tensor",
+    "asarray",
+    "alias",
+    "real",
+]
+REDUCTIONS = [
     "mean",
     "sum",
+    "nanmean",
+    "nansum",
     "amax",
     "amin",
     "max",
@@ -84,9 +182,20 @@ REDUCTIONS = (
     "logsumexp",
     "median",
     "prod",
-)
-RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as")
-SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind")
+    "aminmax",
+]
+RESHAPES = [
+    "view",
+    "reshape",
+    "flatten",
+    "ravel",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "view_as",
+    "reshape_as",
+]
+SPLITS = ["chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind"]
 REFUSED = {
     "conv1d": "is a 1-d convolution",
     "conv3d": "is a 3-d convolution",
@@ -94,11 +203,8 @@ REFUSED = {
     "conv_transpose2d": "is a transposed convolution, which makes a map larger",
     "conv_transpose3d": "is a transposed convolution",
     "pixel_shuffle": "makes channels into pixels",
-    "pixel_unshuffle": "makes pixels into channels",
-    "unfold": "makes pixels into channels",
     "fold": "makes channels into pixels",
     "grid_sample": "samples a map at positions of its own",
-    "stack": "stacks feature maps along a new dimension",
 }
 
 
@@ -132,6 +238,11 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, arithmetic.activation
     for name, gate in GATES.items():
         yield name, partial(arithmetic.activation, gate=gate)
+    for name in POINTWISE:
+        yield name, arithmetic.pointwise
+    for name in COMPARISONS:
+        yield name, arithmetic.mask
+    yield "copy", arithmetic.copied
     for name in NORMALISATIONS:
         yield name, partial(arithmetic.left_out, kind=name.replace("_", " "))
     for name in DROPOUTS:
@@ -140,7 +251,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         yield name, arithmetic.unchanged
     for name in RESHAPES:
         yield name, moves.reshape
-    for name in ("permute", "transpose", "t", "T", "mT"):
+    for name in ("permute", "movedim", "transpose", "t", "T", "mT"):
         yield name, moves.permute
     for name in ("expand", "expand_as", "broadcast_to", "repeat", "tile"):
         yield name, moves.expand
@@ -150,9 +261,14 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         "select": moves.select,
         "narrow": moves.narrow,
         "getitem": moves.getitem,
+        "setitem": moves.assign,
         "glu": moves.glu,
+        "cat": moves.concat,
+        "stack": moves.concat,
+        "channel_shuffle": moves.channel_shuffle,
+        "pixel_unshuffle": moves.pixel_unshuffle,
+        "unfold": moves.pixel_unshuffle,
     }.items()
-    yield from {"cat": moves.concat, "channel_shuffle": moves.channel_shuffle}.items()
     for name, why in REFUSED.items():
         yield name, partial(Follower.unsupported, why=why)
 

@@ -4,15 +4,20 @@ The image is a meta tensor: it has a shape and a type but no values, so nothing 
 every function of it is a meta tensor too. Python runs as written, so control flow that reads shapes, settings or
 weights just happens; control flow that reads the values of the image cannot.
 
+A run that reads values, if only to print or check them, is done on real images instead.
+
 A `TorchFunctionMode` sees each call as the user wrote it (`conv2d`, `linear`, `batch_norm`, `mul`), before PyTorch takes it
 apart. `torch.fx` cannot follow control flow; `torch.export` can, but takes 5 to 13 times as long.
 """
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from threading import RLock
 from typing import Any
 
 import torch
@@ -37,21 +42,35 @@ FORWARD_ERRORS = (
 )
 """What the code of a module may raise on an input it cannot take."""
 
-READS_VALUES = {
-    "item",
-    "bool",
-    "int",
-    "float",
-    "index",
-    "tolist",
-    "numpy",
-    "nonzero",
-    "masked_select",
-    "unique",
-    "equal",
-    "contains",
-}
+READS_VALUES = set(
+    [
+        "item",
+        "bool",
+        "int",
+        "float",
+        "complex",
+        "index",
+        "tolist",
+        "numpy",
+        "array",
+        "nonzero",
+        "argwhere",
+        "masked_select",
+        "unique",
+        "unique_consecutive",
+        "equal",
+        "allclose",
+        "is_nonzero",
+        "contains",
+        "format",
+        "repr",
+        "repeat_interleave",
+    ]
+)
 """Functions that need the values of a tensor, not only its shape."""
+
+ONE_AT_A_TIME = RLock()
+"""A run changes the mode of the module, and puts it back; so two threads wait for each other."""
 
 UNSEEN = "a scripted or compiled function"
 """The function of a call that the run could not see."""
@@ -68,10 +87,26 @@ ALIASES = {
     "mm": "matmul",
     "swapaxes": "transpose",
     "swapdims": "transpose",
+    "moveaxis": "movedim",
     "clip": "clamp",
+    "special_expit": "sigmoid",
+    "fmax": "maximum",
+    "fmin": "minimum",
     "max_pool2d_with_indices": "max_pool2d",
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
 }
+
+
+class RunFailed(ConversionError):
+    """A run that did not come to its end.
+
+    Attributes:
+        reads: whether it asked for the values of the image.
+    """
+
+    def __init__(self, message: str, reads: bool = False) -> None:
+        super().__init__(message)
+        self.reads = reads
 
 
 @dataclass(frozen=True)
@@ -82,7 +117,7 @@ class Call:
         function: its plain name; in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
             is "add").
         args: positional arguments.
-        kwargs: keyword arguments.
+        kwargs: keyword arguments, but for `out`, which is the result.
         result: what it returned.
         path: the submodule that called it, "" for the outermost.
     """
@@ -127,16 +162,28 @@ class Trace:
     modules: tuple[nn.Module, ...]
 
 
-def record(module: nn.Module, in_channels: int, resolution: int) -> Trace:
+def record(module: nn.Module, in_channels: int, resolution: int, images: Tensor | None = None) -> Trace:
     """Runs a module once on the shape of an image, in evaluation mode, and leaves it as it was.
 
+    Args:
+        module: what to run.
+        in_channels: channels of the image.
+        resolution: side of the image, pixels.
+        images: real images (BATCH, in_channels, resolution, resolution) to run on instead.
+
     Raises:
-        ConversionError: the module fails on such an image, or reads the values of the image.
+        RunFailed: the module fails on such an image, or reads the values of the image.
     """
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    image = torch.empty((BATCH, in_channels, resolution, resolution), dtype=dtype, device="meta")
-    recorder = _Recorder([image, *_tensors_of(module)])
-    with torch.no_grad(), _as_found(module), _submodule_paths(module, recorder):
+    with ONE_AT_A_TIME, torch.no_grad(), _as_found(module), _uncompiled():
+        return _recorded(module, in_channels, resolution, images)
+
+
+def _recorded(module: nn.Module, in_channels: int, resolution: int, images: Tensor | None) -> Trace:
+    first = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    shape = (BATCH, in_channels, resolution, resolution)
+    image = torch.empty(shape, dtype=first.dtype, device="meta") if images is None else images.to(first)
+    recorder = _Recorder([image, *_tensors_of(module)], real=images is not None)
+    with _submodule_paths(module, recorder):
         for submodule in module.modules():
             submodule.training = False  # not .eval(), which modules may override
         try:
@@ -144,32 +191,38 @@ def record(module: nn.Module, in_channels: int, resolution: int) -> Trace:
                 output = module(image)
             recorder.note_unseen(output, "")
         except FORWARD_ERRORS as error:
-            raise ConversionError(_explain(error, module, recorder, image)) from error
+            raise _failure(error, module, recorder, image) from error
         finally:
             recorder.restore()
-    return Trace(tuple(recorder.calls), image, output, tuple(recorder.modules))
+    return Trace(tuple(recorder.calls), image, recorder.noted(output), tuple(recorder.modules))
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes each call, and moves what meets the image to the meta device."""
+    """Notes each call, and moves what meets the image to the meta device, unless the image is real."""
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
+    def __init__(self, known: Iterable[Tensor], real: bool) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.modules: list[nn.Module] = []
         self.stack: list[tuple[nn.Module, str]] = []
         self.attempt: Call | None = None
+        self._real = real
         self._known = {id(tensor): tensor for tensor in known}
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
+        self._originals: dict[int, Tensor] = {}
         self._overwritten: list[tuple[Tensor, Tensor]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name, path = plain_name(func), self.stack[-1][1] if self.stack else ""
-        # Lists are copied, since a network may go on filling them.
-        self.attempt = Call(name, _copied(args), _copied(kwargs), None, path)
-        if any(tensor.is_meta for tensor in tensors((args, kwargs))):
+        if self.stack and isinstance(self.stack[-1][0], torch.jit.ScriptModule):
+            name = UNSEEN
+        noted = {key: value for key, value in kwargs.items() if key != "out"}
+        self.attempt = Call(name, self.noted(args), self.noted(noted), None, path)
+        on_meta = any(tensor.is_meta for tensor in tensors((args, kwargs)))
+        if on_meta or self._real:
             self.note_unseen((args, kwargs), path)
+        if on_meta and not self._real:
             result = self._run_on_meta(func, name, args, kwargs)
         else:
             if _writes(func.__name__) and args and isinstance(args[0], Tensor):
@@ -177,7 +230,7 @@ class _Recorder(TorchFunctionMode):
             result = func(*args, **kwargs)
         if name == "setitem" or next(tensors(result), None) is not None:
             self._known.update((id(tensor), tensor) for tensor in tensors(result))
-            self.calls.append(replace(self.attempt, result=result))
+            self.calls.append(replace(self.attempt, result=self.noted(result)))
         return result
 
     def _run_on_meta(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -186,10 +239,20 @@ class _Recorder(TorchFunctionMode):
             return args[0].type(types[0]) if types else args[0]
         return func(*self._on_meta(args), **self._on_meta(kwargs))
 
+    def noted(self, value: Any) -> Any:
+        """A value as calls keep it: with tuples for lists, which a network may go on filling, and without stand-ins."""
+        if isinstance(value, Tensor):
+            return self._originals.get(id(value), value)
+        if isinstance(value, (tuple, list)):
+            return tuple(map(self.noted, value))
+        if isinstance(value, dict):
+            return {key: self.noted(item) for key, item in value.items()}
+        return value
+
     def note_unseen(self, values: Any, path: str) -> None:
         """Notes meta tensors that no visible call made: results of scripted or compiled functions."""
         for tensor in tensors(values):
-            if tensor.is_meta and id(tensor) not in self._known:
+            if (tensor.is_meta or self._real) and id(tensor) not in self._known:
                 self._known[id(tensor)] = tensor
                 self.calls.append(Call(UNSEEN, (), {}, tensor, path))
 
@@ -202,8 +265,12 @@ class _Recorder(TorchFunctionMode):
         if isinstance(value, Tensor):
             if value.is_meta:
                 return value
-            # Kept beside its original, so that neither's id is used again.
-            return self._stand_ins.setdefault(id(value), (value, value.detach().to("meta")))[1]
+            if id(value) not in self._stand_ins:
+                # Kept beside its original, so that neither's id is used again.
+                stand_in = value.detach().to("meta")
+                self._stand_ins[id(value)] = (value, stand_in)
+                self._known[id(stand_in)], self._originals[id(stand_in)] = stand_in, value
+            return self._stand_ins[id(value)][1]
         if type(value) in (tuple, list):
             return type(value)(map(self._on_meta, value))
         if isinstance(value, dict):
@@ -234,15 +301,6 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield from tensors(tuple(value.values()))
 
 
-def _copied(value: Any) -> Any:
-    """A copy of nested lists and dictionaries, with tuples for lists."""
-    if isinstance(value, (tuple, list)):
-        return tuple(map(_copied, value))
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return value
-
-
 def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
     for submodule in module.modules():
         yield from tensors((submodule._parameters, submodule._buffers, submodule.__dict__))
@@ -259,28 +317,42 @@ def _writes(name: str) -> bool:
 
 @contextmanager
 def _as_found(module: nn.Module) -> Iterator[None]:
-    """Puts every attribute of every submodule back (mode, buffers, caches), and the random state."""
-    parts = [
-        part
-        for m in module.modules()
-        for part in (m.__dict__, m._parameters, m._buffers, m._modules)
-        if isinstance(part, dict)
-    ]
-    before = [dict(part) for part in parts]
+    """Puts every attribute of every submodule back, what lists and dictionaries held, and the random state."""
+    before: dict[int, tuple[Any, list[Any]]] = {}
+    for submodule in module.modules():
+        _note_containers(vars(submodule), before)
     with torch.random.fork_rng(devices=()):
         try:
             yield
         finally:
-            for part, content in zip(parts, before, strict=True):
-                for key in part.keys() - content.keys():
-                    del part[key]
-                part.update(
-                    {
-                        key: value
-                        for key, value in content.items()
-                        if key not in part or part[key] is not value
-                    }
-                )
+            for part, content in before.values():
+                now = _flat(part)
+                if len(now) != len(content) or any(a is not b for a, b in zip(now, content, strict=True)):
+                    part.clear()
+                    if isinstance(part, dict):
+                        part.update(zip(content[::2], content[1::2], strict=True))
+                    else:
+                        (part.update if isinstance(part, set) else part.extend)(content)
+
+
+def _note_containers(value: Any, found: dict[int, tuple[Any, list[Any]]]) -> None:
+    """Notes what a list, dictionary, set or queue holds, and those inside."""
+    if isinstance(value, (list, dict, set, deque, tuple)) and id(value) not in found:
+        content = _flat(value)
+        if not isinstance(value, tuple):
+            found[id(value)] = (value, content)
+        for item in content:
+            _note_containers(item, found)
+
+
+def _flat(container: Any) -> list[Any]:
+    """The members; of a dictionary each key before its value."""
+    return [x for item in container.items() for x in item] if isinstance(container, dict) else list(container)
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Runs what torch.compile made as it was written; without its machinery loaded there is nothing such."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager
@@ -306,30 +378,32 @@ def _submodule_paths(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
             hook.remove()
 
 
-def _explain(error: BaseException, module: nn.Module, recorder: _Recorder, image: Tensor) -> str:
+def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image: Tensor) -> RunFailed:
     """What a failed run says to the user."""
     where = (
         repr(recorder.stack[-1][1]) if recorder.stack and recorder.stack[-1][1] else "the outermost module"
     )
     call, network = recorder.attempt, type(module).__name__
-    if call is not None and call.function in READS_VALUES:
-        return (
+    needs_values = call is not None and (
+        call.function in READS_VALUES or isinstance(error, NotImplementedError)
+    )
+    if needs_values and image.is_meta:
+        return RunFailed(
             f"{network}: {call} reads the values of the image, so the graph depends on them and no single "
-            "vanilla network exists; "
-            f"needed a forward pass that depends on shapes only"
+            "vanilla network exists; needed a forward pass that depends on shapes only (an assert, a print, "
+            "a log or a hook may be the cause)",
+            reads=call.function not in ("nonzero", "where"),  # of these the shape depends on values too
         )
     if call is not None and _too_small(call):
         height, width = next(tensors(call.args)).shape[-2:]
-        return (
+        return RunFailed(
             f"resolution: needed a larger image than {image.shape[-1]} x {image.shape[-1]}: {call} sees a "
-            f"map of {height} x {width}, "
-            f"smaller than its kernel; use a larger resolution"
+            f"map of {height} x {width}, smaller than its kernel; use a larger resolution"
         )
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return (
+    first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+    return RunFailed(
         f"{network}: could not be captured: {where} failed on images of shape {tuple(image.shape)} with "
-        f"{type(error).__name__}: {first}; "
-        f"needed a module that maps one batch of images to a tensor"
+        f"{type(error).__name__}: {first}; needed a module that maps one batch of images to a tensor"
     )
 
 

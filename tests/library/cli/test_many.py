@@ -1,0 +1,84 @@
+"""Many networks at once: `zenlib score -`, `zenlib rank` and `score_many`."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from torch import nn
+
+from tests.library.cli.test_cli import TINY, run
+from tests.library.cli.test_cli_networks import read
+from zenlib import Architecture, closed_form_zen_score, score_many, zen_score
+from zenlib.vanilla.convert import to_vcnn
+
+LINES = f"{TINY}\n# a remark\n\nwild.py:tall\n wild.py:flat \nleaves.py:Net\nnonesuch\nsqueezenet1_1\n"
+
+
+def lines(capsys, monkeypatch, text, *arguments):
+    """The rows that `zenlib score -` writes."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    code, out, err = run(capsys, "score", "-", *arguments)
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_names_on_standard_input_are_answered_one_json_line_each_whatever_is_refused(
+    capsys, monkeypatch, folder
+):
+    rows = lines(capsys, monkeypatch, LINES, "--repeats", 2, "--batch-size", 8, "--resolution", 64)
+    tiny, tall, flat, leaves, unknown, squeeze = rows
+    net = Architecture.from_string(TINY)
+    assert tiny["score"] == closed_form_zen_score(net, 64) and tiny["by"] == "closed-form"
+    vcnn = to_vcnn(net, 64)
+    assert [tiny[name] for name in ("params", "convolutions", "weights", "flops")] == [
+        net.params(),
+        len(vcnn.convs),
+        vcnn.weights,
+        vcnn.flops,
+    ]
+    assert tall["by"] == squeeze["by"] == "zen" and tall["stderr"] > 0 and squeeze["convolutions"] == 26
+    import torchvision
+
+    expected = zen_score(torchvision.models.squeezenet1_1(), 64, repeats=2, batch_size=8, device="cpu")
+    assert squeeze["score"] == pytest.approx(float(expected))
+    assert flat["score"] is None and "runs at 32 x 32" in flat["reason"]
+    assert leaves["reason"] == "SystemExit: 0" and "needed one of a ZenNet" in unknown["reason"]
+    assert [row["network"] for row in rows][1:3] == ["wild.py:tall", "wild.py:flat"]
+
+
+def test_processes_give_the_same_rows_and_one_that_dies_costs_its_network_alone(capsys, monkeypatch, folder):
+    settings = ["--repeats", 1, "--batch-size", 2, "--resolution", 16]
+    names = f"{TINY}\nwild.py:tall\nown.py:Net\n"
+    alone = lines(capsys, monkeypatch, names, *settings)
+    spread = lines(capsys, monkeypatch, names.replace("own", "wild.py:Dies\nown"), *settings, "--workers", 2)
+    assert [spread[0], spread[1], spread[3]] == alone
+    assert spread[2]["network"] == "wild.py:Dies" and spread[2]["reason"] == "its process died"
+
+
+def test_networks_are_ranked_by_score_and_the_refused_are_told(capsys, folder):
+    found = read(capsys, "rank", TINY, "timm:resnet1[04]t", "nonesuch", "--top", 2, "--resolution", 64)
+    assert [row["network"] for row in found["ranked"]] == ["timm:resnet14t", "timm:resnet10t"]
+    assert found["ranked"][0]["score"] > found["ranked"][1]["score"]
+    assert [row["network"] for row in found["refused"]] == ["nonesuch"]
+    code, out, err = run(capsys, "rank", TINY, "zennet-0.[51]M", "nonesuch", "--proxy", "params")
+    assert code == 0 and "best 2 of 3 networks" in out and "nonesuch: network: needed one of" in err
+
+
+def test_an_empty_standard_input_and_an_unknown_proxy_are_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n# nothing\n"))
+    code, out, err = run(capsys, "score", "-")
+    assert code == 1 and out == "" and "needed names or structures on standard input" in err
+    code, _, err = run(capsys, "rank", TINY, "--proxy", "beauty")
+    assert code == 1 and "proxy: needed one of" in err
+
+
+def test_modules_and_proxies_are_scored_from_python():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+    (row,) = score_many([net], 32, progress=False)
+    assert row["network"] == "Sequential" and row["score"] == closed_form_zen_score(to_vcnn(net, 32))
+    (row,) = score_many([TINY], 16, proxies=["params", "flops", "naswot"], progress=False)
+    assert row["by"] == "params" and row["score"] == Architecture.from_string(TINY).params(10)
+    assert row["flops"] == Architecture.from_string(TINY).flops(16, 10) and row["naswot"] > 0

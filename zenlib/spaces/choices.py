@@ -1,0 +1,159 @@
+"""A search space of one's own: a function that builds a module from a dictionary of choices."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network of a space of one's own; two are equal where their choices are.
+
+    Attributes:
+        text: the choices as JSON, which names the network in a history.
+        choices: the choices.
+        make: builds a module from them.
+    """
+
+    text: str
+    choices: dict[str, Any] = field(compare=False, repr=False)
+    make: Callable[[dict[str, Any]], nn.Module] = field(compare=False, repr=False)
+
+    @property
+    def blocks(self) -> tuple[Point]:
+        """The point as a search keeps it, in the place of the blocks of an `Architecture`."""
+        return (self,)
+
+    def build(self) -> nn.Module:
+        """The module.
+
+        Raises:
+            ValueError: `make` gives something else.
+        """
+        from torch import nn
+
+        network = self.make(dict(self.choices))
+        if not isinstance(network, nn.Module):
+            raise ValueError(
+                f"build: needed a function that returns a torch.nn.Module, got {type(network).__name__} for "
+                f"{self.text}"
+            )
+        return network
+
+    def to_string(self) -> str:
+        """The choices as JSON."""
+        return self.text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """A space of one's own, `Choices({"width": [16, 24, 32], "depth": range(1, 5)}, build=make)`.
+
+    A changed network is one with one choice drawn again, or two with a chance of 1/2, three with 1/4, and so
+    on, so that every network can be reached from every other.
+
+    Attributes:
+        options: the values that each choice may take, by its name. Numbers, texts and tuples stand for
+            themselves in the history, other objects for their names.
+        build: makes a module of a dictionary with a value for each choice. It may raise a ValueError where
+            choices do not go together. Worker processes must be able to import it.
+
+    Raises:
+        ValueError: there is nothing to choose, or two values of one choice look alike.
+    """
+
+    options: Mapping[str, Sequence[Any]]
+    build: Callable[[dict[str, Any]], nn.Module]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.options, Mapping) or not self.options or not callable(self.build):
+            raise ValueError(
+                'Choices: needed names with lists of values, {"width": [16, 32]}, and a function `build`; '
+                f"got {self.options!r} and {self.build!r}"
+            )
+        for name, values in self.options.items():
+            labels = [_label(value) for value in values] if not isinstance(values, str) else []
+            if not labels or len({*labels}) < len(labels):
+                raise ValueError(
+                    f"options: needed a list of different values for {name!r}, got {values!r}; give objects "
+                    "that look alike, such as lambdas, by name, and choose them in `build`"
+                )
+
+    @property
+    def name(self) -> str:
+        """What a checkpoint calls this space."""
+        labels = {name: [_label(value) for value in values] for name, values in self.options.items()}
+        made = getattr(self.build, "__qualname__", type(self.build).__qualname__)
+        return f"{made} of {json.dumps(labels)}"
+
+    @property
+    def size(self) -> int:
+        """Number of networks."""
+        return math.prod(len(values) for values in self.options.values())
+
+    def point(self, choices: Mapping[str, Any]) -> Point:
+        """The network of these choices.
+
+        Raises:
+            ValueError: a choice is missing, unknown, or has none of its values.
+        """
+        labels = {name: {_label(value): value for value in values} for name, values in self.options.items()}
+        if choices.keys() != labels.keys() or any(
+            _label(choices[name]) not in labels[name] for name in labels
+        ):
+            raise ValueError(f"choices: needed one value each of {self.options}, got {dict(choices)}")
+        return self._point({name: labels[name][_label(choices[name])] for name in labels})
+
+    def parse(self, text: str) -> Point:
+        """The network that a history calls so."""
+        stored = json.loads(text)
+        named = {
+            name: next(value for value in values if json.loads(_label(value)) == stored[name])
+            for name, values in self.options.items()
+        }
+        return self._point(named)
+
+    def sample(self, rng: random.Random, resolution: int = 32) -> Point:
+        """One random network, every choice uniform."""
+        return self._point({name: rng.choice(values) for name, values in self.options.items()})
+
+    def mutate_blocks(
+        self, blocks: Any, rng: random.Random, rule: str = "", replaced: int = 0
+    ) -> tuple[Point]:
+        """A changed network; rules and numbers of blocks are for the spaces of blocks."""
+        (parent,) = blocks
+        chosen = dict(parent.choices)
+        open_choices = [name for name, values in self.options.items() if len(values) > 1]
+        count = 1
+        while count < len(open_choices) and rng.random() < 0.5:
+            count += 1
+        for name in rng.sample(open_choices, min(count, len(open_choices))):
+            others = [one for one in self.options[name] if _label(one) != _label(chosen[name])]
+            chosen[name] = rng.choice(others)
+        return self._point(chosen).blocks
+
+    def _point(self, choices: dict[str, Any]) -> Point:
+        labels = ", ".join(f"{json.dumps(name)}: {_label(value)}" for name, value in choices.items())
+        return Point("{" + labels + "}", choices, self.build)
+
+
+def _label(value: Any) -> str:
+    """The value as JSON; objects by their names, numbers of NumPy as numbers."""
+    return json.dumps(value, default=_named)
+
+
+def _named(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    return getattr(value, "__qualname__", None) or repr(value)
