@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,21 @@ def search(
     latency_ms: Annotated[
         float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)
     ] = None,
-    latency_batch: Annotated[int, typer.Option(help="Batch of the predicted latency.")] = 1,
+    latency_batch: Annotated[
+        int, typer.Option("--latency-batch", "--batch-size", help="Batch of the predicted latency.")
+    ] = 1,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(help="CSV of convolutions measured on another device.", show_default=False),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes.",
+            show_default=False,
+        ),
+    ] = None,
     score: Annotated[
         str,
         typer.Option(
@@ -89,6 +104,7 @@ def search(
     from zenlib.search import search as run
     from zenlib.search.executors import open_executor
     from zenlib.search.latency import LatencyPredictor
+    from zenlib.search.latency_table import LatencyTable
 
     if out.exists() and not out.is_dir():
         raise ValueError(
@@ -100,12 +116,18 @@ def search(
             f"out: needed a folder without a search, since --no-resume was given; got {out}; name another "
             f"folder or delete {checkpoint}"
         )
-    predictor = LatencyPredictor(batch_size=latency_batch) if latency_ms is not None else None
+    if latency_table is not None and latency_ms is None:
+        raise ValueError("latency_ms: needed a limit for what --latency-table predicts, got none; give one")
+    predictor: LatencyPredictor | LatencyTable | None = None
+    if latency_table is not None:
+        predictor = LatencyTable(latency_table, precision, latency_batch)
+    elif latency_ms is not None:
+        predictor = LatencyPredictor(batch_size=latency_batch)
     with open_executor(workers, scheduler_file) as executor:
         found = run(
             space,
             score,
-            Budget(params=params, flops=flops, depth=depth, latency_ms=latency_ms, latency=predictor),
+            Budget(params, flops, depth, latency_ms, predictor, memory and _bytes(memory)),
             evaluations=evaluations,
             population=population,
             seed=seed,
@@ -127,6 +149,14 @@ def search(
         print(found.best)
 
 
+def _bytes(text: str) -> float:
+    """A number of bytes, such as of 320KB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?) *([km]?)i?b?", text.strip().lower())
+    if found is None:
+        raise ValueError(f"memory: needed bytes such as 320KB, 1MB or 327680, got {text!r}")
+    return float(found[1]) * {"": 1, "k": 2**10, "m": 2**20}[found[2]]
+
+
 def facts(found: SearchResult) -> dict[str, Any]:
     """The result as data."""
     best = found.history.loc[found.history["score"].idxmax()]
@@ -136,10 +166,15 @@ def facts(found: SearchResult) -> dict[str, Any]:
         "best": str(found.best),
         "score": found.best_score,
         **costs,
+        "memory": _peak(found),
         **counts,
         "seconds": found.seconds,
         "settings": found.settings,
     }
+
+
+def _peak(found: SearchResult) -> int:
+    return found.best.peak_memory(found.settings["resolution"], found.settings["num_classes"])
 
 
 def summary(found: SearchResult) -> dict[str, str]:
@@ -154,6 +189,7 @@ def summary(found: SearchResult) -> dict[str, str]:
         "parameters": f"{int(best['params']):,}",
         "multiply-adds": f"{int(best['flops']):,}",
         "depth": str(int(best["depth"])),
+        "peak memory": f"{_peak(found):,} bytes of 8-bit feature maps",
         "found as": f"number {int(best['id']):,}, generation {int(best['generation'])}",
         "proposals": f"{found.proposed:,}, of which {rejected:,} were turned away ({reasons or 'none'})",
         "without a score": f"{int((found.history['fate'] == 'failed').sum()):,}",
