@@ -1,10 +1,11 @@
-"""Published measurements of networks and convolutions on devices that are not at hand; the user brings the files.
+"""Published measurements on devices that are not at hand; the user brings the files.
 
-They are read, never copied into the project: what we store are predictions, correlations and other aggregates.
+They are read, never copied into the project: we store predictions, correlations and other aggregates.
 
 Sources: the convolutions of a V100 under TensorRT were released with TinyNAS
-(github.com/alibaba/lightweight-neural-architecture-search); the cells of NAS-Bench-201 on six devices are HW-NAS-Bench
-(Li et al. 2021, arXiv 2103.10584); the throughputs are timm's inference tables (github.com/huggingface/pytorch-image-models).
+(github.com/alibaba/lightweight-neural-architecture-search); the cells of NAS-Bench-201 on six devices are
+HW-NAS-Bench (Li et al. 2021, arXiv 2103.10584); the throughputs are timm's inference tables
+(github.com/huggingface/pytorch-image-models).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def convolutions() -> Path:
     return data_file(
         CONVOLUTIONS,
         "take the operator table of TinyNAS and write it as CSV with the columns "
-        f"{', '.join(COLUMNS)}, fp32_ms, fp16_ms and int8_ms (milliseconds of a batch, empty where not measured)",
+        f"{', '.join(COLUMNS)}, fp32_ms, fp16_ms and int8_ms (milliseconds of a batch, empty where not "
+        "measured)",
     )
 
 
@@ -52,7 +54,7 @@ def cells(dataset: str) -> pd.DataFrame:
 
 
 def speed() -> pd.DataFrame:
-    """timm's measured throughputs, one row per network, size of the images and setting of a device."""
+    """Throughputs that timm measured, one row per network, size of the images and setting of a device."""
     columns = {
         "model": "text of timm's name",
         "img_size": "pixels",

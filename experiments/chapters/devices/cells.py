@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-201 on six devices: is a score a hidden measure of cost, and which helps at equal latency?"""
+"""NAS-Bench-201 on six devices: is a score a hidden measure of cost, and which helps at equal latency?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def members(dataset: str, device: str) -> pd.DataFrame:
 
 
 def cell_row(*, dataset: str, device: str, score: str) -> dict[str, Any]:
-    """A score against latency, against accuracy, against accuracy at equal latency, and as a way to choose."""
+    """A score against latency, against accuracy, at equal latency, and as a way to choose."""
     rows = members(dataset, device)
     values, latency, accuracy = (rows[name].to_numpy(float) for name in (score, "latency", "accuracy"))
     within = _at_equal_latency(values, latency, accuracy)
@@ -58,7 +58,7 @@ def cell_row(*, dataset: str, device: str, score: str) -> dict[str, Any]:
 
 
 def _at_equal_latency(values: np.ndarray, latency: np.ndarray, accuracy: np.ndarray) -> list[float]:
-    """Kendall's tau of score and accuracy within groups of nearly equal latency; 0 where all scores are alike."""
+    """Kendall's tau with accuracy within groups of nearly equal latency; 0 where all scores are alike."""
     order = np.argsort(latency, kind="stable")
     found = [
         float(kendalltau(values[part], accuracy[part]).statistic) for part in np.array_split(order, BINS)
@@ -67,7 +67,7 @@ def _at_equal_latency(values: np.ndarray, latency: np.ndarray, accuracy: np.ndar
 
 
 def _losses(values: np.ndarray, latency: np.ndarray, accuracy: np.ndarray) -> tuple[list[float], float]:
-    """Points below the best cell of each budget, of the cell with the highest score in it; ties are averaged."""
+    """Points of accuracy that the highest score in each budget is below the best cell; ties are averaged."""
     budgets = np.quantile(latency, np.arange(1, BUDGETS + 1) / BUDGETS)
     losses = []
     for budget in budgets:
@@ -89,7 +89,7 @@ CELLS = Table(
         "n": "count: cells with a path that the device ran",
         "tau_latency": "1: Kendall's tau of score and latency",
         "tau_accuracy": "1: Kendall's tau of score and accuracy",
-        "tau_equal": f"1: Kendall's tau of score and accuracy, mean over {BINS} groups of nearly equal latency",
+        "tau_equal": f"1: Kendall's tau of score and accuracy, mean over {BINS} groups of like latency",
         "tau_equal_stderr": "1: standard error of tau_equal over the groups",
         "bins": "count: groups of nearly equal latency",
         "loss": (

@@ -1,4 +1,4 @@
-"""GPUs that others measured: how alike they order networks, and where the ZenNets would lie among networks of today."""
+"""GPUs that others measured: how alike they order networks, and where the ZenNets would lie today."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import correlate
 
 SETTINGS = {
-    "rtx3090": ("rtx3090", "amp", "nhwc", False, "2.40"),
-    "rtx4090": ("rtx4090", "amp", "nchw", True, "2.91"),
-    "rtx4090 eager": ("rtx4090", "amp", "nchw", False, "2.91"),
-    "rtx5090": ("rtx5090", "amp", "nchw", True, "2.91"),
-    "pro6000": ("pro6000maxq", "amp", "nchw", True, "2.91"),
-    "i9-10940x": ("i9_10940x", "fp32", "nchw", True, "2.40"),
-    "i7-12700h": ("i7_12700h", "fp32", "nchw", True, "2.40"),
+    "rtx3090": ("rtx3090", "amp", "nhwc", False, 2.4),
+    "rtx4090": ("rtx4090", "amp", "nchw", True, 2.91),
+    "rtx4090 eager": ("rtx4090", "amp", "nchw", False, 2.91),
+    "rtx5090": ("rtx5090", "amp", "nchw", True, 2.91),
+    "pro6000": ("pro6000maxq", "amp", "nchw", True, 2.91),
+    "i9-10940x": ("i9_10940x", "fp32", "nchw", True, 2.4),
+    "i7-12700h": ("i7_12700h", "fp32", "nchw", True, 2.4),
 }
-"""Setting -> device, precision, layout, whether it was compiled, and torch's version, as timm's tables name them."""
+"""Setting -> device, precision, layout, whether it was compiled, and torch's version, in timm's words."""
 GPUS = tuple(name for name in SETTINGS if name.startswith(("rtx", "pro")))
 V100, OWN_CPU, FLOPS, PARAMS = "v100, paper", "our cpu", "multiply-adds", "parameters"
 MEASURES = (*SETTINGS, V100, OWN_CPU, FLOPS, PARAMS)
@@ -38,7 +38,7 @@ CONVOLUTIONAL = re.compile(
     r"|vgg|dla|hrnet|convnext|nfnet|repvgg|rexnet|ghostnet|darknet|edgenet|xception|inception|dpn|tinynet|mixnet"
     r"|lcnet|fbnet|hardcorenas|hgnet|tresnet|selecsls|net|mobileone|vovnet|spnasnet)"
 )
-"""Names of timm's networks that are convolutions (with gates or without), and no attention among positions."""
+"""Names of timm's networks that are convolutions, with gates or without, but no attention in space."""
 _IN_TIMM = {
     **{f"RegNetY-{size}MF": f"regnety_{size // 100:03d}" for size in (200, 400, 600, 800)},
     **{f"ResNet-{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
@@ -67,11 +67,9 @@ def milliseconds() -> pd.DataFrame:
     """Milliseconds of an image by network and size, a column for each measure; counts stand for costs too."""
     speed = device_tables.speed()
     columns = []
-    for name, (device, precision, layout, compiled, torch) in SETTINGS.items():
-        mine = speed.query(
-            "device == @device and precision == @precision and layout == @layout and compiled == @compiled"
-        )
-        mine = mine[mine["torch"].astype(float) == float(torch)].drop_duplicates(["model", "img_size"])
+    told = ["device", "precision", "layout", "compiled", "torch"]
+    for name, setting in SETTINGS.items():
+        mine = speed[(speed[told] == setting).all(axis=1)].drop_duplicates(["model", "img_size"])
         columns.append(1e3 / mine.set_index(["model", "img_size"])["images_per_second"].rename(name))
     counts = (
         speed.dropna(subset="gmacs").drop_duplicates(["model", "img_size"]).set_index(["model", "img_size"])

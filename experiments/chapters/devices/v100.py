@@ -37,13 +37,13 @@ _EFFICIENTNETS = {"B0": 224, "B1": 240, "B2": 260, "B3": 300, "B4": 380, "B5": 4
 WHOLE = ("ResNets", "Mobile nets", "ZenNets")
 """Families that are convolutions throughout, but for pooling and the classifier.
 
-Gates and concatenations are not in the table: of other networks, and of ZenNets with gates, the convolutions alone
-are predicted, which is a lower bound.
+Gates and concatenations are not in the table: of other networks, and of ZenNets with gates, the
+convolutions alone are predicted, which is a lower bound.
 """
 
 
 def networks() -> dict[str, tuple[str, float, int]]:
-    """Networks of the paper's Table 7 that can be built here: family, published V100 ms, side of the images."""
+    """Networks of Table 7 that can be built here: family, published V100 ms, side of the images."""
     shown = {
         row.name: (row.family, row.v100, _EFFICIENTNETS.get(row.name.rpartition("-")[2], 224))
         for row in TABLE7
@@ -317,11 +317,12 @@ def published_row(*, network: str, precision: str) -> dict[str, float]:
     """A ZenNet by our own counts, to set what a search finds beside it."""
     architecture = Architecture(zennet_architecture(network).blocks)
     side = zennet_resolution(network)
+    classes = 100 if side == 32 else 1000
     return {
         "resolution": side,
         "score": closed_form_zen_score(architecture, side),
-        "memory": architecture.peak_memory(side, 1000),
-        "params": architecture.params(1000),
+        "memory": architecture.peak_memory(side, classes),
+        "params": architecture.params(classes),
         "depth": architecture.depth,
     }
 
