@@ -64,6 +64,10 @@ def _v100(panel: Axes, predictions: pd.DataFrame) -> None:
             )
     panel.set_xscale("log")
     panel.set_yscale("log")
+    ticks = [0.05, 0.1, 0.2, 0.5, 1]
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     panel.set_xlabel("predicted from the table of convolutions (ms)")
     panel.set_ylabel("paper's Table 7 (ms)")
     panel.set_title("V100, fp16, batch 64")

@@ -39,7 +39,7 @@ from experiments.chapters.devices.v100 import (
     PREDICTIONS,
     SEARCHES,
     ZENNET_ROWS,
-    networks,
+    table7,
 )
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, bracketed, interval, number
@@ -118,7 +118,9 @@ class DeviceRows:
 
 def run(
     *,
+    networks: Sequence[str] | None = None,
     precisions: Sequence[str] = PRECISIONS,
+    held_out: Sequence[str] = HELD_OUT,
     limits: Sequence[float] = tuple(LIMITED),
     evaluations: int = 20_000,
     datasets: Sequence[str] = ("cifar10", "cifar100", "imagenet16"),
@@ -128,7 +130,9 @@ def run(
     """Computes what is not stored yet; without the published files the stored rows are read.
 
     Args:
+        networks: of Table 7; None means all that can be built here.
         precisions: of the table of convolutions.
+        held_out: which rows of that table are left out and predicted.
         limits: of the latency searches, those of `LIMITED`; none leaves the search within memory out as well.
         evaluations: candidates of each search.
         datasets: accuracies of NAS-Bench-201.
@@ -138,12 +142,12 @@ def run(
     predicted = [
         {"network": name, "precision": precision, "batch_size": BATCH}
         for precision in precisions
-        for name in networks()
+        for name in networks or table7()
     ]
     left_out = [
         {"precision": precision, "batch_size": BATCH, "left_out": part, "kind": kind}
         for precision in precisions
-        for part in HELD_OUT
+        for part in held_out
         for kind in ("Regular", "Depthwise")
     ]
     return DeviceRows(
@@ -327,6 +331,19 @@ def _gpu_facts(rows: DeviceRows) -> dict[str, str]:
         told[f"lag_{short}"] = number(at.loc[f"zennet-{name}", "lag"]) if known else UNKNOWN
         told[f"beaten_{short}"] = f"{at.loc[f'zennet-{name}', 'dominated_by']:.0f}" if known else UNKNOWN
     return told
+
+
+def figure_data(rows: DeviceRows) -> pd.DataFrame:
+    """The rows behind the figure, both panels."""
+    above = rows.predictions[
+        (rows.predictions["precision"] == "fp16") & rows.predictions["whole"].astype(bool)
+    ]
+    below = rows.cells[(rows.cells["dataset"] == "cifar10") & rows.cells["score"].isin(SHOWN)]
+    above = above[["network", "family", "milliseconds", "published"]].assign(panel="V100")
+    below = below[["device", "score", "tau_equal", "tau_equal_stderr"]].assign(panel="cells")
+    first = ["panel", "network", "device", "score"]
+    both = pd.concat([above, below]).fillna({name: "" for name in first})
+    return both[[*first, *(name for name in both if name not in first)]]
 
 
 def v100_table(rows: DeviceRows) -> pd.DataFrame:

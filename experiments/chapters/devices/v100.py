@@ -42,7 +42,8 @@ convolutions alone are predicted, which is a lower bound.
 """
 
 
-def networks() -> dict[str, tuple[str, float, int]]:
+@cache
+def table7() -> dict[str, tuple[str, float, int]]:
     """Networks of Table 7 that can be built here: family, published V100 ms, side of the images."""
     shown = {
         row.name: (row.family, row.v100, _EFFICIENTNETS.get(row.name.rpartition("-")[2], 224))
@@ -68,7 +69,7 @@ def _module(name: str) -> nn.Module:
 @cache
 def convolutions_of(name: str) -> tuple[Convolution, ...]:
     """The convolutions of a network of Table 7 in the order in which they run, gates' among them left out."""
-    side = networks()[name][2]
+    side = table7()[name][2]
     if name in ZENNETS:
         return tuple(_of_blocks(Architecture(zennet_architecture(name).blocks), side))
     module = _module(name).eval().to("meta")
@@ -126,15 +127,20 @@ def _parts(conv: Convolution) -> Iterator[Convolution]:
             yield conv._replace(in_channels=width, out_channels=width, **own)
 
 
+@cache
+def _table(precision: str, batch_size: int) -> LatencyTable:
+    return LatencyTable(device_tables.convolutions(), precision, batch_size)
+
+
 def prediction_row(*, network: str, precision: str, batch_size: int) -> dict[str, Any]:
     """The sum over a network's convolutions."""
-    table = LatencyTable(device_tables.convolutions(), precision, batch_size)
+    table = _table(precision, batch_size)
     convs = convolutions_of(network)
     try:
         total = sum(table.milliseconds(part) for conv in convs for part in _parts(conv))
     except (OutsideTable, ValueError) as outside:
         raise ScoreUndefined(str(outside)) from outside
-    family, published, side = networks()[network]
+    family, published, side = table7()[network]
     return {
         "family": family,
         "whole": family in WHOLE and not network.endswith("SE"),
