@@ -20,7 +20,7 @@ override export OMP_NUM_THREADS := 1
 override export MKL_NUM_THREADS := 1
 override export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help book verify pdf test slow coverage smoke same-bytes rerun bench serve lint clean
+.PHONY: help book verify pdf test slow coverage smoke same-bytes rerun bench gpu serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,9 @@ rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu O
 
 bench: $(INSTALLED) ## speed and memory of the score against the released procedure
 	$(BIN)/python experiments/speed/score.py
+
+gpu: $(INSTALLED) ## measure the library on a GPU in eight minutes; the rows go to the chapter on devices
+	$(BIN)/python experiments/speed/gpu.py
 
 serve: ## show the built book at http://localhost:8000
 	$(PYTHON) -m http.server --directory _build/html $(PORT)

@@ -48,7 +48,21 @@ def search(
     latency_ms: Annotated[
         float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)
     ] = None,
-    latency_batch: Annotated[int, typer.Option(help="Batch of the predicted latency.")] = 1,
+    latency_batch: Annotated[
+        int, typer.Option("--latency-batch", "--batch-size", help="Batch of the predicted latency.")
+    ] = 1,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(help="CSV of convolutions measured on another device.", show_default=False),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes.",
+            show_default=False,
+        ),
+    ] = None,
     score: Annotated[
         str,
         typer.Option(
@@ -117,6 +131,7 @@ def search(
     from zenlib.search.checkpoint import HISTORY, JOURNAL
     from zenlib.search.executors import open_executor
     from zenlib.search.latency import LatencyPredictor
+    from zenlib.search.latency_table import LatencyTable
 
     if front is not None and front not in FRONTS:
         raise ValueError(f"front: needed one of {', '.join(FRONTS)}, got {front!r}")
@@ -137,14 +152,20 @@ def search(
         raise ValueError(
             f"out: needed {JOURNAL} beside {history}, to go on from, got none; name another folder"
         )
-    predictor = LatencyPredictor(batch_size=latency_batch) if latency_ms is not None else None
+    if latency_table is not None and latency_ms is None:
+        raise ValueError("latency_ms: needed a limit for what --latency-table predicts, got none; give one")
+    predictor: LatencyPredictor | LatencyTable | None = None
+    if latency_table is not None:
+        predictor = LatencyTable(latency_table, precision, latency_batch)
+    elif latency_ms is not None:
+        predictor = LatencyPredictor(batch_size=latency_batch)
     if score_timeout is not None and scheduler_file is None:
         workers = workers or 1  # a score that hangs can be ended only in another process
     with open_executor(workers, scheduler_file) as executor:
         found = run(
             space,
             score,
-            Budget(params=params, flops=flops, depth=depth, latency_ms=latency_ms, latency=predictor),
+            Budget(params, flops, depth, latency_ms, predictor, memory and _bytes(memory)),
             evaluations=evaluations,
             population=population,
             seed=seed,
@@ -169,6 +190,14 @@ def search(
         say(str(found.best))
 
 
+def _bytes(text: str) -> float:
+    """A number of bytes, such as of 320KB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?) *([km]?)i?b?", text.strip().lower())
+    if found is None:
+        raise ValueError(f"memory: needed bytes such as 320KB, 1MB or 327680, got {text!r}")
+    return float(found[1]) * {"": 1, "k": 2**10, "m": 2**20}[found[2]]
+
+
 def facts(found: SearchResult) -> dict[str, Any]:
     """The result as data."""
     best = found.history.loc[found.history["score"].idxmax()]
@@ -178,10 +207,15 @@ def facts(found: SearchResult) -> dict[str, Any]:
         "best": str(found.best),
         "score": found.best_score,
         **costs,
+        "memory": _peak(found),
         **counts,
         "seconds": found.seconds,
         "settings": found.settings,
     }
+
+
+def _peak(found: SearchResult) -> int:
+    return found.best.peak_memory(found.settings["resolution"], found.settings["num_classes"])
 
 
 def summary(found: SearchResult) -> dict[str, str]:
@@ -196,6 +230,7 @@ def summary(found: SearchResult) -> dict[str, str]:
         "parameters": f"{int(best['params']):,}",
         "multiply-adds": f"{int(best['flops']):,}",
         "depth": str(int(best["depth"])),
+        "peak memory": f"{_peak(found):,} bytes of 8-bit feature maps",
         "found as": f"number {int(best['id']):,}, generation {int(best['generation'])}",
         "proposals": f"{found.proposed:,}, of which {rejected:,} were turned away ({reasons or 'none'})",
         "without a score": f"{int((found.history['fate'] == 'failed').sum()):,}",

@@ -340,6 +340,32 @@ class Architecture:
             total += sum(conv.weights for conv in self._gate(unit))
         return total
 
+    def peak_memory(self, resolution: int = 224, num_classes: int = 1000, bytes_per_value: int = 1) -> int:
+        """Bytes of feature maps of one image that are alive at once, at most, in `build_network(self)`.
+
+        The rule: operations run one after the other in the order of the structure, the projection of a
+        shortcut after the main path. While one runs, what it reads, what it writes and what a later one still
+        reads are alive. BatchNorm, ReLU, gating and the shortcut's sum overwrite what they read. The image
+        counts; weights and the work space of an operation do not.
+
+        Args:
+            resolution: side of the images in pixels.
+            num_classes: width of the classifier.
+            bytes_per_value: 1 for 8-bit integers, 4 for float32.
+
+        Raises:
+            ArchitectureError: the resolution is too small for the strides.
+        """
+        num_classes = whole("num_classes", num_classes, error=ArchitectureError)
+        bytes_per_value = whole("bytes_per_value", bytes_per_value, error=ArchitectureError)
+        most, side = self.out_channels + num_classes, resolution
+        for unit, side_in in self.unit_resolutions(resolution):
+            most = max(most, unit_memory(unit, side_in, self._gate(unit)))
+            side = side_in
+        for conv in self.units[-1].convs:
+            side = -(-side // conv.stride)
+        return bytes_per_value * max(most, self.out_channels * (side**2 + 1))
+
     def unit_resolutions(self, resolution: int) -> Iterator[tuple[Unit, int]]:
         """Each unit with the side, in pixels, of the map it takes in.
 
@@ -372,6 +398,21 @@ class Architecture:
         width = unit.convs[unit.gated].out_channels
         squeezed = squeezed_width(width)
         return ConvSpec(width, squeezed, 1), ConvSpec(squeezed, width, 1)
+
+
+def unit_memory(unit: Unit, side: int, gate: tuple[ConvSpec, ...] = ()) -> int:
+    """Values alive at once, at most, while a unit runs on a map of this side; see `peak_memory`."""
+    image = unit.convs[0].in_channels * side**2
+    most = kept = written = 0
+    for position, conv in enumerate(unit.convs):
+        read = conv.in_channels * side**2
+        side = -(-side // conv.stride)
+        written = conv.out_channels * side**2
+        most = max(most, kept + read + written)
+        kept = image if unit.residual else 0
+        if gate and position == unit.gated:
+            most = max(most, kept + written + gate[0].in_channels + gate[0].out_channels)
+    return max(most, image + 2 * written) if unit.projection else most
 
 
 def squeezed_width(width: int) -> int:

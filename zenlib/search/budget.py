@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zenlib.networks.architecture import Architecture
-from zenlib.search.costs import count_depth, count_flops, count_params
+from zenlib.search.costs import count_depth, count_flops, count_memory, count_params
 from zenlib.spaces.choices import Point
 from zenlib.spaces.mutation import Blocks
 
 if TYPE_CHECKING:
     from zenlib.search.latency import LatencyPredictor
+    from zenlib.search.latency_table import LatencyTable
 
 
 CHOICES_PATIENCE = 10_000
@@ -31,6 +32,7 @@ class Budget:
         params: trainable parameters, classifier included, gates not.
         flops: multiply-adds of one image, classifier included, gates not.
         depth: the paper's number of layers, `Architecture.depth`.
+        memory: `Architecture.peak_memory` of one image, bytes of 8-bit values.
         latency_ms: predicted milliseconds per image.
         latency: what predicts the latency; None means `LatencyPredictor()`, which measures on this machine.
     """
@@ -39,10 +41,11 @@ class Budget:
     flops: float | None = None
     depth: int | None = None
     latency_ms: float | None = None
-    latency: LatencyPredictor | None = None
+    latency: LatencyPredictor | LatencyTable | None = None
+    memory: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("params", "flops", "depth", "latency_ms"):
+        for name in ("params", "flops", "depth", "latency_ms", "memory"):
             limit = getattr(self, name)
             if limit is not None and not (
                 isinstance(limit, int | float) and limit > 0 and math.isfinite(limit)
@@ -57,6 +60,8 @@ class Budget:
             "depth": self.depth,
             "latency_ms": self.latency_ms,
         }
+        if self.memory is not None:
+            limits["memory"] = self.memory
         if self.latency_ms is not None and self.latency is not None:
             limits["latency"] = self.latency.describe()
         return limits
@@ -75,7 +80,7 @@ class Gate:
 
     Attributes:
         rejected: number of proposals by the first reason against them, in the order of the checks: depth,
-            params, flops, duplicate, latency.
+            params, flops, memory, duplicate, latency.
         proposed: number of proposals.
     """
 
@@ -111,12 +116,13 @@ class Gate:
         return self._cheap_reason(blocks) or ("latency" if self._too_slow(blocks) else None)
 
     def costs(self, blocks: Blocks) -> dict[str, float]:
-        """All costs; the latency is NaN where the budget does not limit it."""
+        """All costs; latency and memory are NaN where the budget does not limit them."""
         return {
             "params": count_params(blocks, self.num_classes),
             "flops": count_flops(blocks, self.resolution, self.num_classes),
             "depth": count_depth(blocks),
             "latency_ms": self._latency(blocks) if self.budget.latency_ms is not None else math.nan,
+            "memory": self._memory(blocks) if self.budget.memory is not None else math.nan,
         }
 
     def _cheap_reason(self, blocks: Blocks) -> str | None:
@@ -127,7 +133,12 @@ class Gate:
             return "params"
         if budget.flops is not None and count_flops(blocks, self.resolution, self.num_classes) > budget.flops:
             return "flops"
+        if budget.memory is not None and self._memory(blocks) > budget.memory:
+            return "memory"
         return None
+
+    def _memory(self, blocks: Blocks) -> int:
+        return count_memory(blocks, self.resolution, self.num_classes)
 
     def _too_slow(self, blocks: Blocks) -> bool:
         limit = self.budget.latency_ms
@@ -138,7 +149,7 @@ class Gate:
     def _latency(self, blocks: Blocks) -> float:
         return self._predictor().predict(Architecture(blocks), self.resolution, self.num_classes)
 
-    def _predictor(self) -> LatencyPredictor:
+    def _predictor(self) -> LatencyPredictor | LatencyTable:
         if self.budget.latency is None:
             raise ValueError("budget: latency_ms needed a predictor in `latency`, got None")
         return self.budget.latency
@@ -156,6 +167,11 @@ class ChoicesGate(Gate):
             raise ValueError(
                 "budget: needed no latency_ms for a space of one's own, whose pieces nobody knows; "
                 "raise a ValueError in `build` for what is too slow, or let the score measure it"
+            )
+        if budget.memory is not None:
+            raise ValueError(
+                "budget: needed no memory for a space of one's own, whose order of operations nobody knows; "
+                "raise a ValueError in `build` for what is too large"
             )
         super().__init__(budget, resolution, num_classes)
         self.size = size
@@ -184,8 +200,8 @@ class ChoicesGate(Gate):
         return False
 
     def costs(self, blocks: Any) -> dict[str, float]:
-        """All costs; the latency is NaN."""
-        return {**self._counted(blocks[0]), "latency_ms": math.nan}
+        """All costs; latency and memory are NaN."""
+        return {**self._counted(blocks[0]), "latency_ms": math.nan, "memory": math.nan}
 
     def _cheap_reason(self, blocks: Any) -> str | None:
         counts = self._counted(blocks[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from zenlib.networks.architecture import Block
+from zenlib.networks.architecture import Block, unit_memory
 from zenlib.spaces.mutation import Blocks
 
 
@@ -33,20 +33,18 @@ def count_flops(blocks: Blocks, resolution: int, num_classes: int) -> int:
 
 
 def count_memory(blocks: Blocks, resolution: int, num_classes: int) -> int:
-    """Bytes of one image in float32: all parameters, and the input and the output of the largest layer."""
-    largest, side = 0, resolution
+    """`Architecture.peak_memory` of these blocks, without gates."""
+    most, side = blocks[-1].out_channels + num_classes, resolution
     for block in blocks:
-        maps, side = _largest_maps(block, side)
-        largest = max(largest, maps)
-    return 4 * (count_params(blocks, num_classes) + largest)
+        most, side = max(most, _block_memory(block, side)), -(-side // block.stride)
+    return max(most, blocks[-1].out_channels * (side**2 + 1))
 
 
-@lru_cache(maxsize=1 << 15)
-def _largest_maps(block: Block, side: int) -> tuple[int, int]:
-    """Numbers in the input and the output of a block's largest convolution, and the side that it gives."""
-    largest = 0
+@lru_cache(maxsize=100_000)
+def _block_memory(block: Block, side: int) -> int:
+    most = 0
     for unit in block.units():
+        most = max(most, unit_memory(unit, side))
         for conv in unit.convs:
-            before, side = side, -(-side // conv.stride)
-            largest = max(largest, conv.in_channels * before**2 + conv.out_channels * side**2)
-    return largest, side
+            side = -(-side // conv.stride)
+    return most

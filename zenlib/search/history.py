@@ -30,6 +30,7 @@ _COLUMNS = {
     "flops": "q",
     "depth": "i",
     "latency_ms": "d",
+    "memory": "d",
     "score": "d",
     "fate": "b",
 }
@@ -43,6 +44,7 @@ UNITS = {
     "flops": "count: multiply-adds of one image without gates",
     "depth": "count: layers",
     "latency_ms": "ms: predicted time per image, NaN where the budget does not limit it",
+    "memory": "bytes: peak of 8-bit feature maps, NaN where the budget does not limit it",
     "score": "nat: its score, NaN where it failed",
     "fate": "text: kept, dropped or failed when its score was told",
     "reason": "text: why it has no score, empty where it has one",
@@ -129,7 +131,7 @@ class History:
             arrays[name] = pa.array(np.array(self._columns[name]))
         ends, texts = pa.py_buffer(np.array(self._ends)), pa.py_buffer(bytes(self._texts))
         arrays["architecture"] = pa.LargeStringArray.from_buffers(len(self), ends, texts)
-        for name in ("params", "flops", "depth", "latency_ms", "score"):
+        for name in ("params", "flops", "depth", "latency_ms", "memory", "score"):
             arrays[name] = pa.array(np.array(self._columns[name]))
         fates = pa.array(np.array(self._columns["fate"], dtype=np.int8))
         arrays["fate"] = pa.DictionaryArray.from_arrays(fates, pa.array(FATES))

@@ -229,6 +229,30 @@ class VCNN:
         """Multiply-adds of all convolutions for one image."""
         return sum(conv.flops for conv in self.convs)
 
+    def peak_memory(self, bytes_per_value: int = 1) -> int:
+        """Bytes of feature maps of one image that are alive at once, at most, with the steps in their order.
+
+        While a step runs, its inputs, its output and whatever a later step reads are alive; a sum overwrites
+        an input that no later step reads. What the conversion removed is gone: a network with shortcuts needs
+        more than its VCNN.
+
+        Args:
+            bytes_per_value: 1 for 8-bit integers, 4 for float32.
+        """
+        sizes = {IMAGE: self.in_channels * self.resolution**2}
+        last = {index: number for number, step in enumerate(self.steps) for index in step.inputs}
+        most = 0
+        for number, step in enumerate(self.steps):
+            height, width = step.out_resolution
+            sizes[number] = step.out_channels * height * width
+            alive = sum(sizes.values())
+            if isinstance(step, Add) and any(last[index] == number for index in step.inputs):
+                alive -= sizes[number]
+            most = max(most, alive)
+            for index in {index for index in sizes if last.get(index, len(self.steps)) <= number}:
+                del sizes[index]
+        return most * bytes_per_value
+
     def _joins(self) -> str:
         kinds = Counter(type(step).__name__ for step in self.steps if not isinstance(step, (Conv, Pool, Pad)))
         return (

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
-from experiments.chapters.zennets.latency import LATENCY
+from experiments.benchmarks.network_latency import LATENCY
+from experiments.benchmarks.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
 from experiments.chapters.zennets.published_counts import agreement, as_number
-from experiments.chapters.zennets.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
 from experiments.chapters.zennets.speed import (
     DISTURBED,
     PRINTED,

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
-from experiments.chapters.zennets.latency import IMAGENET_ZENNETS, REFERENCES
+from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, REFERENCES
+from experiments.benchmarks.published_networks import TABLE7, listed
 from experiments.chapters.zennets.published_counts import as_number
-from experiments.chapters.zennets.published_networks import TABLE7, listed
 from experiments.record.estimates import kendall
 from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import FEWEST, correlate

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.benchmarks import timm_results
-from experiments.chapters.zennets.latency import LATENCY, STUDY, latency_keys
+from experiments.benchmarks.network_latency import LATENCY, STUDY, latency_keys
 from experiments.chapters.zennets.published_counts import agreement, operations, without_gates
 from experiments.chapters.zennets.rows import ZenNetRows
 from experiments.chapters.zennets.speed import latency_names

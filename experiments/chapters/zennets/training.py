@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.chapters.zennets.latency import STUDY
+from experiments.benchmarks.network_latency import STUDY
 from experiments.record.agreement import AFTER_TRAINING, ARITHMETIC
 from experiments.record.results import training_folder
 from experiments.record.table import Table

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -87,12 +88,6 @@ def test_the_front_of_score_and_cost_is_told_when_asked_for_even_afterwards(caps
     assert " front.png" in (tmp_path / "SHA256SUMS").read_text()
 
 
-def test_the_memory_of_a_network_is_its_weights_and_its_largest_layer():
-    blocks = net("SuperConvK3BNRELU(3,8,2,1)SuperResK3K3(8,16,2,24,1)SuperConvK1BNRELU(16,32,1,1)").blocks
-    largest = max(3 * 64 + 8 * 16, 8 * 16 + 24 * 4, 24 * 4 + 16 * 4, 16 * 4 + 32 * 4)
-    assert count_memory(blocks, 8, 10) == 4 * (Architecture(blocks).params(10) + largest)
-
-
 def test_the_same_command_goes_on_and_other_settings_are_refused(capsys, tmp_path):
     run(capsys, *SEARCH, "--out", tmp_path)
     before = (tmp_path / "history.parquet").read_bytes()
@@ -102,6 +97,33 @@ def test_the_same_command_goes_on_and_other_settings_are_refused(capsys, tmp_pat
     assert code == 1 and "seed is 0 there and 5 here" in err
     code, _, err = run(capsys, *SEARCH, "--no-resume", "--out", tmp_path)
     assert code == 1 and "out: needed a folder without a search" in err
+
+
+def test_a_search_keeps_a_limit_on_memory_that_is_told_in_kilobytes(capsys, tmp_path):
+    code, out, err = run(capsys, *SEARCH, "--memory", "16KB", "--out", tmp_path, "--json")
+    assert code == 0, err
+    told, history = json.loads(out), pd.read_parquet(tmp_path / "history.parquet")
+    assert told["settings"]["budget"]["memory"] == 16 * 1024
+    best = Architecture.from_string(told["best"])
+    assert told["memory"] == best.peak_memory(32, told["settings"]["num_classes"]) <= 16 * 1024
+    assert history["memory"].max() <= 16 * 1024 and told["rejected"]["memory"] > 0
+
+
+def test_a_search_keeps_a_limit_of_a_latency_table(capsys, tmp_path):
+    sizes = itertools.product((2, 4, 8, 16, 32), (1, 2), (1, 3, 5, 7), (0, 1), (3, 8, 32, 128), (8, 32, 128))
+    rows = [
+        ("Regular", 8, wide, side, side, narrow, kernel, stride, add, 1e-6 * wide * narrow * side * kernel)
+        for side, stride, kernel, add, wide, narrow in sizes
+    ]
+    names = "kind batch in_channels in_height in_width out_channels kernel stride fused_add int8_ms"
+    pd.DataFrame(rows, columns=names.split()).to_csv(tmp_path / "device.csv", index=False)
+    options = ["--precision", "int8", "--batch-size", "8", "--latency-ms", "0.05"]
+    table = ["--latency-table", str(tmp_path / "device.csv")]
+    code, out, err = run(capsys, *SEARCH, *options, *table, "--out", tmp_path / "found", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert 0 < told["latency_ms"] <= 0.05
+    assert told["settings"]["budget"]["latency"]["precision"] == "int8"
 
 
 def test_a_search_with_worker_processes_finds_the_same(capsys, tmp_path):
@@ -161,6 +183,8 @@ def test_latency_is_measured_and_predicted(capsys, tmp_path):
         ),
         (["latency", "zennet-1.0M", "--dtype", "float"], 1, "dtype: needed"),
         (["search"], 2, "Missing option"),
+        ([*SEARCH, "--memory", "much", "--out", "x"], 1, "memory: needed bytes such as 320KB"),
+        ([*SEARCH, "--latency-table", "t.csv", "--out", "x"], 1, "latency_ms: needed a limit"),
         (["dance"], 2, "No such command"),
     ],
 )

@@ -1,0 +1,411 @@
+"""Latency on devices not at hand: from published measurements, and from a GPU as soon as there is one.
+
+The measurements are the user's to bring; what is stored are predictions and aggregates, which are shown
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import kendalltau
+
+from experiments.benchmarks import device_tables, nasbench201, timm_results
+from experiments.chapters.devices.cells import CELLS, SCORES
+from experiments.chapters.devices.cells import keys as cell_keys
+from experiments.chapters.devices.gpus import (
+    CARRIED,
+    FRONTS,
+    GENETS,
+    GPUS,
+    MEASURES,
+    OWN,
+    PAIRS,
+    carried_keys,
+    own_keys,
+    pair_keys,
+)
+from experiments.chapters.devices.kit import GPU, LIMITS
+from experiments.chapters.devices.v100 import (
+    BATCH,
+    HELD_OUT,
+    INTERPOLATION,
+    PRECISIONS,
+    PREDICTIONS,
+    SEARCHES,
+    ZENNET_ROWS,
+    table7,
+)
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, bracketed, interval, number
+from zenlib.networks.zennets import PUBLISHED, ZENNETS
+from zenlib.stats import correlate
+
+SHOWN = {
+    "zen_l1_running": "Zen, released",
+    "effective_gain": "repaired",
+    "params": "parameters",
+    "live_convs": "live convolutions",
+}
+"""Scores of the figure, with their labels."""
+NOT_MEASURED = "not yet measured on a GPU"
+_V100 = device_tables.is_there(device_tables.CONVOLUTIONS)
+_CELLS = device_tables.is_there(device_tables.CELLS) and nasbench201.is_there()
+_SPEED = device_tables.is_there(device_tables.SPEED) and device_tables.is_there(timm_results.FILE)
+TABLES: tuple[Table, ...] = (
+    ZENNET_ROWS,
+    *((PREDICTIONS, INTERPOLATION, SEARCHES) if _V100 else ()),
+    *((CELLS,) if _CELLS else ()),
+    *((PAIRS, OWN, FRONTS, CARRIED) if _SPEED else ()),
+    *((GPU,) if torch.cuda.is_available() else ()),
+)
+"""Only what can be computed here is verified: aggregates need the published files, the kit's rows a GPU."""
+MISSING = {
+    device_tables.CONVOLUTIONS: _V100,
+    f"{device_tables.CELLS} or {nasbench201.FILE}": _CELLS,
+    f"{device_tables.SPEED} or {timm_results.FILE}": _SPEED,
+}
+DEVICES = {
+    "edgegpu": "edge GPU",
+    "raspi4": "Raspberry Pi 4",
+    "edgetpu": "Edge TPU",
+    "pixel3": "Pixel 3",
+    "eyeriss": "Eyeriss",
+    "fpga": "FPGA",
+}
+LIMITED = {0.1: 10, 0.2: 13, 0.3: 16, 0.069: 10, 0.13: 13, 0.176: 16}
+"""Limit of the latency, ms -> of the layers: the paper's, then what the table foretells of its networks."""
+MEMORY = 320 * 1024
+BESIDE = {
+    "b5": ("EfficientNet-B5", "zennet-1.2ms"),
+    "r50": ("ResNet-50", "zennet-0.3ms"),
+    "r152": ("ResNet-152", "zennet-1.2ms"),
+}
+"""What the ZenNets are said to be faster than; the first is the paper's claim."""
+
+
+@dataclass(frozen=True)
+class DeviceRows:
+    """What the chapter reads.
+
+    Attributes:
+        predictions: one line per network of Table 7 and precision.
+        interpolation: one line per part of the table that was left out.
+        searches: one line per limit.
+        zennets: one line per published network, by our counts.
+        cells: one line per data set, device and score.
+        pairs: one line per pair of measures.
+        fronts: one line per GPU.
+        carried: one line per ZenNet and GPU.
+        gpu: what the kit measured.
+    """
+
+    predictions: pd.DataFrame
+    interpolation: pd.DataFrame
+    searches: pd.DataFrame
+    zennets: pd.DataFrame
+    cells: pd.DataFrame
+    pairs: pd.DataFrame
+    fronts: pd.DataFrame
+    carried: pd.DataFrame
+    gpu: pd.DataFrame
+
+
+def run(
+    *,
+    networks: Sequence[str] | None = None,
+    precisions: Sequence[str] = PRECISIONS,
+    held_out: Sequence[str] = HELD_OUT,
+    limits: Sequence[float] = tuple(LIMITED),
+    evaluations: int = 20_000,
+    datasets: Sequence[str] = ("cifar10", "cifar100", "imagenet16"),
+    devices: Sequence[str] = tuple(DEVICES),
+    measures: Sequence[str] = MEASURES,
+) -> DeviceRows:
+    """Computes what is not stored yet; without the published files the stored rows are read.
+
+    Args:
+        networks: of Table 7; None means all that can be built here.
+        precisions: of the table of convolutions.
+        held_out: which rows of that table are left out and predicted.
+        limits: of the latency searches, those of `LIMITED`; none leaves the search within memory out as well.
+        evaluations: candidates of each search.
+        datasets: accuracies of NAS-Bench-201.
+        devices: of HW-NAS-Bench.
+        measures: devices and counts that are compared by pairs; the GPUs among them have fronts.
+    """
+    predicted = [
+        {"network": name, "precision": precision, "batch_size": BATCH}
+        for precision in precisions
+        for name in networks or table7()
+    ]
+    left_out = [
+        {"precision": precision, "batch_size": BATCH, "left_out": part, "kind": kind}
+        for precision in precisions
+        for part in held_out
+        for kind in ("Regular", "Depthwise")
+    ]
+    return DeviceRows(
+        predictions=_filled(PREDICTIONS, predicted, _V100).dropna(subset="milliseconds"),
+        interpolation=_filled(INTERPOLATION, left_out, _V100).dropna(subset="n"),
+        searches=_filled(SEARCHES, _searches(limits, evaluations), _V100),
+        zennets=ZENNET_ROWS.fill([{"network": name, "precision": "int8"} for name in ZENNETS]),
+        cells=_filled(CELLS, cell_keys(list(datasets), list(devices)), _CELLS),
+        pairs=_pairs(measures),
+        fronts=_filled(FRONTS, [{"setting": gpu} for gpu in GPUS if gpu in measures], _SPEED),
+        carried=_filled(CARRIED, [key for key in carried_keys() if key["setting"] in measures], _SPEED),
+        gpu=GPU.stored(),
+    )
+
+
+def _filled(table: Table, keys: list[dict[str, Any]], there: bool) -> pd.DataFrame:
+    return table.fill(keys) if there else table.stored()
+
+
+def _pairs(measures: Sequence[str]) -> pd.DataFrame:
+    found = []
+    for table, keys in ((PAIRS, pair_keys()), (OWN, own_keys())):
+        wanted = [key for key in keys if {key["first"], key["second"]} <= set(measures)]
+        found.append(_filled(table, wanted, _SPEED))
+    return pd.concat(found).dropna(subset="kendall")
+
+
+def _searches(limits: Sequence[float], evaluations: int) -> list[dict[str, Any]]:
+    both = {"evaluations": evaluations, "seed": 0}
+    within = [
+        {
+            **{"space": "resnet-like", "max_latency": limit, "max_depth": LIMITED[limit], "max_memory": 0},
+            **{"precision": "fp16", "resolution": 224},
+        }
+        | both
+        for limit in limits
+    ]
+    small = {"space": "mobilenet-like", "max_latency": 0.0, "max_depth": 14, "max_memory": MEMORY}
+    return within + ([small | {"precision": "int8", "resolution": 160} | both] if limits else [])
+
+
+def facts(rows: DeviceRows) -> dict[str, str]:
+    """Every number of the chapter's prose."""
+    missing = [name for name, there in MISSING.items() if not there]
+    told = {"missing": f"missing here: {', '.join(missing)}" if missing else "all files were there"}
+    told |= _v100_facts(rows) | _search_facts(rows) | _cell_facts(rows) | _gpu_facts(rows)
+    return told | {
+        "kit_rows": f"{len(rows.gpu):,}" if len(rows.gpu) else NOT_MEASURED,
+        "kit_minutes": number(sum(LIMITS.values()) / 60, 0),
+    }
+
+
+def _v100_facts(rows: DeviceRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    refused = PREDICTIONS.stored()
+    refused = refused[refused["milliseconds"].isna() & (refused["precision"] == "fp16")]
+    told["refused"] = ", ".join(refused["network"]) or "none"
+    for precision in PRECISIONS:
+        found = rows.predictions[rows.predictions["precision"] == precision]
+        whole = found[found["whole"].astype(bool)]
+        told[f"n_{precision}"] = str(len(whole))
+        told[f"tau_{precision}"] = told[f"tau_flops_{precision}"] = UNKNOWN
+        if len(whole) > 8:
+            with_interval = correlate(whole["milliseconds"], whole["published"])
+            told[f"tau_{precision}"] = bracketed(with_interval.kendall, *with_interval.kendall_interval)
+            flops = kendalltau(whole["multiply_adds"], whole["published"]).statistic
+            told[f"tau_flops_{precision}"] = number(flops)
+        for family in ("ResNets", "Mobile nets", "ZenNets"):
+            ratio = whole[whole["family"] == family]
+            ratio = ratio["published"] / ratio["milliseconds"]
+            name = f"{family.split()[0].lower()}_{precision}"
+            told[f"ratio_{name}"] = number(ratio.median() if len(ratio) else np.nan)
+            told[f"range_{name}"] = (
+                f"{number(ratio.min())} to {number(ratio.max())}" if len(ratio) else UNKNOWN
+            )
+        at = found.set_index("network")["milliseconds"]
+        for name, (slow, quick) in BESIDE.items():
+            told[f"{name}_{precision}"] = number(at.get(slow, np.nan) / at.get(quick, np.nan))
+    published = {row["network"]: row["published"] for row in rows.predictions.to_dict("records")}
+    for name, (slow, quick) in BESIDE.items():
+        told[f"{name}_paper"] = number(published.get(slow, np.nan) / published.get(quick, np.nan))
+    return told | _error_facts(rows)
+
+
+def _error_facts(rows: DeviceRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    error = rows.interpolation.set_index(["precision", "left_out", "kind"])
+    for precision in PRECISIONS:
+        for part in HELD_OUT:
+            at_row = (precision, part, "Regular")
+            name = f"{part.replace(' ', '_')}_{precision}"
+            known = at_row in error.index
+            told[f"error_{name}"] = number(100 * error.loc[at_row, "median_error"], 0) if known else UNKNOWN
+            told[f"error90_{name}"] = number(100 * error.loc[at_row, "error_90"], 0) if known else UNKNOWN
+    return told
+
+
+def _search_facts(rows: DeviceRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    at = rows.searches.set_index("max_latency") if len(rows.searches) else pd.DataFrame()
+    for limit in LIMITED:
+        known = limit in at.index
+        told[f"score_{_key(limit)}"] = number(at.loc[limit, "best_score"], 0) if known else UNKNOWN
+        told[f"params_{_key(limit)}"] = number(at.loc[limit, "params"] / 1e6, 0) if known else UNKNOWN
+    for row in rows.zennets.to_dict("records"):
+        name = row["network"].removeprefix("zennet-").replace(".", "").replace("-", "_")
+        told[f"zen_score_{name}"] = number(row["score"], 0)
+        told[f"zen_params_{name}"] = number(row["params"] / 1e6, 0)
+        told[f"zen_memory_{name}"] = f"{row['memory'] / 1024:,.0f}"
+    small = rows.searches[rows.searches["max_memory"] > 0] if len(rows.searches) else rows.searches
+    one = small.iloc[0] if len(small) else None
+    told["memory_score"] = UNKNOWN if one is None else number(one["best_score"], 0)
+    told["memory_kib"] = UNKNOWN if one is None else f"{one['memory'] / 1024:,.0f}"
+    told["memory_params"] = UNKNOWN if one is None else number(one["params"] / 1e6, 1)
+    told["memory_flops"] = UNKNOWN if one is None else number(one["flops"] / 1e6, 0)
+    evaluations = rows.searches["evaluations"] if len(rows.searches) else pd.Series(dtype=float)
+    return told | {"evaluations": f"{evaluations.max():,.0f}" if len(evaluations) else UNKNOWN}
+
+
+def _key(limit: float) -> str:
+    return f"{limit:g}".replace(".", "")
+
+
+def _cell_facts(rows: DeviceRows) -> dict[str, str]:
+    told = {"edgetpu_missing": UNKNOWN}
+    cells = rows.cells
+    if len(cells):
+        counts = cells.groupby("device")["n"].max()
+        told["edgetpu_missing"] = f"{counts.max() - counts.get('edgetpu', counts.max()):,.0f}"
+    ours = cells[cells["dataset"] == "cifar10"] if len(cells) else cells
+    for score, short in (("zen_l1_running", "zen"), ("effective_gain", "repaired"), ("params", "params")):
+        mine = ours[ours["score"] == score] if len(ours) else ours
+        for column, name in (("tau_latency", "cost"), ("tau_equal", "equal"), ("loss", "loss")):
+            spread = mine[column] if len(mine) else pd.Series(dtype=float)
+            told[f"{name}_{short}"] = (
+                f"{number(spread.min())} to {number(spread.max())}" if len(spread) else UNKNOWN
+            )
+    told["cells_best_equal"] = told["cells_least_loss"] = UNKNOWN
+    if len(cells):
+        equal = cells.loc[cells.groupby(["dataset", "device"])["tau_equal"].idxmax(), "score"]
+        loss = cells.loc[cells.groupby(["dataset", "device"])["loss"].idxmin(), "score"]
+        for name, winners in (("cells_best_equal", equal), ("cells_least_loss", loss)):
+            told[name] = ", ".join(
+                f"{SCORES[score]} {count}" for score, count in winners.value_counts().items()
+            )
+        told["cells_cases"] = str(len(equal))
+    return {"cells_cases": UNKNOWN} | told
+
+
+def _gpu_facts(rows: DeviceRows) -> dict[str, str]:
+    told: dict[str, str] = {}
+    pairs = rows.pairs
+    modern = pairs[pairs["first"].isin(GPUS) & pairs["second"].isin(GPUS)] if len(pairs) else pairs
+    told["gpus_alike"] = (
+        f"{number(modern['kendall'].min())} to {number(modern['kendall'].max())}" if len(modern) else UNKNOWN
+    )
+    for name, first, second in (
+        ("v100_4090", "rtx4090", "v100, paper"),
+        ("v100_5090", "rtx5090", "v100, paper"),
+        ("flops_4090", "rtx4090", "multiply-adds"),
+        ("cpu_4090", "our cpu", "rtx4090"),
+        ("cpu_v100", "our cpu", "v100, paper"),
+        ("flops_v100", "v100, paper", "multiply-adds"),
+        ("desktop_4090", "rtx4090", "i9-10940x"),
+    ):
+        found = pairs[(pairs["first"] == first) & (pairs["second"] == second)] if len(pairs) else pairs
+        told[f"pair_{name}"] = interval(found.iloc[0], "kendall") if len(found) else UNKNOWN
+        told[f"pairs_n_{name}"] = f"{found.iloc[0]['n']:,.0f}" if len(found) else UNKNOWN
+    front = rows.fronts[rows.fronts["setting"] == "rtx4090"] if len(rows.fronts) else rows.fronts
+    one = front.iloc[0] if len(front) else None
+    told["front_n"] = UNKNOWN if one is None else f"{one['n']:,.0f}"
+    told["front_size"] = UNKNOWN if one is None else f"{one['front']:.0f}"
+    told["front_convolutional"] = UNKNOWN if one is None else f"{one['convolutional']:.0f}"
+    for name in GENETS:
+        told[f"lag_{name}"] = UNKNOWN if one is None else number(one[f"{name}_factor"])
+    carried = rows.carried[rows.carried["setting"] == "rtx4090"] if len(rows.carried) else rows.carried
+    told["carried_factor"] = number(carried["factor"].iloc[0]) if len(carried) else UNKNOWN
+    at = carried.set_index("network") if len(carried) else carried
+    for name in ("0.1ms", "0.3ms", "0.5ms", "1.2ms", "400M-SE", "900M-SE"):
+        short, known = name.replace(".", "").replace("-", "_"), f"zennet-{name}" in at.index
+        told[f"lag_{short}"] = number(at.loc[f"zennet-{name}", "lag"]) if known else UNKNOWN
+        told[f"beaten_{short}"] = f"{at.loc[f'zennet-{name}', 'dominated_by']:.0f}" if known else UNKNOWN
+    return told
+
+
+def figure_data(rows: DeviceRows) -> pd.DataFrame:
+    """The rows behind the figure, both panels."""
+    above = rows.predictions[
+        (rows.predictions["precision"] == "fp16") & rows.predictions["whole"].astype(bool)
+    ]
+    below = rows.cells[(rows.cells["dataset"] == "cifar10") & rows.cells["score"].isin(SHOWN)]
+    above = above[["network", "family", "milliseconds", "published"]].assign(panel="V100")
+    below = below[["device", "score", "tau_equal", "tau_equal_stderr"]].assign(panel="cells")
+    first = ["panel", "network", "device", "score"]
+    both = pd.concat([above, below]).fillna({name: "" for name in first})
+    return both[[*first, *(name for name in both if name not in first)]]
+
+
+def v100_table(rows: DeviceRows) -> pd.DataFrame:
+    """Published and predicted latencies, for the page."""
+    wide = rows.predictions.pivot_table(
+        index="network", columns="precision", values="milliseconds", sort=False
+    )
+    about = rows.predictions.drop_duplicates("network").set_index("network")
+    shown = pd.DataFrame({"paper, fp16": about["published"].map("{:.2f}".format)})
+    for precision in wide:
+        shown[f"table, {precision}"] = wide[precision].map("{:.3f}".format)
+    if "fp16" in wide:
+        shown["paper / table, fp16"] = (about["published"] / wide["fp16"]).map("{:.2f}".format)
+    shown["predicted"] = np.where(
+        about["whole"].astype(bool), "whole network", "convolutions alone: a lower bound"
+    )
+    return shown.rename(index=lambda name: name.replace("zennet", "ZenNet"))
+
+
+def memory_table(rows: DeviceRows) -> pd.DataFrame:
+    """Peak memory of the ZenNets, for the page."""
+    zennets = rows.zennets.set_index("network")
+    return pd.DataFrame(
+        {
+            "side (pixels)": zennets["resolution"],
+            "peak of 8-bit maps (KiB)": (zennets["memory"] / 1024).map("{:,.0f}".format),
+            "peak of float32 maps (KiB)": (zennets["memory"] / 256).map("{:,.0f}".format),
+            "parameters": zennets["params"].map("{:,}".format),
+        }
+    ).rename(index=lambda name: name.replace("zennet", "ZenNet"))
+
+
+def cell_table(rows: DeviceRows) -> pd.DataFrame:
+    """Scores on six devices with CIFAR-10 accuracies, for the page."""
+    ours = rows.cells[(rows.cells["dataset"] == "cifar10") & (rows.cells["score"] != "latency")]
+    lines = []
+    for row in ours.to_dict("records"):
+        lines.append(
+            {
+                "device": DEVICES[row["device"]],
+                "score": SCORES[row["score"]],
+                "tau with latency": number(row["tau_latency"]),
+                "tau with accuracy": number(row["tau_accuracy"]),
+                "at equal latency": f"{number(row['tau_equal'])} ± {number(row['tau_equal_stderr'])}",
+                "points lost": number(row["loss"], 1),
+            }
+        )
+    return pd.DataFrame(lines).set_index(["device", "score"]) if lines else pd.DataFrame(lines)
+
+
+def gpu_table(rows: DeviceRows) -> pd.DataFrame:
+    """What the kit measured beside the paper's column, one line a ZenNet; empty cells say that nothing is."""
+    mine = rows.gpu[(rows.gpu["step"] == "latency") & (rows.gpu["quantity"] == "milliseconds")]
+    shown = {}
+    for name in ZENNETS:
+        found = mine[mine["case"] == name]
+        paper = PUBLISHED[name].v100
+        shown[name.replace("zennet", "ZenNet")] = {
+            "V100, paper (ms)": "–" if paper is None else f"{paper:g}",
+            "GPU, kit (ms)": "; ".join(
+                f"{row['value']:.3f} ({row['device']})" for row in found.to_dict("records")
+            )
+            or NOT_MEASURED,
+        }
+    return pd.DataFrame(shown).T
