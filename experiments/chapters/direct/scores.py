@@ -48,7 +48,7 @@ MEASURED = (
 )
 """Proxies of the built network, gates and shortcuts included."""
 
-PROXY_SIDE = 112
+PROXY_SIDE = 64
 """Side of the images that the proxies of `MEASURED` see, pixels."""
 
 _HOW = f"{BATCH_SIZE} images of {space.RESOLUTION} pixels, one draw"
