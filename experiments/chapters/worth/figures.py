@@ -89,7 +89,7 @@ def regret(picks: pd.DataFrame) -> Figure:
     """What is lost against the best candidate, by the number of cells that a search trains."""
     figure, ((axes,),) = new_figure(height=7.0)
     for index, (how, text) in enumerate(SEARCHES.items()):
-        line = picks[(picks[["strategy", "predictor", "features"]] == how).all(axis=1)]
+        line = picks[(picks[["strategy", "predictor", "features"]] == list(how)).all(axis=1)]
         if len(line):
             band(axes, line.sort_values("n", kind="stable"), "n", "regret", index, text, 0.12)
     axes.set_xscale("log", base=2)

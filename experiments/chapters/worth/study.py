@@ -207,12 +207,12 @@ def saves(curves: pd.DataFrame) -> pd.DataFrame:
     if alone is None:
         return pd.DataFrame(columns=columns)
     rows = _on_test(curves, "cifar10")
-    plain = rows[(rows[["predictor", "features"]] == alone).all(axis=1)]
+    plain = rows[(rows[["predictor", "features"]] == list(alone)).all(axis=1)]
     log_n, tau = np.log(plain["n"].to_numpy(float)), plain["kendall"].to_numpy(float)
     lines = []
     for features in SCORED:
         found = best(curves, [features]) or ("", features)
-        for row in rows[(rows[["predictor", "features"]] == found).all(axis=1)].itertuples():
+        for row in rows[(rows[["predictor", "features"]] == list(found)).all(axis=1)].itertuples():
             without = _first_above(log_n, tau - row.kendall)
             lines.append((row.n, row.predictor, features, row.kendall, without))
     return pd.DataFrame(lines, columns=columns)
@@ -279,7 +279,7 @@ def _pays_facts(curves: pd.DataFrame) -> dict[str, str]:
                 told[f"tau_{name}"] = f"{members['score_value'].iloc[0]:.2f}"
                 told[f"pays_{name}"] = f"{_n(members['n'].min(), *ends)} to {_n(members['n'].max(), *ends)}"
             for how in NAMED:
-                row = members[(members[["predictor", "features"]] == how).all(axis=1)]
+                row = members[(members[["predictor", "features"]] == list(how)).all(axis=1)]
                 at = f"{score}_{_SHORT[how[0]]}{data}"
                 told |= {f"pays_{at}": UNKNOWN, f"surely_{at}": UNKNOWN}
                 if len(row):
