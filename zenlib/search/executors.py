@@ -153,9 +153,14 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
 def _begin_worker() -> None:
     """One thread that computes, and one that ends this worker with its parent, however that ends."""
     one_thread()
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
     parent = parent_process()
-    if parent is not None:
-        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(1)
 
 
 def _at_most_cores(workers: int) -> int:
