@@ -42,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", metavar="FILE", help="write how often each fault was tried and held")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--faults` only the tests that put some in run."""
+    if config.getoption("--faults"):
+        items[:] = [item for item in items if "tried" in getattr(item, "fixturenames", ())]
+
+
 _FAULTS: dict[str, list[int]] = {}
 
 

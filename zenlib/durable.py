@@ -132,14 +132,17 @@ def held(path: Path, what: str, error: type[ValueError]) -> Iterator[None]:
 
 
 _HELD: set[Any] = set()
-# A process that was forked must not keep what its parent holds.
-os.register_at_fork(after_in_child=lambda: [_close(lock) for lock in [*_HELD]])
 
 
-def _close(lock: Any) -> None:
-    if lock is not None:
-        lock.close()
+def _close(*locks: Any) -> None:
+    for lock in locks:
+        if lock is not None:
+            lock.close()
         _HELD.discard(lock)
+
+
+# A process that was forked must not keep what its parent holds.
+os.register_at_fork(after_in_child=lambda: _close(*_HELD))
 
 
 def _is_at(file: Any, path: Path) -> bool:

@@ -122,16 +122,14 @@ def search(
     """Look for the network with the highest score within a budget.
 
     Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png,
-    with their digests in SHA256SUMS; search.journal is what it goes on from. A search that was killed goes on
-    when the same command is given again, and ends as if it had not been killed. --front adds front.csv and
-    front.png; it may be given when the search has ended.
+    with their digests in SHA256SUMS. A search that was killed goes on from search.journal when the same
+    command is given again, and ends as if it had not been killed.
+    --front adds front.csv and front.png; it may be given when the search has ended.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run
     from zenlib.search.checkpoint import HISTORY, JOURNAL
     from zenlib.search.executors import open_executor
-    from zenlib.search.latency import LatencyPredictor
-    from zenlib.search.latency_table import LatencyTable
 
     if front is not None and front not in FRONTS:
         raise ValueError(f"front: needed one of {', '.join(FRONTS)}, got {front!r}")
@@ -154,10 +152,14 @@ def search(
         )
     if latency_table is not None and latency_ms is None:
         raise ValueError("latency_ms: needed a limit for what --latency-table predicts, got none; give one")
-    predictor: LatencyPredictor | LatencyTable | None = None
+    predictor: Any = None
     if latency_table is not None:
+        from zenlib.search.latency_table import LatencyTable
+
         predictor = LatencyTable(latency_table, precision, latency_batch)
     elif latency_ms is not None:
+        from zenlib.search.latency import LatencyPredictor  # torch is needed only here
+
         predictor = LatencyPredictor(batch_size=latency_batch)
     if score_timeout is not None and scheduler_file is None:
         workers = workers or 1  # a score that hangs can be ended only in another process

@@ -361,6 +361,17 @@ def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_pat
     assert_same(run(path, score=log_widths), run(score=log_widths))
 
 
+def test_a_disk_that_is_full_at_once_keeps_nothing(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResultsError, match=r"journal: needed to write this file, got File too large"):
+            run(tmp_path / "search.journal", score=log_widths)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_damaged_history_is_refused_by_name(tmp_path, tried):
     tried("bit flipped in a published history", 30)
     path = tmp_path / "history.parquet"

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -104,6 +108,23 @@ def test_a_score_that_exits_dies_or_hangs_is_recorded_and_never_met_again(
 def test_a_score_that_exits_in_this_process_is_recorded():
     failed = run(score=exits, evaluations=20).history.query("fate == 'failed'")
     assert len(failed) > 0 and set(failed["reason"]) == {"the score called sys.exit(0)"}
+
+
+def test_workers_end_with_a_search_that_is_killed(tmp_path):
+    command = ["search", "--space", "resnet-like", "--evaluations", "1000000", "--out", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-m", "zenlib.cli", *command, "--workers", "2"]) as process:
+        while (
+            not (tmp_path / "search.journal").exists() or (tmp_path / "search.journal").stat().st_size < 5000
+        ):
+            assert process.poll() is None
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    assert len(children) >= 2
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
 def test_a_time_limit_that_is_kept_changes_nothing(pool):
