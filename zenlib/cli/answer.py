@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 Json = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON object; what has no finite value is null.")
 ]
-_answers: list[TextIO] = []
+_answers: list[TextIO | None] = []
 """Where a running command answers."""
 
 
@@ -46,9 +46,9 @@ def alone(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _standard_output() -> Iterator[TextIO]:
+def _standard_output() -> Iterator[TextIO | None]:
     """Standard output for the answer, while its file descriptor leads to standard error."""
-    if sys.stdout is not sys.__stdout__:  # somebody reads it already, such as a test
+    if sys.stdout is None or sys.stdout is not sys.__stdout__:  # closed, or somebody reads it, such as a test
         yield sys.stdout
         return
     sys.stdout.flush()
