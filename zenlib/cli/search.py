@@ -13,7 +13,7 @@ from rich.table import Table
 from zenlib.cli.answer import Json, answer, say
 from zenlib.cli.options import complete, completion
 from zenlib.durable import replace_file, write_sums
-from zenlib.errors import ResultsError
+from zenlib.errors import ResultsError, whole
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.named import load_architecture
 from zenlib.spaces import SPACES
@@ -137,7 +137,9 @@ def search(
         raise ValueError(
             f"out: needed {JOURNAL} beside {history}, to go on from, got none; name another folder"
         )
-    predictor = LatencyPredictor(batch_size=latency_batch) if latency_ms is not None else None
+    predictor = (
+        LatencyPredictor(batch_size=whole("latency_batch", latency_batch)) if latency_ms is not None else None
+    )
     if score_timeout is not None and scheduler_file is None:
         workers = workers or 1  # a score that hangs can be ended only in another process
     with open_executor(workers, scheduler_file) as executor:
