@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 Json = Annotated[
     bool, typer.Option("--json", help="Answer with one JSON object; what has no finite value is null.")
 ]
-_answers: list[TextIO] = []
+_answers: list[TextIO | None] = []
 """Where a running command answers."""
 
 
@@ -46,19 +46,20 @@ def alone(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _standard_output() -> Iterator[TextIO]:
+def _standard_output() -> Iterator[TextIO | None]:
     """Standard output for the answer, while its file descriptor leads to standard error."""
-    if sys.stdout is not sys.__stdout__:  # somebody reads it already, such as a test
-        yield sys.stdout
+    console: Any = sys.stdout
+    if console is None or console is not sys.__stdout__:  # closed, or somebody reads it, such as a test
+        yield console
         return
-    sys.stdout.flush()
+    console.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with open(kept, "w", encoding=sys.stdout.encoding, closefd=False) as stream:
+        with open(kept, "w", encoding=console.encoding, closefd=False) as stream:
             yield stream
     finally:
-        sys.stdout.flush()
+        console.flush()
         os.dup2(kept, 1)
         os.close(kept)
 

@@ -53,7 +53,8 @@ def fronts(history: pd.DataFrame, front: pd.DataFrame, cost: str, label: str) ->
 def _axes(label: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.0, 4.4), dpi=200, layout="constrained")
     axes = figure.subplots()
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if not label.endswith("(ms per image)"):  # counts: 10k, 1M
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel(label)
     axes.set_ylabel("score (nats)")
     return figure, axes

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.options import Device, Network, Resolution, completion
+from zenlib.errors import whole
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.named import load_network
 
@@ -44,6 +45,7 @@ def latency(
     side = loaded.side(resolution)
     if dtype not in DTYPES:
         raise ValueError(f"dtype: needed float32, float16 or bfloat16, got {dtype!r}")
+    batch_size = whole("batch_size", batch_size)
     predictor = LatencyPredictor(batch_size=batch_size, device=device, dtype=dtype, table=table)
     module = (
         loaded.network

@@ -36,9 +36,10 @@ def _usable(device: str | None) -> str | None:
     try:
         torch.ones(1, device=device).item()
     except Exception as error:  # of many kinds: unknown, not built in, not there, without numbers
+        here = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
         raise typer.BadParameter(
-            "needed cpu, cuda or cuda:1, or another device on which PyTorch computes on this machine, got "
-            f"{device!r} ({str(error).partition(chr(10))[0]}); leave the option out, or give cpu"
+            f"needed a device on which PyTorch computes on this machine ({here}), got {device!r}; leave the "
+            "option out, or give one of these"
         ) from error
     return device
 

@@ -142,9 +142,9 @@ def _lines() -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
+    if isinstance(value, float) and not value.is_integer():
         return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
 def proxies(as_json: Json = False) -> None:
@@ -170,4 +170,4 @@ def _shown(entry: dict[str, Any]) -> str:
         return f"none: {entry['reason']}"
     if "stderr" in entry:
         return f"{entry['value']:.3f} +- {entry['stderr']:.3f} ({entry['n']} repeats)"
-    return f"{entry['value']:.6g}"
+    return _cell(entry["value"])

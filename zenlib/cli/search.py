@@ -13,7 +13,7 @@ from rich.table import Table
 from zenlib.cli.answer import Json, answer, say
 from zenlib.cli.options import complete, completion
 from zenlib.durable import replace_file, write_sums
-from zenlib.errors import ResultsError
+from zenlib.errors import ResultsError, whole
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.named import load_architecture
 from zenlib.spaces import SPACES
@@ -160,7 +160,7 @@ def search(
     elif latency_ms is not None:
         from zenlib.search.latency import LatencyPredictor  # torch is needed only here
 
-        predictor = LatencyPredictor(batch_size=latency_batch)
+        predictor = LatencyPredictor(batch_size=whole("latency_batch", latency_batch))
     if score_timeout is not None and scheduler_file is None:
         workers = workers or 1  # a score that hangs can be ended only in another process
     with open_executor(workers, scheduler_file) as executor:

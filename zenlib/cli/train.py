@@ -10,7 +10,7 @@ import typer
 
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, the_network
-from zenlib.errors import extra
+from zenlib.errors import extra, whole
 from zenlib.networks.named import load_architecture
 
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
@@ -64,8 +64,8 @@ def train(
         out,
         root=root,
         seed=seed,
-        workers=workers,
-        accumulate=accumulate,
+        workers=whole("workers", workers, 0),
+        accumulate=whole("accumulate", accumulate),
         device=device,
         dtype=dtype,
         teacher_checkpoint=teacher_checkpoint,

@@ -69,7 +69,7 @@ class Named:
         meant: side in pixels of the images it is meant for, None where it says none.
     """
 
-    network: Architecture | nn.Module
+    network: Any
     meant: int | None = None
 
     def side(self, *asked: int | None) -> int:
@@ -236,7 +236,7 @@ def _from_timm(name: str, shapes_only: bool) -> Named:
 
     make = partial(create_model, name, pretrained=False)
 
-    network = on_meta(make) if shapes_only else make()
+    network: Any = on_meta(make) if shapes_only else make()
     return Named(network, network.pretrained_cfg.get("input_size", (SIDE,))[-1])  # timm says it of its own
 
 

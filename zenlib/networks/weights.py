@@ -69,7 +69,8 @@ def read_checkpoint(
     chosen = _choose(Path(path), content, averaged)
     settings = content.get("settings") if "format" in content else None
     known = isinstance(settings, dict) and {"architecture", "use_se", "resolution"} <= settings.keys()
-    return {_unwrapped(name): tensor for name, tensor in chosen.items()}, settings if known else {}
+    weights = {_unwrapped(name): tensor for name, tensor in chosen.items()}
+    return weights, dict(settings or {}) if known else {}
 
 
 def load_weights(

@@ -354,7 +354,7 @@ class _Run:
         if not candidates:
             return None
         texts = [text_of(candidate.blocks) for candidate in candidates]
-        new = [
+        new: list[Any] = [
             candidate.architecture
             for candidate, text in zip(candidates, texts, strict=True)
             if text not in self.known

@@ -1,6 +1,6 @@
 """The scores of the 5,138 networks of Accel-NASBench, computed before anyone here has seen how they train.
 
-What is arithmetic is computed for all. What draws weights and images is computed for a sample, which was drawn
+What is arithmetic is computed for all. What draws weights and images is computed for a sample, drawn
 without looking at any network: the first `SAMPLE` of a random order. The Zen-Scores see the images of the
 training; proxies of the built network see smaller ones, as in the chapter on benchmarks.
 """
