@@ -56,4 +56,5 @@ def score_once(network: nn.Sequential, images_shape: tuple[int, ...], alpha: flo
     first = network(images)
     second = network(images + alpha * noise)
     delta = (first - second).abs().sum((1, 2, 3)).mean()
-    return delta.log() + sum(norm.running_var.mean().sqrt().log() for norm in norms)
+    variances = [norm.running_var for norm in norms if norm.running_var is not None]
+    return torch.stack([delta.log(), *(variance.mean().sqrt().log() for variance in variances)]).sum()
