@@ -11,7 +11,10 @@ import pandas as pd
 from experiments.benchmarks.tables import read_table
 
 FILE = "timm_imagenet.csv"
-MORE_DATA = ("jft", "ig1b", "yfcc", "in12k", "in21k", "in22k", "swag", "seer", "swsl", "ssl")
+MORE_DATA = (
+    *("jft", "ig1b", "yfcc", "in12k", "in21k", "in22k", "swag", "seer", "swsl", "ssl"),
+    *("laion", "clip", "openai", "webli", "m38m"),
+)
 """Parts of a tag that tell of images beyond ImageNet-1k."""
 
 

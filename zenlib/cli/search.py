@@ -167,7 +167,7 @@ def search(
         found = run(
             space,
             score,
-            Budget(params, flops, depth, latency_ms, predictor, memory and _bytes(memory)),
+            Budget(params, flops, depth, latency_ms, predictor, None if memory is None else _bytes(memory)),
             evaluations=evaluations,
             population=population,
             seed=seed,

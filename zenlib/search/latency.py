@@ -5,7 +5,8 @@ shortcut's addition, the classifier. The predictor measures each piece once, at 
 it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
 d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
 weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
-fitted on `CALIBRATION` random networks and kept in the table too.
+fitted on `CALIBRATION` random networks and kept in the table too. For a device that is not at hand see
+`latency_table`.
 """
 
 from __future__ import annotations

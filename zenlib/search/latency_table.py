@@ -98,6 +98,7 @@ class LatencyTable:
 
     def describe(self) -> dict[str, Any]:
         """The table and what is read from it, as plain data."""
+        self._slices  # noqa: B018  a file that is no table is named before a search begins
         digest = hashlib.sha256(Path(self.path).read_bytes()).hexdigest()[:12]
         return {
             "table": Path(self.path).name,
@@ -141,7 +142,13 @@ class LatencyTable:
     @functools.cached_property
     def _slices(self) -> dict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]]:
         """Logarithms of sizes and of times, by the columns of `KEY`."""
-        rows, value = pd.read_csv(self.path), f"{self.precision}_ms"
+        try:
+            rows, value = pd.read_csv(self.path), f"{self.precision}_ms"
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"latency table: needed a CSV file with the columns {', '.join(COLUMNS)}, got {self.path}: "
+                f"{error}"
+            ) from error
         if missing := [name for name in COLUMNS if name not in rows]:
             raise ValueError(f"{self.path}: needed the columns {', '.join(COLUMNS)}, got none of {missing}")
         measured = [name.removesuffix("_ms") for name in rows if name.endswith("_ms")]
@@ -154,9 +161,11 @@ class LatencyTable:
                 f"got {self.batch_size}"
             )
         rows = rows[(rows["batch"] == self.batch_size) & rows[value].notna()]
-        positive = (rows[[value, *SIZES]] > 0).all(axis=None)
-        if rows.empty or not positive or (rows["in_height"] != rows["in_width"]).any():
-            raise ValueError(f"{self.path}: needed square maps with positive sizes and times, got others")
+        numbers = rows[[value, *SIZES, "in_width"]].apply(pd.to_numeric, errors="coerce")
+        if rows.empty or not ((numbers > 0) & (numbers < math.inf)).all(axis=None):
+            raise ValueError(f"{self.path}: needed positive sizes and times of {self.precision}, got others")
+        if (rows["in_height"] != rows["in_width"]).any():
+            raise ValueError(f"{self.path}: needed square maps, got others; leave those rows out")
         return {
             key: (np.log(part[list(SIZES)].to_numpy(float)), np.log(part[value].to_numpy(float)))
             for key, part in rows.groupby(list(KEY))

@@ -164,7 +164,7 @@ FRONTS = Table(
     compute=front_row,
     units={
         "setting": "name: a device with its setting",
-        "n": "count: networks with a size of images, measured there and trained on ImageNet-1k alone",
+        "n": "count: networks with a size of images, measured there, of no data beyond ImageNet-1k by tag",
         "front": "count: those than which none is both faster and at least as accurate",
         "convolutional": "count: convolutional ones among them",
         "networks": "text: their names and sizes of images in pixels, the fastest first",

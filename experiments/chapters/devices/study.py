@@ -20,6 +20,7 @@ from experiments.chapters.devices.cells import CELLS, SCORES
 from experiments.chapters.devices.cells import keys as cell_keys
 from experiments.chapters.devices.gpus import (
     CARRIED,
+    CONVOLUTIONAL,
     FRONTS,
     GENETS,
     GPUS,
@@ -392,6 +393,24 @@ def cell_table(rows: DeviceRows) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines).set_index(["device", "score"]) if lines else pd.DataFrame(lines)
+
+
+def front_table(rows: DeviceRows) -> pd.DataFrame:
+    """Fronts of accuracy and speed, for the page, with the convolutional networks on them."""
+    lines = []
+    for row in rows.fronts.to_dict("records"):
+        names = [name for name in row["networks"].split(", ") if CONVOLUTIONAL.match(name)]
+        behind = {shown: number(row[f"{name}_factor"]) for name, shown in GENETS.items()}
+        lines.append(
+            {
+                "GPU": row["setting"],
+                "networks": f"{row['n']:,.0f}",
+                "on the front": f"{row['front']:.0f}",
+                "convolutional ones": ", ".join(names),
+            }
+            | {f"{shown}, times as long": factor for shown, factor in behind.items()}
+        )
+    return pd.DataFrame(lines)
 
 
 def gpu_table(rows: DeviceRows) -> pd.DataFrame:

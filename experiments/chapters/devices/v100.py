@@ -99,7 +99,7 @@ def _of_blocks(architecture: Architecture, side: int) -> Iterator[Convolution]:
 
 def _before_a_sum(module: nn.Module) -> set[nn.Module]:
     """The last convolution of every residual block of torchvision, behind which the sum is fused."""
-    found = set()
+    found: set[nn.Module] = set()
     for block in module.modules():
         kind = type(block).__name__
         residual = kind in ("BasicBlock", "Bottleneck", "ResBottleneckBlock") or any(
@@ -123,8 +123,8 @@ def _parts(conv: Convolution) -> Iterator[Convolution]:
         if conv.groups == 1:
             yield conv._replace(out_channels=width)
         else:
-            own = {"groups": width} if conv.groups == conv.in_channels else {}
-            yield conv._replace(in_channels=width, out_channels=width, **own)
+            groups = width if conv.groups == conv.in_channels else conv.groups
+            yield conv._replace(in_channels=width, out_channels=width, groups=groups)
 
 
 @cache

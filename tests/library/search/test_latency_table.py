@@ -109,6 +109,13 @@ def test_another_precision_batch_or_file_is_refused_by_name(path, tmp_path):
     pd.read_csv(path).drop(columns="kernel").to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(ValueError, match=r"needed the columns .* got none of \['kernel'\]"):
         LatencyTable(tmp_path / "other.csv").predict(network, 32)
+    pd.read_csv(path).assign(fp16_ms=-1.0).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ValueError, match="needed positive sizes and times of fp16"):
+        LatencyTable(tmp_path / "other.csv").predict(network, 32)
+    (tmp_path / "other.csv").write_bytes(b"\x80\x81\x00,\n1")
+    for name in ("other.csv", "none.csv"):
+        with pytest.raises(ValueError, match=f"latency table: needed a CSV file .*{name}"):
+            LatencyTable(tmp_path / name).describe()
     pd.read_csv(path).assign(in_width=1).to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(ValueError, match="needed square maps"):
         LatencyTable(tmp_path / "other.csv").predict(network, 32)
