@@ -15,7 +15,7 @@ from experiments.record.table import Table
 
 
 def command_times() -> pd.DataFrame:
-    """Minutes that the commands took, one line each, one column a machine; empty where not measured."""
+    """Minutes that the commands took, one line for each; one column a machine, empty where not measured."""
     root = checkout()
     assert root is not None  # the studies run from a checkout
     return (

@@ -1,7 +1,7 @@
 """A file of data with a sidecar that says what they are and where from: written together, read if they fit.
 
-The sidecar holds the digest of the data, and one of itself. The first ones had none of themselves: of those
-all that follows from the data and the code is derived again and compared.
+The sidecar holds the digest of the data, and one of the rest of itself. The first ones had none of
+themselves: of those all that follows from the data and the code is derived again and compared.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ class Described(ABC):
             data: content of the file.
             about: the sidecar without digests.
         """
-        described = about | {"sha256": _sha256(data)}
-        described |= {"digest": _sha256(_rendered(described))}
+        described = about | {"sha256": _sha256(data), "digest": _sha256(_rendered(about))}
         with disk_errors(self.folder):
             replace_files(
                 {
@@ -147,7 +146,7 @@ class Described(ABC):
 
 def _whole(sidecar: dict[str, Any]) -> bool:
     """Whether a sidecar is as it was written, as far as it tells."""
-    rest = {name: value for name, value in sidecar.items() if name != "digest"}
+    rest = {name: value for name, value in sidecar.items() if name not in ("sha256", "digest")}
     return "digest" not in sidecar or sidecar["digest"] == _sha256(_rendered(rest))
 
 

@@ -68,7 +68,10 @@ def readable_folder():
     shutil.rmtree(folder)
 
 
-def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(readable_folder, monkeypatch):
+def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(
+    readable_folder, monkeypatch, tried
+):
+    tried("folder that is read only")
     monkeypatch.setenv("ZENLIB_RESULTS", str(readable_folder))
     store = Store("demo", "table", ("seed",), {"seed": "1: seed", "score": "nat: a score"})
     store.append(ROW, RUN)
@@ -102,7 +105,8 @@ def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(rea
     assert {path: path.read_bytes() for path in store.folder.iterdir()} == before
 
 
-def test_a_search_and_a_training_notice_at_once_that_their_folder_is_read_only(readable_folder):
+def test_a_search_and_a_training_notice_at_once_that_their_folder_is_read_only(readable_folder, tried):
+    tried("folder that is read only", 2)
     from tests.library.train.small import NETWORK, RECIPE
     from zenlib.search import Budget, search
     from zenlib.train import train

@@ -18,6 +18,8 @@ from experiments.record.results import training_folder
 from experiments.record.table import Table
 from experiments.record.training_rows import shortened
 from experiments.record.wording import bracketed
+from zenlib.durable import held
+from zenlib.errors import CheckpointError
 from zenlib.networks.architecture import Architecture
 from zenlib.stats import correlate
 
@@ -96,15 +98,16 @@ def _trained(data: str, recipe: str, epochs: int, dtype: str, device: str, seed:
             "seed": seed,
         }
     )
-    return train_supernet(
-        Slice(Architecture.from_string(SKELETON)),
-        data,
-        shortened(recipe, epochs),
-        folder,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-    )
+    with held(folder / ".lock", "training", CheckpointError):
+        return train_supernet(
+            Slice(Architecture.from_string(SKELETON)),
+            data,
+            shortened(recipe, epochs),
+            folder,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+        )
 
 
 def _folder(settings: dict[str, Any]) -> Path:

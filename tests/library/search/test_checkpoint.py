@@ -361,7 +361,8 @@ def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_pat
     assert_same(run(path, score=log_widths), run(score=log_widths))
 
 
-def test_a_disk_that_is_full_at_once_keeps_nothing(tmp_path):
+def test_a_disk_that_is_full_at_once_keeps_nothing(tmp_path, tried):
+    tried("full disk")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
