@@ -316,6 +316,20 @@ def test_the_training_form_of_a_published_block_scores_as_its_other_form():
             assert zen_score(forms[0], repeats=2, batch_size=4).mean == pytest.approx(61.8, abs=0.2)
 
 
+def test_kernels_that_a_gate_mixes_for_each_image_are_one_convolution():
+    def function(self, x):
+        x = self.a(x)
+        n, c, h, w = x.shape
+        kernels = self.route(x.mean((2, 3))).sigmoid() @ self.bank
+        y = F.conv2d(x.reshape(1, n * c, h, w), kernels.view(n * 6, c, 3, 3), padding=1, groups=n)
+        return self.b(y.permute(1, 0, 2, 3).view(n, 6, h, w))
+
+    bank = nn.Parameter(torch.ones(4, 6 * 8 * 9))
+    net = Written(function, a=conv(3, 8), route=nn.Linear(8, 4), bank=bank, b=conv(6, 4))
+    vcnn = to_vcnn(net, 16)
+    assert vcnn.is_chain and [step.weight_shape for step in vcnn.convs[1:]] == [(6, 8, 3, 3), (4, 6, 3, 3)]
+
+
 # Sums over channels, and means over rows or columns.
 
 
