@@ -1,11 +1,11 @@
-"""Networks of the two Zen-NAS search spaces as plain data: parsing, printing and counting without building them.
+"""Networks of the two Zen-NAS search spaces as plain data: parsed, printed and counted without building.
 
-An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to 18): a
-convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the trainable
-network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
+An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to
+18): a convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the
+trainable network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the published
-checkpoints.
+Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the
+published checkpoints.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def round_to_8(width: float) -> int:
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One square convolution, padded by (kernel - 1) / 2 and followed by BatchNorm in the trainable network."""
+    """One square convolution, padded by (kernel - 1) / 2; a BatchNorm follows in the trainable network."""
 
     in_channels: int
     out_channels: int
@@ -180,7 +180,7 @@ class Block:
         return (width_in, inner, width_out, 1), (width_out, inner, width_out, units - 1)
 
     def _weights(self, width_in: int, inner: int, width_out: int) -> tuple[int, int, int]:
-        """Kernel entries of one unit before and from its strided convolution on, and the channels it normalises."""
+        """Kernel entries of a unit before and from its strided convolution on, and channels it normalises."""
         k2 = self.kernel**2
         if self.kind == "conv":
             return 0, width_in * width_out * k2, width_out
@@ -356,7 +356,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which every strided convolution sees a map at least as wide as its stride."""
+        """Smallest image side, in pixels, for which no map is narrower than the stride that it meets."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -403,7 +403,7 @@ _WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAME
 
 
 def _begun(pattern: str) -> re.Pattern[str]:
-    """A pattern for every beginning of a name, so that its match ends at the first character that cannot be right."""
+    """A pattern for every beginning of a name; its match ends at the first character that cannot be right."""
     nested = ""
     for token in reversed(re.findall(r"\(\?P[^)]*\)|.", pattern + "(")):
         number = token.startswith("(?P")

@@ -1,7 +1,7 @@
 """Trainable networks of the Zen-NAS search spaces.
 
-Every convolution is followed by BatchNorm; ReLU follows each BatchNorm but the last of a residual unit, where the
-shortcut is added first. The head is global average pooling and one linear layer.
+Every convolution is followed by BatchNorm; ReLU follows each BatchNorm but the last of a residual unit, where
+the shortcut is added first. The head is global average pooling and one linear layer.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Tables 8-18; wiring as in the published checkpoints.
 """

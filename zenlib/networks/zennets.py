@@ -1,6 +1,7 @@
 """The twelve networks published with Zen-NAS, as data, with the numbers published for them.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), Tables 4, 7 and 8-18, the README and the structure files of the released code.
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 4, 7 and 8-18, the README and the structure files of the
+released code.
 """
 
 from __future__ import annotations

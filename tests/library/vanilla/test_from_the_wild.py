@@ -1,4 +1,4 @@
-"""What networks do besides convolving: each converts to the right network, or is refused for the true reason."""
+"""What networks do besides convolving: each converts to the right network, or is refused with its reason."""
 
 from __future__ import annotations
 
@@ -433,6 +433,16 @@ def test_activations_and_norms_by_hand_leave_a_chain(act):
 def test_a_choice_between_two_maps_is_refused(join):
     net = Written(lambda s, x: s.c(join(s.a(x), s.b(x))), a=conv(3, 8), b=conv(3, 8), c=conv(8, 8))
     assert "two feature maps" in refusal(net)
+
+
+@pytest.mark.parametrize("join", [torch.add, torch.mul, torch.div, torch.maximum])
+def test_what_mixes_positions_without_convolving_does_not_vanish(join):
+    def function(self, x):
+        x = self.a(x)
+        mixed = self.tokens(x.flatten(2)).view(x.shape)
+        return self.b(join(x, mixed))
+
+    assert "needed" in refusal(Written(function, a=conv(3, 8), tokens=nn.Linear(256, 256), b=conv(8, 8)))
 
 
 # The image: its channels, its size, its values.

@@ -2,9 +2,10 @@
 
 A tensor of a run is one of three things:
 
-- a `Map`: the output of a step of the vanilla network, seen in some layout (channels last, tokens, channel groups);
-- a `Derived` tensor: it depends on maps but is none, such as a pooled vector, the weights of a gate, the scores of an
-  attention, or the result of a function that has no vanilla form;
+- a `Map`: the output of a step of the vanilla network, seen in some layout (channels last, tokens, channel
+  groups);
+- a `Derived` tensor: it depends on maps but is none, such as a pooled vector, the weights of a gate, the
+  scores of an attention, or the result of a function that has no vanilla form;
 - constant: weights, masks, position tables.
 """
 
@@ -44,8 +45,8 @@ class Map:
     Attributes:
         node: the step.
         layout: where its axes lie in the tensor.
-        gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a sigmoid
-            or its like, 1 for tanh, 0 for none of them.
+        gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a
+            sigmoid or its like, 1 for tanh, 0 for none of them.
         origin: the value of which it is a linear function: a step, and whether an activation lies behind it.
             None is the step itself.
     """
@@ -80,6 +81,7 @@ class Derived:
             for attention.
         attention: number of the attention that gave it, or None.
         gate: as in `Map`.
+        statistic: whether it comes from means, variances and their like alone, of channels or positions.
     """
 
     sources: frozenset[int]
@@ -87,6 +89,7 @@ class Derived:
     problem: str | None = None
     attention: int | None = None
     gate: int = 0
+    statistic: bool = False
 
 
 Value = Map | Derived
@@ -117,7 +120,7 @@ class Follower:
             two.
         spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
-        global_pools: average poolings whose window covers a wide map; what convolves behind them is a classifier.
+        global_pools: average poolings whose window covers a wide map; a convolution behind is a classifier.
     """
 
     def __init__(self, trace: Trace, graph: Graph, rules: Mapping[str, Rule]) -> None:
@@ -180,13 +183,13 @@ class Follower:
         return self.unsupported(call, "changes a feature map in place, of which another view is in use")
 
     def overwritten(self, value: Map, other: Tensor, tensor: Tensor, new: Map, call: Call) -> Map | None:
-        """The map of a tensor, some channels of which, or more than it has, are those of `tensor` and become `new`."""
+        """The map of a tensor after channels that it shares with another one became `new`, or None."""
         channels, part = (whole("C", self.graph.channels(node)) for node in (value.node, new.node))
         dim = value.layout.index(channels) if channels in value.layout else 0
         rest = [(*layout[:dim], *layout[dim + 1 :]) for layout in (value.layout, new.layout)]
         if rest[0] != rest[1] or new.layout[dim] != part or other.stride() != tensor.stride():
             return None
-        start, uneven = divmod(tensor.storage_offset() - other.storage_offset(), tensor.stride(dim))
+        start, uneven = divmod(int(tensor.storage_offset()) - int(other.storage_offset()), tensor.stride(dim))
         size, length = other.shape[dim], tensor.shape[dim]
         if uneven or start >= size or start + length <= 0:
             return None if uneven else value
@@ -281,7 +284,7 @@ class Follower:
             return Derived(
                 frozenset((IMAGE,)),
                 (1 << 30, 0),
-                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view of it; {NEEDED}",
+                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}",
             )
         return self._values.get(id(tensor))
 
@@ -332,10 +335,10 @@ class Follower:
         return self.graph.depth(value.node) if isinstance(value, Map) else value.depth
 
     def is_statistic(self, value: Value, of: Map) -> bool:
-        """Whether a value that is no map was computed from a map, or from what leads to it, without convolutions."""
+        """Whether a value is a statistic of a map, or of what leads to it."""
         return (
             isinstance(value, Derived)
-            and value.attention is None
+            and value.statistic
             and all(self.graph.is_ancestor(node, of.node) for node in value.sources)
             and value.depth <= self.depth(of)
         )
@@ -369,6 +372,7 @@ class Follower:
             problem=problem,
             attention=attention,
             gate=max(value.gate for value in inputs),
+            statistic=all(isinstance(value, Derived) and value.statistic for value in inputs),
         )
 
     def unsupported(self, call: Call, why: str = "has no place in a vanilla network") -> Derived:

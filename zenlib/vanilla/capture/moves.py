@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, extent, joined, reshaped, shuffle_groups, whole
+from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
 from zenlib.vanilla.capture.trace import Call, pair, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
@@ -76,7 +76,7 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
 
 
 def pixel_unshuffle(follower: Follower, call: Call) -> Value:
-    """Pixels beside the channels, as a convolution with stride reads them; `unfold` does so where windows do not overlap."""
+    """Pixels beside the channels, as a strided convolution reads them; `unfold` too, without overlap."""
     value = follower.value(call.argument("input", 0))
     if not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
         return follower.unsupported(call, "makes pixels into channels")
@@ -90,7 +90,7 @@ def pixel_unshuffle(follower: Follower, call: Call) -> Value:
     if size[0] % window[0] or size[1] % window[1]:
         return follower.unsupported(call, "cuts off rows or columns")
     inner = tuple(digit for axis, n in zip("HW", window, strict=True) for digit in whole(axis, n))
-    outer = [
+    outer: list[Dimension] = [
         (Digit(axis, n, extent(dimension) // n),) if extent(dimension) > n else ()
         for axis, n, dimension in zip("HW", window, axes, strict=True)
     ]
@@ -239,7 +239,7 @@ def part(
     drop: bool = False,
     step: int = 1,
 ) -> Value:
-    """Every `step`-th of `length` entries of one dimension of a map, without that dimension where it is dropped."""
+    """Every `step`-th of `length` entries of one dimension of a map, which may drop that dimension."""
     if not isinstance(value, Map):
         return follower.derived(call)
     dim %= len(value.layout)
