@@ -242,7 +242,7 @@ PARALLEL = {
         "large",
     ),
     "both behind the same activation": (
-        lambda s, x: s.a(F.silu(x)) + s.b(torch.relu(x)),
+        lambda s, x: s.a(y := F.silu(x)) + s.b(y),
         {"a": conv(8, 8), "b": conv(8, 8)},
         "a",
     ),
@@ -269,6 +269,9 @@ def test_linear_branches_of_one_input_are_one_convolution(case):
         lambda s, x: torch.relu(s.a(x)) + torch.relu(s.b(x)),
         lambda s, x: F.silu(s.a(x)) + s.b(x),
         lambda s, x: s.b(torch.relu(x)) + s.a(x),
+        lambda s, x: s.b(torch.relu(x)) + s.a(F.silu(x)),
+        lambda s, x: s.a(x * x.mean((2, 3), keepdim=True).sigmoid()) + s.b(x),
+        lambda s, x: s.a(torch.relu(x)) + s.b(torch.relu(x + F.avg_pool2d(x, 3, 1, 1))),
         lambda s, x: s.a(F.max_pool2d(x, 3, 1, 1)) + s.b(x),
         lambda s, x: torch.stack([s.a(x).relu(), s.b(x).relu()]).mean(0),
         lambda s, x: torch.stack([s.a(x), s.b(x)], 1).relu().sum(1),

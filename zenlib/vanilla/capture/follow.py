@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ NEEDED = (
     "removes"
 )
 
+
+NUMBERS = count()
+"""Of the values that are no linear functions of others."""
 
 SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "full", "rand", "randn", "randint")} | {
     f"new_{name}" for name in ("zeros", "ones", "full", "tensor")
@@ -47,27 +51,26 @@ class Map:
         layout: where its axes lie in the tensor.
         gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a
             sigmoid or its like, 1 for tanh, 0 for none of them.
-        origin: the value of which it is a linear function: a step, and whether an activation lies behind it.
-            None is the step itself.
+        origin: number of the value of which it is a linear function; None stands for the output of its step.
     """
 
     node: int
     layout: Layout
     gate: int = 0
-    origin: tuple[int, bool] | None = None
+    origin: int | None = None
 
     @property
-    def root(self) -> tuple[int, bool]:
+    def root(self) -> int:
         """`origin`, spelled out."""
-        return (self.node, False) if self.origin is None else self.origin
+        return IMAGE - 1 - self.node if self.origin is None else self.origin
 
     def linear(self, node: int, layout: Layout) -> Map:
         """A linear function of it."""
         return Map(node, layout, self.gate, self.root)
 
     def activated(self, gate: int = 0) -> Map:
-        """The same behind an activation."""
-        return replace(self, gate=max(self.gate, gate), origin=(self.node, True))
+        """The same behind an activation, or whatever else is not linear."""
+        return replace(self, gate=max(self.gate, gate), origin=next(NUMBERS))
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class Follower:
             two.
         spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
+        joined: of what the parts of a concatenation are all linear functions, by its step.
         global_pools: average poolings whose window covers a wide map; a convolution behind is a classifier.
     """
 
@@ -130,6 +134,7 @@ class Follower:
         self.spatial_convs = 0
         self.fixed_pools: set[int] = set()
         self.global_pools: set[int] = set()
+        self.joined: dict[int, int] = {}
         self._trace = trace
         self._learned: set[int] = set()
         self._left_out: set[int] = set()
@@ -401,7 +406,7 @@ class Follower:
         if left_out.attention is not None and left_out.attention not in self._left_out:
             self._left_out.add(left_out.attention)
             self.graph.remove("attention", kept.node)
-        return kept
+        return kept.activated()
 
     def _seen_as(self, node: int, shape: Sequence[int]) -> Map | None:
         """The output of a step in the usual layout of that shape, if there is one."""
@@ -415,7 +420,7 @@ class Follower:
         }
         order = orders.get(tuple(shape))
         layout = reshaped(self.layout(node, order), shape) if order else None
-        return None if layout is None else Map(node, layout)
+        return None if layout is None else Map(node, layout).activated()
 
     def attend(self, call: Call, products: int) -> Derived:
         """The result of a function that multiplies one feature by another, `products` times.

@@ -10,7 +10,6 @@ from torch import Tensor
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
 from zenlib.vanilla.capture.trace import Call, pair, tensors
-from zenlib.vanilla.vcnn import IMAGE
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -139,10 +138,10 @@ def concat(follower: Follower, call: Call) -> Value:
         joined = (*layout[:dim], (Digit("C", channels[0], len(maps)),), *layout[dim:])
     else:
         joined = (*layout[:dim], whole("C", graph.channels(node)), *layout[dim + 1 :])
-    roots = {value.root for value in maps}
-    if node in {step for value in maps if value.node != IMAGE for step in graph.steps[value.node].inputs}:
-        return Map(node, joined, origin=roots.pop() if len(roots) == 1 else (node, True))
-    return Map(node, joined, origin=roots.pop() if len(roots) == 1 else None)
+    if len({value.root for value in maps}) > 1:
+        return Map(node, joined).activated()
+    follower.joined[node] = maps[0].root
+    return Map(node, joined, origin=maps[0].root)
 
 
 def assign(follower: Follower, call: Call) -> Value:
@@ -301,6 +300,7 @@ def _some_channels(
         return follower.unsupported(call, "takes a part of the channels that a slice cannot take")
     layout[dim] = (digit._replace(size=length),) if length > 1 else ()
     found = graph.channel_slice(node, start * digit.stride, length * digit.stride, call.place)
-    # Of joined maps a slice may be one of them: it is linear in itself, not in the others.
-    origin = (found, value.root[1]) if value.root[0] == value.node and found < value.node else value.root
-    return Map(found, tuple(layout), value.gate, origin)
+    sliced = Map(found, tuple(layout), value.gate, value.root)
+    # Of joined maps a slice may be one of them, which need not be linear in what the others are.
+    alone = found < value.node and follower.joined.get(value.node) != value.root
+    return sliced.activated() if alone else sliced
