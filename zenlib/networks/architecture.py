@@ -1,7 +1,7 @@
-"""Networks of the two Zen-NAS search spaces as plain data: parsed, printed and counted without building them.
+"""Networks of the two Zen-NAS search spaces as plain data: parsed, printed and counted without building.
 
-An `Architecture` is a tuple of `Block` rows. A block stands for a "super-block" of the paper (Tables 8-18): a
-convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the
+An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to
+18): a convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the
 trainable network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the
@@ -45,7 +45,7 @@ def round_to_8(width: float) -> int:
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One square convolution, padded by (kernel - 1) / 2; BatchNorm follows it in the trainable network."""
+    """One square convolution, padded by (kernel - 1) / 2; a BatchNorm follows in the trainable network."""
 
     in_channels: int
     out_channels: int
@@ -385,7 +385,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which no stride is wider than the map that it sees."""
+        """Smallest image side, in pixels, for which no map is narrower than the stride that it meets."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -442,7 +442,7 @@ _WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAME
 
 
 def _begun(pattern: str) -> re.Pattern[str]:
-    """A pattern for every beginning of a name: its match ends at the first character that cannot be right."""
+    """A pattern for every beginning of a name; its match ends at the first character that cannot be right."""
     nested = ""
     for token in reversed(re.findall(r"\(\?P[^)]*\)|.", pattern + "(")):
         number = token.startswith("(?P")

@@ -1,14 +1,15 @@
 """The Zen-Score by Monte Carlo, with its error.
 
-Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its mini-batch:
+Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its
+mini-batch:
 
     Zen = log E_batch ||f(x) - f(x + alpha * eps)|| + sum_i log sigma_i
 
-where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged over its
-channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
+where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged
+over its channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
 
-Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1, minibatch), the
-default here; the released code is (l1, running).
+Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1,
+minibatch), the default here; the released code is (l1, running).
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1 and Table 5.
 """
@@ -30,7 +31,7 @@ from zenlib.networks.architecture import Architecture
 from zenlib.scores.fused import fused_kernels
 from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN, Conv
+from zenlib.vanilla.vcnn import VCNN
 
 T = TypeVar("T")
 Norm = Literal["l1", "frobenius"]
@@ -40,6 +41,8 @@ MAX_REPEATS = 1024
 """Repeats after which a `tolerance` that was not reached is given up, with a warning."""
 SMALLEST_PERTURBATION = 1e-30
 """Its inverse times a normalised feature must stay finite in float32."""
+FEW_POSITIONS = 8
+"""Values of a channel below which its variance in a mini-batch says little."""
 BN_MOMENTUM = 0.1
 """Share of the newest mini-batch in the running variance of the released definition, PyTorch's default."""
 
@@ -278,7 +281,7 @@ def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
 
 
 def _running(variance: BatchVariance) -> Tensor:
-    """A running variance that starts at 1 and meets the unbiased variances of the first and then the second branch."""
+    """A running variance that starts at 1 and meets the unbiased variances of both branches in turn."""
     unbiased = variance.positions / (variance.positions - 1)
     keep = 1 - BN_MOMENTUM
     return keep**2 + BN_MOMENTUM * unbiased * (keep * variance.first + variance.second)
@@ -316,11 +319,18 @@ def _require_at_least(argument: str, value: int, least: int) -> None:
 
 
 def _require_variance(vcnn: VCNN, batch_size: int) -> None:
-    """Refuses a batch for which a BatchNorm would see a single position per channel."""
-    for step in vcnn.steps:
-        if isinstance(step, Conv) and batch_size * step.out_resolution[0] * step.out_resolution[1] < 2:
-            raise ValueError(
-                f"batch_size: needed at least 2, since {step.name} gives a 1x1 map and one position has no "
-                f"variance; got {batch_size}; "
-                "use a larger batch or a higher resolution"
-            )
+    """Refuses a batch for which a BatchNorm would see a single position per channel, and warns of a few."""
+    last = min(vcnn.convs, key=lambda conv: math.prod(conv.out_resolution))
+    positions = batch_size * math.prod(last.out_resolution)
+    if positions < 2:
+        raise ValueError(
+            f"batch_size: needed at least 2, since {last.name} gives a 1x1 map and one position has no "
+            f"variance; got {batch_size}; use a larger batch or a higher resolution"
+        )
+    if positions < FEW_POSITIONS:
+        warnings.warn(
+            f"batch_size: {batch_size} images give the BatchNorm after {last.name} {positions} values for "
+            f"each channel; below {FEW_POSITIONS} the score is mostly noise: use a larger batch or a higher "
+            "resolution",
+            stacklevel=4,
+        )
