@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,15 @@ from traitlets.config import Config
 from experiments.record import results_command
 from experiments.record.chapters import chapters
 from experiments.record.notebook import changed_parameters, normalise
+from zenlib.durable import held, replace_file
+from zenlib.errors import ResultsError
 from zenlib.threads import ONE_THREAD, cores
 
 EXPERIMENTS = Path(__file__).resolve().parent
 ROOT = EXPERIMENTS.parent
 SMOKE = ROOT / "build" / "smoke"
+NESTED = 10
+"""Most levels of a file of parameters."""
 EXECUTED = ROOT / "build" / "executed"
 
 
@@ -52,12 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(words)
     try:
         profile = select(load_profile(options.profile), options.only)
-        studies = prepare_output(options.profile, options.fresh, options.output)
+        studies = output_folder(options.profile, options.fresh, options.output)
+        with nullcontext() if options.part else alone(studies):
+            prepare_output(options.profile, options.fresh, options.output)
+            failed = run_apart(profile, options) if options.jobs > 1 else run_all(profile, studies, options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    os.environ.update(ONE_THREAD)  # whatever it held before: kernels inherit it
-    failed = run_apart(profile, options) if options.jobs > 1 else run_all(profile, studies, options)
     if failed:
         print(f"{len(failed)} of {len(profile)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -93,6 +99,9 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="notebooks at a time; 0 for as many as there are cores (default 1)",
     )
+    parser.add_argument(
+        "--part", action="store_true", help=argparse.SUPPRESS
+    )  # of a runner with several jobs
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
@@ -128,14 +137,26 @@ def read_parameters(path: Path) -> dict[str, Any]:
         ValueError: it holds something else.
     """
     try:
-        wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8")
+        _require_plain(text)
+        wanted = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: needed YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(wanted, dict) or not all(isinstance(name, str) for name in wanted):
         raise ValueError(
             f"{path}: needed names of parameters with values (`{{}}` for the defaults), got {wanted!r:.200}"
         )
     return wanted
+
+
+def _require_plain(text: str) -> None:
+    """Refuses YAML that is short and yet stands for any amount of data, or is nested without end."""
+    depth = 0
+    for token in yaml.scan(text):
+        name = type(token).__name__
+        depth += name.endswith("StartToken") - name.endswith("EndToken")
+        if depth > NESTED or isinstance(token, yaml.AliasToken):
+            raise yaml.YAMLError(f"an alias (*) or more than {NESTED} levels; write values out flatly")
 
 
 def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -158,7 +179,7 @@ def select(profile: dict[str, dict[str, Any]], only: Sequence[str] | None) -> di
     return {stem: profile[stem] for stem in known if stem in stems}
 
 
-def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Path:
+def output_folder(profile: str, fresh: bool, output: Path | None = None) -> Path:
     """The folder for executed notebooks.
 
     The smoke profile keeps all that it writes apart from what is committed.
@@ -166,7 +187,6 @@ def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Pat
     if output is not None:
         if profile == "smoke":
             raise ValueError("output: needed another profile, got smoke, which writes into build/smoke")
-        os.environ["ZENLIB_FIGURES"] = str(output.resolve() / "figures")
         return output.resolve() / "studies"
     if profile != "smoke":
         if fresh:
@@ -175,11 +195,25 @@ def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> Pat
                 "again"
             )
         return ROOT / "book" / "studies"
-    if fresh:
-        shutil.rmtree(SMOKE, ignore_errors=True)
-    os.environ["ZENLIB_RESULTS"] = str(SMOKE / "results")
-    os.environ["ZENLIB_FIGURES"] = str(SMOKE / "figures")
     return SMOKE / "studies"
+
+
+def alone(studies: Path) -> AbstractContextManager[None]:
+    """Keeps other runners from a folder of executed notebooks."""
+    name = "_".join(studies.parts[1:])
+    return held(ROOT / "build" / f".{name}.lock", f"runner that writes to {studies}", ResultsError)
+
+
+def prepare_output(profile: str, fresh: bool, output: Path | None = None) -> None:
+    """Says where rows and figures go, and that this process and its kernels have one thread."""
+    os.environ.update(ONE_THREAD)  # whatever it held before: kernels inherit it
+    if output is not None:
+        os.environ["ZENLIB_FIGURES"] = str(output.resolve() / "figures")
+    elif profile == "smoke":
+        if fresh:
+            shutil.rmtree(SMOKE, ignore_errors=True)
+        os.environ["ZENLIB_RESULTS"] = str(SMOKE / "results")
+        os.environ["ZENLIB_FIGURES"] = str(SMOKE / "figures")
 
 
 def run_all(profile: dict[str, dict[str, Any]], studies: Path, options: argparse.Namespace) -> list[str]:
@@ -204,7 +238,7 @@ def run_apart(profile: dict[str, dict[str, Any]], options: argparse.Namespace) -
     def run(stem: str) -> str | None:
         if failed and not options.keep_going:
             return None
-        command = [sys.executable, __file__, "--profile", options.profile, "--only", stem]
+        command = [sys.executable, __file__, "--profile", options.profile, "--only", stem, "--part"]
         command += ["--output", str(options.output)] if options.output else []
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout.replace("[1/1] ", ""), end="", flush=True)
@@ -243,16 +277,9 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
                 KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}
             ),  # instead of open ports
         )
-    write_notebook(normalise(executed), studies / f"{stem}.ipynb")
+    text = nbformat.writes(normalise(executed)) + "\n"
+    replace_file(studies / f"{stem}.ipynb", lambda file: file.write(text.encode()), ResultsError)
     return time.perf_counter() - start
-
-
-def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write under a temporary name, then rename, so that the book never sees half a notebook."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import csv
 import os
 import signal
 
@@ -9,7 +10,7 @@ from zenlib.threads import ONE_THREAD
 # itself.
 os.environ.update(ONE_THREAD)
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -34,6 +35,48 @@ settings.load_profile("untimed")
 def pytest_xdist_auto_num_workers() -> int:
     """Of `-n auto`: as many as there are cores for this process, which may be fewer than the machine has."""
     return cores()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest -n 0 --faults book/faults.csv` writes what the page of promises shows."""
+    parser.addoption("--faults", metavar="FILE", help="write how often each fault was tried and held")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--faults` only the tests that put some in run."""
+    if config.getoption("--faults"):
+        items[:] = [item for item in items if "tried" in getattr(item, "fixturenames", ())]
+
+
+_FAULTS: dict[str, list[int]] = {}
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Counts faults that a test puts in; they held where it passes."""
+    request.node.faults = []
+    return lambda fault, times=1: request.node.faults.append((fault, times))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """Adds up the faults of a test when its end is known."""
+    report = yield
+    for fault, times in getattr(item, "faults", ()) if call.when == "call" else ():
+        counts = _FAULTS.setdefault(fault, [0, 0])
+        counts[0] += times
+        counts[1] += times * report.passed
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the counts."""
+    path = session.config.getoption("--faults")
+    if path:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(["fault", "tried", "held"])
+            lines.writerows([fault, *counts] for fault, counts in sorted(_FAULTS.items()))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,6 +29,7 @@ CHAPTERS = sorted(path.parent for path in (ROOT / "experiments" / "chapters").gl
 PLACES = (
     *(
         "zenlib.machine",
+        "experiments.record.described",
         "experiments.record.results",
         "experiments.record.chapters",
         "experiments.run",

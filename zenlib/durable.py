@@ -132,14 +132,17 @@ def held(path: Path, what: str, error: type[ValueError]) -> Iterator[None]:
 
 
 _HELD: set[Any] = set()
-# A process that was forked must not keep what its parent holds.
-os.register_at_fork(after_in_child=lambda: [_close(lock) for lock in [*_HELD]])
 
 
-def _close(lock: Any) -> None:
-    if lock is not None:
-        lock.close()
+def _close(*locks: Any) -> None:
+    for lock in locks:
+        if lock is not None:
+            lock.close()
         _HELD.discard(lock)
+
+
+# A process that was forked must not keep what its parent holds.
+os.register_at_fork(after_in_child=lambda: _close(*_HELD))
 
 
 def _is_at(file: Any, path: Path) -> bool:
@@ -162,6 +165,7 @@ def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
         OSError: the disk refuses, or the file is gone; the journal is as it was.
     """
     with open(path, "r+b", buffering=0) as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
         end = _end_of_last_line(journal)
         journal.truncate(end)
         journal.seek(end)
@@ -228,7 +232,7 @@ def require_as_published(path: Path, error: type[ValueError]) -> None:
     if told not in (None, digest):
         raise error(
             f"{path}: needed the file with sha256 {told:.12} of {SUMS} beside it, got {digest:.12}, so it "
-            f"was edited or damaged; give the command that wrote it again, or delete {SUMS} to read it as it is"
+            f"was edited or damaged; give the command that wrote it again, or delete {SUMS} to read it so"
         )
 
 

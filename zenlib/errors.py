@@ -58,6 +58,10 @@ class TrainingDiverged(ValueError):
     """A training whose loss or weights are no longer finite, with the last checkpoint that is good."""
 
 
+class ProcessLost(ValueError):
+    """One of the processes that compute together ended before the others."""
+
+
 class ExtraMissing(ImportError, ValueError):
     """A package that this part needs and the base installation does not bring, with the extra that does."""
 

@@ -67,7 +67,7 @@ class StandardError:
 
 @dataclass(frozen=True)
 class OneDraw:
-    """Agreement of a single draw, judged by the spread of the stored draws of the same network with other seeds.
+    """Agreement of a single draw, judged by the spread of stored draws of the same network with other seeds.
 
     Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as
     well (see `spread`).

@@ -1,4 +1,4 @@
-"""The chapters: a folder each, told in the order of the book's contents. A study is a chapter with rows of its own.
+"""The chapters: a folder each, in the order of the book's contents. A study is a chapter with rows of its own.
 
 A chapter is `experiments/chapters/<name>` with a notebook, and a line `studies/<NN>_<name>` in
 `book/_toc.yml`. Where it has a `study.py`, that computes the rows of its tables, and states its facts from

@@ -1,4 +1,4 @@
-"""Rows of another machine's results folder, taken into this one: nothing is lost, counted twice or half-written."""
+"""Rows of another machine, taken into this results folder: nothing is lost, counted twice or half-written."""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ RESERVED = {
 }
 """Columns that every table has, with their units."""
 
+FORMULA = "=+-@\t"
+"""What text begins with that a spreadsheet runs as a formula."""
+
 CHAPTERS = "experiments/chapters"
 """Folder of the chapters in the checkout."""
 
@@ -154,19 +157,20 @@ def plain(column: str, value: Any) -> Cell:
     """A value as one of the types a cell can hold; numpy scalars become Python ones.
 
     Raises:
-        ValueError: for anything that does not come back from a text file as it was.
+        ValueError: for anything that does not come back from a text file as it was, and for text that a
+            spreadsheet would run as a formula.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if (
         value is None
         or isinstance(value, bool | int | float)
-        or (isinstance(value, str) and value and "\r" not in value)
+        or (isinstance(value, str) and value and "\r" not in value and value[0] not in FORMULA)
     ):
         return value
     raise ValueError(
-        f"{column}: needed a number, a boolean, non-empty text without carriage returns or None, got "
-        f"{value!r} ({type(value).__name__})"
+        f"{column}: needed a number, a boolean, non-empty text without carriage returns that begins with "
+        f"none of {FORMULA!r}, or None, got {value!r} ({type(value).__name__})"
     )
 
 

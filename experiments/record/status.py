@@ -1,4 +1,4 @@
-"""What is stored for every study: rows, age, code, machine, and whether it is still what this code computes."""
+"""What is stored for every study: rows, age, code, machine, and whether this code still computes it."""
 
 from __future__ import annotations
 

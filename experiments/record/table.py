@@ -1,4 +1,4 @@
-"""A table of results: what a row is, how it is computed, and when a recomputed value agrees with the stored one."""
+"""A table of results: what a row is, how it is computed, and when a recomputed value agrees with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from experiments.record.agreement import (
     spread_of_row,
 )
 from experiments.record.provenance import provenance
-from experiments.record.results import RESERVED, Row, Store, checkout, identity, plain
+from experiments.record.results import FORMULA, RESERVED, Row, Store, checkout, identity, plain
 from zenlib.errors import ScoreUndefined
 
 PROGRESS_AFTER = 5.0
@@ -194,7 +194,7 @@ class Table:
         return how.allowed(value, spread_of_row(stored, self.store.read(), self.key, column, how))
 
     def differences(self, ours: Row, theirs: Row) -> list[str]:
-        """Where two rows of one key disagree by more than the agreement of the table allows, one line for each value."""
+        """Where two rows of one key disagree by more than the table allows, one line for each value."""
         return [
             f"{line.row}: {line.column} is {line.stored!r} here and {line.recomputed!r} there"
             for line in self._compare(ours, theirs)
@@ -235,8 +235,9 @@ class Table:
         try:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
+            reason = " ".join(undefined.reason.split()) or "undefined"
             return dict.fromkeys(self.values, math.nan) | {
-                "reason": " ".join(undefined.reason.split()) or "undefined"
+                "reason": f"undefined: {reason}" if reason[0] in FORMULA else reason
             }
         stated = {"seconds"} & set(values)
         if set(values) - stated != set(self.values):

@@ -1,4 +1,4 @@
-"""Stored values of all studies computed again, here and under the kernels of other processors, and the report of it."""
+"""Stored values computed again, here and under the kernels of other processors, and the report of it."""
 
 from __future__ import annotations
 

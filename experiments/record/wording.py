@@ -18,7 +18,7 @@ def number(value: float, digits: int = 2, unknown: str = UNKNOWN) -> str:
 
 
 def interval(row: Any, column: str, digits: int = 2, unknown: str = UNKNOWN) -> str:
-    """`bracketed` of a row, a series, a dict or a named tuple, from its columns `column`, `column_low` and `column_high`."""
+    """`bracketed` of a row, series, dict or named tuple: its `column`, `column_low` and `column_high`."""
     estimate, low, high = (
         getattr(row, name) if isinstance(row, tuple) else row[name]
         for name in (column, f"{column}_low", f"{column}_high")

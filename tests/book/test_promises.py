@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import re
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def test_a_named_test_exists_in_the_file_that_is_linked(sentence, shown, file):
         if isinstance(node, ast.FunctionDef)
     }
     assert as_function(sentence) in functions
+
+
+def test_every_fault_that_was_put_in_held():
+    with open(ROOT / "book" / "faults.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 20
+    assert all(int(row["tried"]) == int(row["held"]) > 0 for row in rows)
 
 
 def test_every_promise_is_followed_by_a_test():

@@ -95,3 +95,18 @@ def test_the_figure_fits_the_page_and_its_letters_are_legible(page):
         "text.getBoundingClientRect().height)"
     )
     assert sizes and min(sizes) >= 11
+
+
+@pytest.mark.parametrize(
+    "name", ["</script><script>window.hit=1</script>", "<img src=x onerror='window.hit=1'>"]
+)
+def test_names_are_text_and_not_run(empty_browser, name):
+    rows = ROWS.assign(name=[name, *ROWS["name"][1:]])
+    opened = empty_browser.new_context().new_page()
+    title = f"Accuracy {name}"
+    opened.set_content(f"<!doctype html><body>{explorer(rows, {'v100': name}, title)}</body>")
+    opened.locator(".explorer > svg").focus()
+    opened.keyboard.press("ArrowRight")
+    assert name in told(opened)
+    assert opened.evaluate("window.hit") is None
+    opened.context.close()

@@ -108,9 +108,20 @@ def test_a_number_beyond_any_network_is_refused_at_its_place():
         f"SuperConvK{'9' * 5000}BNRELU(3,8,1,1)",
         f"SuperConvK3BNRELU(3,8,1,{'9' * 5000})",
         "SuperConvK3BNRELU(3,8,1,999999999)",
+        "SuperConvK1000001BNRELU(3,8,1,1)",
+        "SuperConvK3BNRELU(3,\uff18,1,1)",
+        "SuperConvK3BNRELU(3,\u0668,1,1)",
+        "SuperConvK3BNRELU(3,999999,1,1)SuperConvK3BNRELU(999999,999999,1,1)",
+        "SuperConvK3BNRELU(3,8,1,9999)" + "SuperConvK3BNRELU(8,8,1,9999)" * 9,
     ):
         with pytest.raises(ArchitectureError, match="structure string, character"):
             Architecture.from_string(text)
+
+
+def test_ten_megabytes_of_blocks_are_refused_unread():
+    text = "SuperConvK3BNRELU(3,8,1,1)" + "SuperConvK3BNRELU(8,8,1,1)" * 400_000
+    with pytest.raises(ArchitectureError, match="needed at most 50,000 blocks, got 400,001"):
+        Architecture.from_string(text)
 
 
 @pytest.fixture

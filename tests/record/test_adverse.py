@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments.record.agreement import EXACT
 from experiments.record.results import Store
 from experiments.record.score_columns import ScoreColumns
+from experiments.record.table import Table
 from tests.slow_table import keys, slow_table
-from zenlib.errors import ResultsError
+from zenlib.errors import CheckpointError, ResultsError
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -76,12 +78,19 @@ def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(rea
     before = {path: path.read_bytes() for path in store.folder.iterdir()}
     store.folder.chmod(0o555)
 
+    def forbidden(*_, **__):
+        pytest.fail("computed before the folder was looked at")
+
+    def table(compute):
+        return Table("demo", "table", ("seed",), compute, store.units, otherwise=EXACT)
+
     def check():
         assert store.read() == [ROW]
         assert columns.done("half_s0").all()
         for write in (
             lambda: store.append(ROW | {"seed": 1}, RUN),
-            lambda: columns.fill(("half_s1",), lambda i: {"half_s1": 1.0}, progress=False),
+            lambda: columns.fill(("half_s1",), forbidden, progress=False),
+            lambda: table(forbidden).fill([{"seed": 2}], progress=False),
         ):
             with pytest.raises(
                 ResultsError,
@@ -91,6 +100,27 @@ def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(rea
 
     assert as_nobody(check) == 0
     assert {path: path.read_bytes() for path in store.folder.iterdir()} == before
+
+
+def test_a_search_and_a_training_notice_at_once_that_their_folder_is_read_only(readable_folder):
+    from tests.library.train.small import NETWORK, RECIPE
+    from zenlib.search import Budget, search
+    from zenlib.train import train
+
+    def forbidden(network):
+        pytest.fail("scored before the folder was looked at")
+
+    def check():
+        with pytest.raises(ResultsError, match="needed to write this file, got Permission denied"):
+            search(
+                "resnet-like", forbidden, Budget(), evaluations=5, checkpoint=readable_folder / "s.journal"
+            )
+        with pytest.raises(CheckpointError, match="needed to write this file, got Permission denied"):
+            train(NETWORK, "no such data", RECIPE, readable_folder, device="cpu")
+
+    readable_folder.chmod(0o555)
+    assert as_nobody(check) == 0
+    assert not [*readable_folder.iterdir()]
 
 
 def test_two_processes_that_fill_one_file_of_scores_lose_no_value(tmp_path, monkeypatch):

@@ -92,7 +92,8 @@ def test_estimates_that_agree_within_their_errors_are_one_row_and_ours_stays(hou
     assert stored(houses) == {1: (0.10, "ours")}
 
 
-def test_rows_that_disagree_are_named_and_nothing_is_written(houses):
+def test_rows_that_disagree_are_named_and_nothing_is_written(houses, tried):
+    tried("merging of rows that disagree")
     put(houses, "ours", {1: 0.1, 2: 0.2})
     put(houses, "theirs", {2: 9.0, 3: 0.3})
     with pytest.raises(

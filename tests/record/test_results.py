@@ -118,7 +118,8 @@ def test_roots_follow_the_environment(monkeypatch, tmp_path):
 # Kills
 
 
-def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_rows_with_nothing_computed_twice(tmp_path, monkeypatch, tried):
+    tried("study killed by SIGKILL")
     log = tmp_path / "log"
     process = start(log, 0.2, 0, 12)
     journal = slow_table(log).store.journal_path
@@ -155,7 +156,8 @@ def test_two_processes_that_fill_one_table_lose_no_row(tmp_path):
     assert sum(run["rows"] for run in runs.values()) == 30 and len(runs) == 2
 
 
-def test_a_kill_between_the_two_renames_is_finished_at_the_next_opening():
+def test_a_kill_between_the_two_renames_is_finished_at_the_next_opening(tried):
+    tried("table killed between its two renames")
     table = stored(row(0))
     before = table.sidecar_path.read_bytes()
     table.append(row(1), RUN)
@@ -279,7 +281,8 @@ def read_or_refused(table):
         return None
 
 
-def test_a_flipped_bit_in_any_file_of_a_table_is_refused():
+def test_a_flipped_bit_in_any_file_of_a_table_is_refused(tried):
+    tried("bit flipped in the rows, the sidecar or the journal of a table", 600)
     table = stored(row(0), row(1, 0.25), row(2, math.nan))
     table.append(row(3), RUN)
     for path in (table.data_path, table.sidecar_path, table.journal_path):
@@ -348,7 +351,8 @@ def test_a_table_whose_columns_changed_asks_for_a_new_version():
 # Disks
 
 
-def test_a_full_disk_is_named_and_leaves_whole_rows_only():
+def test_a_full_disk_is_named_and_leaves_whole_rows_only(tried):
+    tried("full disk")
     table = store()
     table.append(row(0), RUN)
     size = table.journal_path.stat().st_size

@@ -1,11 +1,14 @@
-"""The runner: executed notebooks are the same bytes every time, and whatever is wrong fails with one clear error."""
+"""The runner: executed notebooks are the same bytes every time; what is wrong fails with one clear error."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -13,7 +16,8 @@ import pytest
 
 from experiments.record.notebook import changed_parameters, normalise, parameters
 
-RUNNER = Path(__file__).parents[2] / "experiments" / "run.py"
+ROOT = Path(__file__).parents[2]
+RUNNER = ROOT / "experiments" / "run.py"
 SPEAKING = """
 import sys
 from experiments.record.publish import publish
@@ -131,6 +135,78 @@ def test_a_malformed_profile_is_named(house, capsys, text):
     profile(house, "broken", text)
     assert run(house, "--profile", "broken") == 2
     assert "broken.yaml: needed " in capsys.readouterr().err
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text", [BOMB, "[" * 100_000, "repeats: &x {y: *x}", "!!python/object/apply:os.getcwd []"]
+)
+def test_a_profile_that_would_fill_the_memory_or_run_code_is_named(house, capsys, text, tried):
+    tried("profile that would fill the memory or run code")
+    profile(house, "bomb", text)
+    assert run(house, "--profile", "bomb") == 2
+    assert "bomb.yaml: needed YAML, got " in (told := capsys.readouterr().err) and len(told) < 2000
+
+
+def test_a_second_runner_of_a_profile_is_told_who_is_at_work(house, capsys, tried):
+    tried("second search, training or runner begun in one folder")
+    add(
+        house,
+        "01_speaking",
+        notebook("repeats = 2", "import time; open('begun', 'w').close(); time.sleep(5)"),
+    )
+    command = [sys.executable, str(house / "experiments" / "run.py"), "--profile", "cpu"]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=house) as first:
+        while not (house / "begun").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        assert run(house, "--profile", "cpu", "--only", "speaking") == 2
+        told = capsys.readouterr().err
+        assert f"book/studies is at work, got one that process {first.pid} on" in told
+        assert first.wait(60) == 0
+    assert not [*(house / "build").glob(".*")] and (house / "book" / "studies" / "01_speaking.ipynb").exists()
+
+
+SLOW_ROWS = """
+import os, sys
+from pathlib import Path
+os.environ["ZENLIB_RESULTS"] = "rows"
+from tests.slow_table import keys, slow_table
+print(len(slow_table(Path("log")).fill(keys(0, 20), progress=False)))
+"""
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_amid_rows_goes_on_and_computes_one_row_again_at_most(house, tried):
+    tried("runner killed amid the rows of a notebook", 3)
+    source = SLOW_ROWS.replace("import os, sys\n", f"import os, sys\nos.chdir({str(house)!r})\n")
+    add(house, "01_speaking", notebook("repeats = 2", source))
+    command = [sys.executable, str(house / "experiments" / "run.py"), "--profile", "cpu"]
+    kills, done = 0, None
+    while done != 0:
+        with subprocess.Popen(
+            command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=house, start_new_session=True
+        ) as runner:
+            before = lines_of(house / "log")
+            while (done := runner.poll()) is None and (kills >= 3 or lines_of(house / "log") < before + 3):
+                time.sleep(0.02)
+            if done is None:
+                for line in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split():
+                    os.kill(int(line), signal.SIGKILL)  # the kernel, which would go on
+                os.killpg(runner.pid, signal.SIGKILL)
+                kills += 1
+    assert kills == 3
+    seeds = (house / "log").read_text().split()
+    assert set(seeds) == set(map(str, range(20))) and len(seeds) <= 20 + kills
+
+
+def lines_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
 
 
 def test_a_notebook_that_does_not_exist_is_refused(house, capsys):

@@ -114,7 +114,8 @@ def test_a_damaged_file_is_refused_and_left_alone(content):
     assert COLUMNS.path.read_bytes() == content
 
 
-def test_a_flipped_bit_in_either_file_is_refused():
+def test_a_flipped_bit_in_either_file_is_refused(tried):
+    tried("bit flipped in a file of score columns or its sidecar", 400)
     COLUMNS.fill(("half_s0", "square_s0"), both, progress=False)
     rng = random.Random(0)
     for path in (COLUMNS.path, COLUMNS.sidecar_path):
@@ -145,7 +146,8 @@ def test_a_kill_between_the_two_renames_leaves_a_file_that_is_read():
     assert COLUMNS.done("square_s0").all()
 
 
-def test_a_full_disk_is_named_and_leaves_the_file_as_it_was():
+def test_a_full_disk_is_named_and_leaves_the_file_as_it_was(tried):
+    tried("full disk")
     COLUMNS.fill(("half_s0",), lambda index: {"half_s0": 2.0}, progress=False)
     before = COLUMNS.path.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""A table: rows are computed once, undefined scores keep their reason, and verification finds what changed."""
+"""A table: rows are computed once, undefined scores keep their reason, verification finds what changed."""
 
 from __future__ import annotations
 
@@ -129,6 +129,7 @@ def test_an_error_in_the_middle_keeps_the_rows_before_it():
         ({"network": "a", "resolution": 32, "alpha": 1, "beta": 2}, r"unknown \['beta'\]"),
         ({"network": "a", "resolution": 32, "alpha": math.nan}, r"keys\[0\]: needed no NaN in a key"),
         ({"network": "a", "resolution": [32], "alpha": 1}, r"keys\[0\]\['resolution'\]: needed a number"),
+        ({"network": "=1+cmd()", "resolution": 32, "alpha": 1}, "begins with none of"),
         ({"network": "a\rb", "resolution": 32, "alpha": 1}, "without carriage returns"),
         (
             {"network": "", "resolution": 32, "alpha": 1},

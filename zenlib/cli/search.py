@@ -108,15 +108,14 @@ def search(
     """Look for the network with the highest score within a budget.
 
     Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png,
-    with their digests in SHA256SUMS; search.journal is what it goes on from. A search that was killed goes on
-    when the same command is given again, and ends as if it had not been killed. --front adds front.csv and
-    front.png; it may be given when the search has ended.
+    with their digests in SHA256SUMS. A search that was killed goes on from search.journal when the same
+    command is given again, and ends as if it had not been killed. --front adds front.csv and front.png, also
+    when the search has ended.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run
     from zenlib.search.checkpoint import HISTORY, JOURNAL
     from zenlib.search.executors import open_executor
-    from zenlib.search.latency import LatencyPredictor
 
     if front is not None and front not in FRONTS:
         raise ValueError(f"front: needed one of {', '.join(FRONTS)}, got {front!r}")
@@ -137,9 +136,11 @@ def search(
         raise ValueError(
             f"out: needed {JOURNAL} beside {history}, to go on from, got none; name another folder"
         )
-    predictor = (
-        LatencyPredictor(batch_size=whole("latency_batch", latency_batch)) if latency_ms is not None else None
-    )
+    predictor = None
+    if latency_ms is not None:
+        from zenlib.search.latency import LatencyPredictor  # torch is needed only here
+
+        predictor = LatencyPredictor(batch_size=whole("latency_batch", latency_batch))
     if score_timeout is not None and scheduler_file is None:
         workers = workers or 1  # a score that hangs can be ended only in another process
     with open_executor(workers, scheduler_file) as executor:

@@ -152,7 +152,7 @@ def best_in(path: Path) -> tuple[str, int]:
         try:
             table = pq.read_table(path, columns=["score", "architecture"])
             resolution = json.loads((table.schema.metadata or {})[_KEY])["resolution"]
-            pairs = zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True)
+            pairs = [*zip(table["score"].to_pylist(), table["architecture"].to_pylist(), strict=True)]
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise ResultsError(
                 f"{path}: needed the history that a search leaves, got another file ({error}); give the "
@@ -161,7 +161,7 @@ def best_in(path: Path) -> tuple[str, int]:
     else:
         resolution = read_settings(path)["resolution"]
         rows = [entry["rows"] for entry in read_rounds(path)]
-        pairs = ((s, t) for row in rows for s, t in zip(row["score"], row["architecture"], strict=True))
+        pairs = [pair for row in rows for pair in zip(row["score"], row["architecture"], strict=True)]
     scored = [pair for pair in pairs if pair[0] is not None and math.isfinite(pair[0])]
     if not scored:
         raise ResultsError(f"{path}: needed a search with a network that has a score, got none")

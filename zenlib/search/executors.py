@@ -8,6 +8,7 @@ its worker is found.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import (
@@ -20,8 +21,9 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from zenlib.networks.architecture import Architecture
@@ -72,19 +74,20 @@ class Workers:
             for found, architecture in zip(outcomes, architectures, strict=True)
         ]
 
-    def _try_all(self, architectures: Sequence[Architecture]) -> list[Outcome | None]:
+    def _try_all(self, architectures: Sequence[Architecture], attempt: int = 0) -> list[Outcome | None]:
         """One attempt for each; None where the worker was lost."""
         futures: list[Future[Outcome] | None] = []
         for architecture in architectures:
             try:
-                futures.append(self._executor().submit(self.scorer, architecture))
+                futures.append(self._executor().submit(self.scorer, architecture, attempt))
             except BrokenExecutor:  # broken while this round was handed out
                 futures.append(None)
         return [None if future is None else self._result(future) for future in futures]
 
     def _retry(self, architecture: Architecture) -> Outcome:
-        for _ in range(ATTEMPTS - 1):
-            (found,) = self._try_all([architecture])
+        pool = isinstance(self.executor, ProcessPoolExecutor)  # Dask has tried several workers by itself
+        for attempt in range(1, ATTEMPTS if pool else 2):
+            (found,) = self._try_all([architecture], attempt)
             if found is not None:
                 return found
         hung = "" if self.scorer.timeout is None else f", or hung for more than {self.scorer.timeout:g} s,"
@@ -140,11 +143,24 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
             yield client.get_executor()
     elif workers:
         with ProcessPoolExecutor(
-            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=one_thread
+            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=_begin_worker
         ) as pool:
             yield pool
     else:
         yield None
+
+
+def _begin_worker() -> None:
+    """One thread that computes, and one that ends this worker with its parent, however that ends."""
+    one_thread()
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(1)
 
 
 def _at_most_cores(workers: int) -> int:

@@ -10,12 +10,9 @@ fitted on `CALIBRATION` random networks and kept in the table too.
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import io
 import math
-import os
 import random
 import statistics
 import time
@@ -27,6 +24,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zenlib.durable import append_line, lines_in, refusals
+from zenlib.errors import ResultsError
 from zenlib.machine import cache_root, processor
 from zenlib.networks.architecture import Architecture, Block, Unit
 from zenlib.networks.module import BN_EPS, build_network
@@ -282,7 +281,9 @@ class LatencyPredictor:
             .split()
         )
         return (
-            cache_root() / "latency" / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.csv"
+            cache_root()
+            / "latency"
+            / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.journal"
         )
 
     def measured(self) -> dict[Piece, float]:
@@ -484,32 +485,21 @@ def _grid(width: int) -> tuple[tuple[int, float], ...]:
 
 def _read(path: Path) -> dict[Piece, float]:
     """The pieces of a table; a last line that was cut short is not one."""
-    if not path.exists():
-        return {}
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    rows = csv.reader(io.StringIO(whole))
-    if next(rows, None) != _HEADER:
-        raise ValueError(
-            f"{path}: needed a table of measured pieces with the columns {', '.join(_HEADER)}, got another "
-            "file; name another table"
-        )
     pieces: dict[Piece, float] = {}
-    for kind, *numbers, milliseconds in rows:
-        kernel, width_in, width_out, stride, groups, side = map(int, numbers)
-        pieces.setdefault(Piece(kind, kernel, width_in, width_out, stride, groups, side), float(milliseconds))
+    for number, entry in lines_in(path) if path.exists() else ():
+        try:
+            *piece, milliseconds = entry
+            pieces.setdefault(Piece(*piece), float(milliseconds))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: line {number}: needed a table of measured pieces, got a line that is none or was "
+                "damaged; name another table, or delete this one to measure again"
+            ) from error
     return pieces
 
 
-_HEADER = [*Piece._fields, "milliseconds"]
-
-
 def _append(path: Path, piece: Piece, milliseconds: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        file.seek(0)
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-        header = "" if b"\n" in content else ",".join(_HEADER) + "\n"
-        file.write(f"{header}{','.join(map(str, piece))},{milliseconds!r}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
+    with refusals(path, ResultsError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        append_line(path, [*piece, milliseconds])

@@ -106,8 +106,8 @@ class Scorer:
         """The function that scores."""
         return maker(self.score)(self.resolution, self.seed) if isinstance(self.score, str) else self.score
 
-    def __call__(self, architecture: Architecture) -> Outcome:
-        """The outcome of one network."""
+    def __call__(self, architecture: Architecture, attempt: int = 0) -> Outcome:
+        """The outcome of one network; of two attempts with one number Dask runs the first alone."""
         with _limit(self.timeout):
             return outcome(self.make(), architecture)
 

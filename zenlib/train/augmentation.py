@@ -39,7 +39,7 @@ class Lighting:
 
 
 def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Callable[[Any], Tensor]:
-    """PIL image to a normalised tensor (channels, side, side), drawn anew each time from torch's global generator."""
+    """PIL image to a normalised tensor (channels, side, side), drawn from torch's global generator."""
     steps: list[Any] = [_coloured(channels), *_cropped(recipe, data)]
     if recipe.flip:
         steps.append(transforms.RandomHorizontalFlip(recipe.flip))

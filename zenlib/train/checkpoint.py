@@ -29,11 +29,15 @@ def write(path: Path, state: dict[str, Any]) -> None:
     replace_file(path, lambda file: torch.save(state | {"format": FORMAT}, file), CheckpointError)
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(path: Path, *needed: str) -> dict[str, Any] | None:
     """The state, or None where there is no file.
 
+    Args:
+        path: the file.
+        needed: names that the state must have.
+
     Raises:
-        CheckpointError: the file is damaged or not a checkpoint of this version.
+        CheckpointError: the file is damaged, not a checkpoint of this version, or lacks something.
     """
     if not path.exists():
         return None
@@ -43,6 +47,12 @@ def read(path: Path) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path}: needed the checkpoint of a training, of format {FORMAT}, got {found!r}; choose another "
             "folder"
+        )
+    missing = [name for name in needed if name not in state]
+    if missing:
+        raise CheckpointError(
+            f"{path}: needed the checkpoint of a training, got one without {', '.join(missing)}; choose "
+            "another folder, or delete it to train again"
         )
     return state
 

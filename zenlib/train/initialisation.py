@@ -11,7 +11,7 @@ from zenlib.train.recipes import Recipe
 
 
 def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
-    """Draws the weights of convolutions and linear layers from the seed alone, and sets BatchNorms up, in place.
+    """Draws the weights of convolutions and linear layers from the seed alone; sets BatchNorms up, in place.
 
     A weight has variance gain^2 * 2 / (fan in + fan out) (Glorot and Bengio 2010). The gain of the recipe,
     3.26, is far larger

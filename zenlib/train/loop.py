@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +23,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from zenlib.durable import require_same_settings
-from zenlib.errors import CheckpointError, TrainingDiverged
+from zenlib.durable import held, require_same_settings
+from zenlib.errors import CheckpointError, ProcessLost, TrainingDiverged
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import Network, build_network
 from zenlib.train import checkpoint
@@ -94,9 +95,11 @@ def train(
     Raises:
         TrainingDiverged: the loss or the weights are not finite any more.
         DataMissing: the data set is not there.
-        CheckpointError: the folder holds a training of other settings, or a damaged one.
+        CheckpointError: the folder holds a training of other settings, a damaged one, or one that goes on
+            now; or it cannot be written.
+        ProcessLost: one of several processes ended before the others.
     """
-    with joined(device) as devices:
+    with joined(device) as devices, _alone(out, devices):
         teacher = load_teacher(recipe, data_set(data), teacher_checkpoint) if recipe.teacher else None
         training = Training(
             architecture,
@@ -112,6 +115,11 @@ def train(
             teacher,
         )
         return training.run(until, progress)
+
+
+def _alone(out: Path, devices: Devices) -> AbstractContextManager[None]:
+    """Keeps other trainings from the folder; the first process does it for all."""
+    return held(out / ".lock", "training", CheckpointError) if devices.rank == 0 else nullcontext()
 
 
 class Training:
@@ -189,12 +197,26 @@ class Training:
             mininterval=often,
         ) as bar:
             for epoch in range(len(self.log), until or self.recipe.epochs):
-                row = self._epoch(epoch, bar)
-                self.log.append(row)
-                self._save()
+                with self._all_there():
+                    row = self._epoch(epoch, bar)
+                    self.log.append(row)
+                    self._save()
                 if shown:
                     tqdm.write(_line(row, self.recipe.epochs), file=sys.stderr)
         return self.log
+
+    @contextmanager
+    def _all_there(self) -> Iterator[None]:
+        """Says that another process was lost, where the devices only say that nobody answers."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.devices.count > 1 and re.search("peer|[Cc]onnection|[Tt]imed? ?out", str(error)):
+                raise ProcessLost(
+                    f"training: needed all of {self.devices.count} processes, lost one "
+                    f"({str(error).splitlines()[0]}); start all of them again: it goes on from {self.path}"
+                ) from error
+            raise
 
     def _epoch(self, epoch: int, bar: Any) -> Row:
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -317,23 +339,32 @@ class Training:
         self.devices.wait()
 
     def _resume(self) -> None:
-        state = checkpoint.read(self.path)
+        state = checkpoint.read(self.path, "settings", "state_dict", "optimiser", "scaler", "log")
         if state is None:
             return
         # A checkpoint from before this setting was recorded is taken for one without accumulation, the
         # command's default.
-        require_same_settings(
-            self.path, {"accumulate": 1} | state["settings"], self.settings, "training", CheckpointError
-        )
-        self.network.load_state_dict(state["state_dict"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.average:
-            self.average.module.load_state_dict(state["state_dict_ema"])
-            self.average.n_averaged.fill_(state["averaged"])
-        if isinstance(self.model, Student):
-            self.model.projections.load_state_dict(state["projections"])
-        self.log = state["log"]
+        try:
+            settings = {"accumulate": 1} | state["settings"]
+            require_same_settings(self.path, settings, self.settings, "training", CheckpointError)
+            self.network.load_state_dict(state["state_dict"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.average:
+                self.average.module.load_state_dict(state["state_dict_ema"])
+                self.average.n_averaged.fill_(state["averaged"])
+            if isinstance(self.model, Student):
+                self.model.projections.load_state_dict(state["projections"])
+            self.log = [dict(row) for row in state["log"]]
+            if self.devices.rank == 0 and self.log:
+                checkpoint.write_log(self.log_path, self.log)
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.path}: needed the checkpoint of this training, got one that does not fit it "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}); choose another folder"
+            ) from error
 
     def _diverged(self, epoch: int, what: str) -> TrainingDiverged:
         good = (

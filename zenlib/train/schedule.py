@@ -8,7 +8,7 @@ from zenlib.train.recipes import PER_IMAGES, Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Linear from 0 to the recipe's rate over the warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017).
+    """Linear from 0 to the recipe's rate over the warm-up, then half a cosine to 0 (Loshchilov, Hutter 2017).
 
     Args:
         recipe: its rate is scaled by batch_size / 256 (Goyal et al. 2017).

@@ -278,7 +278,7 @@ def _resume(
 ) -> tuple[int, float]:
     """Takes up the stored training; epochs done and seconds spent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = checkpoint.read(path)
+    state = checkpoint.read(path, "settings", "state_dict", "optimiser", "epoch", "cpu_seconds")
     if state is None:
         return 0, 0.0
     require_same_settings(path, state["settings"], settings, "supernet", CheckpointError)

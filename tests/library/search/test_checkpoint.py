@@ -54,7 +54,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_path, strategy):
+def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_path, strategy, tried):
     path, rng, kills, resumed = tmp_path / "search.journal", random.Random(strategy), 0, 0
     command = [sys.executable, "-m", "tests.library.search.killed", str(path), strategy, "400"]
     while kills < 4:
@@ -73,6 +73,7 @@ def test_a_search_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_pat
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
         resumed += any(checkpoint.read_rounds(path))
+    tried("search killed by SIGKILL", kills)
     assert kills >= 2 and resumed >= 2
     assert_same(run(path, evaluations=400, strategy=strategy), run(evaluations=400, strategy=strategy))
 
@@ -183,26 +184,29 @@ def goes_on(path, content, whole):
     return True
 
 
-def test_a_flipped_bit_is_refused_or_harmless(tmp_path, begun):
+def test_a_flipped_bit_is_refused(tmp_path, begun, tried):
     content, whole = begun
     rng, refused = random.Random(0), 0
     for _ in range(150):
         flipped = bytearray(content)
         flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         refused += not goes_on(tmp_path / "search.journal", bytes(flipped), whole)
+    tried("bit flipped in the journal of a search", 150)
     assert refused == 150
 
 
-def test_a_checkpoint_that_was_cut_short_goes_on_or_is_refused(tmp_path, begun):
+def test_a_checkpoint_that_was_cut_short_goes_on_or_is_refused(tmp_path, begun, tried):
     content, whole = begun
     rng, refused = random.Random(1), 0
     header = content.index(b"\n") + 1
     for size in [0, header - 1, header, header + 1, *rng.choices(range(header, len(content)), k=30)]:
         refused += not goes_on(tmp_path / "search.journal", content[:size], whole)
+    tried("journal of a search cut short", 34)
     assert refused == 2
 
 
-def test_a_checkpoint_whose_lines_were_taken_out_exchanged_or_repeated_is_refused(tmp_path, begun):
+def test_a_checkpoint_whose_lines_were_taken_out_exchanged_or_repeated_is_refused(tmp_path, begun, tried):
+    tried("lines taken out of the journal of a search, exchanged or repeated", 5)
     content, whole = begun
     header, *rounds = content.splitlines(keepends=True)
     for lines in (
@@ -221,7 +225,8 @@ FIELDS = ("round", "asked", "rows", "rejected", "proposed", "seconds", "strategy
 @pytest.mark.parametrize(
     "field", [*FIELDS, "settings", "format", "rows score", "rows parent", "strategy rng"]
 )
-def test_a_checkpoint_that_lacks_a_field_is_refused(tmp_path, begun, field):
+def test_a_checkpoint_that_lacks_a_field_is_refused(tmp_path, begun, field, tried):
+    tried("field missing in the journal of a search")
     content, whole = begun
     entries = [json.loads(line.partition(b" ")[2]) for line in content.splitlines()]
     outer, _, inner = field.partition(" ")
@@ -238,7 +243,8 @@ def test_a_checkpoint_with_fewer_networks_than_its_state_says_is_refused(tmp_pat
     assert not goes_on(tmp_path / "search.journal", b"".join(map(line_of, entries)), whole)
 
 
-def test_a_score_that_raises_loses_its_round_alone(tmp_path):
+def test_a_score_that_raises_loses_its_round_alone(tmp_path, tried):
+    tried("score that raises in a search")
     scored, path = [], tmp_path / "search.journal"
 
     def raises(network):
@@ -259,13 +265,14 @@ SLOW = [pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGHUP, s
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, *SLOW])
-def test_a_search_loses_one_round_however_it_is_ended(tmp_path, sent):
+def test_a_search_loses_one_round_however_it_is_ended(tmp_path, sent, tried):
     path, log = tmp_path / "search.journal", tmp_path / "log"
     command = [sys.executable, "-m", "tests.library.search.killed", str(path), "evolution", "200", str(log)]
     kills = 0
     while (status := ended_after(command, path, 3 + 6 * (kills + 1), sent)) != 0:
         kills += 1
         assert status != 1 and kills < 30
+    tried(f"search killed by {sent.name}", kills)
     assert kills >= 3
     scored = log.read_text().splitlines()
     assert len(scored) - len(set(scored)) <= 8 * kills and len(set(scored)) == 200
@@ -282,7 +289,8 @@ def ended_after(command, path, lines, sent):
         return process.wait(60)
 
 
-def test_a_second_search_in_one_place_is_told_who_is_there(tmp_path):
+def test_a_second_search_in_one_place_is_told_who_is_there(tmp_path, tried):
+    tried("second search, training or runner begun in one folder")
     path = tmp_path / "search.journal"
 
     def looks(network):
@@ -319,7 +327,9 @@ def test_a_process_that_was_forked_does_not_keep_the_checkpoint(tmp_path):
     assert_same(run(path, score=log_widths, evaluations=9), run(score=log_widths, evaluations=9))
 
 
-def test_a_folder_that_is_deleted_while_a_search_runs_is_named(tmp_path):
+def test_a_folder_that_is_deleted_while_a_search_runs_is_named(tmp_path, tried):
+    tried("folder deleted under a search")
+
     def deletes(network):
         shutil.rmtree(tmp_path / "found", ignore_errors=True)
         return log_widths(network)
@@ -328,14 +338,16 @@ def test_a_folder_that_is_deleted_while_a_search_runs_is_named(tmp_path):
         run(tmp_path / "found" / "search.journal", score=deletes)
 
 
-def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch):
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch, tried):
+    tried("clock that jumps back")
     now = itertools.count(2e9, -3600.0)
     monkeypatch.setattr(time, "time", lambda: next(now))
     run(tmp_path / "search.journal", evaluations=45, score=log_widths)
     assert_same(run(tmp_path / "search.journal", score=log_widths), run(score=log_widths))
 
 
-def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_path):
+def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_path, tried):
+    tried("full disk")
     path = tmp_path / "search.journal"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
@@ -349,7 +361,19 @@ def test_a_disk_that_is_full_keeps_what_was_scored_and_no_temporary_file(tmp_pat
     assert_same(run(path, score=log_widths), run(score=log_widths))
 
 
-def test_a_damaged_history_is_refused_by_name(tmp_path):
+def test_a_disk_that_is_full_at_once_keeps_nothing(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(ResultsError, match=r"journal: needed to write this file, got File too large"):
+            run(tmp_path / "search.journal", score=log_widths)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_damaged_history_is_refused_by_name(tmp_path, tried):
+    tried("bit flipped in a published history", 30)
     path = tmp_path / "history.parquet"
     found = run(evaluations=20, score=log_widths)
     checkpoint.write_history(path, found.history, found.settings)

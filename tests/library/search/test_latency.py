@@ -28,7 +28,7 @@ def few_repeats():
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    return LatencyPredictor(device="cpu", table=tmp_path_factory.mktemp("latency") / "table.csv")
+    return LatencyPredictor(device="cpu", table=tmp_path_factory.mktemp("latency") / "table.journal")
 
 
 def small_networks(space, count, seed=0):
@@ -70,17 +70,17 @@ def test_predictions_rank_networks_as_measurements_do(space, predictor):
 
 def test_a_table_is_measured_once_and_read_after_that(tmp_path):
     network = Architecture.from_string(SMALL)
-    first = LatencyPredictor(device="cpu", table=tmp_path / "table.csv")
+    first = LatencyPredictor(device="cpu", table=tmp_path / "table.journal")
     predicted = first.predict(network, 16)
-    content = (tmp_path / "table.csv").read_bytes()
-    second = LatencyPredictor(device="cpu", table=tmp_path / "table.csv")
+    content = (tmp_path / "table.journal").read_bytes()
+    second = LatencyPredictor(device="cpu", table=tmp_path / "table.journal")
     assert second.predict(network, 16) == predicted
-    assert (tmp_path / "table.csv").read_bytes() == content
+    assert (tmp_path / "table.journal").read_bytes() == content
     assert second.measured() == first.measured()
 
 
 def test_a_table_that_was_cut_short_loses_its_last_line_only(tmp_path):
-    path = tmp_path / "table.csv"
+    path = tmp_path / "table.journal"
     network = Architecture.from_string(SMALL)
     LatencyPredictor(device="cpu", table=path).predict(network, 16)
     whole = LatencyPredictor(device="cpu", table=path).measured()
@@ -91,16 +91,29 @@ def test_a_table_that_was_cut_short_loses_its_last_line_only(tmp_path):
     assert LatencyPredictor(device="cpu", table=path).measured().keys() == whole.keys()
 
 
+def test_a_flipped_bit_in_a_table_is_refused(tmp_path, tried):
+    tried("bit flipped in a table of latencies", 60)
+    path, rng = tmp_path / "table.journal", random.Random(0)
+    LatencyPredictor(device="cpu", table=path).predict(Architecture.from_string(SMALL), 16)
+    content = path.read_bytes()
+    for _ in range(60):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"table.journal: line \d+: needed a table of measured pieces"):
+            LatencyPredictor(device="cpu", table=path).measured()
+
+
 def test_another_file_is_no_table(tmp_path):
-    (tmp_path / "table.csv").write_text("hello\nworld\n")
+    (tmp_path / "table.journal").write_text("hello\nworld\n")
     with pytest.raises(ValueError, match="needed a table of measured pieces"):
-        LatencyPredictor(device="cpu", table=tmp_path / "table.csv").predict(
+        LatencyPredictor(device="cpu", table=tmp_path / "table.journal").predict(
             Architecture.from_string(SMALL), 16
         )
 
 
 def test_interpolation_is_exact_for_times_that_are_bilinear_in_the_widths(tmp_path):
-    predictor = LatencyPredictor(device="cpu", table=tmp_path / "table.csv")
+    predictor = LatencyPredictor(device="cpu", table=tmp_path / "table.journal")
 
     def seconds(width_in, width_out):
         return 3 + 0.5 * width_in + 0.25 * width_out + 0.125 * width_in * width_out

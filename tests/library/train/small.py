@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from zenlib import Architecture
+from zenlib.errors import ProcessLost
 from zenlib.train import RECIPES, train
 from zenlib.train.datasets import DATASETS, Images
 from zenlib.train.loop import Training
@@ -63,7 +64,7 @@ def work(out, accumulate=1, until=None, variables=()):
     )
 
 
-def work_until_killed(out, steps):
+def work_until_killed(out, steps, variables=()):
     """The same, but the process is gone without warning after so many steps."""
     step, done = Training._step, []
 
@@ -74,7 +75,16 @@ def work_until_killed(out, steps):
         return step(self, *arguments)
 
     Training._step = counted
-    work(out)
+    work(out, 1, 2 if variables else None, variables)
+
+
+def lost_process(out, variables):
+    """The same beside a process that is killed, which must be an error that says so."""
+    try:
+        work(out, 1, 2, variables)
+    except ProcessLost:
+        return
+    raise AssertionError("nobody was missed")
 
 
 def curve(log):

@@ -1,9 +1,11 @@
-"""The training loop: that it learns, goes on after being killed, agrees between devices, and stops where it must."""
+"""The training loop: that it learns, goes on after a kill, agrees between devices, stops where it must."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,13 +16,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.library.train.small import ALL_DIGITS, NETWORK, RECIPE, curve, few_digits, work, work_until_killed
+from tests.library.train.small import (
+    ALL_DIGITS,
+    NETWORK,
+    RECIPE,
+    curve,
+    few_digits,
+    lost_process,
+    work,
+    work_until_killed,
+)
 from zenlib.errors import CheckpointError, TrainingDiverged
 from zenlib.networks.module import build_network
 from zenlib.networks.weights import load_weights, read_weights
 from zenlib.train import RECIPES, evaluate, train
 from zenlib.train.checkpoint import read, read_log
 from zenlib.train.datasets import DATASETS
+from zenlib.train.loop import Training
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,14 +117,86 @@ def test_a_finished_training_is_not_trained_again(trained):
     assert (out / "last.pth").stat().st_mtime_ns == before
 
 
-def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path):
-    """Killed without warning in the middle of an epoch, started again, compared with one that was left alone."""
+def test_a_killed_training_goes_on_to_the_same_curve(trained, tmp_path, tried):
+    """Killed without warning in the middle of an epoch, and compared with one that was left alone."""
+    tried("training killed by SIGKILL")
     killed = PROCESSES.Process(target=work_until_killed, args=(tmp_path, 9))  # an epoch has 6 steps
     assert exit_codes(killed) == [-signal.SIGKILL]
     assert len(read(tmp_path / "last.pth")["log"]) == 1
     assert curve(train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)) == curve(
         trained[0]
     )
+
+
+def test_a_second_training_in_the_folder_is_told_who_is_there(tmp_path, monkeypatch, tried):
+    tried("second search, training or runner begun in one folder")
+
+    def looks(self, *arguments):
+        with pytest.raises(
+            CheckpointError, match=f"no other training is at work, got one that process {os.getpid()} on"
+        ):
+            train(NETWORK, "digits", RECIPE, tmp_path, seed=1, device="cpu", progress=False)
+        return step(self, *arguments)
+
+    step = Training._step
+    monkeypatch.setattr(Training, "_step", looks)
+    train(NETWORK, "digits", RECIPE, tmp_path, until=1, device="cpu", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pth", "log.csv"]
+
+
+def test_a_rank_that_is_killed_ends_the_others_and_all_go_on_to_the_same_curve(tmp_path, tried):
+    tried("one of two training processes killed")
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    first, second = (shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01")
+    surviving = PROCESSES.Process(target=lost_process, args=(tmp_path / "killed", first))
+    dying = PROCESSES.Process(target=work_until_killed, args=(tmp_path / "killed", 9, second))
+    assert exit_codes(surviving, dying) == [0, -signal.SIGKILL]
+    assert len(read(tmp_path / "killed" / "last.pth")["log"]) == 1
+    two_processes(tmp_path / "killed")
+    two_processes(tmp_path / "whole")
+    logs = (read(tmp_path / name / "last.pth")["log"] for name in ("killed", "whole"))
+    assert curve(next(logs)) == curve(next(logs))
+
+
+@pytest.mark.parametrize("field", ["settings", "log", "optimiser", "scaler", "state_dict", "averaged"])
+def test_a_checkpoint_that_lacks_something_is_refused(trained, tmp_path, field, tried):
+    tried("field missing in the checkpoint of a training")
+    state = torch.load(trained[1] / "last.pth", weights_only=True)
+    del state[field]
+    torch.save(state, tmp_path / "last.pth")
+    with pytest.raises(CheckpointError, match=f"last.pth: needed the checkpoint of .*{field}"):
+        train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_refused_or_harmless(trained, tmp_path, tried):
+    tried("bit flipped in the checkpoint of a training", 150)
+    content = (trained[1] / "last.pth").read_bytes()
+    rng, refused = random.Random(0), 0
+    for _ in range(150):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        (tmp_path / "last.pth").write_bytes(flipped)
+        try:
+            assert same(read(tmp_path / "last.pth"), read(trained[1] / "last.pth"))
+        except CheckpointError:
+            refused += 1
+    assert refused > 75
+
+
+def same(one, other):
+    """Whether two states are equal to the bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_a_log_that_was_damaged_is_written_again(trained, tmp_path):
+    shutil.copy(trained[1] / "last.pth", tmp_path)
+    (tmp_path / "log.csv").write_text("epoch\n9\n")
+    train(NETWORK, "digits", RECIPE, tmp_path, device="cpu", progress=False)
+    assert (tmp_path / "log.csv").read_bytes() == (trained[1] / "log.csv").read_bytes()
 
 
 def free_port():
@@ -150,7 +234,7 @@ def torchrun(out):
 
 @pytest.mark.parametrize("start", [two_processes, pytest.param(torchrun, marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_process_in_two_passes(start, tmp_path):
-    """BatchNorm normalises 32 images at a time in both, so that the gradients are the same sums in another order."""
+    """BatchNorm normalises 32 images at a time in both: the gradients are the same sums in another order."""
     start(tmp_path / "two")
     train(NETWORK, "digits", RECIPE, tmp_path / "one", accumulate=2, until=2, device="cpu", progress=False)
     two, one = read(tmp_path / "two" / "last.pth"), read(tmp_path / "one" / "last.pth")

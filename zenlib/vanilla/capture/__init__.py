@@ -78,7 +78,9 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
     side = 224 if resolution is None else whole("resolution", resolution, error=ConversionError)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     guess = image_channels(module)
-    channels = (guess, 3, 1) if in_channels is None else (whole("in_channels", in_channels, error=ConversionError),)
+    channels = (
+        (guess, 3, 1) if in_channels is None else (whole("in_channels", in_channels, error=ConversionError),)
+    )
     vcnn, trace = _first(lambda c: _vanilla(module, c, side), dict.fromkeys(channels), module, side)
     dropped = sum(type(submodule).__name__ in STOCHASTIC_DEPTH for submodule in trace.modules)
     return replace(vcnn, removed=vcnn.removed + ("stochastic depth",) * dropped)
