@@ -169,8 +169,8 @@ def closed_form_zen_score(
         batch_size: images over which BatchNorm takes its statistics; it matters only in very deep networks.
 
     Raises:
-        ConversionError: the network joins branches, has maps that are not square, or needs another
-            resolution.
+        ConversionError: the network joins branches, has maps that are not square, averages over windows that
+            overlap, or needs another resolution.
         ArchitectureError: the resolution is too small for the strides.
         ValueError: an argument is out of range.
 
@@ -596,8 +596,11 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
         )
     layers: list[tuple] = []
     pooling: Pooling | None = None
+    before: Step | None = None
     for step in vcnn.layers:
         _require_square(step)
+        _require_independent(step, before)
+        before = step
         if isinstance(step, Conv):
             window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
             inputs = _inputs(step.in_channels, step.groups, window.kernel)
@@ -638,6 +641,21 @@ def _require_square(step: Step) -> None:
             f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on "
             f"{step.in_resolution}; "
             "score this network by Monte Carlo (zen_score)"
+        )
+
+
+def _require_independent(step: Step, before: Step | None) -> None:
+    """Averages that share values are correlated, and so is what two poolings in a row share; neither is carried on."""
+    if not isinstance(step, Pool):
+        return
+    shared = [pool for pool in (before, step) if isinstance(pool, Pool) and pool.stride < pool.kernel]
+    joined = isinstance(before, Pool) and (shared or before.kind != step.kind)
+    if joined or (shared and step.kind == "avg"):
+        why = "follows another pooling" if joined else "has windows that overlap"
+        raise ConversionError(
+            f"{step.name}: needed poolings of independent values, got {step.describe()}, which {why}: the "
+            "closed form does not carry on that its values are correlated; score this network by Monte Carlo "
+            "(zen_score)"
         )
 
 

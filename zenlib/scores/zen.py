@@ -30,7 +30,7 @@ from zenlib.networks.architecture import Architecture
 from zenlib.scores.fused import fused_kernels
 from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN, Conv
+from zenlib.vanilla.vcnn import VCNN
 
 T = TypeVar("T")
 Norm = Literal["l1", "frobenius"]
@@ -40,6 +40,8 @@ MAX_REPEATS = 1024
 """Repeats after which a `tolerance` that was not reached is given up, with a warning."""
 SMALLEST_PERTURBATION = 1e-30
 """Its inverse times a normalised feature must stay finite in float32."""
+FEW_POSITIONS = 8
+"""Values of a channel below which its variance in a mini-batch says little."""
 BN_MOMENTUM = 0.1
 """Share of the newest mini-batch in the running variance of the released definition, PyTorch's default."""
 
@@ -316,11 +318,18 @@ def _require_at_least(argument: str, value: int, least: int) -> None:
 
 
 def _require_variance(vcnn: VCNN, batch_size: int) -> None:
-    """Refuses a batch for which a BatchNorm would see a single position per channel."""
-    for step in vcnn.steps:
-        if isinstance(step, Conv) and batch_size * step.out_resolution[0] * step.out_resolution[1] < 2:
-            raise ValueError(
-                f"batch_size: needed at least 2, since {step.name} gives a 1x1 map and one position has no "
-                f"variance; got {batch_size}; "
-                "use a larger batch or a higher resolution"
-            )
+    """Refuses a batch for which a BatchNorm would see a single position per channel, and warns of a few."""
+    last = min(vcnn.convs, key=lambda conv: math.prod(conv.out_resolution))
+    positions = batch_size * math.prod(last.out_resolution)
+    if positions < 2:
+        raise ValueError(
+            f"batch_size: needed at least 2, since {last.name} gives a 1x1 map and one position has no "
+            f"variance; got {batch_size}; use a larger batch or a higher resolution"
+        )
+    if positions < FEW_POSITIONS:
+        warnings.warn(
+            f"batch_size: {batch_size} images of {math.prod(last.out_resolution)} positions give the BatchNorm "
+            f"after {last.name} {positions} values for each channel; below {FEW_POSITIONS} the score is mostly "
+            "noise: use a larger batch or a higher resolution",
+            stacklevel=4,
+        )

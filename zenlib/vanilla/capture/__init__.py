@@ -96,15 +96,15 @@ def _first(
             return run(count)
         except RunFailed as error:
             failed.append(error)
-    told = f"{failed[0]}; it failed at {side} x {side}"
-    works = next((other for other in SIDES if other != side and _runs(module, channels, other)), None)
+    told = str(failed[0])
     part = next((name for name in TRUNKS if isinstance(getattr(module, name, None), nn.Module)), None)
-    if works is not None:
-        told += f" but runs at {works} x {works}: give resolution={works} if it is made for such images"
-    elif len(failed) > 1:
-        told += (
-            f" on images of {', '.join(map(str, channels))} channels, and at other sizes: give in_channels"
-        )
+    if not failed[0].reads:
+        works = next((other for other in SIDES if other != side and _runs(module, channels, other)), None)
+        told += f"; it failed at {side} x {side}"
+        if works is not None:
+            told += f" but runs at {works} x {works}: give resolution={works} if it is made for such images"
+        else:
+            told += f" on images of {', '.join(map(str, channels))} channels, and at other sizes: give in_channels"
     if part is not None:
         told += f"; its part .{part} may be what to convert"
     raise ConversionError(told) from failed[0]

@@ -209,9 +209,9 @@ class Follower:
                 f"{name}: needed an output tensor computed from the image, got "
                 f"{type(self._trace.output).__name__}"
             )
-        problem = next((value for value in values if isinstance(value, Derived) and value.problem), None)
+        problem = next((v.problem for v in values if isinstance(v, Derived) and v.problem), None)
         if problem:
-            raise ConversionError(f"{name}: {problem.problem}{self._trunk(problem.sources)}")
+            raise ConversionError(f"{name}: {problem}")
         ends = frozenset[int]().union(*map(self.sources, values))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
@@ -240,14 +240,20 @@ class Follower:
                 "fixed linear map; needed a network that mixes positions by convolutions and pooling"
             )
 
-    def _trunk(self, sources: frozenset[int]) -> str:
-        """What may be converted instead: the part before `sources`, if it has convolutions."""
+    def _trunk(self, sources: frozenset[int], path: str = "") -> str:
+        """What may be converted instead: the part before `sources`, if it has convolutions outside `path`."""
         last = max(sources, key=lambda node: (self.graph.depth(node), node))
         names = [
             step.name.split(".")
             for index, step in enumerate(self.graph.steps)
             if isinstance(step, Conv) and self.graph.is_ancestor(index, last)
         ]
+        inside = path.split(".")
+        for length in range(1, len(inside) + 1):
+            before = [name for name in names if name[:length] != inside[:length]]
+            if before:
+                names = before
+                break
         if not names:
             return ""
         shared = next((i for i, parts in enumerate(zip(*names, strict=False)) if len(set(parts)) > 1), 0)
@@ -367,7 +373,8 @@ class Follower:
 
     def unsupported(self, call: Call, why: str = "has no place in a vanilla network") -> Derived:
         """The result of a function without a vanilla form."""
-        return self.derived(call, f"{call} {why}; {NEEDED}")
+        sources = frozenset[int]().union(*map(self.sources, self.features(call)))
+        return self.derived(call, f"{call} {why}; {NEEDED}{self._trunk(sources, call.path)}")
 
     def bypassing(self, tensor: Any) -> Value | None:
         """As `value`, but the result of an attention that kept the shape of its input is that input."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import pixels_in, pooled, whole
-from zenlib.vanilla.capture.trace import Call, margins, pair
+from zenlib.vanilla.capture.layout import Layout, pixels_in, pooled, whole
+from zenlib.vanilla.capture.trace import BATCH, Call, margins, pair
 from zenlib.vanilla.vcnn import Conv
 
 REARRANGED = "reads a feature map whose channels, rows and columns were rearranged"
@@ -20,12 +20,14 @@ def conv2d(follower: Follower, call: Call) -> Value:
     spatial = kernel != (1, 1)
     follower.spatial_convs += spatial
     value = _operand(follower, call, features, spatial)
-    if follower.value(weight) is not None:
+    mixed = follower.value(weight)
+    if mixed is not None and not _is_mixed_for_each_image(follower, mixed, value):
         return follower.unsupported(call, "has a kernel that is computed from the image")
     if not isinstance(value, Map):
         return _off_the_path(follower, call, value, spatial)
+    images = 1 if mixed is None else BATCH
     high, wide = 1, 1
-    if not follower.is_plain(value):
+    if mixed is None and not follower.is_plain(value):
         dense = weight.shape[1] == features.shape[1]
         if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
             return _pointwise(follower, call, value, 1, weight.shape[0], bias)
@@ -38,17 +40,32 @@ def conv2d(follower: Follower, call: Call) -> Value:
     stride = pair(call.argument("stride", 3, 1))
     top, bottom, left, right = margins(call.argument("padding", 4, 0), kernel, dilation)
     step = Conv(
-        **follower.fields(value.node, call, out_channels=weight.shape[0], result=call.result),
+        **follower.fields(value.node, call, out_channels=weight.shape[0] // images, result=call.result),
         kernel=(kernel[0] * high, kernel[1] * wide),
         stride=(stride[0] * high, stride[1] * wide),
         padding=(top * high, bottom * high, left * wide, right * wide),
         dilation=dilation,
-        groups=call.argument("groups", 6, 1),
+        groups=call.argument("groups", 6, 1) // images,
     )
     covers = step.kernel == step.in_resolution and step.out_resolution == (1, 1)
     if covers and spatial and step.groups == 1:
         follower.graph.remove("(kept) fully connected layer written as a convolution", follower.graph.next)
-    return follower.map(follower.graph.conv(value.node, step), value)
+    found = follower.map(follower.graph.conv(value.node, step), value)
+    return found if mixed is None else replace(found, layout=_side_by_side(found.layout))
+
+
+def _is_mixed_for_each_image(follower: Follower, kernel: Value, value: Value | None) -> bool:
+    """Whether a kernel is a mixture for each image, whose weights a pooled vector gives, and the images are groups."""
+    pooled_only = isinstance(kernel, Derived) and kernel.problem is None and kernel.attention is None
+    return (
+        pooled_only and isinstance(value, Map) and value.layout == _side_by_side(follower.layout(value.node))
+    )
+
+
+def _side_by_side(layout: Layout) -> Layout:
+    """The layout (1, N C, H, W)."""
+    images, channels, *rest = layout
+    return ((), images + channels, *rest)
 
 
 def linear(follower: Follower, call: Call) -> Value:
