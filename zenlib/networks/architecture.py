@@ -45,7 +45,7 @@ def round_to_8(width: float) -> int:
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One square convolution, padded by (kernel - 1) / 2; BatchNorm follows it in the trainable network."""
+    """One square convolution, padded by (kernel - 1) / 2; a BatchNorm follows in the trainable network."""
 
     in_channels: int
     out_channels: int
@@ -359,7 +359,7 @@ class Architecture:
 
     @property
     def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which no stride is wider than the map that it sees."""
+        """Smallest image side, in pixels, for which no map is narrower than the stride that it meets."""
         side = 1
         for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
             side = max(stride, stride * (side - 1) + 1)
@@ -401,7 +401,7 @@ _WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAME
 
 
 def _begun(pattern: str) -> re.Pattern[str]:
-    """A pattern for every beginning of a name: its match ends at the first character that cannot be right."""
+    """A pattern for every beginning of a name; its match ends at the first character that cannot be right."""
     nested = ""
     for token in reversed(re.findall(r"\(\?P[^)]*\)|.", pattern + "(")):
         number = token.startswith("(?P")

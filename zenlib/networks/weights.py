@@ -1,11 +1,11 @@
 """Weights in files: the layout of the published checkpoints, ours, and how one is read without trusting it.
 
-A published checkpoint numbers super-blocks, the modules in them (ReLUs count) and layers of residual units:
+A published checkpoint numbers super-blocks, the modules in them (ReLUs count) and the layers of a unit:
 
-    module_list.I.module_list.J.netblock.*                a layer of a plain block
-    module_list.I.module_list.J.module_list.K.netblock.*  a layer of a residual unit; gates add .1 .2 .4 .5
-    module_list.I.module_list.J.proj.{0,1}.*              its projection and BatchNorm
-    fc_linear.netblock.*                                  the classifier
+    module_list.I.module_list.J.netblock.*                  a layer of a plain block
+    module_list.I.module_list.J.module_list.K.netblock.*    a layer of a residual unit; gates add .1 .2 .4 .5
+    module_list.I.module_list.J.proj.{0,1}.*                its projection and BatchNorm
+    fc_linear.netblock.*                                    the classifier
 
 Source: the checkpoints of the released code (idstcv/ZenNAS); names and shapes only.
 """
@@ -112,7 +112,7 @@ def classes_in(weights: Mapping[str, Tensor]) -> int:
 
 
 def released_names(architecture: Architecture) -> dict[str, str]:
-    """Published name of each parameter and buffer of `build_network(architecture)`, in order."""
+    """Name in the published layout of every parameter and buffer of the built network, in order."""
     from zenlib.networks.module import build_network
 
     with torch.device("meta"):

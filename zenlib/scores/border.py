@@ -1,16 +1,17 @@
 """What zero padding does to a random network's feature maps, as small tables of numbers.
 
-A convolution sees zeros beyond the border, so its output varies less there, and each further layer sees less still: the
-variance becomes a dome over the map. Four fields describe a square map of given side, each a function of the position p:
+A convolution sees zeros beyond the border, so its output varies less there, and each further layer sees less
+still: the variance becomes a dome over the map. Four fields describe a square map of given side, each a
+function of the position p:
 
     u     variance of the pre-activation, mean 1;
     D     variance of a small perturbation, mean 1: BatchNorm takes no mean from it, so its dome is steeper;
     phi   the response of one image's own variance to a change of that image's scale in an earlier layer;
-    Z     rows whose products sum to the covariance G(p, p') that all images share: a pattern, since the mean under a
-          tap depends on how much border the tap sees.
+    Z     rows whose products sum to the covariance G(p, p') that all images share: a pattern, since the mean
+          under a tap depends on how much border the tap sees.
 
-A k x k convolution maps them by mean-field arithmetic. With M1 and M2 the first two moments of a rectified Gaussian and
-S_t the mean of sqrt(u) under tap t (u is 0 beyond the border),
+A k x k convolution maps them by mean-field arithmetic. With M1 and M2 the first two moments of a rectified
+Gaussian and S_t the mean of sqrt(u) under tap t (u is 0 beyond the border),
 
     u'(p)    ~ sum_t  M2 u(p+t) - 2 M1^2 S_t sqrt(u(p+t)) + M1^2 S_t^2
     D'(p)    ~ sum_t  D(p+t)
@@ -19,9 +20,9 @@ S_t the mean of sqrt(u) under tap t (u is 0 beyond the border),
 
 all over the mean of the first line, and G with its row means removed, as BatchNorm does.
 
-A map's fields are kept as one number, its age: how many 3x3 convolutions would have made its dome from a flat map. Any
-other operation is given the age whose mean of u^2 is nearest. So a network is a path through small tables, which hold no
-fitted number.
+A map's fields are kept as one number, its age: how many 3x3 convolutions would have made its dome from a flat
+map. Any other operation is given the age whose mean of u^2 is nearest. So a network is a path through small
+tables, which hold no fitted number.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def _image(before: Fields, window: Window, out_side: int) -> np.ndarray:
 
 @cache
 def _image_seed(side: int, age: int) -> float:
-    """Sum over positions of (l(p) u(p))^2, with l(p) the later response of the image's scale to a change at p.
+    """Sum over positions of (l(p) u(p))^2, l(p) the later response of the image's scale to a change at p.
 
     l is the left eigenvector of the map of phi, found by iteration and normalised to sum(l phi) = 1.
     """
@@ -251,7 +252,7 @@ def _fresh_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarra
 
 
 def _carried_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:
-    """The rows of the incoming pattern under each tap, with the factor 1/4 of the arc-cosine kernel's slope at 0."""
+    """The rows of the incoming pattern under each tap, times 1/4, the arc-cosine kernel's slope at 0."""
     norm = _variance(fields(side, age), window, out_side)[0].mean()
     rows = _seen(_pattern(side, age).reshape(-1, side, side), window, out_side).reshape(-1, out_side**2)
     return (rows - rows.mean(axis=1, keepdims=True)) * math.sqrt(0.25 / norm)

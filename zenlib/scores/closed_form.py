@@ -1,22 +1,25 @@
 """The expected Zen-Score by arithmetic, without drawing anything.
 
-A wide random network with BatchNorm has Gaussian pre-activations, so each log sigma and the final difference follow from a
-few numbers that a layer hands to the next. The chapter "The Zen-Score in closed form" derives them step by step and
-checks each against Monte Carlo; the names below are its names. With h = max(0, z), M1 and M2 the moments of h:
+A wide random network with BatchNorm has Gaussian pre-activations, so each log sigma and the final difference
+follow from a few numbers that a layer hands to the next. The chapter "The Zen-Score in closed form" derives
+them step by step and checks each against Monte Carlo; the names below are its names. With h = max(0, z), M1
+and M2 the moments of h:
 
-    sigma^2 = fan_in * taps * (M2 - r * shared)                           (variance under the border, minus BatchNorm's mean)
-    r       = E[sqrt q]^2,  q the variance that a position really has     (BatchNorm takes less where q fluctuates)
-    delta'  = (1/2 - kappa(1 - delta)) / (M2 - r * shared)                (1 - correlation of the two branches)
+    sigma^2 = fan_in * taps * (M2 - r * shared)             variance under the border, minus BatchNorm's mean
+    r       = E[sqrt q]^2,  q the variance of a position    BatchNorm takes less where q fluctuates
+    delta'  = (1/2 - kappa(1 - delta)) / (M2 - r * shared)  1 - correlation of the two branches
     log Delta = log(C H W) + log(E|max(0, z) - max(0, z')|)
 
-What makes r, and what corrects delta: the local spread of q (finite width, blurred by each window), the spread between
-images (a mode that grows with depth), the overlap of channels, and the pattern that zero padding prints on all images.
+What makes r, and what corrects delta: the local spread of q (finite width, blurred by each window), the
+spread between images (a mode that grows with depth), the overlap of channels, and the pattern that zero
+padding prints on all images.
 
-Two numbers are fitted, `IMAGE_BRAKE` and `OVERLAP_BRAKE`, on plain chains of equal and of bottleneck convolutions; these are
-not among the networks that the agreement is judged on.
+Two numbers are fitted, `IMAGE_BRAKE` and `OVERLAP_BRAKE`, on plain chains of equal and of bottleneck
+convolutions; these are not among the networks that the agreement is judged on.
 
-Sources: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, for the score; Poole et al. 2016 and Schoenholz et al. 2017 for
-mean-field theory of random networks; Cho and Saul 2009 for kappa; Yang et al. 2019 for BatchNorm.
+Sources: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, for the score; Poole et al. 2016 and Schoenholz et
+al. 2017 for mean-field theory of random networks; Cho and Saul 2009 for kappa; Yang et al. 2019 for
+BatchNorm.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ OVERLAP_KEPT = (0.25 / CENTRED) ** 2
 The squared slope at 0 of the centred kernel.
 """
 CHANGE_KEPT = 0.125 / CENTRED
-"""The same for the product of a correlation with that of the perturbations, which pass the ReLU with slope 1/2."""
+"""The same for the product of a correlation with that of the perturbations, which a ReLU passes by half."""
 IMAGE_BRAKE = 0.5
 """Fitted: the gain of the image mode falls as 1 / (1 + IMAGE_BRAKE * spread)."""
 OVERLAP_BRAKE = 2.0
@@ -356,7 +359,7 @@ def _log_delta(
 
 
 def _half_minus_kappa(delta: float) -> float:
-    """1/2 - kappa(1 - delta), kappa the first-order arc-cosine kernel, written in the angle so that nothing cancels.
+    """1/2 - kappa(1 - delta), kappa the first-order arc-cosine kernel, in the angle so that nothing cancels.
 
     With cos(theta) = 1 - delta: sin^2(theta / 2) - (sin theta - theta cos theta) / (2 pi).
 
@@ -369,7 +372,7 @@ def _half_minus_kappa(delta: float) -> float:
 
 
 def _kernel_coefficients() -> tuple[float, ...]:
-    """The c in 1/2 - kappa(1 - delta) = delta (1/2 - sqrt(delta) (c0 + c1 delta + c2 delta^2 + c3 delta^3)), good to 4e-5.
+    """The c in 1/2 - kappa(1 - d) = d (1/2 - sqrt(d) (c0 + c1 d + c2 d^2 + c3 d^3)), good to 4e-5.
 
     sin theta - theta cos theta is the integral of arccos(1 - t) from 0 to delta, whose series has the terms
     sqrt(2 t) binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at delta
@@ -472,7 +475,7 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
 
 @cache
 def max_moments(count: int) -> tuple[float, float]:
-    """First two moments of the largest of `count` independent max(0, z), by quadrature of 1 - Phi(x)^count."""
+    """First two moments of the largest of `count` independent max(0, z): quadrature of 1 - Phi(x)^count."""
     step = 1 / 512
     points = [(i + 0.5) * step for i in range(9 * 512)]
     above = [1 - (0.5 * (1 + math.erf(x / math.sqrt(2)))) ** count for x in points]
@@ -533,7 +536,7 @@ def _layers_of_block(
 def _convolutions(
     kind: str, kernel: int, width_in: int, width_out: int, stride: int, inner: int, expansion: int
 ) -> list[tuple[int, int, int, int, int]]:
-    """(input channels, output channels, groups, kernel, stride) of one layer of a block, as `Block.units` has it, without its objects."""
+    """(inputs, outputs, groups, kernel, stride) of one layer of a block, as `Block.units` has it."""
     if kind == "conv":
         return [(width_in, width_out, 1, kernel, stride)]
     if kind == "residual":
@@ -577,7 +580,7 @@ def _place(side: int, window: Window, out_side: int) -> tuple:
 
 @cache
 def _place_in(side: int, kernel: int, stride: int) -> tuple[tuple, int]:
-    """The same for a convolution of an architecture, padded by (kernel - 1) / 2, and the side that it gives."""
+    """The same for a convolution of an architecture, padded by (kernel - 1) / 2, and its side."""
     if side < stride:
         raise ArchitectureError(
             f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride of "
@@ -645,7 +648,7 @@ def _require_square(step: Step) -> None:
 
 
 def _require_independent(step: Step, before: Step | None) -> None:
-    """Averages that share values are correlated, and so is what two poolings in a row share; neither is carried on."""
+    """Averages that share values are correlated, as are two poolings in a row; neither is carried on."""
     if not isinstance(step, Pool):
         return
     shared = [pool for pool in (before, step) if isinstance(pool, Pool) and pool.stride < pool.kernel]

@@ -1,7 +1,7 @@
 """The plain forward pass of a VCNN: the definition that faster code is tested against.
 
-Nothing here is clever. Weights are drawn from N(0, 1); a convolution is followed by BatchNorm with the statistics of
-the mini-batch where asked, and by ReLU.
+Nothing here is clever. Weights are drawn from N(0, 1); a convolution is followed by BatchNorm with the
+statistics of the mini-batch where asked, and by ReLU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The two elementwise passes of `zenlib.scores.pairs` as one loop each, by torch.compile.
 
-They compute what the eager passes compute, in fewer visits to memory. Compiling takes some ten seconds once per process
-(less when torch finds its cache on disk) and serves every shape, so it pays for a search or a study, not for one score.
+They compute what the eager passes compute, in fewer visits to memory. Compiling takes some ten seconds once
+per process (less when torch finds its cache on disk) and serves every shape, so it pays for a search or a
+study, not for one score.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """Two nearby forward passes carried as one: the pair (z, e), whose second branch is z + alpha * e.
 
-The Zen-Score compares f(x) with f(x + alpha * eps). Subtracting two finished passes cancels two or more digits. Here
-the difference itself, e = (second - first) / alpha, goes through the network: convolution, averages, sums and
-reorderings act alike on both; BatchNorm, ReLU and max pooling have a rule for e that never subtracts large numbers. So
-e keeps the precision of its type, low-precision types included, and alpha = 0 is the exact directional derivative.
+The Zen-Score compares f(x) with f(x + alpha * eps). Subtracting two finished passes cancels two or more
+digits. Here the difference itself, e = (second - first) / alpha, goes through the network: convolution,
+averages, sums and reorderings act alike on both; BatchNorm, ReLU and max pooling have a rule for e that never
+subtracts large numbers. So e keeps the precision of its type, low-precision types included, and alpha = 0 is
+the exact directional derivative.
 
-A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU of one
-layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and this is what makes
-them cheap. For the same reason a block is normalised when it is read, not when the statistics are ready; and it is
-freed when it was read for the last time, so that a layer's input shrinks while its output grows.
+A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU
+of one layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and
+this is what makes them cheap. For the same reason a block is normalised when it is read, not when the
+statistics are ready; and it is freed when it was read for the last time, so that a layer's input shrinks
+while its output grows.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e are derived at each function.
 """
@@ -101,7 +103,7 @@ class FeatureMap:
     scaling: Scaling | None = None
 
     def read(self, finish: Callable[[Pair, Scaling], None], keep: bool) -> Iterator[Pair]:
-        """The blocks in order, finished in place on the first reading, and given away unless another reading follows."""
+        """The blocks in order, finished in place on the first reading, and given away on the last."""
         scaling, self.scaling = self.scaling, None
         blocks = list(self.blocks) if keep else self.blocks
         blocks.reverse()
@@ -205,7 +207,7 @@ def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
 def convolve_pairs(
     conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]
 ) -> tuple[list[Pair], Moments, int]:
-    """The convolution of both halves of all blocks, the moments of its output, and the positions per channel."""
+    """The convolution of both halves of all blocks, its moments, and the positions per channel."""
     weight = _channels_last(weight)
     outputs, seen = [], []
     for block in blocks:
@@ -316,7 +318,7 @@ def _rows(features: Tensor) -> Tensor:
 
 
 def _images_per_block(step: Step, batch: int, like: Tensor) -> int:
-    """The largest power of two for which half a block has at most `BLOCK_BYTES` before and after the step, at least 1.
+    """The largest power of two for which half a block has at most `BLOCK_BYTES` around the step, at least 1.
 
     A convolution rearranges its kernel at each call, so half a block may be as large as a large kernel.
     """

@@ -1,9 +1,9 @@
-"""The Phi-Score: how strongly a vanilla network without BatchNorm can bend its input (Definition 1 of the paper).
+"""The Phi-Score: how strongly a vanilla network without BatchNorm can bend its input (Definition 1).
 
     Phi(f) = log E || grad_x f(x | theta) ||_F,    x and theta from N(0, 1)
 
-By Lemma 1 the gradient at x is the matrix W_S of the linear region that x falls in, so Phi is the mean size of the
-map of a region, in nats.
+By Lemma 1 the gradient at x is the matrix W_S of the linear region that x falls in, so Phi is the mean size
+of the map of a region, in nats.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 3.3.
 """
@@ -138,7 +138,7 @@ def phi_score(
 def _repeat(
     vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Log norms of one repeat, of J v (probes, N) or without probes of J (N,), and which convolutions were finite (L,)."""
+    """Log norms of one repeat, of J v (probes, N) or of J (N,), and which convolutions were finite (L,)."""
     generator, of_probes = (_generator(entropy, device) for entropy in (key, (*key, 1)))
     images = draw_images(vcnn, batch_size, generator, dtype)
     weights = (
@@ -154,7 +154,7 @@ def _repeat(
 def log_probe_norms(
     vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Log of ||J(x) v|| for each direction and image (K, N), and for each convolution whether its output was finite (L,).
+    """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,).
 
     Args:
         vcnn: the network.
@@ -174,7 +174,7 @@ def log_probe_norms(
 
 
 def log_jacobian_norms(vcnn: VCNN, weights: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Log of ||J(x)||_F of each image (N,) by the whole Jacobian, and for each convolution whether it was finite (L,).
+    """Log of ||J(x)||_F of each image (N,) by the whole Jacobian, and which convolutions were finite (L,).
 
     The Jacobian has (features x pixels) entries: for small networks and images. Where the features are finite
     and their derivatives are not, the last convolution is named.

@@ -1,8 +1,8 @@
-"""A forward pass of a VCNN that carries directions along: the features f(x) and the derivatives J(x) v of them.
+"""A forward pass of a VCNN that carries directions along: the features f(x) and their J(x) v.
 
-A VCNN is linear as long as no ReLU and no maximum changes its choice. A direction v therefore travels through the same
-convolutions as the image x and is cut by the masks that x sets: forward-mode differentiation, with the memory of one
-layer only.
+A VCNN is linear as long as no ReLU and no maximum changes its choice. A direction v therefore travels through
+the same convolutions as the image x and is cut by the masks that x sets: forward-mode differentiation, with
+the memory of one layer only.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Lemma 1.
 """

@@ -1,14 +1,15 @@
 """The Zen-Score by Monte Carlo, with its error.
 
-Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its mini-batch:
+Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its
+mini-batch:
 
     Zen = log E_batch ||f(x) - f(x + alpha * eps)|| + sum_i log sigma_i
 
-where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged over its
-channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
+where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged
+over its channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
 
-Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1, minibatch), the
-default here; the released code is (l1, running).
+Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1,
+minibatch), the default here; the released code is (l1, running).
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1 and Table 5.
 """
@@ -280,7 +281,7 @@ def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
 
 
 def _running(variance: BatchVariance) -> Tensor:
-    """A running variance that starts at 1 and meets the unbiased variances of the first and then the second branch."""
+    """A running variance that starts at 1 and meets the unbiased variances of both branches in turn."""
     unbiased = variance.positions / (variance.positions - 1)
     keep = 1 - BN_MOMENTUM
     return keep**2 + BN_MOMENTUM * unbiased * (keep * variance.first + variance.second)
@@ -328,8 +329,8 @@ def _require_variance(vcnn: VCNN, batch_size: int) -> None:
         )
     if positions < FEW_POSITIONS:
         warnings.warn(
-            f"batch_size: {batch_size} images of {math.prod(last.out_resolution)} positions give the BatchNorm "
-            f"after {last.name} {positions} values for each channel; below {FEW_POSITIONS} the score is mostly "
-            "noise: use a larger batch or a higher resolution",
+            f"batch_size: {batch_size} images give the BatchNorm after {last.name} {positions} values for "
+            f"each channel; below {FEW_POSITIONS} the score is mostly noise: use a larger batch or a higher "
+            "resolution",
             stacklevel=4,
         )

@@ -1,8 +1,9 @@
 """The vanilla convolutional network (VCNN) as data.
 
-A VCNN keeps only what the theory of the Zen-Score speaks about: convolutions without bias, a ReLU after each, and the
-pooling between them, up to the feature map before global pooling. It is a tuple of `Step` rows, each naming the steps
-it reads. When every step reads the one before, it is a chain; networks with concatenations are graphs.
+A VCNN keeps only what the theory of the Zen-Score speaks about: convolutions without bias, a ReLU after each,
+and the pooling between them, up to the feature map before global pooling. It is a tuple of `Step` rows, each
+naming the steps it reads. When every step reads the one before, it is a chain; networks with concatenations
+are graphs.
 
 No weights are stored: a score draws them.
 
@@ -254,7 +255,8 @@ class VCNN:
                 if step.inputs == (index - 1,)
                 else _some(["image" if i == IMAGE else str(i) for i in step.inputs])
             )
-            yield f"{index:>4}  {step.describe():<28} {channels:>12} {_by(step.out_resolution):>9} {reads:>11}  {step.name}"
+            size = _by(step.out_resolution)
+            yield f"{index:>4}  {step.describe():<28} {channels:>12} {size:>9} {reads:>11}  {step.name}"
         if self.removed:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(self.removed).items()))
             yield f"removed: {counted}"

@@ -64,7 +64,7 @@ def test_gates_change_the_network_only_when_asked_for():
 
 
 def test_a_network_without_shortcuts_is_its_vanilla_network():
-    """With plain blocks only, the trainable network and the VCNN are the same function once the BatchNorms are the identity."""
+    """With plain blocks, the network and the VCNN are one function once the BatchNorms are the identity."""
     from zenlib import Architecture
 
     architecture = Architecture.from_string(

@@ -1,4 +1,4 @@
-"""Files of weights: the published layout in all its wrappings, and files that are damaged, foreign or hostile."""
+"""Files of weights: the published layout in all its wrappings, and files damaged, foreign or hostile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from zenlib.errors import CheckpointError
 from zenlib.networks.weights import load_weights, read_weights, released_names
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
 
-SMALL = "SuperConvK3BNRELU(3,8,2,2)SuperResK3K3(8,8,1,16,2)SuperResK1K5K1(8,24,2,8,2)SuperResIDWE2K3(24,32,2,16,2)SuperConvK1BNRELU(32,40,1,1)"
+SMALL = (
+    "SuperConvK3BNRELU(3,8,2,2)SuperResK3K3(8,8,1,16,2)SuperResK1K5K1(8,24,2,8,2)"
+    "SuperResIDWE2K3(24,32,2,16,2)SuperConvK1BNRELU(32,40,1,1)"
+)
 
 
 @pytest.fixture(scope="module")

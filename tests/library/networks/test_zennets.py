@@ -1,4 +1,4 @@
-"""The published networks: their sizes against the paper's digits, by our arithmetic and by a counter that knows nothing of it."""
+"""The published networks: their sizes against the paper's digits, by arithmetic and by a counter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed form meets Monte Carlo, layer by layer and as a whole, and is one function of the network alone."""
+"""The closed form meets Monte Carlo, layer by layer and as a whole, and depends on the network alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic on graphs: chains, coherent and incoherent sums, what a module and a cell have in common, Monte Carlo, refusals."""
+"""The arithmetic on graphs: chains, sums, what a module and a cell have in common, Monte Carlo, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 5 of the paper: which definition it used, settled by its five numbers and by those of the released code."""
+"""Table 5 of the paper: which definition it used, by its five numbers and those of the released code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Zen-Score: the carried pair against two plain passes, precision, randomness, memory, devices, bad input."""
+"""The Zen-Score: the pair against two plain passes, precision, randomness, memory, devices, bad input."""
 
 from __future__ import annotations
 

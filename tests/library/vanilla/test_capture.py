@@ -1,4 +1,4 @@
-"""The conversion of PyTorch modules to vanilla networks: torchvision's zoo, modules as users write them, and what is refused."""
+"""The conversion of PyTorch modules: torchvision's zoo, modules as users write them, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks do besides convolving: each converts to the right network, or is refused for the true reason."""
+"""What networks do besides convolving: each converts to the right network, or is refused with its reason."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ PARALLEL = {
         "large",
     ),
     "both behind the same activation": (
-        lambda s, x: s.a(F.silu(x)) + s.b(torch.relu(x)),
+        lambda s, x: s.a(y := F.silu(x)) + s.b(y),
         {"a": conv(8, 8), "b": conv(8, 8)},
         "a",
     ),
@@ -269,6 +269,9 @@ def test_linear_branches_of_one_input_are_one_convolution(case):
         lambda s, x: torch.relu(s.a(x)) + torch.relu(s.b(x)),
         lambda s, x: F.silu(s.a(x)) + s.b(x),
         lambda s, x: s.b(torch.relu(x)) + s.a(x),
+        lambda s, x: s.b(torch.relu(x)) + s.a(F.silu(x)),
+        lambda s, x: s.a(x * x.mean((2, 3), keepdim=True).sigmoid()) + s.b(x),
+        lambda s, x: s.a(torch.relu(x)) + s.b(torch.relu(x + F.avg_pool2d(x, 3, 1, 1))),
         lambda s, x: s.a(F.max_pool2d(x, 3, 1, 1)) + s.b(x),
         lambda s, x: torch.stack([s.a(x).relu(), s.b(x).relu()]).mean(0),
         lambda s, x: torch.stack([s.a(x), s.b(x)], 1).relu().sum(1),
@@ -433,6 +436,16 @@ def test_activations_and_norms_by_hand_leave_a_chain(act):
 def test_a_choice_between_two_maps_is_refused(join):
     net = Written(lambda s, x: s.c(join(s.a(x), s.b(x))), a=conv(3, 8), b=conv(3, 8), c=conv(8, 8))
     assert "two feature maps" in refusal(net)
+
+
+@pytest.mark.parametrize("join", [torch.add, torch.mul, torch.div, torch.maximum])
+def test_what_mixes_positions_without_convolving_does_not_vanish(join):
+    def function(self, x):
+        x = self.a(x)
+        mixed = self.tokens(x.flatten(2)).view(x.shape)
+        return self.b(join(x, mixed))
+
+    assert "needed" in refusal(Written(function, a=conv(3, 8), tokens=nn.Linear(256, 256), b=conv(8, 8)))
 
 
 # The image: its channels, its size, its values.

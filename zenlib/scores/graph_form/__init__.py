@@ -1,7 +1,8 @@
-"""The Zen-Score by arithmetic on graphs: networks with shortcuts, sums and poolings as they are, and the repaired score.
+"""The Zen-Score by arithmetic on graphs with their shortcuts, sums and poolings, and the repaired score.
 
-`operations` is a network as data, read from a cell (`of_cell`) or a module (`of_module`); `torus` and `rectifier` are the
-mathematics of filters and of the ReLU; `sources` says how alike two maps are; `arithmetic` is the pass; `scores` sums up.
+`operations` is a network as data, read from a cell (`of_cell`) or a module (`of_module`); `torus` and
+`rectifier` are the mathematics of filters and of the ReLU; `sources` says how alike two maps are;
+`arithmetic` is the pass; `scores` sums up.
 """
 
 from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms, NodeTerms, graph_terms

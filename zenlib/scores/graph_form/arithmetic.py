@@ -1,10 +1,11 @@
-"""One pass over the operations of a network: variance, correlations, fan-in and the growth of a perturbation at each of them.
+"""One pass over a network's operations: variance, correlations, fan-in and growth of a perturbation at each.
 
-White images, periodic maps; of finite width only what makes the inputs of a convolution depend on each other. Variances are for
-N(0, 1) weights. For a chain in infinite width log sigma is that of `closed_form` away from borders, 1/2 log(fan-in CENTRED).
+White images, periodic maps; of finite width only what makes the inputs of a convolution depend on each other.
+Variances are for N(0, 1) weights. For a chain in infinite width log sigma is that of `closed_form` away from
+borders, 1/2 log(fan-in CENTRED).
 
-Differs: `closed_form` has borders and finite width as corrections of sigma; here borders are optional and only the share of taps
-outside of the map is counted.
+Differs: `closed_form` has borders and finite width as corrections of sigma; here borders are optional and
+only the share of taps outside of the map is counted.
 """
 
 from __future__ import annotations
@@ -434,13 +435,13 @@ def node_terms(name: str, blend: Blend) -> NodeTerms:
 
 
 def _log_delta(last: Blend, terms: NodeTerms) -> float:
-    """Log of the expected L1 norm of the difference of two rectified Gaussian maps of unit variance, times the root of theirs."""
+    """Log of the expected L1 norm of the difference of two rectified maps, times the root of theirs."""
     size = last.channels * last.side**2
     return math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * last.variance))
 
 
 def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:
-    """Variance and squared mean of a maximum, from that of independent rectified values and of equal ones, as far as they are alike.
+    """Variance and squared mean of a maximum, between independent rectified values and equal ones.
 
     A sum of rectified maps is taken to have the shape of one.
     """
@@ -457,7 +458,7 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
 def _line_shares(
     side: int, kernel: int, stride: int, padding: int, dilation: int, out_side: int
 ) -> tuple[float, float]:
-    """For the taps along one axis, the mean of the share of outputs for which a tap lies inside, and of its square."""
+    """For the taps along one axis, the mean share of outputs with a tap inside, and of its square."""
     starts = stride * np.arange(out_side) - padding
     shares = [
         float(np.mean((starts + tap * dilation >= 0) & (starts + tap * dilation < side)))

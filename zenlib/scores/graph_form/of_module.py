@@ -1,7 +1,8 @@
 """The operations of any PyTorch module, shortcuts and poolings included, from one run on shapes alone.
 
-Differs: `zenlib.vanilla.capture` strips a module to its vanilla form; here sums, BatchNorm and activations stay where they are. Gates
-are left out, since a BatchNorm divides out what they multiply; every activation counts as ReLU, as in the vanilla form.
+Differs: `zenlib.vanilla.capture` strips a module to its vanilla form; here sums, BatchNorm and activations
+stay where they are. Gates are left out, since a BatchNorm divides out what they multiply; every activation
+counts as ReLU, as in the vanilla form.
 """
 
 from __future__ import annotations

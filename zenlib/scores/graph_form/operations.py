@@ -1,4 +1,4 @@
-"""A network as the list of its operations, shortcuts, poolings and sums included; what the arithmetic on graphs reads.
+"""A network as the list of its operations, shortcuts included; what the arithmetic on graphs reads.
 
 Source: none; the reading of a network that the chapter "Why Zen fails on cells" needs.
 """

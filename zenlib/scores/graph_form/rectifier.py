@@ -1,7 +1,7 @@
 """What a ReLU does to correlations of Gaussian values, all of it centred: max(0, z) minus its mean.
 
-With kappa the first-order arc-cosine kernel of unit Gaussians, E max(0, z) max(0, z') = kappa(rho), a correlation becomes
-(kappa(rho) - 1 / (2 pi)) / CENTRED.
+With kappa the first-order arc-cosine kernel of unit Gaussians, E max(0, z) max(0, z') = kappa(rho), a
+correlation becomes (kappa(rho) - 1 / (2 pi)) / CENTRED.
 
 Source: Cho and Saul 2009.
 """

@@ -1,13 +1,13 @@
 """Scores of graphs: the Zen-Score by arithmetic, and its repair.
 
-The Zen-Score sums log sigma over BatchNorms. On a chain, what a convolution reads has variance 1 and sigma says what the
-convolution gains. On a graph sigma also carries the variance q that sums have built up, which the next BatchNorm divides out.
-The repair keeps what is left of each term when this is seen:
+The Zen-Score sums log sigma over BatchNorms. On a chain, what a convolution reads has variance 1 and sigma
+says what the convolution gains. On a graph sigma also carries the variance q that sums have built up, which
+the next BatchNorm divides out. The repair keeps what is left of each term when this is seen:
 
     repaired = sum over live convolutions of 1/2 log(c PR),  c = CENTRED after a ReLU, else 1
 
-with PR, the participation ratio of the inputs that one output sums, in place of their number: inputs that are copies of each
-other add no independent evidence. On a chain of independent inputs it is the sum of log sigma.
+with PR, the participation ratio of the inputs that one output sums, in place of their number: inputs that are
+copies of each other add no independent evidence. On a chain of independent inputs it is the sum of log sigma.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
 """Feature maps as sums of filtered sources, and how alike two of them are.
 
-A source is a map whose values are new: the image, the output of a convolution or of a ReLU. Every other map is a `Blend`: what
-skips and poolings bring from one source adds up as amplitudes, different sources add up as variances.
+A source is a map whose values are new: the image, the output of a convolution or of a ReLU. Every other map
+is a `Blend`: what skips and poolings bring from one source adds up as amplitudes, different sources add up as
+variances.
 
-Correlations come in two kinds, both functions of the distance d of two positions, for unit variance. On average over draws of
-weights a channel is alike only to itself. By chance, in finite width, two channels c and c' are alike too. A convolution makes
-such a correlation by a random filter g of few taps, and filters act on it as they do on its input, so it is kept as
+Correlations come in two kinds, both functions of the distance d of two positions, for unit variance. On
+average over draws of weights a channel is alike only to itself. By chance, in finite width, two channels c
+and c' are alike too. A convolution makes such a correlation by a random filter g of few taps, and filters act
+on it as they do on its input, so it is kept as
 
-    correlation of c and c' at distance d = sum over e of g_cc'(e) carrier(d - e),  the g_cc'(e) independent of mean 0,
+    correlation of c and c' at distance d = sum over e of g_cc'(e) carrier(d - e),
 
-by the mean squares `other`(e) of g between different channels, `own`(e) of one channel, and the `carrier`. A pooling
-smooths the carrier and leaves g alone: it does not average away what two smooth maps have in common.
+the g_cc'(e) independent of mean 0, by the mean squares `other`(e) of g between different channels, `own`(e)
+of one channel, and the `carrier`. A pooling smooths the carrier and leaves g alone: it does not average away
+what two smooth maps have in common.
 """
 
 from __future__ import annotations
@@ -183,7 +186,7 @@ class Pairs:
         )
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
-        """The pair of two maps, for unit variance where their variance is known, else for their sources of unit variance."""
+        """The pair of two maps, for unit variance where theirs is known, else for sources of that."""
         if first.scale is not None and second.scale is not None:
             return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
         mean: Lags | None = None
@@ -281,7 +284,7 @@ def rectified(pair: Alike, grid: int) -> Alike:
 def convolved(
     pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int
 ) -> Chance | None:
-    """Chance between a convolution of the first map and the second (times = 1), or a convolution of it of the same shape (times = 2).
+    """Chance between a convolution of the first map and the second (1), or one like it of that (2).
 
     Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share
     1 / group is the same channel of both maps.

@@ -1,7 +1,8 @@
 """Even functions of the distance of two positions of a periodic square map, and what windows do to them.
 
-A function is an array over lags 0 to side / 2 in both directions. The window of a pooling or convolution is separable, so all of
-this is products with small matrices. Maps wider than `WIDEST` are read as maps of that side: correlations are short there.
+A function is an array over lags 0 to side / 2 in both directions. The window of a pooling or convolution is
+separable, so all of this is products with small matrices. Maps wider than `WIDEST` are read as maps of that
+side: correlations are short there.
 """
 
 from __future__ import annotations

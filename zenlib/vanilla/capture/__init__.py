@@ -1,7 +1,8 @@
 """The vanilla network of any PyTorch module, by following what one run does to its feature maps.
 
-`trace` lists the tensor functions that a run on shapes calls; `follow` says which tensors of that run are feature maps, by
-the `rules` for each function; `layout` knows where the axes of a map lie after reshapes; `graph` collects the steps.
+`trace` lists the tensor functions that a run on shapes calls; `follow` says which tensors of that run are
+feature maps, by the `rules` for each function; `layout` knows where the axes of a map lie after reshapes;
+`graph` collects the steps.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STOCHASTIC_DEPTH = ("StochasticDepth", "DropPath")
 In evaluation they call no function that could be seen.
 """
 SIDES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 331, 384, 448, 480, 512, 600, 640)
-"""Sides of images that networks are commonly made for; a network that refuses one of them may take another."""
+"""Sides of images that networks are commonly made for; what refuses one of them may take another."""
 
 
 def capture(module: nn.Module, resolution: int | None = None, in_channels: int | None = None) -> VCNN:
@@ -104,7 +105,8 @@ def _first(
         if works is not None:
             told += f" but runs at {works} x {works}: give resolution={works} if it is made for such images"
         else:
-            told += f" on images of {', '.join(map(str, channels))} channels, and at other sizes: give in_channels"
+            counts = ", ".join(map(str, channels))
+            told += f" on images of {counts} channels, and at other sizes: give in_channels"
     if part is not None:
         told += f"; its part .{part} may be what to convert"
     raise ConversionError(told) from failed[0]

@@ -65,7 +65,7 @@ def left_out(follower: Follower, call: Call, kind: str) -> Value:
         return follower.derived(call)
     if len(value.layout) > 2:  # on a flattened map it belongs to the classifier
         follower.graph.remove(kind, value.node)
-    return value
+    return value if kind in ("batch norm", "dropout") else value.activated()
 
 
 def unchanged(follower: Follower, call: Call) -> Value:
@@ -157,7 +157,7 @@ def affine(follower: Follower, call: Call) -> Value:
 
 def _keep(follower: Follower, kept: Map, removed: str) -> Map:
     follower.graph.remove(removed, kept.node)
-    return kept
+    return kept.activated()
 
 
 def _attends(value: Value) -> TypeGuard[Derived]:
@@ -175,7 +175,7 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
             call, "adds feature maps whose channels, rows and columns lie in different places"
         )
     if a.node == b.node:
-        return replace(a, gate=0) if a.origin == b.origin else replace(a.activated(), gate=0)
+        return replace(a if a.root == b.root else a.activated(), gate=0)
     graph = follower.graph
     rank_a, rank_b = _rank(follower, a, b), _rank(follower, b, a)
     own_a, own_b = (graph.convs_only_before(*nodes) for nodes in ((a.node, b.node), (b.node, a.node)))
@@ -189,12 +189,11 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
     if rank_a == rank_b:
         fields = follower.fields(a.node, call) | {"inputs": (a.node, b.node)}
         return Map(graph.add(Add(**fields)), a.layout)
-    kept, dropped, own = (a, b, own_b) if rank_a > rank_b else (b, a, own_a)
+    kept, own = (a, own_b) if rank_a > rank_b else (b, own_a)
     graph.remove("shortcut", kept.node)
     if own:
         graph.remove("projection", kept.node)
-    one_input = a.root == b.root or graph.is_ancestor(dropped.node, kept.root[0])
-    return replace(kept, gate=0, origin=kept.origin if one_input else None)
+    return replace(kept if a.root == b.root else kept.activated(), gate=0)
 
 
 def _rank(follower: Follower, value: Map, other: Map) -> tuple[Depth, bool]:

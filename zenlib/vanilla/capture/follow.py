@@ -2,9 +2,10 @@
 
 A tensor of a run is one of three things:
 
-- a `Map`: the output of a step of the vanilla network, seen in some layout (channels last, tokens, channel groups);
-- a `Derived` tensor: it depends on maps but is none, such as a pooled vector, the weights of a gate, the scores of an
-  attention, or the result of a function that has no vanilla form;
+- a `Map`: the output of a step of the vanilla network, seen in some layout (channels last, tokens, channel
+  groups);
+- a `Derived` tensor: it depends on maps but is none, such as a pooled vector, the weights of a gate, the
+  scores of an attention, or the result of a function that has no vanilla form;
 - constant: weights, masks, position tables.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -27,6 +29,9 @@ NEEDED = (
     "removes"
 )
 
+
+NUMBERS = count()
+"""Of the values that are no linear functions of others."""
 
 SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "full", "rand", "randn", "randint")} | {
     f"new_{name}" for name in ("zeros", "ones", "full", "tensor")
@@ -44,29 +49,28 @@ class Map:
     Attributes:
         node: the step.
         layout: where its axes lie in the tensor.
-        gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a sigmoid
-            or its like, 1 for tanh, 0 for none of them.
-        origin: the value of which it is a linear function: a step, and whether an activation lies behind it.
-            None is the step itself.
+        gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a
+            sigmoid or its like, 1 for tanh, 0 for none of them.
+        origin: number of the value of which it is a linear function; None stands for the output of its step.
     """
 
     node: int
     layout: Layout
     gate: int = 0
-    origin: tuple[int, bool] | None = None
+    origin: int | None = None
 
     @property
-    def root(self) -> tuple[int, bool]:
+    def root(self) -> int:
         """`origin`, spelled out."""
-        return (self.node, False) if self.origin is None else self.origin
+        return IMAGE - 1 - self.node if self.origin is None else self.origin
 
     def linear(self, node: int, layout: Layout) -> Map:
         """A linear function of it."""
         return Map(node, layout, self.gate, self.root)
 
     def activated(self, gate: int = 0) -> Map:
-        """The same behind an activation."""
-        return replace(self, gate=max(self.gate, gate), origin=(self.node, True))
+        """The same behind an activation, or whatever else is not linear."""
+        return replace(self, gate=max(self.gate, gate), origin=next(NUMBERS))
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Derived:
             for attention.
         attention: number of the attention that gave it, or None.
         gate: as in `Map`.
+        statistic: whether it comes from means, variances and their like alone, of channels or positions.
     """
 
     sources: frozenset[int]
@@ -87,6 +92,7 @@ class Derived:
     problem: str | None = None
     attention: int | None = None
     gate: int = 0
+    statistic: bool = False
 
 
 Value = Map | Derived
@@ -117,7 +123,8 @@ class Follower:
             two.
         spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
-        global_pools: average poolings whose window covers a wide map; what convolves behind them is a classifier.
+        joined: of what the parts of a concatenation are all linear functions, by its step.
+        global_pools: average poolings whose window covers a wide map; a convolution behind is a classifier.
     """
 
     def __init__(self, trace: Trace, graph: Graph, rules: Mapping[str, Rule]) -> None:
@@ -127,6 +134,7 @@ class Follower:
         self.spatial_convs = 0
         self.fixed_pools: set[int] = set()
         self.global_pools: set[int] = set()
+        self.joined: dict[int, int] = {}
         self._trace = trace
         self._learned: set[int] = set()
         self._left_out: set[int] = set()
@@ -180,13 +188,13 @@ class Follower:
         return self.unsupported(call, "changes a feature map in place, of which another view is in use")
 
     def overwritten(self, value: Map, other: Tensor, tensor: Tensor, new: Map, call: Call) -> Map | None:
-        """The map of a tensor, some channels of which, or more than it has, are those of `tensor` and become `new`."""
+        """The map of a tensor after channels that it shares with another one became `new`, or None."""
         channels, part = (whole("C", self.graph.channels(node)) for node in (value.node, new.node))
         dim = value.layout.index(channels) if channels in value.layout else 0
         rest = [(*layout[:dim], *layout[dim + 1 :]) for layout in (value.layout, new.layout)]
         if rest[0] != rest[1] or new.layout[dim] != part or other.stride() != tensor.stride():
             return None
-        start, uneven = divmod(tensor.storage_offset() - other.storage_offset(), tensor.stride(dim))
+        start, uneven = divmod(int(tensor.storage_offset()) - int(other.storage_offset()), tensor.stride(dim))
         size, length = other.shape[dim], tensor.shape[dim]
         if uneven or start >= size or start + length <= 0:
             return None if uneven else value
@@ -281,7 +289,7 @@ class Follower:
             return Derived(
                 frozenset((IMAGE,)),
                 (1 << 30, 0),
-                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view of it; {NEEDED}",
+                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}",
             )
         return self._values.get(id(tensor))
 
@@ -332,10 +340,10 @@ class Follower:
         return self.graph.depth(value.node) if isinstance(value, Map) else value.depth
 
     def is_statistic(self, value: Value, of: Map) -> bool:
-        """Whether a value that is no map was computed from a map, or from what leads to it, without convolutions."""
+        """Whether a value is a statistic of a map, or of what leads to it."""
         return (
             isinstance(value, Derived)
-            and value.attention is None
+            and value.statistic
             and all(self.graph.is_ancestor(node, of.node) for node in value.sources)
             and value.depth <= self.depth(of)
         )
@@ -369,6 +377,7 @@ class Follower:
             problem=problem,
             attention=attention,
             gate=max(value.gate for value in inputs),
+            statistic=all(isinstance(value, Derived) and value.statistic for value in inputs),
         )
 
     def unsupported(self, call: Call, why: str = "has no place in a vanilla network") -> Derived:
@@ -397,7 +406,7 @@ class Follower:
         if left_out.attention is not None and left_out.attention not in self._left_out:
             self._left_out.add(left_out.attention)
             self.graph.remove("attention", kept.node)
-        return kept
+        return kept.activated()
 
     def _seen_as(self, node: int, shape: Sequence[int]) -> Map | None:
         """The output of a step in the usual layout of that shape, if there is one."""
@@ -411,7 +420,7 @@ class Follower:
         }
         order = orders.get(tuple(shape))
         layout = reshaped(self.layout(node, order), shape) if order else None
-        return None if layout is None else Map(node, layout)
+        return None if layout is None else Map(node, layout).activated()
 
     def attend(self, call: Call, products: int) -> Derived:
         """The result of a function that multiplies one feature by another, `products` times.

@@ -1,4 +1,4 @@
-"""A VCNN under construction: its steps so far, how deep each lies, and what was taken away on the way to it."""
+"""A VCNN under construction: its steps so far, how deep each lies, and what was taken away."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Graph:
         return any(own >> (index + 1) & 1 and isinstance(step, Conv) for index, step in enumerate(self.steps))
 
     def breadth(self, node: int) -> tuple[int, int, int]:
-        """By which the widest of parallel convolutions is told: its kernel, then fewer in a row, then weights."""
+        """What tells the widest of parallel convolutions: its kernel, then fewer in a row, then weights."""
         step = self.steps[node]
         (height, width), _ = self._spans[node]
         return height * width, -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
@@ -120,7 +120,7 @@ class Graph:
         )
 
     def channel_slice(self, node: int, start: int, length: int, name: str) -> int:
-        """Appends the choice of `length` channels from `start`; all of them, or those of one part, are a step itself."""
+        """Appends the choice of `length` channels from `start`; all of them, or of a part, are a step."""
         if length == self.channels(node):
             return node
         if node != IMAGE and isinstance(step := self.steps[node], Concat):

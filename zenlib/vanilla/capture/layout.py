@@ -1,9 +1,10 @@
 """Which axes of a feature map lie in which dimensions of a tensor.
 
-Networks reshape and permute feature maps: channels last and back (ConvNeXt), tokens (attention), channel groups
-(ShuffleNet). A layout follows such moves exactly. It gives, for each dimension of a tensor, the digits it is made of, the
-most significant first. A digit is a part of an axis: the digit (axis, stride, size) of index i is (i // stride) % size. An
-axis that is whole is the one digit (axis, 1, its size); splitting it gives two digits, and side by side they are one again.
+Networks reshape and permute feature maps: channels last and back (ConvNeXt), tokens (attention), channel
+groups (ShuffleNet). A layout follows such moves exactly. It gives, for each dimension of a tensor, the digits
+it is made of, the most significant first. A digit is a part of an axis: the digit (axis, stride, size) of
+index i is (i // stride) % size. An axis that is whole is the one digit (axis, 1, its size); splitting it
+gives two digits, and side by side they are one again.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def pooled(layout: Layout, windows: dict[str, int]) -> Layout:
 
 
 def pixels_in(dimension: Dimension, channels: int) -> dict[str, int] | None:
-    """The window of pixels that lie beside all channels in a dimension, or None where other things lie there."""
+    """The window of pixels beside all channels in a dimension, or None where other things lie there."""
     digits = [digit for digit in dimension if digit.axis != "C"]
     whole_channels = tuple(digit for digit in dimension if digit.axis == "C") == whole("C", channels)
     axes = [digit.axis for digit in digits]

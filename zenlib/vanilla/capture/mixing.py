@@ -55,7 +55,7 @@ def conv2d(follower: Follower, call: Call) -> Value:
 
 
 def _is_mixed_for_each_image(follower: Follower, kernel: Value, value: Value | None) -> bool:
-    """Whether a kernel is a mixture for each image, whose weights a pooled vector gives, and the images are groups."""
+    """Whether a pooled vector mixes a kernel for each image, and the images stand in line as groups."""
     pooled_only = isinstance(kernel, Derived) and kernel.problem is None and kernel.attention is None
     return (
         pooled_only and isinstance(value, Map) and value.layout == _side_by_side(follower.layout(value.node))

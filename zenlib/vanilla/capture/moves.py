@@ -8,9 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, extent, joined, reshaped, shuffle_groups, whole
+from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
 from zenlib.vanilla.capture.trace import Call, pair, tensors
-from zenlib.vanilla.vcnn import IMAGE
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -76,7 +75,7 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
 
 
 def pixel_unshuffle(follower: Follower, call: Call) -> Value:
-    """Pixels beside the channels, as a convolution with stride reads them; `unfold` does so where windows do not overlap."""
+    """Pixels beside the channels, as a strided convolution reads them; `unfold` too, without overlap."""
     value = follower.value(call.argument("input", 0))
     if not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
         return follower.unsupported(call, "makes pixels into channels")
@@ -90,7 +89,7 @@ def pixel_unshuffle(follower: Follower, call: Call) -> Value:
     if size[0] % window[0] or size[1] % window[1]:
         return follower.unsupported(call, "cuts off rows or columns")
     inner = tuple(digit for axis, n in zip("HW", window, strict=True) for digit in whole(axis, n))
-    outer = [
+    outer: list[Dimension] = [
         (Digit(axis, n, extent(dimension) // n),) if extent(dimension) > n else ()
         for axis, n, dimension in zip("HW", window, axes, strict=True)
     ]
@@ -139,10 +138,10 @@ def concat(follower: Follower, call: Call) -> Value:
         joined = (*layout[:dim], (Digit("C", channels[0], len(maps)),), *layout[dim:])
     else:
         joined = (*layout[:dim], whole("C", graph.channels(node)), *layout[dim + 1 :])
-    roots = {value.root for value in maps}
-    if node in {step for value in maps if value.node != IMAGE for step in graph.steps[value.node].inputs}:
-        return Map(node, joined, origin=roots.pop() if len(roots) == 1 else (node, True))
-    return Map(node, joined, origin=roots.pop() if len(roots) == 1 else None)
+    if len({value.root for value in maps}) > 1:
+        return Map(node, joined).activated()
+    follower.joined[node] = maps[0].root
+    return Map(node, joined, origin=maps[0].root)
 
 
 def assign(follower: Follower, call: Call) -> Value:
@@ -239,7 +238,7 @@ def part(
     drop: bool = False,
     step: int = 1,
 ) -> Value:
-    """Every `step`-th of `length` entries of one dimension of a map, without that dimension where it is dropped."""
+    """Every `step`-th of `length` entries of one dimension of a map, which may drop that dimension."""
     if not isinstance(value, Map):
         return follower.derived(call)
     dim %= len(value.layout)
@@ -301,6 +300,7 @@ def _some_channels(
         return follower.unsupported(call, "takes a part of the channels that a slice cannot take")
     layout[dim] = (digit._replace(size=length),) if length > 1 else ()
     found = graph.channel_slice(node, start * digit.stride, length * digit.stride, call.place)
-    # Of joined maps a slice may be one of them: it is linear in itself, not in the others.
-    origin = (found, value.root[1]) if value.root[0] == value.node and found < value.node else value.root
-    return Map(found, tuple(layout), value.gate, origin)
+    sliced = Map(found, tuple(layout), value.gate, value.root)
+    # Of joined maps a slice may be one of them, which need not be linear in what the others are.
+    alone = found < value.node and follower.joined.get(value.node) != value.root
+    return sliced.activated() if alone else sliced

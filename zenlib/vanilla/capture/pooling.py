@@ -8,7 +8,7 @@ from typing import Any
 
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
-from zenlib.vanilla.capture.layout import pooled
+from zenlib.vanilla.capture.layout import extent, pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
 from zenlib.vanilla.capture.moves import part
 from zenlib.vanilla.capture.trace import Call, pair, tensors
@@ -86,7 +86,7 @@ def pad(follower: Follower, call: Call) -> Value:
 
 
 def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value]:
-    """Over all rows and columns it is global pooling, over some of them pooling; over groups of channels a sum."""
+    """Over all positions global pooling, over some rows or columns pooling, over groups of channels a sum."""
     if len(list(tensors((call.args, call.kwargs)))) > 1:  # the larger of two maps
         return pointwise(follower, call)
     value, dims = follower.value(call.argument("input", 0)), call.argument("dim", dim_at)
@@ -100,19 +100,20 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
     window = {axis: prod(digit.size for digit in digits if digit.axis == axis) for axis in "HW"}
     result = next(tensors(call.result))
     keeps = result.dim() == rank
-    if axes == {"C"} and len(digits) == 1 and digits[0].size < follower.graph.channels(value.node):
-        if call.function in ("sum", "mean"):
-            whole_dim = len(reduced) == 1
-            parts = [
-                part(follower, call, value, reduced[0], i, 1, drop=not keeps) for i in range(digits[0].size)
-            ]
-            return sum_of(follower, call, parts) if whole_dim else follower.unsupported(call)
+    groups = len(reduced) == 1 and extent(value.layout[reduced[0]]) < follower.graph.channels(value.node)
+    if groups and axes == {"C"} and call.function in ("sum", "mean"):
+        indices = range(extent(value.layout[reduced[0]]))
+        return sum_of(
+            follower, call, [part(follower, call, value, reduced[0], i, 1, drop=not keeps) for i in indices]
+        )
     if axes & {"C", "N"}:
-        return follower.unsupported(call, "mixes channels or images")
+        return replace(follower.unsupported(call, "mixes channels or images"), statistic=True)
     if window == size:
-        return follower.derived(call)
+        return replace(follower.derived(call), statistic=True)
     if any(d.stride != 1 and window[d.axis] < size[d.axis] for d in digits) or call.function not in POOLINGS:
-        return follower.unsupported(call, "takes a statistic of some rows or columns")
+        return replace(
+            follower.unsupported(call, "takes a statistic of some rows or columns"), statistic=True
+        )
     layout = pooled(value.layout, window)
     if not keeps:
         layout = tuple(dimension for dim, dimension in enumerate(layout) if dim not in reduced)

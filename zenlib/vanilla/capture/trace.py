@@ -1,13 +1,14 @@
 """One run of a module on shapes alone, as the list of tensor functions it called.
 
-The image is a meta tensor: it has a shape and a type but no values, so nothing is computed and nothing is allocated, and
-every function of it is a meta tensor too. Python runs as written, so control flow that reads shapes, settings or
-weights just happens; control flow that reads the values of the image cannot.
+The image is a meta tensor: it has a shape and a type but no values, so nothing is computed and nothing is
+allocated, and every function of it is a meta tensor too. Python runs as written, so control flow that reads
+shapes, settings or weights just happens; control flow that reads the values of the image cannot.
 
 A run that reads values, if only to print or check them, is done on real images instead.
 
-A `TorchFunctionMode` sees each call as the user wrote it (`conv2d`, `linear`, `batch_norm`, `mul`), before PyTorch takes it
-apart. `torch.fx` cannot follow control flow; `torch.export` can, but takes 5 to 13 times as long.
+A `TorchFunctionMode` sees each call as the user wrote it (`conv2d`, `linear`, `batch_norm`, `mul`), before
+PyTorch takes it apart. `torch.fx` cannot follow control flow; `torch.export` can, but takes 5 to 13 times as
+long.
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ class _Recorder(TorchFunctionMode):
         return func(*self._on_meta(args), **self._on_meta(kwargs))
 
     def noted(self, value: Any) -> Any:
-        """A value as calls keep it: with tuples for lists, which a network may go on filling, and without stand-ins."""
+        """A value as calls keep it: tuples for lists, which a network may go on filling, and no stand-ins."""
         if isinstance(value, Tensor):
             return self._originals.get(id(value), value)
         if isinstance(value, (tuple, list)):
@@ -317,7 +318,7 @@ def _writes(name: str) -> bool:
 
 @contextmanager
 def _as_found(module: nn.Module) -> Iterator[None]:
-    """Puts every attribute of every submodule back, what lists and dictionaries held, and the random state."""
+    """Puts the attributes of every submodule back, what lists and dictionaries held, and the random state."""
     before: dict[int, tuple[Any, list[Any]]] = {}
     for submodule in module.modules():
         _note_containers(vars(submodule), before)
@@ -384,10 +385,8 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
         repr(recorder.stack[-1][1]) if recorder.stack and recorder.stack[-1][1] else "the outermost module"
     )
     call, network = recorder.attempt, type(module).__name__
-    needs_values = call is not None and (
-        call.function in READS_VALUES or isinstance(error, NotImplementedError)
-    )
-    if needs_values and image.is_meta:
+    needs_values = isinstance(error, NotImplementedError) or (call and call.function in READS_VALUES)
+    if call is not None and needs_values and image.is_meta:
         return RunFailed(
             f"{network}: {call} reads the values of the image, so the graph depends on them and no single "
             "vanilla network exists; needed a forward pass that depends on shapes only (an assert, a print, "
