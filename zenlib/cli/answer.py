@@ -48,9 +48,9 @@ def alone(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _standard_output() -> Iterator[TextIO | None]:
     """Standard output for the answer, while its file descriptor leads to standard error."""
-    console: Any = sys.stdout
-    if console is None or console is not sys.__stdout__:  # closed, or somebody reads it, such as a test
-        yield console
+    console = sys.__stdout__
+    if console is None or console is not sys.stdout:  # closed, or somebody reads it, such as a test
+        yield sys.stdout
         return
     console.flush()
     kept = os.dup(1)

@@ -123,8 +123,8 @@ def search(
 
     Writes best.txt (the structure), history.parquet (every scored network), report.md and convergence.png,
     with their digests in SHA256SUMS. A search that was killed goes on from search.journal when the same
-    command is given again, and ends as if it had not been killed.
-    --front adds front.csv and front.png; it may be given when the search has ended.
+    command is given again, and ends as if it had not been killed. --front adds front.csv and front.png, also
+    when the search has ended.
     """
     from zenlib.search import Budget
     from zenlib.search import search as run

@@ -53,7 +53,7 @@ def test_processes_give_the_same_rows_and_one_that_dies_costs_its_network_alone(
     settings = ["--repeats", 1, "--batch-size", 2, "--resolution", 16]
     names = f"{TINY}\nwild.py:tall\nown.py:Net\n"
     alone = lines(capsys, monkeypatch, names, *settings)
-    spread = lines(capsys, monkeypatch, names.replace("own", "wild.py:Dies\nown"), *settings, "--workers", 2)
+    spread = lines(capsys, monkeypatch, names.replace("own", "wild.py:Dies\nown"), *settings, "--workers", 1)
     assert [spread[0], spread[1], spread[3]] == alone
     assert spread[2]["network"] == "wild.py:Dies" and spread[2]["reason"] == "its process died"
 
