@@ -1,11 +1,11 @@
 """Latency: measured on this device, and predicted from a table of measured pieces.
 
 A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a
-shortcut's addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps it in
-a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
-d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its weights
-in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution, fitted on
-`CALIBRATION` random networks and kept in the table too. For a device that is not at hand see `latency_table`.
+shortcut's addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps
+it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
+d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
+weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
+fitted on `CALIBRATION` random networks and kept in the table too. `latency_table` is for devices not at hand.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CALIBRATION = 8
 """Random networks, of widths that shrink from one to the next, on which the factor of a table is fitted."""
 SMALLEST_GRID_WIDTH = 8
 HEADROOM = 2.0
-"""A network is called too slow unmeasured if it were at this many times the fastest measured piece's rate."""
+"""A network that would be too slow even at this many times the rate of the fastest piece is not measured."""
 _FACTOR = "factor"
 
 

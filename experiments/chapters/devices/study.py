@@ -286,7 +286,7 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
             told[f"{name}_{short}"] = (
                 f"{number(spread.min())} to {number(spread.max())}" if len(spread) else UNKNOWN
             )
-    told["cells_best_equal"] = told["cells_least_loss"] = UNKNOWN
+    told["cells_best_equal"] = told["cells_least_loss"] = told["repaired_first"] = UNKNOWN
     if len(cells):
         equal = cells.loc[cells.groupby(["dataset", "device"])["tau_equal"].idxmax(), "score"]
         loss = cells.loc[cells.groupby(["dataset", "device"])["loss"].idxmin(), "score"]
@@ -295,6 +295,7 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
                 f"{SCORES[score]} {count}" for score, count in winners.value_counts().items()
             )
         told["cells_cases"] = str(len(equal))
+        told["repaired_first"] = str((equal == "effective_gain").sum())
     return {"cells_cases": UNKNOWN} | told
 
 
