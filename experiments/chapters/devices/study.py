@@ -263,7 +263,7 @@ def _search_facts(rows: DeviceRows) -> dict[str, str]:
     told["memory_score"] = UNKNOWN if one is None else number(one["best_score"], 0)
     told["memory_kib"] = UNKNOWN if one is None else f"{one['memory'] / 1024:,.0f}"
     told["memory_params"] = UNKNOWN if one is None else number(one["params"] / 1e6, 1)
-    told["memory_flops"] = UNKNOWN if one is None else number(one["flops"] / 1e6, 0)
+    told["memory_flops"] = UNKNOWN if one is None else f"{one['flops'] / 1e6:,.0f}"
     evaluations = rows.searches["evaluations"] if len(rows.searches) else pd.Series(dtype=float)
     return told | {"evaluations": f"{evaluations.max():,.0f}" if len(evaluations) else UNKNOWN}
 
