@@ -114,6 +114,7 @@ def test_the_front_holds_what_nobody_beats_in_both():
     ("name", "convolutional"),
     [
         *(("resnet50", True), ("gernet_l", True), ("tf_efficientnet_b0", True), ("cs3sedarknet_l", True)),
+        *(("fasternet_t0", True), ("eca_nfnet_l0", True), ("eca_botnext26ts_256", False)),
         *(
             ("mobilenetv4_conv_small", True),
             ("mobilenetv4_hybrid_large", False),

@@ -312,12 +312,10 @@ def write_report(found: SearchResult, out: Path, cost: str | None = None) -> pd.
 
 def _with_memory(found: SearchResult) -> pd.DataFrame:
     """The history with the memory of every network, in bytes."""
-    from zenlib.search.costs import count_memory
-
     side, classes = found.settings["resolution"], found.settings["num_classes"]
     texts = found.history["architecture"]
-    blocks = (Architecture.from_string(text).blocks for text in texts)
-    return found.history.assign(memory=[count_memory(one, side, classes) for one in blocks])
+    memory = [Architecture.from_string(text).peak_memory(side, classes) for text in texts]
+    return found.history.assign(memory=memory)
 
 
 def _text(value: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from zenlib.errors import ArchitectureError, whole
@@ -358,12 +358,13 @@ class Architecture:
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         bytes_per_value = whole("bytes_per_value", bytes_per_value, error=ArchitectureError)
+        resolution = whole("resolution", resolution, error=ArchitectureError)
         most, side = self.out_channels + num_classes, resolution
-        for unit, side_in in self.unit_resolutions(resolution):
-            most = max(most, unit_memory(unit, side_in, self._gate(unit)))
-            side = side_in
-        for conv in self.units[-1].convs:
-            side = -(-side // conv.stride)
+        for block in self.blocks:
+            if side < block.stride:
+                raise self._too_small(resolution)
+            most = max(most, _block_memory(block, side, self.use_se))
+            side = -(-side // block.stride)
         return bytes_per_value * max(most, self.out_channels * (side**2 + 1))
 
     def unit_resolutions(self, resolution: int) -> Iterator[tuple[Unit, int]]:
@@ -377,11 +378,14 @@ class Architecture:
             yield unit, side
             for conv in unit.convs:
                 if side < conv.stride:
-                    raise ArchitectureError(
-                        f"resolution: needed at least {self.minimum_resolution} pixels for the strides of "
-                        f"this network, got {resolution}"
-                    )
+                    raise self._too_small(resolution)
                 side = -(-side // conv.stride)
+
+    def _too_small(self, resolution: int) -> ArchitectureError:
+        return ArchitectureError(
+            f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this network, "
+            f"got {resolution}"
+        )
 
     @property
     def minimum_resolution(self) -> int:
@@ -400,19 +404,23 @@ class Architecture:
         return ConvSpec(width, squeezed, 1), ConvSpec(squeezed, width, 1)
 
 
-def unit_memory(unit: Unit, side: int, gate: tuple[ConvSpec, ...] = ()) -> int:
-    """Values alive at once, at most, while a unit runs on a map of this side; see `peak_memory`."""
-    image = unit.convs[0].in_channels * side**2
-    most = kept = written = 0
-    for position, conv in enumerate(unit.convs):
-        read = conv.in_channels * side**2
-        side = -(-side // conv.stride)
-        written = conv.out_channels * side**2
-        most = max(most, kept + read + written)
-        kept = image if unit.residual else 0
-        if gate and position == unit.gated:
-            most = max(most, kept + written + gate[0].in_channels + gate[0].out_channels)
-    return max(most, image + 2 * written) if unit.projection else most
+@lru_cache(maxsize=100_000)
+def _block_memory(block: Block, side: int, use_se: bool) -> int:
+    """Values alive at once, at most, while a block runs on a map of this side; see `peak_memory`."""
+    most = 0
+    for unit in block.units():
+        image, kept, written = unit.convs[0].in_channels * side**2, 0, 0
+        for position, conv in enumerate(unit.convs):
+            read = conv.in_channels * side**2
+            side = -(-side // conv.stride)
+            written = conv.out_channels * side**2
+            most = max(most, kept + read + written)
+            kept = image if unit.residual else 0
+            if use_se and position == unit.gated:
+                most = max(most, kept + written + conv.out_channels + squeezed_width(conv.out_channels))
+        if unit.projection:
+            most = max(most, image + 2 * written)
+    return most
 
 
 def squeezed_width(width: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zenlib.networks.architecture import Architecture
-from zenlib.search.costs import count_depth, count_flops, count_memory, count_params
+from zenlib.search.costs import count_depth, count_flops, count_params
 from zenlib.spaces.choices import Point
 from zenlib.spaces.mutation import Blocks
 
@@ -138,7 +138,7 @@ class Gate:
         return None
 
     def _memory(self, blocks: Blocks) -> int:
-        return count_memory(blocks, self.resolution, self.num_classes)
+        return Architecture(blocks).peak_memory(self.resolution, self.num_classes)
 
     def _too_slow(self, blocks: Blocks) -> bool:
         limit = self.budget.latency_ms

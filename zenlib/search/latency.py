@@ -5,8 +5,7 @@ shortcut's addition, the classifier. The predictor measures each piece once, at 
 it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
 d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
 weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
-fitted on `CALIBRATION` random networks and kept in the table too. For a device that is not at hand see
-`latency_table`.
+fitted on `CALIBRATION` random networks and kept in the table too. `latency_table` is for devices not at hand.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ CALIBRATION = 8
 """Random networks, of widths that shrink from one to the next, on which the factor of a table is fitted."""
 SMALLEST_GRID_WIDTH = 8
 HEADROOM = 2.0
-"""How many times faster than the fastest measured piece a device may be at most.
-
-A network that would still be too slow then is called so without measuring it.
-"""
+"""A network that would be too slow even at this many times the rate of the fastest piece is not measured."""
 _FACTOR = "factor"
 
 

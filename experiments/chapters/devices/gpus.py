@@ -33,10 +33,11 @@ GPUS = tuple(name for name in SETTINGS if name.startswith(("rtx", "pro")))
 V100, OWN_CPU, FLOPS, PARAMS = "v100, paper", "our cpu", "multiply-adds", "parameters"
 MEASURES = (*SETTINGS, V100, OWN_CPU, FLOPS, PARAMS)
 CONVOLUTIONAL = re.compile(
-    r"(tf_|gluon_|legacy_|tv_|ssl_|swsl_|wide_|se|eca|sk|ese_|dm_|nf_|semnas|csp?|cs3(se_)?)*"
+    r"(tf_|gluon_|legacy_|tv_|ssl_|swsl_|wide_|se|eca_?|sk|ese_|dm_|nf_|semnas|csp?|cs3(se_)?)*"
     r"(resnet|resnext|resnest|regnet[xyvz]|efficientnet|mobilenetv[123]|mobilenetv4_conv|mnasnet|densenet|gernet"
     r"|vgg|dla|hrnet|convnext|nfnet|repvgg|rexnet|ghostnet|darknet|edgenet|xception|inception|dpn|tinynet|mixnet"
-    r"|lcnet|fbnet|hardcorenas|hgnet|tresnet|selecsls|net|mobileone|vovnet|spnasnet)"
+    r"|lcnet|fbnet|hardcorenas|hgnet|tresnet|selecsls|net|mobileone|vovnet|spnasnet|mobilenet_edgetpu|res2ne[tx]t?"
+    r"|fasternet|starnet|repghostnet|repvit|convmixer|convformer|mambaout|rdnet|p?nasnet)"
 )
 """Names of timm's networks that are convolutions, with gates or without, but no attention in space."""
 _IN_TIMM = {

@@ -263,7 +263,7 @@ def _search_facts(rows: DeviceRows) -> dict[str, str]:
     told["memory_score"] = UNKNOWN if one is None else number(one["best_score"], 0)
     told["memory_kib"] = UNKNOWN if one is None else f"{one['memory'] / 1024:,.0f}"
     told["memory_params"] = UNKNOWN if one is None else number(one["params"] / 1e6, 1)
-    told["memory_flops"] = UNKNOWN if one is None else number(one["flops"] / 1e6, 0)
+    told["memory_flops"] = UNKNOWN if one is None else f"{one['flops'] / 1e6:,.0f}"
     evaluations = rows.searches["evaluations"] if len(rows.searches) else pd.Series(dtype=float)
     return told | {"evaluations": f"{evaluations.max():,.0f}" if len(evaluations) else UNKNOWN}
 
@@ -286,7 +286,7 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
             told[f"{name}_{short}"] = (
                 f"{number(spread.min())} to {number(spread.max())}" if len(spread) else UNKNOWN
             )
-    told["cells_best_equal"] = told["cells_least_loss"] = UNKNOWN
+    told["cells_best_equal"] = told["cells_least_loss"] = told["repaired_first"] = UNKNOWN
     if len(cells):
         equal = cells.loc[cells.groupby(["dataset", "device"])["tau_equal"].idxmax(), "score"]
         loss = cells.loc[cells.groupby(["dataset", "device"])["loss"].idxmin(), "score"]
@@ -295,6 +295,7 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
                 f"{SCORES[score]} {count}" for score, count in winners.value_counts().items()
             )
         told["cells_cases"] = str(len(equal))
+        told["repaired_first"] = str((equal == "effective_gain").sum())
     return {"cells_cases": UNKNOWN} | told
 
 

@@ -13,7 +13,6 @@ import pytest
 from zenlib import cli
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
-from zenlib.search.costs import count_memory
 
 net = Architecture.from_string
 
@@ -69,7 +68,7 @@ def test_the_front_of_score_and_cost_is_told_when_asked_for_even_afterwards(caps
     assert code == 0, err
     history = pd.read_parquet(tmp_path / "history.parquet")
     if cost == "memory":
-        history["memory"] = [count_memory(net(text).blocks, 8, 100) for text in history["architecture"]]
+        history["memory"] = [net(text).peak_memory(8, 100) for text in history["architecture"]]
     expected = [
         row.architecture
         for row in history.itertuples()

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from zenlib.errors import ArchitectureError
 from zenlib.networks.architecture import Architecture
-from zenlib.search.costs import count_memory
 from zenlib.search.history import Candidate, History, Outcome
 from zenlib.spaces import SPACES
 from zenlib.vanilla.convert import to_vcnn
@@ -92,9 +92,6 @@ def test_a_search_stored_before_memory_was_a_cost_is_still_read():
     assert math.isnan(older.value("memory", 0)) and older.value("params", 0) == 1
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_a_search_counts_as_the_network_does(space):
-    rng = random.Random(0)
-    for resolution in (32, 64, 224):
-        network = SPACES[space].sample(rng, resolution)
-        assert count_memory(network.blocks, resolution, 10) == network.peak_memory(resolution, 10)
+def test_an_image_too_small_for_the_strides_is_refused():
+    with pytest.raises(ArchitectureError, match="resolution: needed at least 3 pixels"):
+        Architecture.from_string("SuperConvK3BNRELU(3,8,2,1)SuperConvK3BNRELU(8,8,2,1)").peak_memory(1)
