@@ -1,0 +1,178 @@
+"""One pass backward: the size of the gradient of the cross entropy at every map, on average over weights, images and labels.
+
+What is handed back is a sum of sources again. With b the variance of a gradient per value, a ReLU halves it, a convolution keeps
+GAIN times the sum over the map, and BatchNorm divides it by the variance sigma^2 of what it read: along a chain of equal layers
+2 (1/2) / (1 - 1/pi), so gradients grow by pi / (pi - 1) a layer.
+
+Source: Yang et al. 2019 (arXiv 1902.08129), who prove that growth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from zenlib.scores.formulas import spread
+from zenlib.scores.formulas.counts import fan_in, values
+from zenlib.scores.formulas.forward import GAIN, Forward, Map
+from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, mixed, together
+from zenlib.scores.graph_form.arithmetic import shares
+from zenlib.vanilla.vcnn import IMAGE
+
+WITH_SCALE = 2 / math.pi
+"""What BatchNorm takes along its own output, over what it takes with the mean, of a constant that passed a ReLU.
+
+(1 / (2 pi)) / (1 / 4).
+"""
+
+
+class Back(Source):
+    """A source on the way back.
+
+    Attributes:
+        common: share of its variance that all images and positions have in common.
+    """
+
+    __slots__ = ("common",)
+
+    def __init__(self, shapes: Shapes, common: float) -> None:
+        super().__init__(shapes)
+        self.common = common
+
+
+class ConvGradient(NamedTuple):
+    """The gradient of one convolution.
+
+    Attributes:
+        weights: how many there are.
+        fan: inputs that one output sums.
+        square: mean square of the gradient of one weight.
+        output: variance of the gradient of one output value.
+        shapes: its spatial correlation.
+        place: index of the operation.
+    """
+
+    weights: int
+    fan: int
+    square: float
+    output: float
+    shapes: Shapes
+    place: int
+
+
+class Classifier(NamedTuple):
+    """The last layer, for the mean cross entropy of N images and K classes.
+
+    Attributes:
+        weights: how many there are.
+        fan: features.
+        square: mean square of the gradient of one weight.
+        agreement: correlation of the gradients of two halves of the mini-batch.
+    """
+
+    weights: int
+    fan: int
+    square: float
+    agreement: float
+
+
+class Backward:
+    """The gradients of a network.
+
+    Attributes:
+        convs: of each convolution that the output depends on.
+        classifier: of the last layer.
+    """
+
+    def __init__(self, forward: Forward, classes: int) -> None:
+        self.forward, self.graph = forward, forward.graph
+        self.convs: list[ConvGradient] = []
+        found: dict[int, list[Parts]] = {self.graph.output: [self._start(classes)]}
+        for index in range(self.graph.output, -1, -1):
+            if index in found:
+                self._back(index, spread.summed(found.pop(index)), found)
+        self.convs.reverse()
+
+    def _start(self, classes: int) -> Parts:
+        """The gradient of the map before global pooling: one number per image and channel."""
+        last, images = self.forward.maps[self.graph.output], self.forward.images
+        width, positions = self.graph.operations[self.graph.output].channels, last.side**2
+        of_mean = last.variance * min(1.0, together(last.shapes, {FLAT: 1.0}, last.side) / positions)
+        logits = GAIN * (last.square + of_mean)
+        wrong = min(1 - 1 / classes, math.expm1(min(logits, 50.0)) / classes)  # E |p - 1/K|^2
+        label = 1 - 1 / classes
+        alike = wrong + label / images  # |mean of p - y|^2
+        shared, own = last.square * wrong, (last.square * label + of_mean * (wrong + label)) / (images / 2)
+        square = (last.square * alike + of_mean * (wrong + label) / images) / classes
+        self.classifier = Classifier(width * classes, width, square, shared / (shared + own))
+        variance = GAIN / width * (wrong + label) / (images * positions) ** 2
+        return {(Back({FLAT: 1.0}, alike / (wrong + label)), 0.0): math.sqrt(variance)}
+
+    def _back(self, index: int, parts: Parts, found: dict[int, list[Parts]]) -> None:
+        """Hands a gradient on to what an operation read."""
+        operation, side = self.graph.operations[index], self.graph.operations[index].side
+        for place in operation.inputs:
+            read, given = self.forward.maps[place], parts
+            if operation.kind == "relu" and not read.rectified:
+                _, on, _ = read.threshold
+                given = self._new(parts, side, on, on)
+            elif operation.kind == "norm":
+                given = self._normed(parts, read)
+            elif operation.kind == "pool":
+                given = self._pooled(index, parts, read)
+            elif operation.kind == "slice":
+                channels = self.graph.operations[place].channels
+                given = spread.scaled(parts, math.sqrt(operation.channels / channels))
+            elif operation.kind == "conv":
+                given = self._conv(index, parts, read)
+            if place != IMAGE:
+                found.setdefault(place, []).append(given)
+
+    def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
+        """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
+        terms = spread.terms(parts, side)
+        variance = sum(term[0] for term in terms)
+        common = sum(term[0] * term[1].common for term in terms) / variance  # type: ignore[attr-defined]
+        shapes = mixed([(term[0], term[2]) for term in terms])
+        if stretch > 1:
+            shapes = mixed([(share, {m * stretch**2: 1.0}) for m, share in shapes.items()])
+        if kept < 1 and shapes is not WHITE:
+            shapes = mixed([(kept, shapes), (1 - kept, WHITE)])
+        return {(Back(shapes, kept * common), 0.0): math.sqrt(variance * factor)}
+
+    def _normed(self, parts: Parts, read: Map) -> Parts:
+        samples = self.forward.images * read.side**2
+        free = max(0.05, 1 - 2 / samples) / read.variance
+        given: Parts = {}
+        for (source, count), amplitude in parts.items():
+            common: float = source.common  # type: ignore[attr-defined]
+            left = max(0.0, 1 - (1 + WITH_SCALE) * common)
+            if common > 0:
+                source = Back(source.shapes, 0.0)
+            given[source, count] = amplitude * math.sqrt(free * left)
+        return given
+
+    def _pooled(self, index: int, parts: Parts, read: Map) -> Parts:
+        operation = self.graph.operations[index]
+        count = spread.averages(operation.kernel)
+        if operation.mode == "avg" and operation.side == read.side:
+            return spread.pooled(parts, count)
+        share = operation.side**2 / read.side**2  # of the positions
+        if operation.mode == "max":
+            return self._new(parts, operation.side, share, share, operation.stride)
+        return self._new(spread.pooled(parts, 0.0), operation.side, share**2, 1.0, operation.stride)
+
+    def _conv(self, index: int, parts: Parts, read: Map) -> Parts:
+        operation = self.graph.operations[index]
+        terms = spread.terms(parts, operation.side)
+        output = sum(term[0] for term in terms)
+        shapes = mixed([(term[0], term[2]) for term in terms])
+        share, _ = shares(operation, read.side)
+        fan = fan_in(self.graph, operation)
+        lags = together(shapes, spread.subsampled(read.shapes, operation.stride), operation.side)
+        square = self.forward.images * operation.side**2 * share * output * read.variance * lags
+        weights = operation.channels * fan
+        self.convs.append(ConvGradient(weights, fan, square, output, shapes, index))
+        channels = fan // operation.kernel**2 * operation.groups
+        factor = GAIN * share * values(operation) / (channels * read.side**2)
+        return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)
