@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zenlib.scores.formulas import spread
 from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
-from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, mixed, together
+from zenlib.scores.formulas.spread import FLAT, Parts, Shapes, Source, together
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.vanilla.vcnn import IMAGE
 
@@ -90,14 +90,17 @@ class Backward:
         found: dict[int, list[Parts]] = {self.graph.output: [self._start(classes)]}
         for index in range(self.graph.output, -1, -1):
             if index in found:
-                self._back(index, spread.summed(found.pop(index)), found)
+                parts = spread.summed(found.pop(index))
+                if self.forward.cuts[index] and len(parts) > 1:
+                    parts = self._new(parts, self.graph.operations[index].side, 1.0, 1.0)
+                self._back(index, parts, found)
         self.convs.reverse()
 
     def _start(self, classes: int) -> Parts:
         """The gradient of the map before global pooling: one number per image and channel."""
         last, images = self.forward.maps[self.graph.output], self.forward.images
         width, positions = self.graph.operations[self.graph.output].channels, last.side**2
-        of_mean = last.variance * min(1.0, together(last.shapes, {FLAT: 1.0}, last.side) / positions)
+        of_mean = last.variance * min(1.0, together(last.shapes, FLAT, last.side) / positions)
         logits = GAIN * (last.square + of_mean)
         wrong = min(1 - 1 / classes, math.expm1(min(logits, 50.0)) / classes)  # E |p - 1/K|^2
         label = 1 - 1 / classes
@@ -106,7 +109,7 @@ class Backward:
         square = (last.square * alike + of_mean * (wrong + label) / images) / classes
         self.classifier = Classifier(width * classes, width, square, shared / (shared + own))
         variance = GAIN / width * (wrong + label) / (images * positions) ** 2
-        return {(Back({FLAT: 1.0}, alike / (wrong + label)), 0.0): math.sqrt(variance)}
+        return {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
 
     def _back(self, index: int, parts: Parts, found: dict[int, list[Parts]]) -> None:
         """Hands a gradient on to what an operation read."""
@@ -130,14 +133,9 @@ class Backward:
 
     def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
         """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
-        terms = spread.terms(parts, side)
-        variance = sum(term[0] for term in terms)
+        variance, terms, shapes = spread.terms(parts, side)
         common = sum(term[0] * term[1].common for term in terms) / variance  # type: ignore[attr-defined]
-        shapes = mixed([(term[0], term[2]) for term in terms])
-        if stretch > 1:
-            shapes = mixed([(share, {m * stretch**2: 1.0}) for m, share in shapes.items()])
-        if kept < 1 and shapes is not WHITE:
-            shapes = mixed([(kept, shapes), (1 - kept, WHITE)])
+        shapes = spread.partly(spread.stretched(shapes, stretch), kept)
         return {(Back(shapes, kept * common), 0.0): math.sqrt(variance * factor)}
 
     def _normed(self, parts: Parts, read: Map) -> Parts:
@@ -164,12 +162,10 @@ class Backward:
 
     def _conv(self, index: int, parts: Parts, read: Map) -> Parts:
         operation = self.graph.operations[index]
-        terms = spread.terms(parts, operation.side)
-        output = sum(term[0] for term in terms)
-        shapes = mixed([(term[0], term[2]) for term in terms])
+        output, _, shapes = spread.terms(parts, operation.side)
         share, _ = shares(operation, read.side)
         fan = fan_in(self.graph, operation)
-        lags = together(shapes, spread.subsampled(read.shapes, operation.stride), operation.side)
+        lags = together(shapes, spread.stretched(read.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(ConvGradient(weights, fan, square, output, shapes, index))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +18,10 @@ from zenlib.scores.formulas import paths
 from zenlib.scores.formulas.backward import Backward
 from zenlib.scores.formulas.counts import Counts, counts_of, values
 from zenlib.scores.formulas.forward import Forward, Map
-from zenlib.scores.formulas.spread import together
+from zenlib.scores.formulas.spread import FLAT, together
 from zenlib.scores.graph_form import Graph, graph_of, repaired_score
-from zenlib.scores.graph_form.of_architecture import graph_of_architecture
 from zenlib.spaces.nasbench201 import Cell
+from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def linear_regions(graph: Graph) -> float:
     steps = IMAGES - 1
     read = _rectified(Forward(graph, IMAGES, math.pi / 2 / steps))
     return 1 + steps * sum(
-        count * math.acos(1 - source.distance) / math.pi * math.exp(-source.threshold[0] ** 2 / 2)
+        count * math.acos(1 - source.distance) / math.pi * math.exp(-(source.threshold[0] ** 2) / 2)
         for count, source in read
     )
 
@@ -97,7 +96,7 @@ def fisher(graph: Graph) -> float:
     for layer in Backward(forward, CLASSES).convs:
         operation, made = graph.operations[layer.place], forward.maps[layer.place]
         own = made.variance * together(made.shapes, layer.shapes, made.side)
-        mean = made.square * together({math.inf: 1.0}, layer.shapes, made.side)
+        mean = made.square * together(FLAT, layer.shapes, made.side)
         total += values(operation) / 2 * layer.output * (own + mean)
     return total
 
@@ -125,25 +124,14 @@ def az_expressivity(graph: Graph) -> float:
     return sum(_entropy(graph.operations[place].channels, forward.maps[place]) for place in blocks(graph))
 
 
-def participation(graph: Graph) -> float:
-    """Sum over blocks of the log of the participation ratio of the channels of their output."""
-    forward = Forward(graph, IMAGES)
-    return sum(
-        math.log(graph.operations[place].channels) - math.log1p(_excess(graph.operations[place].channels, one))
-        for place in blocks(graph)
-        for one in (forward.maps[place],)
-    )
-
-
-def _excess(channels: int, features: Map) -> float:
-    """Channels times the mean squared correlation of two of them, less 1: channels over effective samples."""
-    samples = IMAGES * features.side**2 / together(features.shapes, features.shapes, features.side)
-    return max(1e-9, (channels - 1) * (features.overlap + 1 / samples))
-
-
 def _entropy(channels: int, features: Map) -> float:
-    """Log of the number of channels less that of a Wishart spectrum with that excess."""
-    excess = _excess(channels, features)
+    """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks.
+
+    Channels / ratio - 1 is the excess, channels times the mean squared correlation of two of them, by the network
+    and by the number of samples.
+    """
+    samples = IMAGES * features.side**2 / together(features.shapes, features.shapes, features.side)
+    excess = max(1e-9, (channels - 1) * (features.overlap + 1 / samples))
     return math.log(channels) - (excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess))
 
 
@@ -161,13 +149,14 @@ def blocks(graph: Graph) -> list[int]:
     if not graph.nodes:
         return list(graph.marks)
     ends = [1]  # the BatchNorm of the stem
-    ends += [i for i, one in enumerate(graph.operations) if one.kind == "add" and one.name.startswith("reduction")]
+    ends += [
+        i for i, one in enumerate(graph.operations) if one.kind == "add" and one.name.startswith("reduction")
+    ]
     if any(one.kind == "conv" and one.name.startswith("stage") for one in graph.operations):
         ends += graph.marks
     return sorted(ends)
 
 
-Network = "Architecture | VCNN | Cell | Graph | torch.nn.Module"
 ARITHMETIC: dict[str, Callable[[Graph], float]] = {
     "naswot": naswot,
     "linear-regions": linear_regions,
@@ -177,13 +166,13 @@ ARITHMETIC: dict[str, Callable[[Graph], float]] = {
     "fisher": fisher,
     "zico": zico,
     "az-expressivity": az_expressivity,
-    "participation": participation,
     "phi": paths.phi,
     "repaired": repaired_score,
 }
-"""Every score that has a formula, by the name it has in `PROXIES`; each is asked for the operations of a network."""
+"""Every score that has a formula, by its name in `PROXIES`; each is asked for the operations of a network."""
 ARITHMETIC |= {
-    name.replace("_", "-"): lambda graph, name=name: getattr(counts_of(graph), name) for name in Counts._fields
+    name.replace("_", "-"): lambda graph, name=name: getattr(counts_of(graph), name)  # type: ignore[misc]
+    for name in Counts._fields
 }
 
 
@@ -192,6 +181,8 @@ def arithmetic(
 ) -> float:
     """The expected value of a training-free score, without drawing anything.
 
+    Every activation counts as a ReLU, and gates are left out.
+
     Args:
         name: a name in `ARITHMETIC`.
         network: an `Architecture`, a `VCNN`, a cell of NAS-Bench-201, or a module that the graph form reads.
@@ -199,11 +190,10 @@ def arithmetic(
 
     Raises:
         ValueError: there is no formula of that name.
-        ConversionError: the network has an operation without a rule, or no formula of that name fits it.
+        ConversionError: the network has an operation without a rule, or the formula does not fit it.
     """
     if name not in ARITHMETIC:
         raise ValueError(f"name: needed one of {', '.join(ARITHMETIC)}, got {name!r}")
-    if name == "phi" and isinstance(network, Architecture):  # of the vanilla form, as in PROXIES
-        return paths.phi(graph_of_architecture(network, 224 if resolution is None else resolution, False))
-    graph = graph_of(network, resolution)
-    return ARITHMETIC[name](graph if name.startswith(("az", "part")) else replace(graph, marks=()))
+    if name == "phi" and not isinstance(network, (Cell, Graph)):  # of the vanilla form, as in `PROXIES`
+        network = to_vcnn(network, resolution)
+    return ARITHMETIC[name](graph_of(network, resolution))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zenlib.errors import ConversionError
 from zenlib.scores.border import M1_SQUARED
 from zenlib.scores.closed_form import CENTRED, max_moments
 from zenlib.scores.formulas import spread
@@ -76,15 +77,12 @@ class Map:
     noise: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        terms = spread.terms(self.parts, self.side)
+        self.variance, terms, self.shapes = spread.terms(self.parts, self.side)
         if len(terms) == 1:
-            self.variance, source, self.shapes = terms[0]
-            new: New = source  # type: ignore[assignment]
+            new: New = terms[0][1]  # type: ignore[assignment]
             self.overlap, self.distance, self.shared = new.overlap, new.distance, new.shared
             self.noise = new.noise
             return
-        self.variance = sum(term[0] for term in terms)
-        self.shapes = spread.mixed([(term[0], term[2]) for term in terms])
         weights: dict[New, float] = {}
         for variance, source, _ in terms:
             weights[source] = weights.get(source, 0.0) + variance / self.variance  # type: ignore[index]
@@ -98,7 +96,7 @@ class Map:
         """The mean of a value in units of its spread, and Phi and the density of N(0, 1) there."""
         if self.mean == 0:
             return 0.0, 0.5, _DENSITY
-        t = self.mean / math.sqrt(self.variance + self.square - self.mean**2)
+        t = self.mean / math.sqrt(self.variance)
         return t, 0.5 * (1 + math.erf(t / math.sqrt(2))), _DENSITY * math.exp(-t * t / 2)
 
 
@@ -126,9 +124,14 @@ class Forward:
         loadings[-1] = 1 / math.sqrt(graph.in_channels * graph.resolution**2)
         image = New(WHITE, 0.0, 1 - math.cos(angle), 0.0, loadings)
         self.maps: dict[int, Map] = {IMAGE: Map(graph.resolution, {(image, 0.0): 1.0})}
+        self.cuts = graph.cuts()
         for index, operation in enumerate(graph.operations):
             rule: Callable[[int, Operation, list[Map]], Map] = getattr(self, operation.kind)
-            self.maps[index] = rule(index, operation, [self.maps[source] for source in operation.inputs])
+            made = rule(index, operation, [self.maps[source] for source in operation.inputs])
+            if self.cuts[index] and len(made.parts) > 1:  # its past does not matter any more
+                new = New(made.shapes, made.overlap, made.distance, made.shared, made.noise)
+                made.parts = {(new, 0.0): math.sqrt(made.variance)}
+            self.maps[index] = made
 
     def conv(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A convolution: channels are alike as far as they sum alike inputs."""
@@ -141,11 +144,9 @@ class Forward:
         pattern = printed / variance
         noise = (1 - pattern) * source.noise
         values = operation.channels * operation.side**2
-        shapes = spread.subsampled(source.shapes, operation.stride)
+        shapes = spread.stretched(source.shapes, 1 / operation.stride)
         noise[len(self.sigma2)] = math.sqrt(spread.together(shapes, shapes, operation.side) / values)
-        blur = 1.0 if source.shapes is WHITE else min(
-            float(taps), spread.together(source.shapes, source.shapes, source.side)
-        )
+        blur = min(float(taps), spread.together(source.shapes, source.shapes, source.side))
         overlap = blur / width + (1 - 1 / group) * blur / taps * source.overlap
         if operation.groups > 1:
             overlap = blur / taps * source.overlap + overlap / operation.groups
@@ -161,12 +162,20 @@ class Forward:
         return Map(source.side, spread.scaled(source.parts, source.variance**-0.5))
 
     def relu(self, index: int, operation: Operation, read: list[Map]) -> Map:
-        """A ReLU of a Gaussian map; of a rectified one, nothing."""
+        """A ReLU of a Gaussian map; of a rectified one, nothing.
+
+        Two values of correlation 1 - d are 2 (on d - lost) variance apart behind it: Cho and Saul 2009 where the mean
+        is 0, else to the second order of the angle between them.
+        """
         (source,) = read
         if source.rectified:
             return source
-        random = source.square - source.mean**2  # means that differ between channels count as variance
-        variance = source.variance + random
+        if source.square > 1.01 * source.mean**2:
+            raise ConversionError(
+                f"{self.graph.name}, operation {index}: needed a BatchNorm between a convolution and its "
+                "activation, got none; without it all images become alike; use PROXIES"
+            )
+        variance = source.variance
         t, on, density = source.threshold
         mean = math.sqrt(variance) * (t * on + density)
         centred = variance * ((1 + t * t) * on + t * density) - mean**2
@@ -174,13 +183,9 @@ class Forward:
         angle = math.acos(1 - source.distance)
         lost = math.exp(-t * t / 2) * (math.sin(angle) - angle * math.cos(angle)) / (2 * math.pi)
         distance = min(1.0, (on * source.distance - lost) * variance / centred)
-        square = mean**2 + random * on * on
-        shapes = source.shapes
-        if shapes is not WHITE:
-            shapes = spread.mixed([(linear, shapes), (1 - linear, WHITE)])
+        shapes = spread.partly(source.shapes, linear)
         new = New(shapes, linear**2 * source.overlap, distance, linear * source.shared, linear * source.noise)
-        parts: Parts = {(new, 0.0): math.sqrt(centred + mean**2 - square)}
-        return Map(source.side, parts, square, mean, True)
+        return Map(source.side, {(new, 0.0): math.sqrt(centred)}, mean**2, mean, True)
 
     def add(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A sum."""
@@ -201,13 +206,15 @@ class Forward:
             variance = source.variance * (second - first**2) / CENTRED
             rise = first / math.sqrt(M1_SQUARED)
             square, mean = square * rise**2, mean * rise
-        shapes = spread.subsampled(made.shapes, operation.stride)
+        shapes = spread.stretched(made.shapes, 1 / operation.stride)
         new = New(shapes, made.overlap, made.distance, made.shared, made.noise)
         return Map(operation.side, {(new, 0.0): math.sqrt(variance)}, square, mean, source.rectified)
 
     def join(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """Maps side by side: averages of them, weighted by channels."""
-        channels = [self.graph.operations[source].channels / operation.channels for source in operation.inputs]
+        channels = [
+            self.graph.operations[source].channels / operation.channels for source in operation.inputs
+        ]
         return self._mixture(operation, list(zip(channels, read, strict=True)))
 
     def slice(self, index: int, operation: Operation, read: list[Map]) -> Map:
@@ -218,7 +225,7 @@ class Forward:
         variance = sum(share * one.variance for share, one in read)
         heights = [(share * one.variance / variance, one) for share, one in read]
         new = New(
-            spread.mixed([(height, one.shapes) for height, one in heights]),
+            sum(height * one.shapes for height, one in heights),  # type: ignore[arg-type]
             sum(height**2 * one.overlap for height, one in heights),
             sum(height * one.distance for height, one in heights),
             sum(height * one.shared for height, one in heights),

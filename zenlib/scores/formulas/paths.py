@@ -10,6 +10,8 @@ independent factors is the sum of products of their expectations, and a position
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,12 @@ from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
-Grid = NDArray[np.float64]
-Sum = tuple[Grid, Grid, float]
-"""The sum over paths at each position, the same with each path times its number of weights, and the log of a factor on both."""
+Grids = NDArray[np.float64]
+Sum = tuple[Grids, float]
+"""Sums over paths at each position, and the log of a factor on them.
+
+(2, side, side): the sum, and the sum with each path times the number of its weights.
+"""
 
 
 def synflow(graph: Graph, classes: int) -> float:
@@ -34,64 +39,64 @@ def synflow(graph: Graph, classes: int) -> float:
         fan = fan_in(graph, operation)
         return fan / operation.kernel**2 * 2 / math.sqrt(math.pi * fan)
 
-    total, lengths, log = _last(graph, factor, 1.0)
+    sums, log = _last(graph, factor, 1.0)
     width = graph.operations[graph.output].channels
     head = width * classes * 2 / math.sqrt(math.pi * width)  # global pooling and the last linear layer
-    return log + math.log(head * float((total + lengths).mean()))
+    return log + math.log(head * float((sums[0] + sums[1]).mean()))
 
 
 def phi(graph: Graph) -> float:
     """Half the log of the expected squared Frobenius norm of the Jacobian of a network without BatchNorm."""
-    total, _, log = _last(graph, lambda operation: fan_in(graph, operation) / operation.kernel**2, 0.5)
-    return 0.5 * (log + math.log(float(total.mean()) * values(graph.operations[graph.output])))
+    sums, log = _last(graph, lambda operation: fan_in(graph, operation) / operation.kernel**2, 0.5)
+    return 0.5 * (log + math.log(float(sums[0].mean()) * values(graph.operations[graph.output])))
 
 
-def _last(graph: Graph, factor, passed: float) -> Sum:  # type: ignore[no-untyped-def]
+def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> Sum:
     """The sums at the last map.
 
     `factor` is what a convolution makes of the sum over a window, `passed` what a ReLU lets through.
     """
-    start = np.ones((graph.resolution, graph.resolution))
-    sums: dict[int, Sum] = {IMAGE: (start, np.zeros_like(start), 0.0)}
+    start = np.ones((2, graph.resolution, graph.resolution))
+    start[1] = 0.0
+    sums: dict[int, Sum] = {IMAGE: (start, 0.0)}
     for index, operation in enumerate(graph.operations):
         read = [sums[source] for source in operation.inputs]
-        total, lengths, log = read[0]
+        grids, log = read[0]
         if operation.kind == "conv":
-            scale = factor(operation)
-            lengths = scale * _windows(lengths + total, operation)
-            total = scale * _windows(total, operation)
-            top = float(total.max())
-            total, lengths, log = total / top, lengths / top, log + math.log(top)
+            grids = factor(operation) * _windows(np.stack([grids[0], grids[0] + grids[1]]), operation)
+            top = float(grids[0].max())
+            grids, log = grids / top, log + math.log(top)
         elif operation.kind == "relu":
             log += math.log(passed)
         elif operation.kind in ("add", "join"):
-            log = max(one[2] for one in read)
-            scales = [math.exp(one[2] - log) for one in read]
+            log = max(other for _, other in read)
+            scales = [math.exp(other - log) for _, other in read]
             if operation.kind == "join":
                 widths = [graph.operations[source].channels for source in operation.inputs]
                 scales = [a * width / operation.channels for a, width in zip(scales, widths, strict=True)]
-            total, lengths = (
-                sum(scale * one[part] for scale, one in zip(scales, read, strict=True))  # type: ignore[misc]
-                for part in (0, 1)
-            )
+            grids = np.sum([scale * one for scale, (one, _) in zip(scales, read, strict=True)], axis=0)
         elif operation.kind == "pool":
             if operation.mode == "max":
                 raise ConversionError("a maximum is no sum over paths: needed averages, got a max pooling")
-            inside = _windows(np.ones_like(total), operation)
-            total, lengths = _windows(total, operation) / inside, _windows(lengths, operation) / inside
-        sums[index] = total, lengths, log
+            grids = _windows(grids, operation) / _windows(np.ones_like(grids[:1]), operation)
+        sums[index] = grids, log
     return sums[graph.output]
 
 
-def _windows(grid: Grid, operation: Operation) -> Grid:
+def _windows(grids: Grids, operation: Operation) -> Grids:
     """Sums over the windows of an operation, zeros outside of the map."""
-    kernel, stride, dilation = operation.kernel, operation.stride, operation.dilation
-    if kernel == 1:
-        return grid[::stride, ::stride] if stride > 1 else grid
-    reach = (operation.side - 1) * stride + 1
-    for _ in range(2):  # rows, then columns
-        needed = max(0, reach + (kernel - 1) * dilation - len(grid) - operation.padding)
-        padded = np.pad(grid, ((operation.padding, needed), (0, 0)))
-        taps = [padded[tap * dilation : tap * dilation + reach : stride] for tap in range(kernel)]
-        grid = np.sum(taps, axis=0).T
-    return grid
+    if operation.kernel == operation.stride == 1:
+        return grids
+    window = operation.kernel, operation.stride, operation.padding, operation.dilation
+    line = _line(grids.shape[1], operation.side, *window)
+    return line @ grids @ line.T
+
+
+@lru_cache(maxsize=2**10)
+def _line(side: int, out_side: int, kernel: int, stride: int, padding: int, dilation: int) -> Grids:
+    """Which positions along one axis a window sees, (out_side, side)."""
+    seen = np.zeros((out_side, side))
+    for place in range(out_side):
+        taps = place * stride - padding + dilation * np.arange(kernel)
+        seen[place, taps[(taps >= 0) & (taps < side)]] = 1.0
+    return seen

@@ -1,9 +1,11 @@
 """How alike neighbouring values of a map are, as a mixture of a few shapes, and sums of maps that share sources.
 
-A shape is the autocorrelation of m averages over 3 x 3 neighbours of independent values: m = 0 is a single position, `FLAT` a
-map that is constant. Other windows count as as many averages as give the same variance. `peak(m)` is its value at lag 0, so
+A shape is the autocorrelation of m averages over 3 x 3 neighbours of independent values: m = 0 is a single position, an infinite m
+a map that is constant. Other windows count as as many averages as give the same variance. `peak(m)` is its value at lag 0, so
 
     sum over lags of shape_m shape_n = peak(m + n) / (peak(m) peak(n)),    average of a shape over p windows: peak(m + 2 p) / peak(m)
+
+A mixture is a vector of shares of the variance, one for each m of `LADDER`, that sums to 1.
 """
 
 from __future__ import annotations
@@ -11,44 +13,63 @@ from __future__ import annotations
 import math
 from functools import cache
 
-FLAT = math.inf
-Shapes = dict[float, float]
-"""Number of averages -> share of the variance; the shares sum to 1."""
-WHITE: Shapes = {0.0: 1.0}
-_LAST = 24
+import numpy as np
+from numpy.typing import NDArray
+
+Shapes = NDArray[np.float64]
+LADDER = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, math.inf)
+WHITE: Shapes = np.eye(len(LADDER))[0]
+FLAT: Shapes = np.eye(len(LADDER))[-1]
 
 
 @cache
 def _central(count: int) -> float:
     """The middle probability of a sum of that many numbers that are -1, 0 or 1 alike."""
-    line = [1.0]
+    line = np.ones(1)
     for _ in range(count):
-        padded = [0.0, 0.0, *line, 0.0, 0.0]
-        line = [sum(padded[i : i + 3]) / 3 for i in range(len(line) + 2)]
-    return line[len(line) // 2]
+        line = np.convolve(line, np.full(3, 1 / 3))
+    return float(line[len(line) // 2])
 
 
 @cache
 def peak(count: float, side: int) -> float:
     """Variance at one position of `count` averages of values with a sum of 1 over a map of this side."""
-    if count > _LAST:
-        return 1 / side**2 if count == FLAT else max(1 / side**2, 3 / (4 * math.pi * count))
+    if count == math.inf:
+        return 1 / side**2
     below = int(count)
-    line = _central(below)
-    if count > below:
-        line = line ** (below + 1 - count) * _central(below + 1) ** (count - below)
+    line = _central(below) ** (below + 1 - count) * _central(below + 1) ** (count - below)
     return max(1 / side**2, line**2)
+
+
+@cache
+def _lags(side: int) -> Shapes:
+    """The sum over lags of the product of every two shapes."""
+    return np.array([[peak(m + n, side) / (peak(m, side) * peak(n, side)) for n in LADDER] for m in LADDER])
 
 
 def together(first: Shapes, second: Shapes, side: int) -> float:
     """Sum over the lags of two positions of the product of two correlations."""
-    if first is WHITE or second is WHITE:
-        return 1.0
-    total = 0.0
-    for m, share in first.items():
-        for n, other in second.items():
-            total += share * other * peak(m + n, side) / (peak(m, side) * peak(n, side))
-    return total
+    return 1.0 if first is WHITE or second is WHITE else float(first @ _lags(side) @ second)
+
+
+def _placed(count: float) -> Shapes:
+    """The mixture of the two shapes of the ladder that a number of averages lies between."""
+    if count >= LADDER[-2]:
+        return FLAT if count == math.inf else np.eye(len(LADDER))[-2]
+    above = next(i for i, m in enumerate(LADDER) if m > count)
+    share = (count - LADDER[above - 1]) / (LADDER[above] - LADDER[above - 1])
+    return (1 - share) * np.eye(len(LADDER))[above - 1] + share * np.eye(len(LADDER))[above]
+
+
+@cache
+def _blur(count: float, side: int) -> Shapes:
+    """What averages make of each shape of the ladder."""
+    return np.array([peak(m + count, side) / peak(m, side) * _placed(m + count) for m in LADDER])
+
+
+@cache
+def _stretch(factor: float) -> Shapes:
+    return np.array([_placed(m * factor) for m in LADDER])
 
 
 def averages(kernel: int) -> float:
@@ -56,22 +77,14 @@ def averages(kernel: int) -> float:
     return (kernel**2 - 1) / 8
 
 
-def subsampled(shapes: Shapes, stride: int) -> Shapes:
-    """What is left of it at every `stride`-th position."""
-    if stride == 1 or shapes is WHITE:
-        return shapes
-    return mixed([(share, {m / stride**2: 1.0}) for m, share in shapes.items()])
+def stretched(shapes: Shapes, factor: float) -> Shapes:
+    """A map drawn larger by this factor; smaller than 1 where only some positions are kept."""
+    return shapes if factor == 1 or shapes is WHITE else shapes @ _stretch(factor**2)
 
 
-def mixed(parts: list[tuple[float, Shapes]]) -> Shapes:
-    """The mixture of some with weights; numbers of averages are kept to quarters."""
-    total = sum(weight for weight, _ in parts)
-    found: Shapes = {}
-    for weight, shapes in parts:
-        for m, share in shapes.items():
-            key = m if m == FLAT else min(round(4 * m) / 4, float(_LAST))
-            found[key] = found.get(key, 0.0) + weight * share / total
-    return WHITE if len(found) == 1 and 0.0 in found else found
+def partly(shapes: Shapes, share: float) -> Shapes:
+    """The mixture of some shapes and of independent values."""
+    return shapes if shapes is WHITE else share * shapes + (1 - share) * WHITE
 
 
 class Source:
@@ -89,6 +102,7 @@ class Source:
 
 Parts = dict[tuple[Source, float], float]
 """(source, number of averages) -> amplitude."""
+Term = tuple[float, Source, Shapes]
 
 
 def scaled(parts: Parts, factor: float) -> Parts:
@@ -110,21 +124,23 @@ def summed(maps: list[Parts]) -> Parts:
     return total
 
 
-def terms(parts: Parts, side: int) -> list[tuple[float, Source, Shapes]]:
-    """Variance, source and spatial correlation of every pair of parts that share a source."""
+def terms(parts: Parts, side: int) -> tuple[float, list[Term], Shapes]:
+    """The variance of a map, that of each source in it with its correlation, and the correlation of the whole."""
+    found: list[Term] = []
     items = list(parts.items())
-    if len(items) == 1 and items[0][0][1] == 0:
-        (source, _), amplitude = items[0]
-        return [(amplitude * amplitude, source, source.shapes)]
-    found = []
     for i, ((source, p), a) in enumerate(items):
         for (other, q), b in items[i:]:
-            if other is not source:
-                continue
-            times = a * b if p == q else 2 * a * b
-            blurred = [
-                (share * peak(m + p + q, side) / peak(m, side), {m + p + q: 1.0})
-                for m, share in source.shapes.items()
-            ]
-            found.append((times * sum(weight for weight, _ in blurred), source, mixed(blurred)))
-    return found
+            if other is source:
+                product = a * b if p == q else 2 * a * b
+                if p + q == 0:
+                    found.append((product, source, source.shapes))
+                    continue
+                blurred = source.shapes @ _blur(p + q, side)
+                height = float(blurred.sum())
+                found.append((product * height, source, blurred / height))
+    if len(found) == 1:
+        return found[0][0], found, found[0][2]
+    variance = sum(term[0] for term in found)
+    if all(term[2] is WHITE for term in found):
+        return variance, found, WHITE
+    return variance, found, sum(term[0] / variance * term[2] for term in found)  # type: ignore[return-value]

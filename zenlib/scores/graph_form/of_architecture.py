@@ -8,13 +8,12 @@ from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
 
-def graph_of_architecture(architecture: Architecture, resolution: int, shortcuts: bool = True) -> Graph:
+def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
     """The network as `build_network` makes it, without gates; the outputs of its units are marked.
 
     Args:
         architecture: what to read.
         resolution: side of the images, pixels.
-        shortcuts: whether they are kept; without them it is the vanilla network.
 
     Raises:
         ArchitectureError: the resolution is too small for the strides.
@@ -44,9 +43,11 @@ def graph_of_architecture(architecture: Architecture, resolution: int, shortcuts
             if conv is not unit.convs[0]:
                 last = put("relu", (last,), operations[last].channels, side)
             last, side = conv_norm(conv, last, side)
-        if unit.residual and shortcuts:
+        if unit.residual:
             other = read if unit.projection is None else conv_norm(unit.projection, read, before)[0]
             last = put("add", (last, other), unit.convs[-1].out_channels, side)
         last = put("relu", (last,), unit.convs[-1].out_channels, side)
         marks.append(last)
-    return Graph("Architecture", tuple(operations), last, architecture.in_channels, resolution, 0, tuple(marks))
+    return Graph(
+        "Architecture", tuple(operations), last, architecture.in_channels, resolution, 0, tuple(marks)
+    )
