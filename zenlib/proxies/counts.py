@@ -1,6 +1,6 @@
-"""What costs nothing: parameters, FLOPs, layers and other sums over layers, the baselines that every proxy has to beat.
+"""What costs nothing, the baselines that every proxy has to beat: parameters, FLOPs, sums over layers.
 
-Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for these baselines.
+Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for some of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Training-free scores by arithmetic: the value that a proxy has on average, without drawing a weight or an image.
+"""Training-free scores by arithmetic: the value that a proxy has on average, without drawing anything.
 
-Each formula is derived in the chapter "What proxies count", which also tells how well it agrees with `PROXIES`. All speak of the
-defaults of the proxies: 16 N(0, 1) images, 10 classes, weights N(0, 2 / fan-in), BatchNorm with the statistics of the batch.
+The chapter "What proxies count" derives each formula and tells how well it agrees with `PROXIES`. All speak
+of the defaults of the proxies: 16 N(0, 1) images, 10 classes, weights N(0, 2 / fan-in), BatchNorm with the
+statistics of the batch.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def naswot(graph: Graph) -> float:
 
 
 def linear_regions(graph: Graph) -> float:
-    """One plus the expected number of rectifiers that change between neighbours on a quarter of an ellipse."""
+    """One plus the expected number of rectifiers that change on a quarter of an ellipse."""
     steps = IMAGES - 1
     read = _rectified(Forward(graph, IMAGES, math.pi / 2 / steps))
     return 1 + steps * sum(
@@ -102,10 +103,10 @@ def fisher(graph: Graph) -> float:
 
 
 def zico(graph: Graph) -> float:
-    """Sum over layers of the log of a sum of ratios of two halves of the batch, (|a| + |b|) / |a - b|.
+    """Sum over layers of the log of a sum of (|a| + |b|) / |a - b|, a and b gradients of half a batch.
 
-    For Gaussian gradients of correlation r a ratio exceeds x with probability (2 / pi) sqrt((1 + r) / (1 - r)) / x, so a sum of n
-    is n c log(n c) and not proportional to any gradient.
+    For Gaussian gradients of correlation r a ratio exceeds x with probability c / x, where
+    c = (2 / pi) sqrt((1 + r) / (1 - r)). A sum of n is about n c log(n c), whatever the gradients' size.
     """
     found = Backward(Forward(graph, IMAGES), CLASSES)
     total = 0.0
@@ -127,8 +128,8 @@ def az_expressivity(graph: Graph) -> float:
 def _entropy(channels: int, features: Map) -> float:
     """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks.
 
-    Channels / ratio - 1 is the excess, channels times the mean squared correlation of two of them, by the network
-    and by the number of samples.
+    Channels / ratio - 1 is the excess: channels times the mean squared correlation of two of them, by the
+    network and by the number of samples.
     """
     samples = IMAGES * features.side**2 / together(features.shapes, features.shapes, features.side)
     excess = max(1e-9, (channels - 1) * (features.overlap + 1 / samples))

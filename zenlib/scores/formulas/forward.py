@@ -1,12 +1,13 @@
 """One pass forward: what every map of a random network is like, on average over weights and images.
 
-Weights are N(0, 2 / fan-in) as in `zenlib.proxies`, so a convolution gives twice the mean square of what it reads. A map is a sum of
-sources (see `spread`): the outputs of convolutions and of ReLUs, each new. BatchNorm takes away the mean and divides by the
-root of the variance q. Behind it a ReLU gives the mean square q / 2, of which q / (2 pi) is its mean squared; a shortcut brings a mean m
-that no BatchNorm takes away, and then a ReLU passes a value with probability Phi(m / sqrt q) > 1/2.
+Weights are N(0, 2 / fan-in) as in `zenlib.proxies`, so a convolution gives twice the mean square of what it
+reads. A map is a sum of sources (see `spread`): the outputs of convolutions and of ReLUs, each new.
+BatchNorm takes away the mean and divides by the root of the variance q. Behind it a ReLU gives the mean
+square q / 2, of which q / (2 pi) is its mean squared. A shortcut brings a mean m that no BatchNorm takes
+away, and then a ReLU passes a value with probability Phi(m / sqrt q) > 1/2.
 
-Sources: Poole et al. 2016, Schoenholz et al. 2017, Yang et al. 2019 (mean-field theory of random networks with BatchNorm);
-Cho and Saul 2009 for the ReLU.
+Sources: Poole et al. 2016, Schoenholz et al. 2017 and Yang et al. 2019 for mean-field theory; Cho and Saul
+2009 for the ReLU.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class New(Source):
     Attributes:
         overlap: mean squared correlation of two channels at one position.
         distance: 1 minus the correlation of two neighbouring images on their way (see `linear-regions`).
-        shared: correlation of two images at one position, by the pattern that zero padding prints on all of them.
-        noise: by how much two images are alike by chance: loadings on what each convolution adds, their squares sum to
-            the variance of the correlation averaged over the map.
+        shared: correlation of two images at one position, by the pattern that zero padding prints on all.
+        noise: by how much two images are alike by chance: loadings on what each convolution adds. Their
+            squares sum to the variance of the correlation, averaged over the map.
     """
 
     __slots__ = ("distance", "noise", "overlap", "shared")
@@ -53,7 +54,7 @@ class New(Source):
 
 @dataclass(slots=True)
 class Map:
-    """What is known of a map; the names of `New`, averaged over its sources, and for all of it:
+    """What is known of a map: what `New` has, averaged over its sources, and more.
 
     Attributes:
         side: its rows.
@@ -164,8 +165,8 @@ class Forward:
     def relu(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A ReLU of a Gaussian map; of a rectified one, nothing.
 
-        Two values of correlation 1 - d are 2 (on d - lost) variance apart behind it: Cho and Saul 2009 where the mean
-        is 0, else to the second order of the angle between them.
+        Two values of correlation 1 - d are 2 (on d - lost) variance apart behind it: Cho and Saul 2009 where
+        the mean is 0, else for a small angle between them.
         """
         (source,) = read
         if source.rectified:

@@ -1,10 +1,11 @@
 """Sums over paths: synflow and Phi, whose expected value needs no theory of wide networks.
 
-Every weight stands at most once on a path from the image to an output. So the expectation of a sum over paths of products of
-independent factors is the sum of products of their expectations, and a position hands on a number to those that look at it:
+Every weight stands at most once on a path from the image to an output. So the expectation of a sum over paths
+of products of independent factors is the sum of products of their expectations, and a position hands on a
+number to those that look at it:
 
-    synflow: the value of a network with weights |w|, w from N(0, 2 / fan-in), for an image of ones; E|w| = 2 / sqrt(pi fan-in)
-    Phi:     E (J v)^2 with weights from N(0, 1); a ReLU passes a sensitivity with probability 1/2
+    synflow: weights |w|, w from N(0, 2 / fan-in), and an image of ones; E|w| = 2 / sqrt(pi fan-in)
+    Phi:     E (J v)^2 for weights from N(0, 1); a ReLU passes a sensitivity with probability 1/2
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""How alike neighbouring values of a map are, as a mixture of a few shapes, and sums of maps that share sources.
+"""How alike neighbouring values of a map are, and sums of maps that share sources.
 
-A shape is the autocorrelation of m averages over 3 x 3 neighbours of independent values: m = 0 is a single position, an infinite m
-a map that is constant. Other windows count as as many averages as give the same variance. `peak(m)` is its value at lag 0, so
+A shape is the autocorrelation of independent values after m averages over 3 x 3 neighbours: m = 0 is a single
+position, an infinite m a map that is constant. Other windows count as as many averages as give the same
+variance. `peak(m)` is the autocorrelation at lag 0, relative to none at all, so
 
-    sum over lags of shape_m shape_n = peak(m + n) / (peak(m) peak(n)),    average of a shape over p windows: peak(m + 2 p) / peak(m)
+    sum over lags of shape_m shape_n = peak(m + n) / (peak(m) peak(n)),
+    variance after p more averages   = peak(m + 2 p) / peak(m).
 
 A mixture is a vector of shares of the variance, one for each m of `LADDER`, that sums to 1.
 """
@@ -125,7 +127,7 @@ def summed(maps: list[Parts]) -> Parts:
 
 
 def terms(parts: Parts, side: int) -> tuple[float, list[Term], Shapes]:
-    """The variance of a map, that of each source in it with its correlation, and the correlation of the whole."""
+    """The variance of a map, that of each pair of parts with one source, and the correlation of the whole."""
     found: list[Term] = []
     items = list(parts.items())
     for i, ((source, p), a) in enumerate(items):

@@ -1,4 +1,4 @@
-"""The operations of a network of the Zen-NAS spaces, written down from its blocks without building a module."""
+"""The operations of a network of the Zen-NAS spaces, from its blocks without building a module."""
 
 from __future__ import annotations
 
