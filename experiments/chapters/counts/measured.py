@@ -1,4 +1,4 @@
-"""The scores by Monte Carlo on networks that the formulas are held against: both spaces of the paper, and mutants."""
+"""The scores by Monte Carlo on the networks that the formulas are held against."""
 
 from __future__ import annotations
 

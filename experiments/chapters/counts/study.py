@@ -1,0 +1,223 @@
+"""What proxies count: formulas against Monte Carlo, the count behind each score, and a score from parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201
+from experiments.chapters.counts import agreement, counted, parts
+from experiments.chapters.counts.measured import BATCH_SIZE, MEASURED, RESOLUTION, networks
+from experiments.record.wording import UNKNOWN, bracketed, interval, number
+from zenlib import ARITHMETIC as FORMULAS
+
+TABLES = (MEASURED, counted.SIZES, agreement.AGREEMENT, counted.COUNTED, parts.PARTS)
+if not nasbench201.is_there():
+    TABLES = (MEASURED,)
+SCORE_CHECKS = parts.CHECKS
+"""How a sample of the stored scores is computed again."""
+WANTED = {"chains": 0.95, "cells": 0.9}
+"""Spearman's rho that a formula should reach."""
+COUNT_NAMES = {
+    "params": "parameters",
+    "flops": "FLOPs",
+    "layers": "convolutions",
+    "relu_units": "ReLU values",
+    "activations": "activations",
+    "log_width": "sum log width",
+    "log_fan_in": "sum log fan-in",
+}
+SCORE_NAMES = {
+    "naswot": "NASWOT",
+    "linear-regions": "regions",
+    "az-expressivity": "AZ expr.",
+    "az-progressivity": "AZ progr.",
+    "az-trainability": "AZ train.",
+    "az-nas": "AZ-NAS",
+    "grad-norm": "grad-norm",
+    "snip": "SNIP",
+    "fisher": "Fisher",
+    "grasp": "GraSP",
+    "jacob-cov": "Jacob. cov.",
+    "synflow": "synflow",
+    "zico": "ZiCo",
+    "phi": "Phi",
+    "zen": "Zen",
+    "zen-as-built-l1-minibatch": "Zen, as built",
+}
+"""Score -> how the figure calls it."""
+SIZE_OF_ONE = 0.9
+"""Tau from which a score is called a count."""
+
+
+@dataclass(frozen=True)
+class CountRows:
+    """What the chapter reads.
+
+    Attributes:
+        agreement: one line per group of networks and score.
+        counted: one line per space, data set and score; those that were not measured left out.
+        parts: one line per variant, data set, population and half.
+    """
+
+    agreement: pd.DataFrame
+    counted: pd.DataFrame
+    parts: pd.DataFrame
+
+
+def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = True) -> CountRows:
+    """Computes what is missing; without the benchmarks' files, what needs none, and reads the rest.
+
+    Args:
+        drawn: networks of each of the paper's two spaces that are measured.
+        mutants: mutants of equal depth.
+        redrawn: how many of these are measured with a second draw.
+        whole: whether the benchmarks are read.
+    """
+    groups = {"resnet-like": drawn, "mobilenet-like": drawn, "equal-depth": mutants}
+    keys = [
+        {"network": text, "resolution": RESOLUTION, "batch_size": BATCH_SIZE, "seed": seed}
+        for group, count in groups.items()
+        for seed, some in ((0, count), (1, min(redrawn, count)))
+        for text in networks(group, count)[:some]
+    ]
+    MEASURED.fill(keys)
+    if not whole:
+        return CountRows(agreement.AGREEMENT.stored(), counted.COUNTED.stored(), parts.PARTS.stored())
+    counted.SIZES.fill(counted.size_keys())
+    told = agreement.AGREEMENT.fill(agreement.keys())
+    keys = counted.counted_keys()
+    found = counted.COUNTED.fill(keys) if len(keys) > 0 else counted.COUNTED.stored()
+    return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), parts.run())
+
+
+def grid(rows: CountRows) -> pd.DataFrame:
+    """One line per score and space, the first data set of each: what the figure shows."""
+    if not len(rows.counted):
+        return rows.counted
+    first = rows.counted["space"].map(lambda space: counted.DATASETS.get(space, (counted.UNTRAINED,))[0])
+    return rows.counted[rows.counted["dataset"] == first]
+
+
+def kept(rows: CountRows) -> pd.DataFrame:
+    """Where a score keeps something that its count has not: partial tau with an interval above 0."""
+    shown = grid(rows)
+    return shown[shown["given_low"] > 0]
+
+
+def facts(rows: CountRows) -> dict[str, str]:
+    """Every number of the chapter's prose."""
+    return _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
+
+
+def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
+    told = {"formulas": str(len(FORMULAS)), "batch_size": str(BATCH_SIZE), "resolution": str(RESOLUTION)}
+    at = found.set_index(["group", "score"]) if len(found) else pd.DataFrame()
+    for group in agreement.GROUPS:
+        rows = found[found["group"] == group] if len(found) else found
+        told[f"n_{_slug(group)}"] = str(int(rows["n"].max())) if len(rows) else UNKNOWN
+        told[f"least_{_slug(group)}"] = number(rows["spearman"].min()) if len(rows) else UNKNOWN
+        told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
+        for score in agreement.SCORES:
+            name = f"{_slug(group)}_{_slug(score)}"
+            there = len(at) and (group, score) in at.index
+            line = at.loc[(group, score)] if there else None
+            told[f"rho_{name}"] = interval(line, "spearman", 3) if there else UNKNOWN
+            told[f"bias_{name}"] = number(line["difference"]) if there else UNKNOWN
+            told[f"sd_{name}"] = number(line["difference_spread"]) if there else UNKNOWN
+            told[f"spread_{name}"] = number(line["spread"]) if there else UNKNOWN
+            told[f"redrawn_{name}"] = number(line["redrawn"], 3) if there else UNKNOWN
+            told[f"cost_{name}"] = number(line["milliseconds"], 1) if there else UNKNOWN
+    good = (
+        found[found["spearman"] >= np.where(found["group"] == "cells", WANTED["cells"], WANTED["chains"])]
+        if len(found)
+        else found
+    )
+    spaces = ("resnet-like", "mobilenet-like", "cells")
+    reached = [
+        score
+        for score in agreement.SCORES
+        if len(good)
+        and all(
+            ((good["group"] == g) & (good["score"] == score)).any()
+            for g in spaces
+            if (g, score) != ("cells", "phi")
+        )
+    ]
+    told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
+    return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
+
+
+def _counted_facts(rows: CountRows) -> dict[str, str]:
+    shown = grid(rows)
+    high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
+    trained = shown[shown["dataset"] != counted.UNTRAINED]
+    told = {
+        "cases": str(len(shown)),
+        "counts_like": str(len(high)),
+        "count_from": number(SIZE_OF_ONE, 1),
+        "median_agreement": number(shown["agreement"].abs().median()) if len(shown) else UNKNOWN,
+        "trained": str(len(trained)),
+        "kept": str(len(kept(rows))),
+        "beaten": str(int((trained["of_count"] >= trained["score"]).sum())),
+        "lost": str(int((trained["given_high"] < 0).sum())),
+    }
+    at = shown.set_index(["space", "score"])
+    for space in counted.SPACES:
+        for score in counted.SCORES:
+            name, there = f"{_slug(space)}_{_slug(score)}", (space, score) in at.index
+            line = at.loc[(space, score)] if there else None
+            told[f"count_{name}"] = COUNT_NAMES[line["count"]] if there else UNKNOWN
+            told[f"agree_{name}"] = number(line["agreement"]) if there else UNKNOWN
+            for what in ("score", "of_count", "given"):
+                told[f"{what}_{name}"] = interval(line, what) if there else UNKNOWN
+    for space in counted.DATASETS:
+        names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
+        told[f"kept_{_slug(space)}"] = ", ".join(names) or "none"
+    return told
+
+
+def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
+    tried = found[(found["half"] == "choice")] if len(found) else found
+    chosen = parts.choice(found) if len(tried) else UNKNOWN
+    told = {"variants": str(len(parts.VARIANTS)), "chosen": chosen}
+    for name in parts.VARIANTS:
+        line = tried[tried["variant"] == name] if len(tried) else tried
+        told[f"tried_{_slug(name)}"] = number(line["kendall"].iloc[0], 3) if len(line) else UNKNOWN
+    for dataset, bar in parts.BAR.items():
+        told[f"bar_{dataset}"] = number(bar, 3)
+        for population in parts.POPULATIONS:
+            for half in ("report", "all"):
+                for name, variant in (("chosen", chosen), ("repaired", "repaired")):
+                    at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
+                    line = _line(found, at)
+                    place = f"{name}_{dataset}_{_slug(population)}_{half}"
+                    told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
+                    told[f"over_{place}"] = (
+                        bracketed(line["over"], line["over_low"], line["over_high"], 3)
+                        if line is not None
+                        else UNKNOWN
+                    )
+    reached = [
+        (
+            line := _line(
+                found, {"variant": chosen, "dataset": dataset, "population": "no idle", "half": "all"}
+            )
+        )
+        is not None
+        and line["kendall"] >= bar
+        for dataset, bar in parts.BAR.items()
+    ]
+    return told | {"bars_reached": str(sum(reached)), "bars": str(len(reached))}
+
+
+def _line(found: pd.DataFrame, at: dict[str, str]) -> pd.Series | None:
+    for name, value in at.items():
+        found = found[found[name] == value] if len(found) else found
+    return found.iloc[0] if len(found) else None
+
+
+def _slug(name: str) -> str:
+    return name.replace("-", "_").replace(", ", "_").replace(" ", "_")
