@@ -17,7 +17,7 @@ import numpy as np
 from zenlib.scores.formulas import spread
 from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
-from zenlib.scores.formulas.spread import FLAT, Parts, Shapes, Source, together
+from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.vanilla.vcnn import IMAGE
 
@@ -42,40 +42,26 @@ class Back(Source):
         self.common = common
 
 
-class ConvGradient(NamedTuple):
-    """The gradient of one convolution.
+class LayerGradient(NamedTuple):
+    """The gradient of one layer with weights.
 
     Attributes:
         weights: how many there are.
         fan: inputs that one output sums.
         square: mean square of the gradient of one weight.
-        output: variance of the gradient of one output value.
-        shapes: its spatial correlation.
-        place: index of the operation.
-    """
-
-    weights: int
-    fan: int
-    square: float
-    output: float
-    shapes: Shapes
-    place: int
-
-
-class Classifier(NamedTuple):
-    """The last layer, for the mean cross entropy of N images and K classes.
-
-    Attributes:
-        weights: how many there are.
-        fan: features.
-        square: mean square of the gradient of one weight.
         agreement: correlation of the gradients of two halves of the mini-batch.
+        place: index of the operation of a convolution.
+        output: variance of the gradient of one output value of it.
+        shapes: its spatial correlation.
     """
 
     weights: int
     fan: int
     square: float
-    agreement: float
+    agreement: float = 0.0
+    place: int = -1
+    output: float = 0.0
+    shapes: Shapes = WHITE
 
 
 def collision(variance: float, classes: int) -> float:
@@ -98,14 +84,15 @@ class Backward:
     """The gradients of a network.
 
     Attributes:
-        convs: of each convolution that the output depends on.
-        classifier: of the last layer.
+        convs: of each convolution that the output depends on, in order.
+        layers: the same and the classifier, for the mean cross entropy.
     """
 
     def __init__(self, forward: Forward, classes: int) -> None:
         self.forward, self.graph = forward, forward.graph
-        self.convs: list[ConvGradient] = []
-        found: dict[int, list[Parts]] = {self.graph.output: [self._start(classes)]}
+        self.convs: list[LayerGradient] = []
+        classifier, start = self._start(classes)
+        found: dict[int, list[Parts]] = {self.graph.output: [start]}
         for index in range(self.graph.output, -1, -1):
             if index in found:
                 parts = spread.summed(found.pop(index))
@@ -113,9 +100,10 @@ class Backward:
                     parts = self._new(parts, self.graph.operations[index].side, 1.0, 1.0)
                 self._back(index, parts, found)
         self.convs.reverse()
+        self.layers = [*self.convs, classifier]
 
-    def _start(self, classes: int) -> Parts:
-        """The gradient of the map before global pooling: one number per image and channel."""
+    def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
+        """The classifier, and the gradient of the map before pooling: one number per image and channel."""
         last, images = self.forward.maps[self.graph.output], self.forward.images
         width, positions = self.graph.operations[self.graph.output].channels, last.side**2
         of_mean = last.variance * min(1.0, together(last.shapes, FLAT, last.side) / positions)
@@ -125,9 +113,9 @@ class Backward:
         alike = wrong + label / images  # |mean of p - y|^2
         shared, own = last.square * wrong, (last.square * label + of_mean * (wrong + label)) / (images / 2)
         square = (last.square * alike + of_mean * (wrong + label) / images) / classes
-        self.classifier = Classifier(width * classes, width, square, shared / (shared + own))
+        classifier = LayerGradient(width * classes, width, square, shared / (shared + own))
         variance = GAIN / width * (wrong + label) / (images * positions) ** 2
-        return {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
+        return classifier, {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
 
     def _back(self, index: int, parts: Parts, found: dict[int, list[Parts]]) -> None:
         """Hands a gradient on to what an operation read."""
@@ -152,7 +140,7 @@ class Backward:
     def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
         """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
         variance, terms, shapes = spread.terms(parts, side)
-        common = sum(term[0] * term[1].common for term in terms) / variance  # type: ignore[attr-defined]
+        common = sum(term[0] * term[1].common for term in terms) / variance
         shapes = spread.partly(spread.stretched(shapes, stretch), kept)
         return {(Back(shapes, kept * common), 0.0): math.sqrt(variance * factor)}
 
@@ -186,7 +174,7 @@ class Backward:
         lags = together(shapes, spread.stretched(read.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
-        self.convs.append(ConvGradient(weights, fan, square, output, shapes, index))
+        self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
         channels = fan // operation.kernel**2 * operation.groups
         factor = GAIN * share * values(operation) / (channels * read.side**2)
         return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)

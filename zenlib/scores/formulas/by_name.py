@@ -78,15 +78,14 @@ def linear_regions(graph: Graph) -> float:
 def grad_norm(graph: Graph) -> float:
     """Sum over layers of the root of the expected squared norm of the gradient."""
     found = Backward(Forward(graph, IMAGES), CLASSES)
-    return sum(math.sqrt(layer.weights * layer.square) for layer in (*found.convs, found.classifier))
+    return sum(math.sqrt(layer.weights * layer.square) for layer in found.layers)
 
 
 def snip(graph: Graph) -> float:
     """Sum over weights of E|w| E|g|, both Gaussian."""
     found = Backward(Forward(graph, IMAGES), CLASSES)
     return sum(
-        layer.weights * 2 / math.pi * math.sqrt(2 / layer.fan * layer.square)
-        for layer in (*found.convs, found.classifier)
+        layer.weights * 2 / math.pi * math.sqrt(2 / layer.fan * layer.square) for layer in found.layers
     )
 
 
@@ -110,11 +109,8 @@ def zico(graph: Graph) -> float:
     """
     found = Backward(Forward(graph, IMAGES), CLASSES)
     total = 0.0
-    for weights, agreement in (
-        *((layer.weights, 0.0) for layer in found.convs),
-        (found.classifier.weights, found.classifier.agreement),
-    ):
-        scale = weights * 2 / math.pi * math.sqrt((1 + agreement) / (1 - agreement))
+    for layer in found.layers:
+        scale = layer.weights * 2 / math.pi * math.sqrt((1 + layer.agreement) / (1 - layer.agreement))
         total += math.log(scale * (math.log(scale) + 1 - np.euler_gamma + LANDAU_MEDIAN))
     return total
 

@@ -80,13 +80,13 @@ class Map:
     def __post_init__(self) -> None:
         self.variance, terms, self.shapes = spread.terms(self.parts, self.side)
         if len(terms) == 1:
-            new: New = terms[0][1]  # type: ignore[assignment]
+            new: New = terms[0][1]
             self.overlap, self.distance, self.shared = new.overlap, new.distance, new.shared
             self.noise = new.noise
             return
         weights: dict[New, float] = {}
         for variance, source, _ in terms:
-            weights[source] = weights.get(source, 0.0) + variance / self.variance  # type: ignore[index]
+            weights[source] = weights.get(source, 0.0) + variance / self.variance
         self.overlap = sum(weight**2 * new.overlap for new, weight in weights.items())
         self.distance = sum(weight * new.distance for new, weight in weights.items())
         self.shared = sum(weight * new.shared for new, weight in weights.items())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,8 @@ class Source:
 
 Parts = dict[tuple[Source, float], float]
 """(source, number of averages) -> amplitude."""
-Term = tuple[float, Source, Shapes]
+Term = tuple[float, Any, Shapes]
+"""Variance, `Source`, spatial correlation."""
 
 
 def scaled(parts: Parts, factor: float) -> Parts:
