@@ -67,7 +67,7 @@ def test_what_a_score_knows_beyond_its_count_is_kept(toy):
     row = counted.counted_row(space="macro", dataset="cifar10", score="snip")
     assert row["count"] == "relu_units"
     assert row["given_low"] > 0
-    assert row["score"] > row["of_count"]
+    assert row["alone"] > row["of_count"]
 
 
 def test_a_score_without_values_is_undefined(toy):

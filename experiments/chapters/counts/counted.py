@@ -27,6 +27,7 @@ from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.networks.architecture import Architecture
+from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.counts import sums
 from zenlib.proxies.query import Query
 from zenlib.scores.formulas.counts import Counts, count, counts_of
@@ -136,12 +137,15 @@ def networks(space: str) -> pd.DataFrame:
         return _population()
     if space in ("resnet-like", "mobilenet-like"):
         return _measured(space)
-    rows = stored.networks(space)
+    rows = stored.networks(space).copy()
     for name in (*COUNTS[:3], *SCORES):
         if name != "az-nas":
             values = stored.stored_values(space, name, 0) if _has(space, name) else np.nan
             rows[column(name)] = values
             rows[column(name)] = rows[column(name)].replace(stored.WITHOUT_SCORE, np.nan)
+    measured = rows[[column(name) for name in stored.PARTS]].dropna()
+    if len(measured) > 0:
+        rows["az_nas"] = pd.Series(az_nas(measured), measured.index)
     if space == "nasbench201":
         texts = [Cell.from_string(text) for text in rows["network"]]
         return rows.assign(**cell_counts(texts))[rows["valid"]]
@@ -184,7 +188,9 @@ def macro_counts(code: str) -> Counts:
 
 def _macro() -> pd.DataFrame:
     columns = {"arch": "text: the code", "test_acc_mean": "percent: mean of the trainings"}
-    known = read_table("nasbench_macro_cifar10.csv", columns, "the benchmark's published results")
+    known = read_table("nasbench_macro_cifar10.csv", columns, "the benchmark's published results")[
+        list(columns)
+    ]
     rows = pd.read_csv(export_path("blind", "nasbench_macro.csv"), dtype={"arch": str})
     rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
     counts = pd.DataFrame([macro_counts(code) for code in rows["arch"]])
@@ -249,7 +255,7 @@ def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
     values = [rows[one].to_numpy(float) for one in (name, best)]
     alone = [_alone(value, accuracies, families) for value in values]
     given = _given(values[0], accuracies, values[1], families)
-    for prefix, found in zip(("score", "of_count", "given"), (*alone, given), strict=True):
+    for prefix, found in zip(("alone", "of_count", "given"), (*alone, given), strict=True):
         ends = dict(zip((f"{prefix}_low", f"{prefix}_high"), found.kendall_interval, strict=True))
         told |= {prefix: found.kendall} | ends
     return told
@@ -270,9 +276,9 @@ def _given(values: np.ndarray, accuracies: np.ndarray, fixed: np.ndarray, famili
         raise ScoreUndefined(str(error)) from error
 
 
-_TOLD = [f"{prefix}{end}" for prefix in ("score", "of_count", "given") for end in ("", "_low", "_high")]
+_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ("", "_low", "_high")]
 _MEANING = {
-    "score": "Kendall's tau of the score with accuracy",
+    "alone": "Kendall's tau of the score with accuracy",
     "of_count": "Kendall's tau of that count with accuracy",
     "given": "partial tau of the score with accuracy, that count held fixed",
 }

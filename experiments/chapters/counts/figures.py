@@ -36,18 +36,26 @@ def at_a_glance(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str
     figure, axes = new_figure(2, 1, height=3.0 + 0.62 * max(4, len(names)))
     at = grid.set_index(["score", "space"])
     _field(axes[0, 0], at, spaces, names, "agreement", _counted)
-    axes[0, 0].set_title("Which count the score follows, and Kendall's tau with it")
+    axes[0, 0].set_title("The count that a score follows; tau with it")
+    trained = grid.dropna(subset="given")["space"].unique()
+    spaces = {key: title for key, title in spaces.items() if key in trained}
     _field(axes[1, 0], at, spaces, names, "given", _kept)
-    axes[1, 0].set_title("Tau with accuracy: alone, and given that count (bold: interval above 0)")
+    axes[1, 0].set_title("Tau with accuracy: score, count; what is left")
     return figure
 
 
 def _counted(line: pd.Series) -> tuple[str, bool]:
-    return f"{SHORT[line['count']]}\n{line['agreement']:.2f}", False
+    return f"{SHORT[line['count']]}\n{_short(line['agreement'])}", False
 
 
 def _kept(line: pd.Series) -> tuple[str, bool]:
-    return f"{line['score']:.2f}\n{line['given']:.2f}", bool(line["given_low"] > 0)
+    words = f"{_short(line['alone'])} {_short(line['of_count'])}\n{_short(line['given'])}"
+    return words, bool(line["given_low"] > 0)
+
+
+def _short(value: float) -> str:
+    """Two digits, without the zero before the point."""
+    return f"{value + 0.0:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
 
 
 def _field(
@@ -66,7 +74,7 @@ def _field(
             axes.text(
                 place,
                 row,
-                words.replace("-", "\N{MINUS SIGN}") if column == "given" else words,
+                words,
                 ha="center",
                 va="center",
                 fontsize=SMALL - 4,

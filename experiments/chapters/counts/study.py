@@ -161,7 +161,7 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         "median_agreement": number(shown["agreement"].abs().median()) if len(shown) else UNKNOWN,
         "trained": str(len(trained)),
         "kept": str(len(kept(rows))),
-        "beaten": str(int((trained["of_count"] >= trained["score"]).sum())),
+        "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
         "lost": str(int((trained["given_high"] < 0).sum())),
     }
     at = shown.set_index(["space", "score"])
@@ -171,7 +171,7 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
             line = at.loc[(space, score)] if there else None
             told[f"count_{name}"] = COUNT_NAMES[line["count"]] if there else UNKNOWN
             told[f"agree_{name}"] = number(line["agreement"]) if there else UNKNOWN
-            for what in ("score", "of_count", "given"):
+            for what in ("alone", "of_count", "given"):
                 told[f"{what}_{name}"] = interval(line, what) if there else UNKNOWN
     for space in counted.DATASETS:
         names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
@@ -182,7 +182,8 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
 def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
     tried = found[(found["half"] == "choice")] if len(found) else found
     chosen = parts.choice(found) if len(tried) else UNKNOWN
-    told = {"variants": str(len(parts.VARIANTS)), "chosen": chosen}
+    join = parts.best_join(found) if len(tried) else UNKNOWN
+    told = {"variants": str(len(parts.VARIANTS)), "chosen": chosen, "join": join}
     for name in parts.VARIANTS:
         line = tried[tried["variant"] == name] if len(tried) else tried
         told[f"tried_{_slug(name)}"] = number(line["kendall"].iloc[0], 3) if len(line) else UNKNOWN
@@ -190,7 +191,7 @@ def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"bar_{dataset}"] = number(bar, 3)
         for population in parts.POPULATIONS:
             for half in ("report", "all"):
-                for name, variant in (("chosen", chosen), ("repaired", "repaired")):
+                for name, variant in (("chosen", chosen), ("join", join)):
                     at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
                     line = _line(found, at)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
