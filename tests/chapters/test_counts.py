@@ -1,4 +1,4 @@
-"""The chapter on what proxies count: counts are those of running modules, and the choice is made where it says."""
+"""The chapter on what proxies count: counts are those of modules, and the choice is made where it says."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def test_parts_of_a_cell_are_finite_and_gradients_grow_backwards():
 
 def test_facts_of_nothing_are_unknown():
     empty = pd.DataFrame(columns=[*counted.COUNTED.key, *counted.COUNTED.values])
-    told = study.facts(study.CountRows(pd.DataFrame(), empty, pd.DataFrame()))
+    told = study.facts(study.CountRows(pd.DataFrame(), empty, pd.DataFrame(), pd.DataFrame()))
     assert told["cases"] == "0"
     assert told["chosen"] == "?"

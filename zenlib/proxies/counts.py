@@ -50,7 +50,7 @@ def layers(query: Query) -> float:
 
 
 def sums(query: Query) -> Counts:
-    """Sums over convolutions and rectifiers; see `Counts`. More is taken for better."""
+    """Sums over convolutions and rectifiers, without gates for an `Architecture`."""
     if isinstance(query.network, Architecture):
         return counts_of(graph_of(query.network, query.resolution))
     convs: list[tuple[int, int, int]] = []
@@ -68,10 +68,12 @@ def sums(query: Query) -> Counts:
     return count(convs, math.fsum(rectified))
 
 
-SUMS = {
-    name.replace("_", "-"): partial(lambda query, name: getattr(query.once(sums), name), name=name)
-    for name in Counts._fields
-}
+def layer_sum(query: Query, name: str) -> float:
+    """One of the sums over layers, by its name in `Counts`. More is taken for better."""
+    return getattr(query.once(sums), name)
+
+
+SUMS = {name.replace("_", "-"): partial(layer_sum, name=name) for name in Counts._fields}
 """The sums by name."""
 
 

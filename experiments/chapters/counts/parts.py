@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
@@ -155,6 +156,40 @@ PARTS = Table(
         "over": "1: tau minus that of the repaired score",
         "over_low": "1: lower end of its 95 % interval",
         "over_high": "1: upper end",
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+MEASURED_AS = {"naswot": "naswot_s0", "expressivity": "az_expressivity_s0"}
+"""Column of `FORMULAS` -> the draw of every cell that it is held against."""
+
+
+def within_row(*, score: str) -> dict[str, float]:
+    """A formula against one draw of all cells without an idle operation, also at equal convolutions."""
+    rows = table()
+    rows = (
+        rows[rows["no idle"]]
+        .assign(drawn=proxy_scores(0)[MEASURED_AS[score]])
+        .dropna(subset=["drawn", score])
+    )
+    pair = rows[["drawn", score]]
+    rest = pair - pair.groupby(rows["convs"]).transform("mean")
+    both, within = (one["drawn"].corr(one[score], method="spearman") for one in (pair, rest))
+    return {"n": len(rows), "spearman": both, "within": within}
+
+
+WITHIN = Table(
+    study=STUDY,
+    name="within",
+    key=("score",),
+    compute=within_row,
+    units={
+        "score": "name: a score with a formula",
+        "n": "count: cells without an idle operation",
+        "spearman": "1: Spearman's rho of the formula and one draw",
+        "within": "1: the same of both less their mean over the cells with equally many convolutions",
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,

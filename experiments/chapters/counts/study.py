@@ -13,7 +13,7 @@ from experiments.chapters.counts.measured import BATCH_SIZE, MEASURED, RESOLUTIO
 from experiments.record.wording import UNKNOWN, bracketed, interval, number
 from zenlib import ARITHMETIC as FORMULAS
 
-TABLES = (MEASURED, counted.SIZES, agreement.AGREEMENT, counted.COUNTED, parts.PARTS)
+TABLES = (MEASURED, counted.SIZES, agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN)
 if not nasbench201.is_there():
     TABLES = (MEASURED,)
 SCORE_CHECKS = parts.CHECKS
@@ -60,11 +60,13 @@ class CountRows:
         agreement: one line per group of networks and score.
         counted: one line per space, data set and score; those that were not measured left out.
         parts: one line per variant, data set, population and half.
+        within: one line per score: its formula on all cells, also at equal numbers of convolutions.
     """
 
     agreement: pd.DataFrame
     counted: pd.DataFrame
     parts: pd.DataFrame
+    within: pd.DataFrame
 
 
 def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = True) -> CountRows:
@@ -85,12 +87,23 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
     ]
     MEASURED.fill(keys)
     if not whole:
-        return CountRows(agreement.AGREEMENT.stored(), counted.COUNTED.stored(), parts.PARTS.stored())
+        return CountRows(
+            agreement.AGREEMENT.stored(),
+            counted.COUNTED.stored(),
+            parts.PARTS.stored(),
+            parts.WITHIN.stored(),
+        )
     counted.SIZES.fill(counted.size_keys())
     told = agreement.AGREEMENT.fill(agreement.keys())
     keys = counted.counted_keys()
     found = counted.COUNTED.fill(keys) if len(keys) > 0 else counted.COUNTED.stored()
-    return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), parts.run())
+    joined = parts.run()  # fills the formulas of all cells first
+    within = (
+        parts.WITHIN.fill([{"score": name} for name in parts.MEASURED_AS])
+        if nasbench201.is_there()
+        else parts.WITHIN.stored()
+    )
+    return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), joined, within)
 
 
 def grid(rows: CountRows) -> pd.DataFrame:
@@ -109,7 +122,13 @@ def kept(rows: CountRows) -> pd.DataFrame:
 
 def facts(rows: CountRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
-    return _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
+    told = _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
+    for name in parts.MEASURED_AS:
+        line = _line(rows.within, {"score": name})
+        told[f"cells_{name}"] = UNKNOWN if line is None else f"{line['n']:,.0f}"
+        for what in ("spearman", "within"):
+            told[f"{what}_{name}"] = UNKNOWN if line is None else number(line[what])
+    return told
 
 
 def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
