@@ -169,11 +169,8 @@ MEASURED_AS = {"naswot": "naswot_s0", "expressivity": "az_expressivity_s0"}
 def within_row(*, score: str) -> dict[str, float]:
     """A formula against one draw of all cells without an idle operation, also at equal convolutions."""
     rows = table()
-    rows = (
-        rows[rows["no idle"]]
-        .assign(drawn=proxy_scores(0)[MEASURED_AS[score]])
-        .dropna(subset=["drawn", score])
-    )
+    drawn = proxy_scores(0)[MEASURED_AS[score]].reindex(rows["index"]).to_numpy()
+    rows = rows.assign(drawn=drawn)[rows["no idle"]].dropna(subset=["drawn", score])
     pair = rows[["drawn", score]]
     rest = pair - pair.groupby(rows["convs"]).transform("mean")
     both, within = (one["drawn"].corr(one[score], method="spearman") for one in (pair, rest))

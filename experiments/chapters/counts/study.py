@@ -87,12 +87,8 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
     ]
     MEASURED.fill(keys)
     if not whole:
-        return CountRows(
-            agreement.AGREEMENT.stored(),
-            counted.COUNTED.stored(),
-            parts.PARTS.stored(),
-            parts.WITHIN.stored(),
-        )
+        tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
+        return CountRows(*(table.stored() for table in tables))
     counted.SIZES.fill(counted.size_keys())
     told = agreement.AGREEMENT.fill(agreement.keys())
     keys = counted.counted_keys()
