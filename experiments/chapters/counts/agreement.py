@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,10 @@ def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Ce
         texts = nasbench201.table()["arch"]
         whole = scores[scores[f"snip_s{seed}"].notna() & scores[name].notna()].index
         chosen = np.random.default_rng(SEED).permutation(whole)
-        found = [(Cell.from_string(texts[index]), float(scores[name][index])) for index in chosen]
-        return [pair for pair in found if pair[0].is_connected][:CELLS]
+        cells = [(Cell.from_string(texts[index]), float(scores[name][index])) for index in chosen]
+        return list(islice(((cell, value) for cell, value in cells if cell.is_connected), CELLS))
     rows = MEASURED.stored()
-    rows = rows[
-        (rows["seed"] == seed) & rows["network"].isin(networks(group, LARGEST if group in GROUPS else 0))
-    ]
+    rows = rows[(rows["seed"] == seed) & rows["network"].isin(networks(group, LARGEST))]
     return [
         (Architecture.from_string(text), value)
         for text, value in zip(rows["network"], rows[column(score)], strict=True)

@@ -55,7 +55,7 @@ def _kept(line: pd.Series) -> tuple[str, bool]:
 
 def _short(value: float) -> str:
     """Two digits, without the zero before the point."""
-    return f"{value + 0.0:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
 
 
 def _field(
@@ -70,7 +70,7 @@ def _field(
             line = at.loc[(score, space)]
             values[row, place] = line[column]
             words, strong = text(line)
-            dark = abs(line[column]) > 0.65
+            dark = abs(line[column]) > 0.55
             axes.text(
                 place,
                 row,
@@ -82,7 +82,7 @@ def _field(
                 fontweight="bold" if strong else "normal",
                 color="white" if dark else COLOURS["black"],
             )
-    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(spaces)), list(spaces.values()), rotation=30, ha="right")
     axes.set_yticks(range(len(names)), list(names.values()))
     axes.grid(visible=False)

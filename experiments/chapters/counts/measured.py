@@ -37,7 +37,8 @@ DRAWN = (
     "zen",
 )
 """What is measured: every score that draws and has a formula."""
-LIMITS = Budget(params=1e6, flops=4e7)
+FLOPS = 4e7
+LIMITS = Budget(params=1e6, flops=FLOPS)
 MUTATIONS = 8
 """Mutations between a network and its mutant of equal depth."""
 
@@ -66,7 +67,7 @@ def _mutants(count: int) -> list[str]:
         for _ in range(MUTATIONS):
             mutant = space.mutate(mutant, rng)
         alike = mutant.depth == parent.depth and _convs(mutant) == _convs(parent)
-        if alike and mutant.flops(RESOLUTION, 10) <= 2 * LIMITS.flops:
+        if alike and mutant.flops(RESOLUTION, 10) <= 2 * FLOPS:
             found.setdefault(mutant.to_string())
     return list(found)
 

@@ -10,10 +10,18 @@ import pandas as pd
 from experiments.benchmarks import nasbench201
 from experiments.chapters.counts import agreement, counted, parts
 from experiments.chapters.counts.measured import BATCH_SIZE, MEASURED, RESOLUTION, networks
-from experiments.record.wording import UNKNOWN, bracketed, interval, number
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, interval, number
 from zenlib import ARITHMETIC as FORMULAS
 
-TABLES = (MEASURED, counted.SIZES, agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN)
+TABLES: tuple[Table, ...] = (
+    MEASURED,
+    counted.SIZES,
+    agreement.AGREEMENT,
+    counted.COUNTED,
+    parts.PARTS,
+    parts.WITHIN,
+)
 if not nasbench201.is_there():
     TABLES = (MEASURED,)
 SCORE_CHECKS = parts.CHECKS
@@ -79,13 +87,13 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         whole: whether the benchmarks are read.
     """
     groups = {"resnet-like": drawn, "mobilenet-like": drawn, "equal-depth": mutants}
-    keys = [
+    drawings: list[dict[str, object]] = [
         {"network": text, "resolution": RESOLUTION, "batch_size": BATCH_SIZE, "seed": seed}
         for group, count in groups.items()
         for seed, some in ((0, count), (1, min(redrawn, count)))
         for text in networks(group, count)[:some]
     ]
-    MEASURED.fill(keys)
+    MEASURED.fill(drawings)
     if not whole:
         tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
         return CountRows(*(table.stored() for table in tables))
@@ -127,9 +135,17 @@ def facts(rows: CountRows) -> dict[str, str]:
     return told
 
 
+_AGREEMENT_FACTS = (
+    ("bias", "difference", 2),
+    ("sd", "difference_spread", 2),
+    ("spread", "spread", 2),
+    ("redrawn", "redrawn", 3),
+)
+"""Beginning of a fact's name, its column, its digits."""
+
+
 def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
     told = {"formulas": str(len(FORMULAS)), "batch_size": str(BATCH_SIZE), "resolution": str(RESOLUTION)}
-    at = found.set_index(["group", "score"]) if len(found) else pd.DataFrame()
     for group in agreement.GROUPS:
         rows = found[found["group"] == group] if len(found) else found
         told[f"n_{_slug(group)}"] = str(int(rows["n"].max())) if len(rows) else UNKNOWN
@@ -137,14 +153,10 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
         for score in agreement.SCORES:
             name = f"{_slug(group)}_{_slug(score)}"
-            there = len(at) and (group, score) in at.index
-            line = at.loc[(group, score)] if there else None
-            told[f"rho_{name}"] = interval(line, "spearman", 3) if there else UNKNOWN
-            told[f"bias_{name}"] = number(line["difference"]) if there else UNKNOWN
-            told[f"sd_{name}"] = number(line["difference_spread"]) if there else UNKNOWN
-            told[f"spread_{name}"] = number(line["spread"]) if there else UNKNOWN
-            told[f"redrawn_{name}"] = number(line["redrawn"], 3) if there else UNKNOWN
-            told[f"cost_{name}"] = number(line["milliseconds"], 1) if there else UNKNOWN
+            line = _line(rows, {"score": score})
+            told[f"rho_{name}"] = UNKNOWN if line is None else interval(line, "spearman", 3)
+            for fact, of, digits in _AGREEMENT_FACTS:
+                told[f"{fact}_{name}"] = UNKNOWN if line is None else number(line[of], digits)
     good = (
         found[found["spearman"] >= np.where(found["group"] == "cells", WANTED["cells"], WANTED["chains"])]
         if len(found)
@@ -179,15 +191,13 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
         "lost": str(int((trained["given_high"] < 0).sum())),
     }
-    at = shown.set_index(["space", "score"])
     for space in counted.SPACES:
         for score in counted.SCORES:
-            name, there = f"{_slug(space)}_{_slug(score)}", (space, score) in at.index
-            line = at.loc[(space, score)] if there else None
-            told[f"count_{name}"] = COUNT_NAMES[line["count"]] if there else UNKNOWN
-            told[f"agree_{name}"] = number(line["agreement"]) if there else UNKNOWN
+            name, line = f"{_slug(space)}_{_slug(score)}", _line(shown, {"space": space, "score": score})
+            told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
+            told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
             for what in ("alone", "of_count", "given"):
-                told[f"{what}_{name}"] = interval(line, what) if there else UNKNOWN
+                told[f"{what}_{name}"] = UNKNOWN if line is None else interval(line, what)
     for space in counted.DATASETS:
         names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
         told[f"kept_{_slug(space)}"] = ", ".join(names) or "none"
@@ -211,22 +221,14 @@ def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
                     line = _line(found, at)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
                     told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
-                    told[f"over_{place}"] = (
-                        bracketed(line["over"], line["over_low"], line["over_high"], 3)
-                        if line is not None
-                        else UNKNOWN
-                    )
-    reached = [
-        (
-            line := _line(
-                found, {"variant": chosen, "dataset": dataset, "population": "no idle", "half": "all"}
-            )
-        )
-        is not None
-        and line["kendall"] >= bar
-        for dataset, bar in parts.BAR.items()
-    ]
-    return told | {"bars_reached": str(sum(reached)), "bars": str(len(reached))}
+                    told[f"over_{place}"] = UNKNOWN if line is None else interval(line, "over", 3)
+    for name, variant in (("chosen", chosen), ("join", join)):
+        at = {"variant": variant, "population": "no idle", "half": "all"}
+        lines = [(_line(found, at | {"dataset": dataset}), bar) for dataset, bar in parts.BAR.items()]
+        told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in lines))
+    line = _line(tried, {"variant": join})
+    told["behind_join"] = UNKNOWN if line is None else interval(line, "over", 3)
+    return told | {"bars": str(len(parts.BAR))}
 
 
 def _line(found: pd.DataFrame, at: dict[str, str]) -> pd.Series | None:
