@@ -82,7 +82,8 @@ def _field(
                 fontweight="bold" if strong else "normal",
                 color="white" if dark else COLOURS["black"],
             )
-    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    if values.size > 0:
+        axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(spaces)), list(spaces.values()), rotation=30, ha="right")
     axes.set_yticks(range(len(names)), list(names.values()))
     axes.grid(visible=False)
