@@ -211,6 +211,8 @@ def test_unknown_names_and_networks_without_batch_norm_are_refused():
     with pytest.raises(ConversionError, match="whose blocks are known"):
         arithmetic("az-expressivity", module(CHAIN), 16)
     pooled = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.MaxPool2d(2))
+    with pytest.raises(ConversionError, match="needed a chain of convolutions for Phi"):
+        arithmetic("phi", CELLS[0])
     with pytest.raises(ConversionError, match="a maximum is no sum over paths"):
         arithmetic("synflow", pooled, 16)
 

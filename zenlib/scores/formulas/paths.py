@@ -33,7 +33,7 @@ Sum = tuple[Grids, float]
 def synflow(graph: Graph, classes: int) -> float:
     """Log of the expected synflow: sum over weights of |w| dR / d|w|.
 
-    Each path counts once for each of its weights.
+    Each path counts once for each of its weights. An average pooling takes the values inside of the map.
     """
 
     def factor(operation: Operation) -> float:
@@ -47,7 +47,17 @@ def synflow(graph: Graph, classes: int) -> float:
 
 
 def phi(graph: Graph) -> float:
-    """Half the log of the expected squared Frobenius norm of the Jacobian of a network without BatchNorm."""
+    """Half the log of the expected squared Frobenius norm of the Jacobian of a chain without BatchNorm.
+
+    Raises:
+        ConversionError: it is no chain of convolutions: squares of sums and averages need correlations.
+    """
+    found = next((one for one in graph.operations if one.kind in ("add", "pool")), None)
+    if found is not None:
+        raise ConversionError(
+            f"{graph.name}: needed a chain of convolutions for Phi by arithmetic, got {found.kind} "
+            f"{found.name}; use phi_score"
+        )
     sums, log = _last(graph, lambda operation: fan_in(graph, operation) / operation.kernel**2, 0.5)
     return 0.5 * (log + math.log(float(sums[0].mean()) * values(graph.operations[graph.output])))
 
