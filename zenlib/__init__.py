@@ -19,6 +19,8 @@ _HOMES = {
     "ScoreEstimate": "zenlib.scores.zen",
     "closed_form_zen_score": "zenlib.scores.closed_form",
     "phi_score": "zenlib.scores.phi",
+    "arithmetic": "zenlib.scores.formulas",
+    "ARITHMETIC": "zenlib.scores.formulas",
     "PROXIES": "zenlib.proxies",
     "SPACES": "zenlib.spaces",
     "Budget": "zenlib.search",

@@ -34,6 +34,7 @@ PROXIES: dict[str, Proxy] = {
         Proxy("params", counts.params, "counting"),
         Proxy("flops", counts.flops, "counting"),
         Proxy("layers", counts.layers, "counting"),
+        *(Proxy(name, compute, "counting") for name, compute in counts.SUMS.items()),
         Proxy("random", random_score, "counting"),
         Proxy("grad-norm", grad_norm, "gradients"),
         Proxy("snip", snip, "gradients"),

@@ -1,17 +1,23 @@
-"""What costs nothing: parameters, FLOPs and layers, the baselines that every proxy has to beat.
+"""What costs nothing, the baselines that every proxy has to beat: parameters, FLOPs, sums over layers.
 
-Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for these baselines.
+Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for some of them.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from functools import partial
 
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zenlib.networks.architecture import Architecture
+from zenlib.proxies.patterns import Patterns
 from zenlib.proxies.query import CLASSES, Query, as_module, weighted_layers
+from zenlib.scores.formulas.counts import Counts, count, counts_of
+from zenlib.scores.graph_form import graph_of
 
 
 def params(query: Query) -> float:
@@ -29,10 +35,8 @@ def flops(query: Query) -> float:
     """
     if isinstance(query.network, Architecture):
         return query.network.flops(query.resolution, CLASSES)
-    module = copy.deepcopy(query.network).to("meta").eval()
-    images = torch.empty(1, query.in_channels, query.resolution, query.resolution, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(images)
+    with FlopCounterMode(display=False) as counter:
+        _on_shapes(query, query.network)
     return counter.get_total_flops() // 2
 
 
@@ -43,3 +47,38 @@ def layers(query: Query) -> float:
     """
     with torch.device("meta"):
         return sum(1 for _ in weighted_layers(as_module(query.network)))
+
+
+def sums(query: Query) -> Counts:
+    """Sums over convolutions and rectifiers, without gates for an `Architecture`."""
+    if isinstance(query.network, Architecture):
+        return counts_of(graph_of(query.network, query.resolution))
+    convs: list[tuple[int, int, int]] = []
+    rectified: list[int] = []
+
+    def note(conv: nn.Conv2d, _: object, output: Tensor) -> None:
+        convs.append((output.shape[1], output.numel(), conv.weight[0].numel()))
+
+    module = copy.deepcopy(query.network).to("meta")
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(note)
+    with Patterns(lambda pattern: rectified.append(pattern.numel())):
+        _on_shapes(query, module)
+    return count(convs, math.fsum(rectified))
+
+
+def layer_sum(query: Query, name: str) -> float:
+    """One of the sums over layers, by its name in `Counts`. More is taken for better."""
+    return getattr(query.once(sums), name)
+
+
+SUMS = {name.replace("_", "-"): partial(layer_sum, name=name) for name in Counts._fields}
+"""The sums by name."""
+
+
+def _on_shapes(query: Query, module: nn.Module) -> None:
+    """Sends one image through a module, or a copy of it without weights."""
+    images = torch.empty(1, query.in_channels, query.resolution, query.resolution, device="meta")
+    with torch.no_grad():
+        (module if module is not query.network else copy.deepcopy(module)).to("meta").eval()(images)

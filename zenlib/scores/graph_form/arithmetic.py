@@ -218,7 +218,7 @@ class _Pass:
         read = self.blends[operation.inputs[0]]
         group = read.channels // operation.groups
         of_inputs, of_taps = overlaps(read.itself, read.grid, group, operation.kernel, operation.dilation)
-        share, squared_share = _shares(operation, read.side) if self.borders else (1.0, 1.0)
+        share, squared_share = shares(operation, read.side) if self.borders else (1.0, 1.0)
         variance = (
             group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
         )
@@ -467,7 +467,7 @@ def _line_shares(
     return float(np.mean(shares)), float(np.mean(np.square(shares)))
 
 
-def _shares(operation: Operation, side: int) -> tuple[float, float]:
+def shares(operation: Operation, side: int) -> tuple[float, float]:
     """The same for all taps."""
     share, squared = _line_shares(
         side, operation.kernel, operation.stride, operation.padding, operation.dilation, operation.side

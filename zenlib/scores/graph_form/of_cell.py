@@ -104,10 +104,13 @@ class _Writer:
                         )
                     terms.append(pooled[read])
                 else:
-                    if (
-                        read not in rectified
-                    ):  # two nodes may be one map, where a skip leads from one to the other
-                        rectified[read] = self.relu(read, f"{name} relu {start}")
+                    # Two nodes may be one map, where a skip leads from one to the other.
+                    place = rectified.setdefault(read, len(self.operations))
+                    if place == len(self.operations):
+                        self.relu(read, f"{name} relu {start}")
+                    else:
+                        times = self.operations[place].times + 1
+                        self.operations[place] = self.operations[place]._replace(times=times)
                     terms.append(
                         self.conv_norm(rectified[read], f"{name} edge {edge}", width, side, int(op[-1]))
                     )

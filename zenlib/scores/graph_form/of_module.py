@@ -130,7 +130,9 @@ class _Writer:
             return operation.inputs[0]
         same = operation._replace(name="") if operation.kind in ("relu", "pool") else None
         if same in self.known:
-            return self.known[same]
+            place = self.known[same]
+            self.operations[place] = self.operations[place]._replace(times=self.operations[place].times + 1)
+            return place
         self.operations.append(operation)
         if same is not None:
             self.known[same] = len(self.operations) - 1

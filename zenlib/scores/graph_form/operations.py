@@ -32,6 +32,7 @@ class Operation(NamedTuple):
         dilation: distance of the taps.
         groups: groups of channels that do not mix.
         mode: "avg" or "max" of a pooling.
+        times: how often the network computes it; it stands here once.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Operation(NamedTuple):
     dilation: int = 1
     groups: int = 1
     mode: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class Graph:
         in_channels: channels of the image.
         resolution: side of the image, pixels.
         silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
-        marks: indices of the maps whose terms are wanted: the outputs of cells where the network is made of
-            cells, else none.
+        marks: indices of the maps whose terms are wanted: the outputs of cells or units, else none.
         nodes: for each cell the indices of its nodes, None for a node that reads nothing.
     """
 

@@ -20,6 +20,7 @@ from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
+from zenlib.scores.graph_form.of_architecture import graph_of_architecture
 from zenlib.scores.graph_form.of_cell import graph_of_cell
 from zenlib.scores.graph_form.operations import Graph, graph_of_vcnn
 from zenlib.spaces.nasbench201 import Cell
@@ -35,8 +36,8 @@ def graph_of(
     """The operations of a network.
 
     Args:
-        network: a cell of NAS-Bench-201, any module, an architecture (built with its shortcuts, without
-            gates), or a `VCNN`.
+        network: a cell of NAS-Bench-201, any module, an architecture (with its shortcuts, without gates), or a
+            `VCNN`.
         resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
 
     Raises:
@@ -52,13 +53,12 @@ def graph_of(
         return graph_of_vcnn(network) if isinstance(network, VCNN) else network
     if isinstance(network, Cell):
         return graph_of_cell(network, 32 if resolution is None else resolution)
+    resolution = 224 if resolution is None else resolution
+    if isinstance(network, Architecture):
+        return graph_of_architecture(network, resolution)
     from zenlib.scores.graph_form.of_module import graph_of_module  # torch is needed only here
 
-    if isinstance(network, Architecture):
-        from zenlib.networks.module import build_network
-
-        network = build_network(network, use_se=False)
-    return graph_of_module(network, 224 if resolution is None else resolution)
+    return graph_of_module(network, resolution)
 
 
 def repaired_score(

@@ -1,0 +1,140 @@
+"""How well the formulas meet Monte Carlo: one line per group of networks and score."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_proxies import proxy_scores
+from experiments.chapters.counts.measured import MEASURED, RESOLUTION, STUDY, column, networks
+from experiments.record.agreement import ARITHMETIC, EXACT, TIME
+from experiments.record.results import export_path
+from experiments.record.table import Table
+from zenlib import ARITHMETIC as FORMULAS
+from zenlib import arithmetic
+from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.spaces.nasbench201 import Cell
+from zenlib.stats import correlate
+
+GROUPS = {
+    "resnet-like": "ResNet-like",
+    "mobilenet-like": "MobileNet-like",
+    "equal-depth": "mutants of equal depth",
+    "cells": "NAS-Bench-201 cells",
+}
+SCORES = (
+    "synflow",
+    "phi",
+    "naswot",
+    "linear-regions",
+    "az-expressivity",
+    "zico",
+    "grad-norm",
+    "snip",
+    "fisher",
+)
+LOGARITHMIC = ("grad-norm", "snip", "fisher", "linear-regions")
+"""Scores that are products over layers: what is compared are their logarithms."""
+SEEDS = (0, 1)
+CELLS = 100
+SEED = 0
+LARGEST = 200
+RESAMPLES = 1000
+
+
+@cache
+def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Cell, float]]:
+    """The networks of a group with their measured score."""
+    if group == "cells":
+        if not nasbench201.is_there():
+            raise ScoreUndefined("the benchmark's file, which names the cells, is not there")
+        name = f"{column(score)}_s{seed}"
+        scores = proxy_scores(seed)
+        if name not in scores:
+            raise ScoreUndefined("not measured on cells")
+        texts = nasbench201.table()["arch"]
+        whole = scores[scores[f"snip_s{seed}"].notna() & scores[name].notna()].index
+        chosen = np.random.default_rng(SEED).permutation(whole)
+        cells = [(Cell.from_string(texts[index]), float(scores[name][index])) for index in chosen]
+        return list(islice(((cell, value) for cell, value in cells if cell.is_connected), CELLS))
+    rows = MEASURED.stored()
+    rows = rows[(rows["seed"] == seed) & rows["network"].isin(networks(group, LARGEST))]
+    return [
+        (Architecture.from_string(text), value)
+        for text, value in zip(rows["network"], rows[column(score)], strict=True)
+        if math.isfinite(value)
+    ]
+
+
+def agreement_row(*, group: str, score: str) -> dict[str, Any]:
+    """Formula and one draw on the networks of a group, and how well two draws agree."""
+    pairs = _measured(group, score, 0)
+    if len(pairs) < 10:
+        raise ScoreUndefined("measured on fewer than ten networks")
+    start = time.process_time()
+    formula = np.array([arithmetic(score, network, RESOLUTION) for network, _ in pairs])
+    cost = (time.process_time() - start) / len(pairs)
+    drawn = np.array([value for _, value in pairs])
+    again = dict(_measured(group, score, 1))
+    both = [(value, again[network]) for network, value in pairs if network in again]
+    if score in LOGARITHMIC:
+        formula, drawn = np.log(formula), np.log(drawn)
+    found = correlate(formula, drawn, resamples=RESAMPLES)
+    told = {"n": len(pairs), "spearman": found.spearman}
+    told |= dict(zip(("spearman_low", "spearman_high"), found.spearman_interval, strict=True))
+    told |= {
+        "difference": float(np.mean(formula - drawn)),
+        "difference_spread": float(np.std(formula - drawn)),
+    }
+    told |= {"spread": float(np.std(drawn)), "milliseconds": 1e3 * cost}
+    ranks = [rankdata(values) for values in zip(*both, strict=True)] if len(both) > 9 else []
+    return told | {"redrawn": float(np.corrcoef(*ranks)[0, 1]) if ranks else math.nan, "redrawn_n": len(both)}
+
+
+AGREEMENT = Table(
+    study=STUDY,
+    name="agreement",
+    key=("group", "score"),
+    compute=agreement_row,
+    units={
+        "group": "name: which networks",
+        "score": "name: a score that has a formula",
+        "n": "count: networks",
+        "spearman": "1: Spearman's rho of the formula and one draw",
+        "spearman_low": "1: lower end of its 95 % interval over networks",
+        "spearman_high": "1: upper end",
+        "difference": "nat, or as the score: mean of formula minus draw, of logarithms for products",
+        "difference_spread": "the same: standard deviation of that",
+        "spread": "the same: standard deviation of the draws over the networks",
+        "milliseconds": "ms: processor time of one formula, to read the network included",
+        "redrawn": "1: Spearman's rho of two draws",
+        "redrawn_n": "count: networks that were drawn twice",
+    },
+    agreement={"n": EXACT, "redrawn_n": EXACT, "milliseconds": TIME},
+    otherwise=ARITHMETIC,
+)
+
+
+def keys() -> list[dict[str, str]]:
+    """What is compared; Phi of a cell is that of another network, its vanilla form."""
+    groups = [group for group in GROUPS if group != "cells" or nasbench201.is_there()]
+    return [
+        {"group": group, "score": score}
+        for group in groups
+        for score in SCORES
+        if score in FORMULAS and (group, score) != ("cells", "phi")
+    ]
+
+
+def stored() -> pd.DataFrame:
+    """What is stored."""
+    return AGREEMENT.stored() if export_path(STUDY, "agreement.csv").exists() else pd.DataFrame()

@@ -1,0 +1,321 @@
+"""For every score and space the count that agrees best with it, and what the score says beyond that count.
+
+Scores are those that other chapters have stored. The accuracies are the user's to bring; what is stored here
+are aggregates.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from experiments.benchmarks import nasbench_macro_space as macro
+from experiments.benchmarks import stored_scores as stored
+from experiments.benchmarks.network_scores import BENCHMARKS
+from experiments.benchmarks.tables import read_table
+from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
+from experiments.chapters.counts.measured import networks as drawn_networks
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.results import export_path
+from experiments.record.table import Table
+from zenlib.errors import BenchmarkMissing, ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.proxies.az_nas import az_nas
+from zenlib.proxies.counts import sums
+from zenlib.proxies.query import Query
+from zenlib.scores.formulas.counts import Counts, count, counts_of
+from zenlib.scores.graph_form import graph_of
+from zenlib.spaces.nasbench201 import CONVS, Cell
+from zenlib.stats import correlate, partial_correlation
+from zenlib.stats.influence import correlate_many, partial_many
+
+COUNTS = ("params", "flops", "layers", *Counts._fields)
+"""What a score may be in disguise."""
+SCORES = (
+    "naswot",
+    "linear-regions",
+    "az-expressivity",
+    "az-progressivity",
+    "az-trainability",
+    "az-nas",
+    "grad-norm",
+    "snip",
+    "fisher",
+    "grasp",
+    "jacob-cov",
+    "synflow",
+    "zico",
+    "phi",
+    "zen",
+    "zen-as-built-l1-minibatch",
+)
+ON_SHAPES = ("nasbench101", "nats_sizes")
+"""Benchmarks whose modules can be built without weights; a RegNet computes its widths with tensors."""
+FROM_MODULES = ("nasbench101", "nats_sizes", "pycls", "torchvision")
+MACRO_SCORES = {"zen": "zen", "built": "zen-as-built-l1-minibatch"}
+"""Columns of the registered predictions that have another name here."""
+SPACES = {
+    "nasbench201": "NAS-Bench-201",
+    "nasbench101": "NAS-Bench-101",
+    "nats_sizes": "NATS sizes",
+    "macro": "Macro",
+    "pycls": "pycls",
+    "torchvision": "torchvision",
+    "population": "trained here",
+    "resnet-like": "ResNet-like",
+    "mobilenet-like": "MobileNet-like",
+}
+DATASETS = {
+    "nasbench201": ("cifar10", "cifar100", "imagenet16"),
+    "nasbench101": ("cifar10",),
+    "nats_sizes": ("cifar10",),
+    "macro": ("cifar10",),
+    "pycls": ("imagenet",),
+    "torchvision": ("imagenet",),
+    "population": ("fashion-mnist",),
+}
+UNTRAINED = "none"
+"""Stands for the data set of a space whose networks nobody trained."""
+LEAST = 20
+RESAMPLES = 1000
+
+
+def size_row(*, space: str, network: str) -> dict[str, float]:
+    """The sums over layers of one network of a benchmark."""
+    found = BENCHMARKS[space]
+    with torch.device("meta") if space in ON_SHAPES else nullcontext():
+        module = found.build(network)
+    query = Query(module, found.counted_at, 2, 0, torch.device("cpu"))
+    return sums(query)._asdict()
+
+
+SIZES = Table(
+    study=STUDY,
+    name="sizes",
+    key=("space", "network"),
+    compute=size_row,
+    units={
+        "space": "name: which benchmark",
+        "network": "name: the benchmark's own name of the network",
+        "relu_units": "count: values of one image that meet a rectifier",
+        "activations": "count: values of one image that convolutions give",
+        "log_width": "nat: sum over convolutions of the log of their output channels",
+        "log_fan_in": "nat: sum over convolutions of the log of the inputs of one output",
+    },
+    agreement={"relu_units": EXACT, "activations": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def size_keys() -> list[dict[str, str]]:
+    """The networks whose scores are stored."""
+    return [
+        {"space": space, "network": network}
+        for space in FROM_MODULES
+        if stored.is_there(space)
+        for network in stored.networks(space)["network"]
+    ]
+
+
+@cache
+def networks(space: str) -> pd.DataFrame:
+    """One row per network: `family`, accuracies, every count and every score, NaN where there is none.
+
+    Raises:
+        BenchmarkMissing: the benchmark's file is not there.
+    """
+    if space == "macro":
+        return _macro()
+    if space == "population":
+        return _population()
+    if space in ("resnet-like", "mobilenet-like"):
+        return _measured(space)
+    rows = stored.networks(space).copy()
+    for name in (*COUNTS[:3], *SCORES):
+        if name != "az-nas":
+            values = stored.stored_values(space, name, 0) if _has(space, name) else np.nan
+            rows[column(name)] = values
+            rows[column(name)] = rows[column(name)].replace(stored.WITHOUT_SCORE, np.nan)
+    measured = rows[[column(name) for name in stored.PARTS]].dropna()
+    if len(measured) > 0:
+        rows["az_nas"] = pd.Series(az_nas(measured), measured.index)
+    if space == "nasbench201":
+        texts = [Cell.from_string(text) for text in rows["network"]]
+        return rows.assign(**cell_counts(texts))[rows["valid"]]
+    sizes = SIZES.stored()
+    return rows.merge(sizes.loc[sizes["space"] == space, ["network", *Counts._fields]], on="network")
+
+
+def _has(space: str, name: str) -> bool:
+    """Whether a score was computed for any network of a benchmark."""
+    return bool(stored.stored_values(space, name, 0).notna().any())
+
+
+def cell_counts(cells: list[Cell]) -> dict[str, np.ndarray]:
+    """The sums over layers of cells: those of a cell of skips, and what every edge with a convolution adds.
+
+    A convolution without effect runs, so it counts.
+    """
+    plain = Cell(("skip_connect",) * 6)
+    base = np.array(counts_of(graph_of(plain)))
+    total = np.tile(base, (len(cells), 1))
+    for op in CONVS:
+        one = np.array(counts_of(graph_of(Cell((op, *plain.ops[1:]))))) - base
+        total += np.array([[cell.ops.count(op)] for cell in cells]) * one
+    return dict(zip(Counts._fields, total.T, strict=True))
+
+
+def macro_counts(code: str) -> Counts:
+    """The sums over layers of a code of NAS-Bench-Macro, projections of shortcuts not being there."""
+    convs = macro.vanilla(code).convs
+    followed = [later.groups > 1 or conv.groups > 1 for conv, later in pairwise(convs)]
+    rectified = [True, *followed[1:], True]  # stem and head, and what a depthwise convolution reads or makes
+    values = [conv.out_channels * math.prod(conv.out_resolution) for conv in convs]
+    units = sum(value for value, counts in zip(values, rectified, strict=True) if counts)
+    shapes = [
+        (conv.out_channels, value, conv.weights // conv.out_channels)
+        for conv, value in zip(convs, values, strict=True)
+    ]
+    return count(shapes, units)
+
+
+def _macro() -> pd.DataFrame:
+    columns = {"arch": "text: the code", "test_acc_mean": "percent: mean of the trainings"}
+    known = read_table("nasbench_macro_cifar10.csv", columns, "the benchmark's published results")[
+        list(columns)
+    ]
+    rows = pd.read_csv(export_path("blind", "nasbench_macro.csv"), dtype={"arch": str})
+    rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
+    counts = pd.DataFrame([macro_counts(code) for code in rows["arch"]])
+    rows = pd.concat([rows.rename(columns={"depth": "layers"} | _macro_names()), counts], axis=1)
+    return rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
+
+
+def _macro_names() -> dict[str, str]:
+    return {before: column(after) for before, after in MACRO_SCORES.items()}
+
+
+def _architectures(texts: list[str], resolution: int) -> pd.DataFrame:
+    rows = []
+    for text in texts:
+        network = Architecture.from_string(text)
+        convs = sum(len(unit.convs) + (unit.projection is not None) for unit in network.units)
+        costs = {"params": network.params(10), "flops": network.flops(resolution, 10), "layers": convs + 1}
+        rows.append(
+            {"network": text, "family": text} | costs | counts_of(graph_of(network, resolution))._asdict()
+        )
+    return pd.DataFrame(rows)
+
+
+def _population() -> pd.DataFrame:
+    scores = pd.read_csv(export_path("population", "scores.csv"))
+    resolution = int(scores["resolution"].iloc[0])
+    wide = scores[scores["seed"] == 0].pivot(index="network", columns="proxy", values="score")
+    wide.columns = [column(name) for name in wide]
+    trained = pd.read_csv(export_path("population", "trained.csv"))
+    accuracy = trained.groupby("network")["top1"].mean().rename("fashion-mnist")
+    found = _architectures(accuracy.index.tolist(), resolution).set_index("network").join(accuracy)
+    return found.join(wide.drop(columns=[name for name in wide if name in found])).reset_index()
+
+
+def _measured(space: str) -> pd.DataFrame:
+    scores = pd.read_csv(export_path(STUDY, "measured.csv"))
+    scores = scores[(scores["seed"] == 0) & scores["network"].isin(drawn_networks(space, LARGEST))]
+    return _architectures(scores["network"].tolist(), RESOLUTION).merge(scores, on="network")
+
+
+LARGEST = 200
+"""Networks of a space of which the first are measured."""
+
+
+def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
+    """The count that agrees best with a score, and tau with accuracy of both and given that count."""
+    rows = networks(space)
+    name = column(score)
+    if name not in rows or rows[name].notna().sum() < LEAST:
+        raise ScoreUndefined("not measured on enough networks of this space")
+    rows = rows[rows[name].notna()]
+    if rows[name].nunique() < 2:
+        raise ScoreUndefined("equal for all networks")
+    taus = {one: rows[name].corr(rows[one], method="kendall") for one in COUNTS if rows[one].nunique() > 1}
+    best = max(taus, key=lambda one: abs(taus[one]))
+    told: dict[str, Any] = {"n": len(rows), "count": best, "agreement": taus[best]} | dict.fromkeys(
+        _TOLD, math.nan
+    )
+    if dataset == UNTRAINED:
+        return told
+    accuracies, families = rows[dataset].to_numpy(float), rows["family"].tolist()
+    values = [rows[one].to_numpy(float) for one in (name, best)]
+    alone = [_alone(value, accuracies, families) for value in values]
+    given = _given(values[0], accuracies, values[1], families)
+    for prefix, found in zip(("alone", "of_count", "given"), (*alone, given), strict=True):
+        ends = dict(zip((f"{prefix}_low", f"{prefix}_high"), found.kendall_interval, strict=True))
+        told |= {prefix: found.kendall} | ends
+    return told
+
+
+def _alone(values: np.ndarray, accuracies: np.ndarray, families: list[str]) -> Any:
+    if len(values) < stored.BOOTSTRAP_BELOW:
+        return correlate(values, accuracies, resamples=RESAMPLES)
+    return correlate_many(values, accuracies, families=families)
+
+
+def _given(values: np.ndarray, accuracies: np.ndarray, fixed: np.ndarray, families: list[str]) -> Any:
+    try:
+        if len(values) < stored.BOOTSTRAP_BELOW:
+            return partial_correlation(values, accuracies, fixed, resamples=RESAMPLES)
+        return partial_many(values, accuracies, fixed, families=families)
+    except ValueError as error:
+        raise ScoreUndefined(str(error)) from error
+
+
+_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ("", "_low", "_high")]
+_MEANING = {
+    "alone": "Kendall's tau of the score with accuracy",
+    "of_count": "Kendall's tau of that count with accuracy",
+    "given": "partial tau of the score with accuracy, that count held fixed",
+}
+COUNTED = Table(
+    study=STUDY,
+    name="counted",
+    key=("space", "dataset", "score"),
+    compute=counted_row,
+    units={
+        "space": "name: which networks",
+        "dataset": "name: data set of the accuracies, none where nobody trained the networks",
+        "score": "name: a proxy",
+        "n": "count: networks with that score",
+        "count": "name: the count with the largest absolute tau with the score",
+        "agreement": "1: that tau",
+    }
+    | {
+        f"{prefix}{end}": f"1: {text}{more}"
+        for prefix, text in _MEANING.items()
+        for end, more in (("", ""), ("_low", ", lower end of its 95 % interval"), ("_high", ", upper end"))
+    },
+    agreement={"n": EXACT, "count": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def counted_keys() -> list[dict[str, str]]:
+    """What can be computed here."""
+    keys = []
+    for space in SPACES:
+        try:
+            networks(space)
+        except (BenchmarkMissing, FileNotFoundError):
+            continue
+        keys += [
+            {"space": space, "dataset": dataset, "score": score}
+            for dataset in DATASETS.get(space, (UNTRAINED,))
+            for score in SCORES
+        ]
+    return keys

@@ -1,0 +1,115 @@
+"""The scores by Monte Carlo on the networks that the formulas are held against."""
+
+from __future__ import annotations
+
+import math
+import random
+from functools import cache
+
+import torch
+
+from experiments.record.agreement import OneDraw, Within
+from experiments.record.score_tolerances import PROXY_AGREEMENT
+from experiments.record.table import Table
+from zenlib.errors import ScoreUndefined
+from zenlib.networks.architecture import Architecture
+from zenlib.proxies import PROXIES
+from zenlib.proxies.query import Query
+from zenlib.search import Budget
+from zenlib.search.budget import Gate
+from zenlib.search.sampling import sample_within
+from zenlib.spaces import SPACES
+
+STUDY = "counts"
+RESOLUTION = 32
+BATCH_SIZE = 16
+DRAWN = (
+    "naswot",
+    "linear-regions",
+    "az-expressivity",
+    "az-trainability",
+    "grad-norm",
+    "snip",
+    "fisher",
+    "synflow",
+    "zico",
+    "phi",
+    "zen",
+)
+"""What is measured: every score that draws and has a formula."""
+FLOPS = 4e7
+LIMITS = Budget(params=1e6, flops=FLOPS)
+MUTATIONS = 8
+"""Mutations between a network and its mutant of equal depth."""
+
+
+@cache
+def networks(group: str, count: int) -> list[str]:
+    """Structure strings of random networks of a space within the limits, or of mutants of equal depth.
+
+    Args:
+        group: a name in `SPACES`, or "equal-depth".
+        count: how many; the first ones do not depend on it.
+    """
+    if group == "equal-depth":
+        return _mutants(count)
+    gate, rng = Gate(LIMITS, RESOLUTION, 10), random.Random(group)
+    return [Architecture(sample_within(SPACES[group], gate, rng)).to_string() for _ in range(count)]
+
+
+def _mutants(count: int) -> list[str]:
+    """Mutants of the first network of the ResNet-like space, with as many convolutions as it has."""
+    space, rng = SPACES["resnet-like"], random.Random("equal-depth")
+    parent = Architecture.from_string(networks("resnet-like", 1)[0])
+    found: dict[str, None] = {}
+    while len(found) < count:
+        mutant = parent
+        for _ in range(MUTATIONS):
+            mutant = space.mutate(mutant, rng)
+        alike = mutant.depth == parent.depth and _convs(mutant) == _convs(parent)
+        if alike and mutant.flops(RESOLUTION, 10) <= 2 * FLOPS:
+            found.setdefault(mutant.to_string())
+    return list(found)
+
+
+def _convs(network: Architecture) -> int:
+    return sum(len(unit.convs) for unit in network.units)
+
+
+def measured_row(*, network: str, resolution: int, batch_size: int, seed: int) -> dict[str, float]:
+    """Every score of one network and draw; all of them see one module and one batch."""
+    query = Query(Architecture.from_string(network), resolution, batch_size, seed, torch.device("cpu"))
+    return {column(name): _value(query, name) for name in DRAWN}
+
+
+def _value(query: Query, name: str) -> float:
+    try:
+        return PROXIES[name].value(query)
+    except ScoreUndefined:
+        return math.nan
+
+
+def column(name: str) -> str:
+    """The column of a score."""
+    return name.replace("-", "_")
+
+
+MEASURED = Table(
+    study=STUDY,
+    name="measured",
+    key=("network", "resolution", "batch_size", "seed"),
+    compute=measured_row,
+    units={
+        "network": "text: structure string",
+        "resolution": "pixels: side of the images",
+        "batch_size": "count: images",
+        "seed": "1: seed of weights and images",
+    }
+    | {column(name): f"1, or nat: proxy {name}" for name in DRAWN},
+    agreement={
+        column(name): OneDraw(found.rounding, alike=("batch_size",))
+        if isinstance(found := PROXY_AGREEMENT[name], OneDraw)
+        else Within(1e-3)
+        for name in DRAWN
+    },
+)

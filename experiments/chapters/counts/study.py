@@ -1,0 +1,241 @@
+"""What proxies count: formulas against Monte Carlo, the count behind each score, and a score from parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks import nasbench201
+from experiments.chapters.counts import agreement, counted, parts
+from experiments.chapters.counts.measured import BATCH_SIZE, MEASURED, RESOLUTION, networks
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, interval, number
+from zenlib import ARITHMETIC as FORMULAS
+
+TABLES: tuple[Table, ...] = (
+    MEASURED,
+    counted.SIZES,
+    agreement.AGREEMENT,
+    counted.COUNTED,
+    parts.PARTS,
+    parts.WITHIN,
+)
+if not nasbench201.is_there():
+    TABLES = (MEASURED,)
+SCORE_CHECKS = parts.CHECKS
+"""How a sample of the stored scores is computed again."""
+WANTED = {"chains": 0.95, "cells": 0.9}
+"""Spearman's rho that a formula should reach."""
+COUNT_NAMES = {
+    "params": "parameters",
+    "flops": "FLOPs",
+    "layers": "convolutions",
+    "relu_units": "ReLU values",
+    "activations": "activations",
+    "log_width": "sum log width",
+    "log_fan_in": "sum log fan-in",
+}
+SCORE_NAMES = {
+    "naswot": "NASWOT",
+    "linear-regions": "regions",
+    "az-expressivity": "AZ expr.",
+    "az-progressivity": "AZ progr.",
+    "az-trainability": "AZ train.",
+    "az-nas": "AZ-NAS",
+    "grad-norm": "grad-norm",
+    "snip": "SNIP",
+    "fisher": "Fisher",
+    "grasp": "GraSP",
+    "jacob-cov": "Jacob. cov.",
+    "synflow": "synflow",
+    "zico": "ZiCo",
+    "phi": "Phi",
+    "zen": "Zen",
+    "zen-as-built-l1-minibatch": "Zen, as built",
+}
+"""Score -> how the figure calls it."""
+SIZE_OF_ONE = 0.9
+"""Tau from which a score is called a count."""
+
+
+@dataclass(frozen=True)
+class CountRows:
+    """What the chapter reads.
+
+    Attributes:
+        agreement: one line per group of networks and score.
+        counted: one line per space, data set and score; those that were not measured left out.
+        parts: one line per variant, data set, population and half.
+        within: one line per score: its formula on all cells, also at equal numbers of convolutions.
+    """
+
+    agreement: pd.DataFrame
+    counted: pd.DataFrame
+    parts: pd.DataFrame
+    within: pd.DataFrame
+
+
+def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = True) -> CountRows:
+    """Computes what is missing; without the benchmarks' files, what needs none, and reads the rest.
+
+    Args:
+        drawn: networks of each of the paper's two spaces that are measured.
+        mutants: mutants of equal depth.
+        redrawn: how many of these are measured with a second draw.
+        whole: whether the benchmarks are read.
+    """
+    groups = {"resnet-like": drawn, "mobilenet-like": drawn, "equal-depth": mutants}
+    drawings: list[dict[str, object]] = [
+        {"network": text, "resolution": RESOLUTION, "batch_size": BATCH_SIZE, "seed": seed}
+        for group, count in groups.items()
+        for seed, some in ((0, count), (1, min(redrawn, count)))
+        for text in networks(group, count)[:some]
+    ]
+    MEASURED.fill(drawings)
+    if not whole:
+        tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
+        return CountRows(*(table.stored() for table in tables))
+    counted.SIZES.fill(counted.size_keys())
+    told = agreement.AGREEMENT.fill(agreement.keys())
+    keys = counted.counted_keys()
+    found = counted.COUNTED.fill(keys) if len(keys) > 0 else counted.COUNTED.stored()
+    joined = parts.run()  # fills the formulas of all cells first
+    within = (
+        parts.WITHIN.fill([{"score": name} for name in parts.MEASURED_AS])
+        if nasbench201.is_there()
+        else parts.WITHIN.stored()
+    )
+    return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), joined, within)
+
+
+def grid(rows: CountRows) -> pd.DataFrame:
+    """One line per score and space, the first data set of each: what the figure shows."""
+    if not len(rows.counted):
+        return rows.counted
+    first = rows.counted["space"].map(lambda space: counted.DATASETS.get(space, (counted.UNTRAINED,))[0])
+    return rows.counted[rows.counted["dataset"] == first]
+
+
+def kept(rows: CountRows) -> pd.DataFrame:
+    """Where a score keeps something that its count has not: partial tau with an interval above 0."""
+    shown = grid(rows)
+    return shown[shown["given_low"] > 0]
+
+
+def facts(rows: CountRows) -> dict[str, str]:
+    """Every number of the chapter's prose."""
+    told = _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
+    for name in parts.MEASURED_AS:
+        line = _line(rows.within, {"score": name})
+        told[f"cells_{name}"] = UNKNOWN if line is None else f"{line['n']:,.0f}"
+        for what in ("spearman", "within"):
+            told[f"{what}_{name}"] = UNKNOWN if line is None else number(line[what])
+    return told
+
+
+_AGREEMENT_FACTS = (
+    ("bias", "difference", 2),
+    ("sd", "difference_spread", 2),
+    ("spread", "spread", 2),
+    ("redrawn", "redrawn", 3),
+)
+"""Beginning of a fact's name, its column, its digits."""
+
+
+def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
+    told = {"formulas": str(len(FORMULAS)), "batch_size": str(BATCH_SIZE), "resolution": str(RESOLUTION)}
+    for group in agreement.GROUPS:
+        rows = found[found["group"] == group] if len(found) else found
+        told[f"n_{_slug(group)}"] = str(int(rows["n"].max())) if len(rows) else UNKNOWN
+        told[f"least_{_slug(group)}"] = number(rows["spearman"].min()) if len(rows) else UNKNOWN
+        told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
+        for score in agreement.SCORES:
+            name = f"{_slug(group)}_{_slug(score)}"
+            line = _line(rows, {"score": score})
+            told[f"rho_{name}"] = UNKNOWN if line is None else interval(line, "spearman", 3)
+            for fact, of, digits in _AGREEMENT_FACTS:
+                told[f"{fact}_{name}"] = UNKNOWN if line is None else number(line[of], digits)
+    good = (
+        found[found["spearman"] >= np.where(found["group"] == "cells", WANTED["cells"], WANTED["chains"])]
+        if len(found)
+        else found
+    )
+    spaces = ("resnet-like", "mobilenet-like", "cells")
+    reached = [
+        score
+        for score in agreement.SCORES
+        if len(good)
+        and all(
+            ((good["group"] == g) & (good["score"] == score)).any()
+            for g in spaces
+            if (g, score) != ("cells", "phi")
+        )
+    ]
+    told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
+    return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
+
+
+def _counted_facts(rows: CountRows) -> dict[str, str]:
+    shown = grid(rows)
+    high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
+    trained = shown[shown["dataset"] != counted.UNTRAINED]
+    told = {
+        "cases": str(len(shown)),
+        "counts_like": str(len(high)),
+        "count_from": number(SIZE_OF_ONE, 1),
+        "median_agreement": number(shown["agreement"].abs().median()) if len(shown) else UNKNOWN,
+        "trained": str(len(trained)),
+        "kept": str(len(kept(rows))),
+        "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
+        "lost": str(int((trained["given_high"] < 0).sum())),
+    }
+    for space in counted.SPACES:
+        for score in counted.SCORES:
+            name, line = f"{_slug(space)}_{_slug(score)}", _line(shown, {"space": space, "score": score})
+            told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
+            told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
+            for what in ("alone", "of_count", "given"):
+                told[f"{what}_{name}"] = UNKNOWN if line is None else interval(line, what)
+    for space in counted.DATASETS:
+        names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
+        told[f"kept_{_slug(space)}"] = ", ".join(names) or "none"
+    return told
+
+
+def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
+    tried = found[(found["half"] == "choice")] if len(found) else found
+    chosen = parts.choice(found) if len(tried) else UNKNOWN
+    join = parts.best_join(found) if len(tried) else UNKNOWN
+    told = {"variants": str(len(parts.VARIANTS)), "chosen": chosen, "join": join}
+    for name in parts.VARIANTS:
+        line = tried[tried["variant"] == name] if len(tried) else tried
+        told[f"tried_{_slug(name)}"] = number(line["kendall"].iloc[0], 3) if len(line) else UNKNOWN
+    for dataset, bar in parts.BAR.items():
+        told[f"bar_{dataset}"] = number(bar, 3)
+        for population in parts.POPULATIONS:
+            for half in ("report", "all"):
+                for name, variant in (("chosen", chosen), ("join", join)):
+                    at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
+                    line = _line(found, at)
+                    place = f"{name}_{dataset}_{_slug(population)}_{half}"
+                    told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
+                    told[f"over_{place}"] = UNKNOWN if line is None else interval(line, "over", 3)
+    for name, variant in (("chosen", chosen), ("join", join)):
+        at = {"variant": variant, "population": "no idle", "half": "all"}
+        lines = [(_line(found, at | {"dataset": dataset}), bar) for dataset, bar in parts.BAR.items()]
+        told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in lines))
+    line = _line(tried, {"variant": join})
+    told["behind_join"] = UNKNOWN if line is None else interval(line, "over", 3)
+    return told | {"bars": str(len(parts.BAR))}
+
+
+def _line(found: pd.DataFrame, at: dict[str, str]) -> pd.Series | None:
+    for name, value in at.items():
+        found = found[found[name] == value] if len(found) else found
+    return found.iloc[0] if len(found) else None
+
+
+def _slug(name: str) -> str:
+    return name.replace("-", "_").replace(", ", "_").replace(" ", "_")

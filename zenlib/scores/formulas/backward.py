@@ -1,0 +1,180 @@
+"""One pass backward: the size of the gradient of the cross entropy at every map, on average over draws.
+
+What is handed back is a sum of sources again. A ReLU behind a BatchNorm halves the variance of a gradient, a
+convolution gives GAIN times its sum over a map, and BatchNorm divides it by the variance of what it read: on
+a chain of equal layers 2 (1/2) / (1 - 1/pi), so squared gradients grow by pi / (pi - 1) a layer.
+
+Source: Yang et al. 2019 (arXiv 1902.08129), who prove that growth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from zenlib.scores.formulas import spread
+from zenlib.scores.formulas.counts import fan_in, values
+from zenlib.scores.formulas.forward import GAIN, Forward, Map
+from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
+from zenlib.scores.graph_form.arithmetic import shares
+from zenlib.vanilla.vcnn import IMAGE
+
+WITH_SCALE = 2 / math.pi
+"""(1 / (2 pi)) / (1 / 4), for a constant that passed a ReLU.
+
+What BatchNorm takes of it along its own output, over what it takes with the mean.
+"""
+
+
+class Back(Source):
+    """A source on the way back.
+
+    Attributes:
+        common: share of its variance that all images and positions have in common.
+    """
+
+    __slots__ = ("common",)
+
+    def __init__(self, shapes: Shapes, common: float) -> None:
+        super().__init__(shapes)
+        self.common = common
+
+
+class LayerGradient(NamedTuple):
+    """The gradient of one layer with weights.
+
+    Attributes:
+        weights: how many there are.
+        fan: inputs that one output sums.
+        square: mean square of the gradient of one weight.
+        agreement: correlation of the gradients of two halves of the mini-batch.
+        place: index of the operation of a convolution.
+        output: variance of the gradient of one output value of it.
+        shapes: its spatial correlation.
+    """
+
+    weights: int
+    fan: int
+    square: float
+    agreement: float = 0.0
+    place: int = -1
+    output: float = 0.0
+    shapes: Shapes = WHITE
+
+
+def collision(variance: float, classes: int) -> float:
+    """The expected sum of squares of the softmax of independent N(0, variance).
+
+    From 1 / s^2 = integral of t exp(-t s) over t > 0: with f(t) = E exp(-t e^z) it is K times the integral of
+    t f''(t) f(t)^(K - 1).
+    """
+    spread, log_t = math.sqrt(variance), np.linspace(-1, 1, 161)
+    z = np.linspace(-6, 6, 97)
+    weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
+    t = np.exp(log_t * (8 * spread + 4) - math.log(classes))[:, None]
+    inner = np.exp(-t * np.exp(spread * z))
+    second, first = inner @ (weights * np.exp(2 * spread * z)), inner @ weights
+    step = (log_t[1] - log_t[0]) * (8 * spread + 4)
+    return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
+
+
+class Backward:
+    """The gradients of a network.
+
+    Attributes:
+        convs: of each convolution that the output depends on, in order.
+        layers: the same and the classifier, for the mean cross entropy.
+    """
+
+    def __init__(self, forward: Forward, classes: int) -> None:
+        self.forward, self.graph = forward, forward.graph
+        self.convs: list[LayerGradient] = []
+        classifier, start = self._start(classes)
+        found: dict[int, list[Parts]] = {self.graph.output: [start]}
+        for index in range(self.graph.output, -1, -1):
+            if index in found:
+                parts = spread.summed(found.pop(index))
+                if self.forward.cuts[index] and len(parts) > 1:
+                    parts = self._new(parts, self.graph.operations[index].side, 1.0, 1.0)
+                self._back(index, parts, found)
+        self.convs.reverse()
+        self.layers = [*self.convs, classifier]
+
+    def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
+        """The classifier, and the gradient of the map before pooling: one number per image and channel."""
+        last, images = self.forward.maps[self.graph.output], self.forward.images
+        width, positions = self.graph.operations[self.graph.output].channels, last.side**2
+        of_mean = last.variance * min(1.0, together(last.shapes, FLAT, last.side) / positions)
+        logits = GAIN * (last.square + of_mean)
+        wrong = collision(logits, classes) - 1 / classes  # E |p - 1/K|^2
+        label = 1 - 1 / classes
+        alike = wrong + label / images  # |mean of p - y|^2
+        shared, own = last.square * wrong, (last.square * label + of_mean * (wrong + label)) / (images / 2)
+        square = (last.square * alike + of_mean * (wrong + label) / images) / classes
+        classifier = LayerGradient(width * classes, width, square, shared / (shared + own))
+        variance = GAIN / width * (wrong + label) / (images * positions) ** 2
+        return classifier, {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
+
+    def _back(self, index: int, parts: Parts, found: dict[int, list[Parts]]) -> None:
+        """Hands a gradient on to what an operation read."""
+        operation, side = self.graph.operations[index], self.graph.operations[index].side
+        for place in operation.inputs:
+            read, given = self.forward.maps[place], parts
+            if operation.kind == "relu" and not read.rectified:
+                _, on, _ = read.threshold
+                given = self._new(parts, side, on, on)
+            elif operation.kind == "norm":
+                given = self._normed(parts, read)
+            elif operation.kind == "pool":
+                given = self._pooled(index, parts, read)
+            elif operation.kind == "slice":
+                channels = self.graph.operations[place].channels
+                given = spread.scaled(parts, math.sqrt(operation.channels / channels))
+            elif operation.kind == "conv":
+                given = self._conv(index, parts, read)
+            if place != IMAGE:
+                found.setdefault(place, []).append(given)
+
+    def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
+        """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
+        variance, terms, shapes = spread.terms(parts, side)
+        common = sum(term[0] * term[1].common for term in terms) / variance
+        shapes = spread.partly(spread.stretched(shapes, stretch), kept)
+        return {(Back(shapes, kept * common), 0.0): math.sqrt(variance * factor)}
+
+    def _normed(self, parts: Parts, read: Map) -> Parts:
+        samples = self.forward.images * read.side**2
+        free = max(0.05, 1 - 2 / samples) / read.variance
+        given: Parts = {}
+        for (source, count), amplitude in parts.items():
+            common: float = source.common  # type: ignore[attr-defined]
+            left = max(0.0, 1 - (1 + WITH_SCALE) * common)
+            if common > 0:
+                source = Back(source.shapes, 0.0)
+            given[source, count] = amplitude * math.sqrt(free * left)
+        return given
+
+    def _pooled(self, index: int, parts: Parts, read: Map) -> Parts:
+        operation = self.graph.operations[index]
+        count = spread.averages(operation.kernel)
+        if operation.mode == "avg" and operation.side == read.side:
+            return spread.pooled(parts, count)
+        share = operation.side**2 / read.side**2  # of the positions
+        if operation.mode == "max":
+            return self._new(parts, operation.side, share, share, operation.stride)
+        return self._new(spread.pooled(parts, 0.0), operation.side, share**2, 1.0, operation.stride)
+
+    def _conv(self, index: int, parts: Parts, read: Map) -> Parts:
+        operation = self.graph.operations[index]
+        output, _, shapes = spread.terms(parts, operation.side)
+        share, _ = shares(operation, read.side)
+        fan = fan_in(self.graph, operation)
+        lags = together(shapes, spread.stretched(read.shapes, 1 / operation.stride), operation.side)
+        square = self.forward.images * operation.side**2 * share * output * read.variance * lags
+        weights = operation.channels * fan
+        self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
+        channels = fan // operation.kernel**2 * operation.groups
+        factor = GAIN * share * values(operation) / (channels * read.side**2)
+        return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)
