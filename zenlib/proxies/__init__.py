@@ -10,18 +10,25 @@ from __future__ import annotations
 from functools import partial
 
 from zenlib.proxies import az_nas, counts, zen
+from zenlib.proxies.epsinas import epsinas
 from zenlib.proxies.fisher import fisher
 from zenlib.proxies.grad_norm import grad_norm
 from zenlib.proxies.grasp import grasp
+from zenlib.proxies.intrain import intrain
 from zenlib.proxies.jacob_cov import jacob_cov
 from zenlib.proxies.linear_regions import linear_regions
+from zenlib.proxies.meco import meco
 from zenlib.proxies.naswot import naswot
+from zenlib.proxies.near import near
 from zenlib.proxies.ntk import ntk
 from zenlib.proxies.proxy import Proxy
 from zenlib.proxies.random_score import random_score
 from zenlib.proxies.snip import snip
+from zenlib.proxies.swap import swap
 from zenlib.proxies.synflow import synflow
 from zenlib.proxies.te_nas import te_nas
+from zenlib.proxies.vkdnw import vkdnw
+from zenlib.proxies.wrcor import wrcor
 from zenlib.proxies.zico import zico
 
 __all__ = ["PROXIES", "Proxy"]
@@ -39,6 +46,7 @@ PROXIES: dict[str, Proxy] = {
         Proxy("snip", snip, "gradients"),
         Proxy("grasp", grasp, "gradients"),
         Proxy("fisher", fisher, "gradients"),
+        Proxy("fisher-channels", partial(fisher, per_weight=False), "gradients"),
         Proxy(
             "synflow",
             synflow,
@@ -51,6 +59,13 @@ PROXIES: dict[str, Proxy] = {
         Proxy("linear-regions", linear_regions, "forward"),
         Proxy("te-nas", te_nas, "gradients", _SINGULAR_NTK),
         Proxy("zico", zico, "gradients"),
+        Proxy("swap", swap, "forward"),
+        Proxy("meco", meco, "forward"),
+        Proxy("near", near, "forward"),
+        Proxy("intrain", intrain, "gradients"),
+        Proxy("vkdnw", vkdnw, "gradients", "the output does not depend on these weights"),
+        Proxy("epsinas", epsinas, "forward", "the outputs of all images are equal, or left float64"),
+        Proxy("wrcor", wrcor, "gradients", "two images correlate fully in every rectifier"),
         Proxy("az-expressivity", az_nas.expressivity, "forward"),
         Proxy("az-progressivity", az_nas.progressivity, "forward"),
         Proxy("az-trainability", az_nas.trainability, "gradients"),

@@ -1,6 +1,6 @@
 """What costs nothing: parameters, FLOPs and layers, the baselines that every proxy has to beat.
 
-Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for these baselines.
+Source: White et al. 2022 ("A deeper look at zero-cost proxies for lightweight NAS") argue for them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def flops(query: Query) -> float:
     """
     if isinstance(query.network, Architecture):
         return query.network.flops(query.resolution, CLASSES)
-    module = copy.deepcopy(query.network).to("meta").eval()
+    module = copy.deepcopy(as_module(query.network)).float().to("meta").eval()
     images = torch.empty(1, query.in_channels, query.resolution, query.resolution, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(images)

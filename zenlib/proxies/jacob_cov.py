@@ -14,7 +14,7 @@ K = 1e-5
 
 
 def jacob_cov(query: Query) -> Tensor:
-    """-sum over the eigenvalues v of the correlation matrix of the images' Jacobians of log(v + k) + 1 / (v + k).
+    """-sum of log(v + k) + 1 / (v + k) over the eigenvalues v of the correlations of the images' Jacobians.
 
     The Jacobian of an image is the gradient of its summed outputs with respect to its pixels. Uncorrelated
     Jacobians give -N (to order k), the largest value; two images with one Jacobian cost 1 / k. Larger is

@@ -1,4 +1,4 @@
-"""The one signature of all proxies, and what they have in common: checks, randomness, and what is undefined."""
+"""The one signature of all proxies, and what they share: checks, randomness, and what is undefined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.proxies.query import Batch, Network, Query
+from zenlib.proxies.query import Batch, Network, Query, not_compiled
 
 Needs = Literal["counting", "forward", "gradients"]
 
@@ -71,6 +71,8 @@ class Proxy:
         for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
             if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
                 raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")
+        if isinstance(network, nn.Module):
+            network = not_compiled(network)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return self.value(Query(network, int(side), int(images), int(seed), where, batch))
 
@@ -89,6 +91,13 @@ class Proxy:
                 found = query.once(self.compute)
             except ConversionError as error:
                 raise ScoreUndefined(f"{self.name}: {error}") from error
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ScoreUndefined(
+                    f"{self.name}: {type(query.network).__name__} fails on {query.batch_size} images of "
+                    f"{query.resolution} pixels: {str(error).partition(chr(10))[0]}"
+                ) from error
             value = found.item() if isinstance(found, Tensor) else float(found)
         if not math.isfinite(value):
             raise ScoreUndefined(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, require_rows
 
 
 def synflow(query: Query) -> Tensor:
@@ -33,7 +33,7 @@ def synflow(query: Query) -> Tensor:
         name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()
     }
     images = torch.ones(1, *query.images.shape[1:], dtype=torch.float64, device=query.images.device)
-    total = functional_call(module, weights, (images,)).sum()
+    total = require_rows(functional_call(module, weights, (images,)), 1).sum()
     gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     terms = [
         (weight * gradient).sum()
