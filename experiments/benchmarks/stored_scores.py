@@ -16,6 +16,7 @@ from experiments.benchmarks.network_scores import (
     FORWARD,
     GRADIENTS,
     KERNEL,
+    PEERS,
     VANILLA,
     column,
 )
@@ -31,6 +32,7 @@ PREDICTORS = (
     *GRADIENTS,
     *FORWARD,
     *KERNEL,
+    *PEERS,
     "az-nas",
     "phi",
     "closed-form",
@@ -74,6 +76,7 @@ def networks(benchmark: str) -> pd.DataFrame:
         described = {
             "family": [cell.isomorphism_class for cell in cells],
             "valid": [cell.is_connected for cell in cells],
+            "no dead edges": [cell.live == tuple(op != "none" for op in cell.ops) for cell in cells],
         }
         return pd.concat([table[["network", *found.datasets]], counted], axis=1).assign(**described)
     names = found.sample(len(found.scores.read()))

@@ -183,8 +183,8 @@ def as_module(network: Network) -> nn.Module:
     """The module of a network; an `Architecture` is built without gates, which the scores ignore."""
     if isinstance(network, torch.jit.ScriptModule):
         raise ValueError(
-            "network: needed a module of nn layers, got a scripted or traced one, whose layers cannot be seen; "
-            "score the module that it was made from"
+            "network: needed a module of nn layers, got a scripted or traced one, whose layers cannot be "
+            "seen; score the module that it was made from"
         )
     return build_network(network, CLASSES, use_se=False) if isinstance(network, Architecture) else network
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.benchmarks import fidelity
 from experiments.benchmarks.network_scores import (
     AS_BUILT,
     BENCHMARKS,
@@ -24,6 +25,7 @@ from experiments.benchmarks.network_scores import (
     FORWARD,
     GRADIENTS,
     KERNEL,
+    PEERS,
     STUDY,
     VANILLA,
     fill,
@@ -42,7 +44,7 @@ from experiments.benchmarks.stored_scores import (
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.stats import Correlation, compare, correlate, partial_correlation
+from zenlib.stats import Correlation, compare, correlate, ndcg, partial_correlation
 from zenlib.stats.influence import compare_many, correlate_many, kendall_near, partial_many
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -50,6 +52,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
+    "peers": PEERS,
     "zen": VANILLA[1:],
     "as-built": AS_BUILT,
     "closed-form": ("closed-form",),
@@ -61,7 +64,7 @@ COSTS = COUNTS
 """What a proxy has to beat, and what is held fixed."""
 VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
 CELLS = ("nasbench201", "nasbench101")
-POPULATIONS = {"nasbench201": ("all", "valid", "one per class", "top 10 %")}
+POPULATIONS = {"nasbench201": ("all", "valid", "one per class", "top 10 %", "no dead edges")}
 """Populations of a benchmark; of the others, all drawn networks and their best tenth."""
 
 
@@ -72,6 +75,7 @@ def population(benchmark: str, dataset: str, name: str) -> pd.Series:
         "all": lambda: pd.Series(True, rows.index),
         "valid": lambda: rows["valid"],
         "one per class": lambda: rows["valid"] & ~rows["family"].duplicated(),
+        "no dead edges": lambda: rows["no dead edges"],
         "top 10 %": lambda: rows[dataset] >= rows[dataset].quantile(0.9),
     }
     return members[name]()
@@ -190,6 +194,31 @@ CORRELATIONS = Table(
 )
 
 
+def top_row(
+    *, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int, top: int
+) -> dict[str, Any]:
+    """Whether a proxy finds the best networks of a population."""
+    table = _members(benchmark, dataset, proxy, seed, drawn, population)
+    return {"n": len(table), "ndcg": ndcg(table["score"], table["accuracy"], top)}
+
+
+TOP = Table(
+    study=STUDY,
+    name="top",
+    key=("benchmark", "dataset", "population", "proxy", "seed", "drawn", "top"),
+    compute=top_row,
+    units=_KEY_UNITS
+    | {
+        "population": "name: which networks",
+        "top": "count: networks that the proxy ranks first and whose gain counts",
+        "n": "count: networks of the population for which the proxy was computed",
+        "ndcg": "1: nDCG@P, see zenlib.stats.ndcg",
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
 def partial_row(
     *, benchmark: str, dataset: str, proxy: str, given: str, seed: int, drawn: int
 ) -> dict[str, Any]:
@@ -298,8 +327,8 @@ ISOMORPHIC = Table(
     otherwise=ARITHMETIC,
 )
 
-TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)
-SCORE_CHECKS = CHECKS
+TABLES = (CORRELATIONS, TOP, PARTIALS, EQUAL_COST, ISOMORPHIC, fidelity.AGREEMENT)
+SCORE_CHECKS = (*CHECKS, fidelity.CHECK)
 """How a sample of the stored scores is computed again."""
 
 
