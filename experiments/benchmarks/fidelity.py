@@ -1,8 +1,9 @@
-"""How near a proxy comes to its authors' code: values beside those of NAS-Bench-Suite-Zero, one choice switched at a time.
+"""How near a proxy comes to its authors' code, one choice switched at a time.
 
-NAS-Bench-Suite-Zero stores scores of 725 cells of NAS-Bench-201, computed by the authors' code on batches of CIFAR-10 and
-PyTorch's initialisation. CIFAR-10 is not part of this project; crops of three photographs that scikit-learn and matplotlib
-ship stand for natural images. The stored scores are the user's to bring; what is kept are scores of our own and aggregates.
+NAS-Bench-Suite-Zero stores scores of 725 cells of NAS-Bench-201, computed by the authors' code on batches of
+CIFAR-10 and PyTorch's initialisation. CIFAR-10 is not part of this project; crops of three photographs that
+scikit-learn and matplotlib ship stand for natural images. The stored scores are the user's to bring; what is
+kept are scores of our own and aggregates.
 
 Source: Krishnakumar et al. 2022 (arXiv 2210.03230).
 """
@@ -79,8 +80,8 @@ VALUES = ScoreColumns(
     STUDY,
     nasbench201.CELLS,
     {
-        f"{proxy.replace('-', '_')}_{setting}": f"1: proxy {proxy}, {setting.batch_size} images ({setting.images}) of "
-        f"32 pixels, {setting.initialisation} initialisation"
+        f"{proxy.replace('-', '_')}_{setting}": f"1: proxy {proxy}, {setting.batch_size} images "
+        f"({setting.images}) of 32 pixels, {setting.initialisation} initialisation"
         for proxy in OFFICIAL
         for setting in SETTINGS
     },
@@ -115,7 +116,10 @@ def drawn(count: int) -> list[int]:
 
 
 def photographs(count: int, seed: int, side: int = 32) -> Tensor:
-    """(N, 3, side, side): crops of at least a tenth of three photographs, half of them mirrored, scaled like CIFAR-10."""
+    """(N, 3, side, side): square crops of three photographs, half of them mirrored, scaled like CIFAR-10.
+
+    The side of a crop is at least a tenth of the photograph's shorter one.
+    """
     generator = np.random.default_rng(seed)
     crops = []
     for index in range(count):
@@ -148,7 +152,7 @@ def _resized(crop: np.ndarray, side: int) -> np.ndarray:
 
 @torch.no_grad()
 def default_initialisation(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """PyTorch's own, weights and biases from U(-b, b) with b = fan_in^-1/2, in place; modes as the proxies want them."""
+    """PyTorch's own, U(-b, b) with b = fan_in^-1/2 for weights and biases; modes as proxies want them."""
     module.eval()
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -248,7 +252,7 @@ AGREEMENT = Table(
         "batch_size": "count: images",
         "initialisation": "name: he, or default for PyTorch's",
         "seed": "1: of weights, images and labels",
-        "beside": "text: suite for the scores that NAS-Bench-Suite-Zero stores, else the seed of another draw",
+        "beside": "text: suite for the stored scores of NAS-Bench-Suite-Zero, else the seed of another draw",
         "cells": "count: cells that were drawn from its 725",
         "n": "count: cells with both values",
         "spearman": "1: Spearman's rho of both",
@@ -258,3 +262,26 @@ AGREEMENT = Table(
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
+
+
+def agreements(counts: Sequence[int] = (40, 120)) -> pd.DataFrame:
+    """The agreement of every setting that was computed for the first cells, by how many these are.
+
+    Without the user's files, the stored rows.
+    """
+    if not is_there():
+        return AGREEMENT.stored().dropna(subset="spearman")
+    done = {name: found[1] for name, found in VALUES.values().items()}
+    keys = []
+    for cells in counts:
+        for proxy in OFFICIAL:
+            for setting in SETTINGS:
+                known = [seed for seed in (0, 1) if _all_done(done, column(proxy, setting, seed), cells)]
+                key = {"proxy": proxy, "cells": cells} | vars(setting)
+                keys += [key | {"seed": 0, "beside": "suite"}] if 0 in known else []
+                keys += [key | {"seed": 0, "beside": "1"}] if known == [0, 1] else []
+    return AGREEMENT.fill(keys).dropna(subset="spearman")
+
+
+def _all_done(done: dict[str, np.ndarray], name: str, cells: int) -> bool:
+    return name in done and bool(done[name][drawn(cells)].all())

@@ -24,8 +24,11 @@ from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
 from zenlib.spaces.nasbench201 import CONVS, Cell, costs
 
-PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
-"""What AZ-NAS joins by ranks."""
+JOINED = {
+    "az-nas": ("az-expressivity", "az-progressivity", "az-trainability", "flops"),
+    "vkdnw-aggregate": ("vkdnw", "jacob-cov", "az-expressivity", "az-trainability", "flops"),
+}
+"""Scores that add the logarithms of ranks, and what they join."""
 PREDICTORS = (
     *COUNTS,
     "random",
@@ -33,7 +36,7 @@ PREDICTORS = (
     *FORWARD,
     *KERNEL,
     *PEERS,
-    "az-nas",
+    *JOINED,
     "phi",
     "closed-form",
     *VANILLA[1:],
@@ -104,9 +107,9 @@ def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
     NaN where not computed, and `WITHOUT_SCORE` where undefined.
     """
     places = BENCHMARKS[benchmark].drawn(drawn)
-    if proxy != "az-nas":
+    if proxy not in JOINED:
         return stored_values(benchmark, proxy, seed).iloc[sorted(places)]
-    parts = pd.concat([scores(benchmark, part, seed, drawn) for part in PARTS], axis=1).dropna()
+    parts = pd.concat([scores(benchmark, part, seed, drawn) for part in JOINED[proxy]], axis=1).dropna()
     return pd.Series(az_nas(parts), parts.index)
 
 
@@ -126,6 +129,7 @@ def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
 
 NAMES = {name: name for name in PREDICTORS} | {
     "params": "parameters",
+    "fisher-channels": "fisher, per channel",
     "flops": "FLOPs",
     "layers": "convolutions",
     "random": "random number",

@@ -21,7 +21,7 @@ def epsinas(query: Query) -> Tensor:
 
     The outputs of a batch are scaled to [0, 1], and images whose output is 0 under one of them are left out.
 
-    Source: Gracheva 2023 (arXiv 2302.04406), algorithm 1.
+    Source: Gracheva 2023 (arXiv 2302.04406).
     Code: 256 real images, one output; the constants are 1e-7 and 1 on NAS-Bench-201, 1e-4 and 10 on
     NAS-Bench-101, BatchNorm's scale among the weights, biases 0.
     Differs: the constants of NAS-Bench-201 for all networks; float64, as products of 1e-7 leave float32.

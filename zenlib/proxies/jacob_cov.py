@@ -20,7 +20,9 @@ def jacob_cov(query: Query) -> Tensor:
     Jacobians give -N (to order k), the largest value; two images with one Jacobian cost 1 / k. Larger is
     better.
 
-    Source: Mellor et al. 2020 (arXiv 2006.04647, version 1), section 3. Differs: eigenvalues in float64.
+    Source: Mellor et al. 2020 (arXiv 2006.04647, version 1), section 3.
+    Code: 256 real images, cropped and mirrored; BatchNorm trains.
+    Differs: eigenvalues of a symmetric matrix in float64, where theirs may be complex.
     """
     images = query.images.clone().requires_grad_()
     outputs = query.outputs(images)

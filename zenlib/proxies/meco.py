@@ -15,7 +15,7 @@ def meco(query: Query) -> Tensor:
 
     Larger is better.
 
-    Source: Jiang et al. 2023 (NeurIPS), eq. 8.
+    Source: Jiang et al. 2023 (NeurIPS).
     Code: one training image; containers count too, so that what their last layer gives is counted again.
     Differs: the first image of the batch; every innermost layer that gives a feature map counts once.
     """

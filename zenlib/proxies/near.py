@@ -19,7 +19,7 @@ def near(query: Query) -> Tensor:
     The effective rank is exp of the entropy of the singular values over their sum. Rows are positions, of
     which as many are taken as there are channels, one after the other from a random place.
 
-    Source: Husistein et al. 2025 (arXiv 2408.08776), eq. 2 and 3.
+    Source: Husistein et al. 2025 (arXiv 2408.08776).
     Code: every layer with weights counts as one before an activation, BatchNorm too; mean of 32 repetitions.
     Differs: one repetition.
     """

@@ -13,7 +13,7 @@ from zenlib.proxies.query import Query
 def swap(query: Query) -> Tensor:
     """Number of different patterns (on or off for each image) among all rectifiers. Larger is better.
 
-    Source: Peng et al. 2024 (arXiv 2403.04161), definition 4.2.
+    Source: Peng et al. 2024 (arXiv 2403.04161).
     Code: 16 real images, weights from N(0, 1), mean of 32 draws; only nn.ReLU on feature maps.
     Differs: one draw, and every rectifier counts; not regularised by the number of parameters, whose two
     constants are chosen for each space.

@@ -18,14 +18,13 @@ def synflow(query: Query) -> Tensor:
     Larger is better.
 
     All weights are replaced by their absolute values and BatchNorm is left out, so R is a sum over paths of
-    products of
-    weights: for L layers without branches the value is log(L R). It is a logarithm, of a float64 number,
-    since R grows geometrically with depth; this does not change any order.
+    products of weights: for L layers without branches the value is log(L R). It is a logarithm, of a
+    float64 number, since R grows geometrically with depth; this does not change any order.
 
     Source: Tanaka et al. 2020 (arXiv 2006.05467), eq. 3, summed over the network as in Abdelfattah et al.
-        2021, who maximise
-    it. Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus
-    this value for their sign.
+    2021, who maximise it.
+    Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus this
+    value for their sign.
     """
     shared = {id(tensor): tensor for tensor in (*query.module.parameters(), *query.module.buffers())}
     module = without_batch_norm(copy.deepcopy(query.module, shared))  # a copy of its structure alone

@@ -22,7 +22,7 @@ def vkdnw(query: Query) -> Tensor:
     The Fisher information of the middle weight of each of the first 128 tensors is the mean over images of
     J^T (diag p - p p^T) J, J the derivatives of the outputs and p the class probabilities.
 
-    Source: Tybl and Neumann 2025 (arXiv 2502.04975), eq. 8 to 10.
+    Source: Tybl and Neumann 2025 (arXiv 2502.04975).
     Code: p is mixed with 5 % of the uniform distribution; BatchNorm keeps its fresh statistics, so it is the
     identity; layers are counted as parameter tensors, those of BatchNorm and biases too.
     Differs: the middle weight of each tensor, as how many are taken is not stated.

@@ -17,7 +17,7 @@ def wrcor(query: Query) -> Tensor:
 
     The absolute values of the N x N correlation matrices are added, those of block l with weight 2^l.
 
-    Source: Jing et al. 2025 (arXiv 2507.08841), eq. 11.
+    Source: Jing et al. 2025 (arXiv 2507.08841).
     Code: 64 training images with labels; block l is the l-th cell of NAS-Bench-201, BatchNorm trains.
     Differs: blocks are those of AZ-NAS; every rectifier counts once.
     """

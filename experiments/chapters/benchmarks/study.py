@@ -52,7 +52,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
-    "peers": PEERS,
+    "peers": PEERS[:-1],
+    "vkdnw": PEERS[-1:],
     "zen": VANILLA[1:],
     "as-built": AS_BUILT,
     "closed-form": ("closed-form",),
@@ -343,6 +344,8 @@ class BenchmarkRows:
         partials: first draw, one line per benchmark, data set, proxy and fixed cost.
         equal_cost: the same with pairs of nearly equal cost.
         isomorphic: one line per proxy.
+        top: first draw, one line per benchmark, data set, population and proxy.
+        fidelity: `experiments.benchmarks.fidelity.agreements`.
         missing: benchmarks whose file the user has not brought.
     """
 
@@ -351,6 +354,8 @@ class BenchmarkRows:
     partials: pd.DataFrame
     equal_cost: pd.DataFrame
     isomorphic: pd.DataFrame
+    top: pd.DataFrame
+    fidelity: pd.DataFrame
     missing: tuple[str, ...]
 
 
@@ -409,6 +414,11 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
     correlations, redrawn, partials, equal_cost = (
         _filled(table, rows, there).dropna(subset="kendall") for table, rows in asked
     )
+    best = [
+        key | {"top": max(10, min(1000, key["drawn"] // 10))}
+        for key in wide
+        if key["population"] in ("all", "no dead edges")
+    ]
     missing = tuple(name for name in samples if name not in there)
     return BenchmarkRows(
         correlations,
@@ -416,6 +426,8 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         partials,
         equal_cost,
         _filled(ISOMORPHIC, same, there).dropna(subset="equal"),
+        _filled(TOP, best, there).dropna(subset="ndcg"),
+        fidelity.agreements(),
         missing,
     )
 
@@ -449,8 +461,13 @@ def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
         for benchmark, sizes in samples.items()
         for dataset in BENCHMARKS[benchmark].datasets
         for group, count in sizes.items()
-        for proxy in (*GROUPS[group], *(("az-nas",) if group == "gradients" and "forward" in sizes else ()))
+        for proxy in (*GROUPS[group], *(_joined(group) if "forward" in sizes else ()))
     ]
+
+
+def _joined(group: str) -> tuple[str, ...]:
+    """Scores that join ranks, beside the last of their parts to be measured."""
+    return {"gradients": ("az-nas",), "vkdnw": ("vkdnw-aggregate",)}.get(group, ())
 
 
 def forget() -> None:
