@@ -183,6 +183,8 @@ def test_names_say_what_they_are(name):
     proxy = PROXIES[name]
     assert proxy.name == name
     assert proxy.needs in ("counting", "forward", "gradients")
+    assert proxy.origin["what"] and (proxy.origin["source"] or proxy.label == "own")
+    assert proxy.origin["differs"] or proxy.label in ("as published", "own", "stabilised")
     documented = " ".join(getattr(proxy.compute, "func", proxy.compute).__doc__.split())
     assert any(sign in documented for sign in ("is better", "is taken for better", "knows nothing", "alone"))
 
