@@ -57,7 +57,8 @@ class Setting:
     """How a proxy is asked.
 
     Attributes:
-        images: "noise" from N(0, 1), or "photo" for crops of photographs.
+        images: "noise" from N(0, 1), "photo" for crops of photographs with random labels, or "labelled" for
+            crops whose label says which photograph they come from.
         batch_size: how many.
         initialisation: "he", or "default" for PyTorch's.
     """
@@ -72,7 +73,7 @@ class Setting:
 
 SETTINGS = tuple(
     Setting(images, size, start)
-    for images in ("noise", "photo")
+    for images in ("noise", "photo", "labelled")
     for size in (16, 32, 64)
     for start in ("he", "default")
 )
@@ -140,7 +141,7 @@ def _pictures() -> list[np.ndarray]:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    portrait = np.asarray(Image.open(get_sample_data("grace_hopper.jpg")))
+    portrait = np.asarray(Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False))))
     return [*(np.asarray(picture) for picture in load_sample_images().images), portrait]
 
 
@@ -169,13 +170,16 @@ def default_initialisation(module: nn.Module, generator: torch.Generator) -> nn.
 def asked(cell: Cell, setting: Setting, seed: int) -> Query:
     """The question to a proxy."""
     batch: Batch | None = None
-    if setting.images == "photo":
+    if setting.images != "noise":
         generator = torch.Generator().manual_seed(seed + 99)
         labels = torch.randint(0, 10, (setting.batch_size,), generator=generator)
+        if setting.images == "labelled":
+            labels = torch.arange(setting.batch_size) % len(_pictures())
         batch = photographs(setting.batch_size, seed), labels
-    query = Query(build(cell), 32, setting.batch_size, seed, torch.device("cpu"), batch)
+    module = build(cell)
+    query = Query(module, 32, setting.batch_size, seed, torch.device("cpu"), batch)
     if setting.initialisation == "default":
-        query.__dict__["module"] = default_initialisation(query.network, query.generator(0))
+        query.__dict__["module"] = default_initialisation(module, query.generator(0))
     return query
 
 
@@ -248,7 +252,7 @@ AGREEMENT = Table(
     compute=agreement_row,
     units={
         "proxy": "name: in zenlib.PROXIES",
-        "images": "name: noise from N(0, 1), or crops of photographs",
+        "images": "name: noise, photo for crops, labelled for crops with their photograph as label",
         "batch_size": "count: images",
         "initialisation": "name: he, or default for PyTorch's",
         "seed": "1: of weights, images and labels",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -38,5 +40,5 @@ def fisher(query: Query, per_weight: bool = True) -> Tensor:
             # Behind a linear layer channels come last, and all axes between are positions.
             positions = (2, 3) if isinstance(layer, nn.Conv2d) else tuple(range(1, effect.dim() - 1))
             term = (effect.sum(positions) if positions else effect).square().mean(0).sum() / 2
-            terms.append(term * layer.weight[0].numel() if per_weight else term)
+            terms.append(term * cast(Tensor, layer.weight)[0].numel() if per_weight else term)
     return torch.stack(terms).sum() if terms else loss.detach() * 0

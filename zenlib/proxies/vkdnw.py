@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -47,7 +49,7 @@ def vkdnw(query: Query) -> Tensor:
     return len(parameters) - (shares * (shares + 1e-10).log()).sum() / 3  # at most log 9, so below 1
 
 
-def _derivatives(output: Tensor, parameters: list[Tensor]) -> Tensor:
+def _derivatives(output: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """Those of an output with respect to the middle weight of each parameter."""
     found = torch.autograd.grad(output, parameters, retain_graph=True, allow_unused=True)
     zero = output.new_zeros(1)

@@ -165,7 +165,7 @@ def published_table(rows: BenchmarkRows) -> pd.DataFrame:
 
 def populations(rows: BenchmarkRows) -> pd.DataFrame:
     """Tau on all cells of NAS-Bench-201 and on those without dead edges, published values beside."""
-    told = {}
+    told: dict[str, dict[str, str]] = {}
     found = rows.correlations[rows.correlations["benchmark"] == "nasbench201"]
     for row in found[found["population"].isin(("all", LIVE))].itertuples():
         title = f"{TITLES['nasbench201', row.dataset].removeprefix('NB201, ')}, {row.population}"
@@ -182,7 +182,7 @@ def populations(rows: BenchmarkRows) -> pd.DataFrame:
 
 def top(rows: BenchmarkRows) -> pd.DataFrame:
     """nDCG@P of every proxy, P in the head of the column; 1 for the order of the accuracies."""
-    told = {}
+    told: dict[str, dict[str, str]] = {}
     for row in rows.top.itertuples():
         people = "" if row.population == "all" else f", {row.population}"
         title = f"{TITLES[row.benchmark, row.dataset]}{people}, P = {row.top} of {row.drawn:,}"
@@ -192,7 +192,7 @@ def top(rows: BenchmarkRows) -> pd.DataFrame:
 
 def fidelity(rows: BenchmarkRows) -> pd.DataFrame:
     """Spearman's rho with the stored scores of NAS-Bench-Suite-Zero, one column for each setting."""
-    told = {}
+    told: dict[str, dict[str, str]] = {}
     for row in rows.fidelity.sort_values(["cells", "images", "batch_size", "initialisation"]).itertuples():
         what = "suite" if row.beside == "suite" else "another draw"
         title = f"{row.batch_size} {row.images}, {row.initialisation}, {row.cells} cells: {what}"
