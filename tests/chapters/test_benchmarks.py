@@ -1,4 +1,4 @@
-"""Every proxy on every benchmark: samples, shared measurements, correlations at equal cost, stored aggregates, facts and figures."""
+"""Every proxy on every benchmark: samples, measurements, correlations, stored aggregates, facts, figures."""
 
 from __future__ import annotations
 
@@ -178,6 +178,9 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
         "naswot", "NATS sizes"
     ].endswith("(1)")
     pd.testing.assert_frame_equal(study.run(**settings).equal_cost, rows.equal_cost)
+    assert "[" in tables.populations(rows).loc["parameters", "CIFAR-10, no dead edges"]
+    assert tables.top(rows).loc["naswot", "NATS sizes"].startswith("1.000 (15 of 150)")
+    assert list(tables.audit(rows).index) == list(PROXIES) and tables.fidelity(rows).empty
     assert "snip" in tables.measured_names(rows) and "phi" not in tables.measured_names(rows)
     for figure in figures(rows):
         assert isinstance(figure, Figure)

@@ -40,6 +40,13 @@ PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
     ("VKDNW (2025)", "nasbench201", "layers", "kendall", (0.626, 0.646, 0.623)),
     ("VKDNW (2025)", "nasbench201", "az-nas", "kendall", (0.712, 0.696, 0.673)),
     ("AZ-NAS (2024)", "nasbench201", "az-nas", "kendall", (0.741, 0.723, 0.710)),
+    ("VKDNW (2025)", "nasbench201", "vkdnw", "kendall", (0.618, 0.634, 0.622)),
+    ("VKDNW (2025)", "nasbench201", "vkdnw-aggregate", "kendall", (0.750, 0.753, 0.743)),
+    ("NEAR (2025)", "nasbench201", "near", "kendall", (0.70, 0.69, 0.66)),
+    ("MeCo (2023)", "nasbench201", "meco", "spearman", (0.894, 0.883, 0.845)),
+    ("InTrain (2026)", "nasbench201", "intrain", "kendall", (0.669, 0.671, 0.675)),
+    ("epsinas (2023)", "nasbench201", "epsinas", "kendall", (0.69,)),
+    ("WRCor (2025)", "nasbench201", "wrcor", "spearman", (0.812,)),
     (_ZICO, "nats_sizes", _RELEASED, "kendall", (0.50,)),
     (_ZICO, "nats_sizes", "params", "kendall", (0.53,)),
     (_ZICO, "nats_sizes", "flops", "kendall", (0.19,)),
@@ -181,12 +188,12 @@ def populations(rows: BenchmarkRows) -> pd.DataFrame:
 
 
 def top(rows: BenchmarkRows) -> pd.DataFrame:
-    """nDCG@P of every proxy, P in the head of the column; 1 for the order of the accuracies."""
+    """nDCG@P of every proxy with P and the number of networks; 1 for the order of the accuracies."""
     told: dict[str, dict[str, str]] = {}
     for row in rows.top.itertuples():
         people = "" if row.population == "all" else f", {row.population}"
-        title = f"{TITLES[row.benchmark, row.dataset]}{people}, P = {row.top} of {row.drawn:,}"
-        told.setdefault(title, {})[NAMES[row.proxy]] = f"{row.ndcg:.3f}"
+        title = f"{TITLES[row.benchmark, row.dataset]}{people}"
+        told.setdefault(title, {})[NAMES[row.proxy]] = f"{row.ndcg:.3f} ({row.top} of {row.n:,})"
     return _by_proxy(told, list(told))
 
 
@@ -207,7 +214,7 @@ def audit(rows: BenchmarkRows) -> pd.DataFrame:
     found = rows.fidelity[(rows.fidelity["beside"] == "suite") & (rows.fidelity["cells"] == 120)]
     nearest = found.sort_values("spearman").drop_duplicates("proxy", keep="last").set_index("proxy")
     lines = [
-        vars(proxy.origin)
+        proxy.origin
         | {"agreement": interval(nearest.loc[name], "spearman", 3) if name in nearest.index else ""}
         for name, proxy in PROXIES.items()
     ]
