@@ -193,7 +193,7 @@ def top(rows: BenchmarkRows) -> pd.DataFrame:
     for row in rows.top.itertuples():
         people = "" if row.population == "all" else f", {row.population}"
         title = f"{TITLES[row.benchmark, row.dataset]}{people}"
-        told.setdefault(title, {})[NAMES[row.proxy]] = f"{row.ndcg:.3f} ({row.top} of {row.n:,})"
+        told.setdefault(title, {})[NAMES[row.proxy]] = f"{row.ndcg:.3f} ({row.top:.0f} of {row.n:,.0f})"
     return _by_proxy(told, list(told))
 
 
