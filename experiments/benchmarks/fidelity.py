@@ -71,11 +71,14 @@ class Setting:
         return f"{self.images}{self.batch_size}_{self.initialisation}"
 
 
-SETTINGS = tuple(
-    Setting(images, size, start)
-    for images in ("noise", "photo", "labelled")
-    for size in (16, 32, 64)
-    for start in ("he", "default")
+SETTINGS = (
+    Setting("noise", 16, "he"),
+    Setting("noise", 32, "default"),
+    Setting("noise", 64, "default"),
+    Setting("photo", 32, "he"),
+    Setting("photo", 32, "default"),
+    Setting("photo", 64, "default"),
+    Setting("labelled", 32, "default"),
 )
 VALUES = ScoreColumns(
     STUDY,
