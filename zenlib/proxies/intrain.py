@@ -45,6 +45,7 @@ def intrain(query: Query) -> Tensor:
 def log_participation(features: Tensor) -> Tensor:
     """The log of (tr C)^2 / tr C^2 of (N, C, H, W); log C for equal variances without correlation."""
     samples = features.transpose(0, 1).flatten(1).double()
-    covariance = torch.cov(samples, correction=0).reshape(len(samples), -1)
+    centred = samples - samples.mean(1, keepdim=True)
+    covariance = centred @ centred.T / centred.shape[1]
     covariance = covariance + RIDGE * torch.eye(len(samples), dtype=samples.dtype, device=samples.device)
     return (covariance.trace().square() / covariance.square().sum()).log()
