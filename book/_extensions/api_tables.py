@@ -5,9 +5,7 @@ A Sphinx extension with two directives without arguments, `proxies-table` and `s
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -35,23 +33,28 @@ def keep_whole(app: Sphinx, what: str, name: str, value: object, options: object
 
 
 class ProxiesTable(Directive):
-    """One row for each proxy: its name, what it is, what one value costs, and where it comes from."""
+    """One row for each proxy: what it is, what a value costs, where it comes from and how it differs."""
 
     def run(self) -> list[nodes.Node]:
         """Builds the table."""
         from zenlib import PROXIES
 
-        rows = []
-        for proxy in PROXIES.values():
-            compute = getattr(proxy.compute, "func", proxy.compute)
-            given = "".join(
-                f" With {name}={value!r}." for name, value in getattr(proxy.compute, "keywords", {}).items()
-            )
-            summary, source = described(compute)
-            rows.append(
-                [(nodes.literal, proxy.name), (None, summary + given), (None, proxy.needs), (None, source)]
-            )
-        return [table(("Name", "What it is", "Needs", "Source"), rows)]
+        heads = (
+            "Name",
+            "What it is",
+            "Needs",
+            "Label",
+            "Source",
+            "What the authors' code does beyond",
+            "Differs",
+        )
+        rows = [
+            [(nodes.literal, name), (None, said["what"]), (None, proxy.needs)]
+            + [(None, said[part]) for part in ("label", "source", "code", "differs")]
+            for name, proxy in PROXIES.items()
+            for said in (proxy.origin,)
+        ]
+        return [table(heads, rows)]
 
 
 class SpacesTable(Directive):
@@ -73,13 +76,6 @@ class SpacesTable(Directive):
             )
             rows.append([(nodes.literal, space.name), *((None, cell) for cell in cells)])
         return [table(("Name", "Inner blocks", "Kernels", "Expansions"), rows)]
-
-
-def described(compute: Callable) -> tuple[str, str]:
-    """The first line of a docstring and what it names as its source."""
-    text = inspect.getdoc(compute) or ""
-    source = re.search(r"^Source: (.*?)(?= Differs:|\n\n|\Z)", text, flags=re.DOTALL | re.MULTILINE)
-    return text.partition("\n")[0], " ".join(source[1].split()) if source else ""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> nodes.table:

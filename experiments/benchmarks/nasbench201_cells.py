@@ -40,6 +40,7 @@ def cells() -> pd.DataFrame:
         {
             "cell": found,
             "connected": [cell.is_connected for cell in found],
+            "all_live": [cell.live == tuple(op != "none" for op in cell.ops) for cell in found],
             "class": pd.factorize(np.array([cell.isomorphism_class for cell in found]))[0],
             "function": pd.factorize(np.array(["+".join(cell.function) for cell in found]))[0],
             "convs": [cell.convs for cell in found],
@@ -66,6 +67,7 @@ def populations() -> dict[str, Callable[[pd.DataFrame, str], pd.Series]]:
         "valid": lambda rows, _: rows["connected"],
         "one per class": lambda rows, _: rows["connected"] & ~rows["class"].duplicated(),
         "one per function": lambda rows, _: rows["connected"] & ~rows["function"].duplicated(),
+        "no dead edges": lambda rows, _: rows["all_live"],
         "no none": lambda rows, _: rows["none"] == 0,
         "no skip, no pool": lambda rows, _: rows["connected"] & (rows["skip"] + rows["pool"] == 0),
         "vanilla path": lambda rows, _: pd.Series(

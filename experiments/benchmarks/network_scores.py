@@ -42,12 +42,23 @@ STUDY = "benchmarks"
 
 COUNTS = ("params", "flops", "layers")
 FORWARD = ("naswot", "linear-regions", "az-expressivity", "az-progressivity")
-GRADIENTS = ("grad-norm", "snip", "fisher", "jacob-cov", "zico", "synflow", "grasp", "az-trainability")
+GRADIENTS = (
+    "grad-norm",
+    "snip",
+    "fisher-channels",
+    "jacob-cov",
+    "zico",
+    "synflow",
+    "grasp",
+    "az-trainability",
+)
 KERNEL = ("ntk", "te-nas")
+PEERS = ("fisher", "swap", "meco", "near", "intrain", "epsinas", "wrcor", "vkdnw")
+"""Scores of 2023 to 2026, and Fisher as its authors compute it: measured on fewer networks."""
 VANILLA = ("phi", "zen", "zen-frobenius", "zen-running")
 """Measured on the vanilla form, which `to_vcnn` makes of the module."""
 AS_BUILT = tuple(f"zen-as-built-{name.replace('_', '-')}" for name in DEFINITIONS)
-DRAWN = (*FORWARD, *GRADIENTS, *KERNEL, *VANILLA, *AS_BUILT, "random")
+DRAWN = (*FORWARD, *GRADIENTS, *KERNEL, *PEERS, *VANILLA, *AS_BUILT, "random")
 """Scores that depend on the seed."""
 FIXED = (*COUNTS, "closed-form")
 """Scores that do not."""
@@ -92,7 +103,7 @@ class Benchmark:
         how = f"{self.batch_size} images of {self.resolution} pixels"
         units = {
             column(name): f"1: proxy {name} of the module, {how}"
-            for name in (*FORWARD, *GRADIENTS, *KERNEL, "random")
+            for name in (*FORWARD, *GRADIENTS, *KERNEL, *PEERS, "random")
         }
         units |= {
             column(name): f"nat: proxy {name}, on the vanilla form, {how}"

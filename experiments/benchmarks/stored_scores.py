@@ -16,6 +16,7 @@ from experiments.benchmarks.network_scores import (
     FORWARD,
     GRADIENTS,
     KERNEL,
+    PEERS,
     VANILLA,
     column,
 )
@@ -25,15 +26,19 @@ from zenlib.spaces.nasbench201 import CONVS, Cell, costs
 from zenlib.stats import Correlation, compare, correlate
 from zenlib.stats.influence import compare_many, correlate_many
 
-PARTS = ("az-expressivity", "az-progressivity", "az-trainability", "flops")
-"""What AZ-NAS joins by ranks."""
+JOINED = {
+    "az-nas": ("az-expressivity", "az-progressivity", "az-trainability", "flops"),
+    "vkdnw-aggregate": ("vkdnw", "jacob-cov", "az-expressivity", "az-trainability", "flops"),
+}
+"""Scores that add the logarithms of ranks, and what they join."""
 PREDICTORS = (
     *COUNTS,
     "random",
     *GRADIENTS,
     *FORWARD,
     *KERNEL,
-    "az-nas",
+    *PEERS,
+    *JOINED,
     "phi",
     "closed-form",
     *VANILLA[1:],
@@ -76,6 +81,7 @@ def networks(benchmark: str) -> pd.DataFrame:
         described = {
             "family": [cell.isomorphism_class for cell in cells],
             "valid": [cell.is_connected for cell in cells],
+            "no dead edges": [cell.live == tuple(op != "none" for op in cell.ops) for cell in cells],
         }
         return pd.concat([table[["network", *found.datasets]], counted], axis=1).assign(**described)
     names = found.sample(len(found.scores.read()))
@@ -100,9 +106,9 @@ def is_there(benchmark: str) -> bool:
 def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
     """The first `drawn` networks' values; NaN: not computed, `WITHOUT_SCORE`: undefined."""
     places = BENCHMARKS[benchmark].drawn(drawn)
-    if proxy != "az-nas":
+    if proxy not in JOINED:
         return stored_values(benchmark, proxy, seed).iloc[sorted(places)]
-    parts = pd.concat([scores(benchmark, part, seed, drawn) for part in PARTS], axis=1).dropna()
+    parts = pd.concat([scores(benchmark, part, seed, drawn) for part in JOINED[proxy]], axis=1).dropna()
     return pd.Series(az_nas(parts), parts.index)
 
 
@@ -136,6 +142,7 @@ def rank_difference(x: pd.Series, other: pd.Series, y: pd.Series, families: pd.S
 
 NAMES = {name: name for name in PREDICTORS} | {
     "params": "parameters",
+    "fisher-channels": "fisher, per channel",
     "flops": "FLOPs",
     "layers": "convolutions",
     "random": "random number",

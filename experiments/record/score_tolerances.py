@@ -38,6 +38,14 @@ PROXY_AGREEMENT: dict[str, Within | OneDraw] = {
     "grad-norm": OneDraw(Within(5e-2, absolute=1e-3)),
     "snip": OneDraw(Within(5e-2, absolute=1e-3)),
     "fisher": OneDraw(Within(5e-2, absolute=1e-3)),
+    "fisher-channels": OneDraw(Within(5e-2, absolute=1e-3)),
+    "swap": OneDraw(Within(1e-3, absolute=5.0)),
+    "meco": OneDraw(Within(1e-2, absolute=0.01)),
+    "near": OneDraw(Within(1e-2)),
+    "intrain": OneDraw(Within(1e-2)),
+    "epsinas": OneDraw(Within(1e-2, absolute=1e-3)),
+    "wrcor": OneDraw(Within(1e-3, absolute=0.1)),
+    "vkdnw": OneDraw(Within(1e-2)),
     "zico": OneDraw(
         Within(5e-2, absolute=0.1)
     ),  # gradients over their spread between batches: 1 % between one thread and two

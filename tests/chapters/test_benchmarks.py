@@ -9,11 +9,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from experiments.benchmarks import nasbench101, stored_scores
+from experiments.benchmarks import fidelity, nasbench101, stored_scores
 from experiments.benchmarks import network_scores as scoring
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
@@ -26,6 +27,7 @@ from zenlib.errors import ScoreUndefined
 from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.query import Query
 from zenlib.spaces.nasbench201 import Cell, build
+from zenlib.stats import ndcg
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "chapters" / "benchmarks" / "results"
 needs_tables = pytest.mark.skipif(
@@ -176,6 +178,9 @@ def test_a_run_correlates_what_it_scored_and_states_every_fact(made_up):
         "naswot", "NATS sizes"
     ].endswith("(1)")
     pd.testing.assert_frame_equal(study.run(**settings).equal_cost, rows.equal_cost)
+    assert "[" in tables.populations(rows).loc["parameters", "CIFAR-10, no dead edges"]
+    assert tables.top(rows).loc["naswot", "NATS sizes"].startswith("1.000 (15 of 150)")
+    assert list(tables.audit(rows).index) == list(PROXIES) and tables.fidelity(rows).empty
     assert "snip" in tables.measured_names(rows) and "phi" not in tables.measured_names(rows)
     for figure in figures(rows):
         assert isinstance(figure, Figure)
@@ -233,7 +238,9 @@ def test_az_nas_ranks_within_the_drawn_networks(made_up):
     sizes = {"counts": 40, "forward": 40, "gradients": 40}
     study.fill_groups("nats_sizes", sizes, 0)
     study.forget()
-    parts = pd.concat([study.scores("nats_sizes", part, 0, 40) for part in stored_scores.PARTS], axis=1)
+    parts = pd.concat(
+        [study.scores("nats_sizes", part, 0, 40) for part in stored_scores.JOINED["az-nas"]], axis=1
+    )
     np.testing.assert_allclose(study.scores("nats_sizes", "az-nas", 0, 40), az_nas(parts))
 
 
@@ -249,17 +256,59 @@ def test_isomorphic_pairs_are_isomorphic_and_different_cells():
 
 def test_every_predictor_is_in_one_group_and_has_a_name():
     grouped = [name for group in study.GROUPS.values() for name in group]
-    assert len(grouped) == len(set(grouped)) and set(grouped) | {"az-nas"} == set(stored_scores.PREDICTORS)
+    assert len(grouped) == len(set(grouped)) and set(grouped) | set(stored_scores.JOINED) == set(
+        stored_scores.PREDICTORS
+    )
     assert set(stored_scores.PREDICTORS) == set(tables.NAMES)
 
 
 def test_stored_files_hold_scores_and_no_accuracies():
     for path in BENCHMARKS.glob("*.parquet"):
-        found = scoring.BENCHMARKS[path.stem]
+        found = fidelity.VALUES if path.stem == "fidelity" else scoring.BENCHMARKS[path.stem].scores
         units = json.loads(path.with_suffix(".json").read_text())["columns"]
         names = {name.rpartition("_s")[0] or name for name in pd.read_parquet(path).columns}
-        assert names <= {"index", *(scoring.column(name) for name in (*scoring.DRAWN, *scoring.FIXED))}
+        assert names <= {"index", *found.units}
         assert units and found.rows == len(pd.read_parquet(path, columns=["index"]))
+
+
+def test_stored_values_of_four_proxies_agree_with_their_authors_code():
+    found = fidelity.AGREEMENT.stored().query("beside == 'suite' and cells == 120")
+    best = found.groupby("proxy")["spearman"].max()
+    assert (best[["naswot", "fisher", "snip", "grad-norm"]] > 0.97).all()
+    assert best["naswot"] > 0.99 and best["fisher-channels"] < best["fisher"] - 0.05
+
+
+def test_photographs_are_scaled_crops_that_depend_on_the_seed_alone():
+    images = fidelity.photographs(8, 3)
+    assert images.shape == (8, 3, 32, 32) and torch.equal(images, fidelity.photographs(8, 3))
+    assert not torch.equal(images, fidelity.photographs(8, 4))
+    assert images.abs().max() < 3 and 0.3 < images.std() < 1.5
+    near = (images[..., 1:] * images[..., :-1]).mean() / images.square().mean()
+    assert near > 0.8  # neighbours are alike, as in no noise
+
+
+def test_default_initialisation_is_that_of_pytorch():
+    torch.manual_seed(0)
+    layer, drawn = nn.Conv2d(16, 64, 3), nn.Conv2d(16, 64, 3)
+    fidelity.default_initialisation(drawn, torch.Generator().manual_seed(0))
+    for ours, theirs in zip(drawn.parameters(), layer.parameters(), strict=True):
+        assert float(ours.detach().std()) == pytest.approx(float(theirs.detach().std()), rel=0.15)
+        assert ours.abs().max() <= 144**-0.5
+
+
+@needs_tables
+def test_counts_have_both_published_values_each_in_its_population():
+    rows = study.networks("nasbench201")
+    live = rows["no dead edges"]
+    assert live.sum() == 9445
+    expected = {"flops": (0.578, 0.623), "layers": (0.580, 0.626)}
+    for cost, values in expected.items():
+        taus = [
+            scipy.stats.kendalltau(rows[cost][at], rows["cifar10"][at]).statistic
+            for at in (live | True, live)
+        ]
+        assert taus == pytest.approx(values, abs=0.001)
+    assert ndcg(rows["flops"][live], rows["cifar10"][live]) == pytest.approx(0.743, abs=0.002)
 
 
 def test_a_chapter_has_a_bibtex_entry(capsys):

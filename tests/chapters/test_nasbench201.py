@@ -127,6 +127,7 @@ def test_populations_are_what_they_say():
         and sizes["valid"] == 15625 - 341
         and sizes["no none"] == 4096
         and sizes["no skip, no pool"] == 662
+        and sizes["no dead edges"] == 9445
     )
     assert (
         sizes["one per function"] == 4929

@@ -1,8 +1,8 @@
 """AZ-NAS: four proxies read from the outputs of the blocks, and the ranking that joins them.
 
-Expressivity, progressivity and trainability are read between blocks. The blocks of a module are its submodules outside of
-containers: an `nn.Sequential` or `nn.ModuleList` with more than one convolution is opened, anything else with a convolution
-inside is one block.
+Expressivity, progressivity and trainability are read between blocks. The blocks of a module are its
+submodules outside of containers: an `nn.Sequential` or `nn.ModuleList` with more than one convolution is
+opened, anything else with a convolution inside is one block.
 
 Source: Lee and Ham 2024 (arXiv 2403.19232). Differs: they choose the blocks of each search space by hand.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, extra
 from zenlib.proxies.counts import flops
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, hooked
 
 EPS = 1e-8
 """Keeps logarithms and ratios of eigenvalues finite."""
@@ -54,6 +54,11 @@ def trainability(query: Query) -> Tensor:
             continue  # a cell without a path gives the same zeros whatever it reads
         (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
         if back is not None:
+            if round(back.shape[2] / signs.shape[2]) == 1 and back.shape[2:] != signs.shape[2:]:
+                raise ScoreUndefined(
+                    "az-trainability: needed blocks that keep the size of their map or divide it, got one "
+                    f"that cuts {tuple(back.shape[2:])} to {tuple(signs.shape[2:])}"
+                )
             terms.append(kept_size(back, signs))
     if not terms:
         raise ScoreUndefined(
@@ -105,7 +110,7 @@ def _entropies(query: Query) -> Tensor:
 
 
 def kept_size(back: Tensor, signs: Tensor) -> Tensor:
-    """2 - s - 1 / s, s the largest singular value of a block's Jacobian, from random signs and what came back of them."""
+    """2 - s - 1 / s, s the largest singular value of a block's Jacobian, from signs and what came back."""
     largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
     return 2 - largest - 1 / largest
 
@@ -142,16 +147,9 @@ def _block_outputs(query: Query) -> list[Tensor]:
     """(N, C, H, W) of each block that gives a feature map, in the order they ran."""
     outputs: list[Tensor] = []
 
-    def note(_: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4:
-            outputs.append(output)
-
-    hooks = [block.register_forward_hook(note) for block in blocks(query.module)]
-    try:
+    with hooked(blocks(query.module), lambda _, output: outputs.append(output)):
         query.module(query.images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    outputs = [output for output in outputs if output.dim() == 4]
     if len(outputs) < 2:
         raise ScoreUndefined(
             f"AZ-NAS: needed at least two blocks with a feature map, got {len(outputs)} in "

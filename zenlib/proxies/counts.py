@@ -36,7 +36,7 @@ def flops(query: Query) -> float:
     if isinstance(query.network, Architecture):
         return query.network.flops(query.resolution, CLASSES)
     with FlopCounterMode(display=False) as counter:
-        _on_shapes(query, query.network)
+        _on_shapes(query, copy.deepcopy(as_module(query.network)))
     return counter.get_total_flops() // 2
 
 
@@ -59,7 +59,7 @@ def sums(query: Query) -> Counts:
     def note(conv: nn.Conv2d, _: object, output: Tensor) -> None:
         convs.append((output.shape[1], output.numel(), conv.weight[0].numel()))
 
-    module = copy.deepcopy(query.network).to("meta")
+    module = copy.deepcopy(as_module(query.network)).to("meta")
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(note)
@@ -78,7 +78,7 @@ SUMS = {name.replace("_", "-"): partial(layer_sum, name=name) for name in Counts
 
 
 def _on_shapes(query: Query, module: nn.Module) -> None:
-    """Sends one image through a module, or a copy of it without weights."""
+    """Sends one image through a copy of the module, without weights."""
     images = torch.empty(1, query.in_channels, query.resolution, query.resolution, device="meta")
     with torch.no_grad():
-        (module if module is not query.network else copy.deepcopy(module)).to("meta").eval()(images)
+        module.float().to("meta").eval()(images)

@@ -13,7 +13,8 @@ def grad_norm(query: Query) -> Tensor:
 
     Larger is better.
 
-    Source: Abdelfattah et al. 2021 (arXiv 2101.08134), section 3.1. Differs: Zen-NAS takes one norm over all
-    parameters, and maximises it too.
+    Source: Abdelfattah et al. 2021 (arXiv 2101.08134), section 3.1.
+    Code: one batch of 64 real images, PyTorch's initialisation.
+    Differs: He's initialisation. Zen-NAS takes one norm over all parameters, and maximises it too.
     """
     return torch.stack([gradient.norm() for gradient in query.once(loss_gradients)]).sum()

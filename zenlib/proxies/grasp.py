@@ -18,6 +18,7 @@ def grasp(query: Query) -> Tensor:
     loss blind to the scale of a layer, that layer gives ||g||^2 of itself.
 
     Source: Wang et al. 2020 (arXiv 2002.07376), eq. 8, summed over the network as in Abdelfattah et al. 2021.
+    Code: one batch of 64 real images, linear layers too; the sign was chosen after accuracies were seen.
     Differs: one mini-batch and temperature 1, where the original averages over batches with temperature 200.
     """
     gradients = query.weight_gradients(query.loss(), create_graph=True)

@@ -13,9 +13,11 @@ from zenlib.proxies.query import Query
 def naswot(query: Query) -> Tensor:
     """The log of |det K|, K_ij the number of rectifiers whose state images i and j share. Larger is better.
 
-    Source: Mellor et al. 2021 (arXiv 2006.04647, version 3), eq. 2. Differs: a log-determinant in float64
-    (Zen-NAS reports that the official code overflowed to infinity for ResNets), and every rectifier counts,
-    also those written as functions.
+    Source: Mellor et al. 2021 (arXiv 2006.04647, version 3), eq. 2.
+    Code: 128 real images; modules whose class name has "ReLU" in it count, blocks too, so that a rectifier
+    may count twice.
+    Differs: a log-determinant in float64 (Zen-NAS reports that the official code overflowed to infinity for
+    ResNets), and every rectifier counts once, also those written as functions.
     """
     images = query.images
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)

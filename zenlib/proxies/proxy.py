@@ -1,8 +1,10 @@
-"""The one signature of all proxies, and what they have in common: checks, randomness, and what is undefined."""
+"""The one signature of all proxies, and what they share: checks, randomness, and what is undefined."""
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
@@ -13,9 +15,10 @@ from torch import Tensor, nn
 
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.proxies.query import Batch, Network, Query
+from zenlib.proxies.query import Batch, Network, Query, not_compiled
 
 Needs = Literal["counting", "forward", "gradients"]
+Label = Literal["as published", "stabilised", "approximation", "own"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,32 @@ class Proxy:
         compute: the value of a `Query`; a tensor with one element stays on its device until the end.
         needs: what one value costs: "counting" parameters or layers, "forward" passes, or "gradients".
         undefined: why the value may be infinite or not a number.
+        label: how it stands to its source: "as published", "stabilised" for the same value where theirs
+            leaves floating point, "approximation", or "own".
     """
 
     name: str
     compute: Callable[[Query], Tensor | float]
     needs: Needs
     undefined: str = "numbers left the range of floating point"
+    label: Label = "as published"
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What it is, its source, what the authors' code does beyond, and how this one differs.
+
+        From the docstring of the function, else of its file.
+        """
+        compute = getattr(self.compute, "func", self.compute)
+        texts = [inspect.getdoc(of) or "" for of in (inspect.getmodule(compute), compute)]
+        told = dict.fromkeys(("source", "code", "differs"), "")
+        for text in texts:
+            _, *parts = re.split(r"\b(Source|Code|Differs): ", text)
+            for name, said in zip(parts[::2], parts[1::2], strict=True):
+                told[name.lower()] = " ".join(said.partition("\n\n")[0].split())
+        given = getattr(self.compute, "keywords", {}).items()
+        what = texts[-1].partition("\n")[0] + "".join(f" With {name}={value!r}." for name, value in given)
+        return {"what": what, "label": self.label} | told
 
     def __call__(
         self,
@@ -71,6 +94,8 @@ class Proxy:
         for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
             if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
                 raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")
+        if isinstance(network, nn.Module):
+            network = not_compiled(network)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return self.value(Query(network, int(side), int(images), int(seed), where, batch))
 
@@ -89,6 +114,13 @@ class Proxy:
                 found = query.once(self.compute)
             except ConversionError as error:
                 raise ScoreUndefined(f"{self.name}: {error}") from error
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ScoreUndefined(
+                    f"{self.name}: {type(query.network).__name__} fails on {query.batch_size} images of "
+                    f"{query.resolution} pixels: {str(error).partition(chr(10))[0]}"
+                ) from error
             value = found.item() if isinstance(found, Tensor) else float(found)
         if not math.isfinite(value):
             raise ScoreUndefined(

@@ -2,9 +2,10 @@
 
 All proxies measure networks prepared by one rule, so that what they disagree about is the network:
 
-- weights are drawn from the seed, N(0, 2 / fan_in) for every convolution and linear layer (He et al. 2015), biases are 0 and
-  BatchNorm starts fresh. Weights that the network had do not matter.
-- BatchNorm uses the statistics of the mini-batch; everything else is in evaluation mode, so nothing is dropped at random.
+- weights are drawn from the seed, N(0, 2 / fan_in) for every convolution and linear layer (He et al. 2015),
+  biases are 0 and BatchNorm starts fresh. Weights that the network had do not matter.
+- BatchNorm uses the statistics of the mini-batch; everything else is in evaluation mode, so nothing is
+  dropped at random.
 - images are N(0, 1) and labels uniform, both drawn from the seed, unless a real batch is given.
 
 Differs: the released codes of the proxies mix PyTorch's default initialisation, He's and Xavier's.
@@ -13,7 +14,8 @@ Differs: the released codes of the proxies mix PyTorch's default initialisation,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -24,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import build_network
 from zenlib.vanilla.capture import image_channels
@@ -86,20 +89,44 @@ class Query:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network with fresh weights, on the device; the caller's module is not touched."""
-        return prepare(copy.deepcopy(as_module(self.network)).to(self.device), self.generator(0))
+        """The network with fresh weights, on the device; the caller's module is not touched.
+
+        Raises:
+            ValueError: it has weights on the meta device, which holds no numbers.
+        """
+        module = as_module(self.network)
+        if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+            raise ValueError(
+                "network: needed weights in memory, got some on the meta device; "
+                "module.to_empty(device='cpu') makes room for them"
+            )
+        module = copy.deepcopy(module).float().to(self.device)  # float16 weights are drawn anew all the same
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            module.requires_grad_()  # a frozen network is scored like one that is not
+        return prepare(module, self.generator(0))
 
     @cached_property
     def weights(self) -> list[Tensor]:
-        """Kernels of the convolutions and matrices of the linear layers of `module`."""
-        return [layer.weight for layer in weighted_layers(self.module)]
+        """Kernels of the convolutions and matrices of the linear layers of `module`.
+
+        Raises:
+            ScoreUndefined: there is none, or some are frozen.
+        """
+        found = [layer.weight for layer in weighted_layers(self.module)]
+        frozen = sum(not weight.requires_grad for weight in found)
+        if not found or frozen:
+            raise ScoreUndefined(
+                f"network: needed nn.Conv2d or nn.Linear layers that can be trained, got {len(found)}, of "
+                f"which {frozen} are frozen (requires_grad is False)"
+            )
+        return found
 
     @cached_property
     def _known(self) -> dict[object, object]:
         return {}
 
     def once(self, compute: Callable[[Query], T]) -> T:
-        """What `compute` gives for this query, computed when it is first asked for, so that proxies can share a pass."""
+        """What `compute` gives for this query, computed when first asked for: proxies can share a pass."""
         if compute not in self._known:
             self._known[compute] = compute(self)
         return self._known[compute]  # type: ignore[return-value]
@@ -126,6 +153,27 @@ class Query:
         ]
 
 
+@contextmanager
+def hooked(layers: Iterable[nn.Module], note: Callable[[nn.Module, Tensor], object]) -> Iterator[None]:
+    """While active, calls back with each of these layers that ran and the tensor that it gave."""
+
+    def hook(layer: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            note(layer, output)
+
+    hooks = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def innermost(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of a module that have none inside."""
+    return (layer for layer in module.modules() if not list(layer.children()))
+
+
 def loss_gradients(query: Query) -> list[Tensor]:
     """Gradients of the loss of the mini-batch with respect to the weights."""
     return query.weight_gradients(query.loss())
@@ -133,7 +181,27 @@ def loss_gradients(query: Query) -> list[Tensor]:
 
 def as_module(network: Network) -> nn.Module:
     """The module of a network; an `Architecture` is built without gates, which the scores ignore."""
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ValueError(
+            "network: needed a module of nn layers, got a scripted or traced one, whose layers cannot be "
+            "seen; score the module that it was made from"
+        )
     return build_network(network, CLASSES, use_se=False) if isinstance(network, Architecture) else network
+
+
+def not_compiled(module: nn.Module) -> nn.Module:
+    """The module that `torch.compile` was given, as compiled code calls no hook, so would seem empty.
+
+    A copy where a part of it is compiled.
+    """
+    module = getattr(module, "_orig_mod", module)
+    if not any(hasattr(part, "_orig_mod") or part._compiled_call_impl for part in module.modules()):
+        return module
+    module = copy.deepcopy(module)  # which drops what `module.compile()` made
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            setattr(parent, name, getattr(child, "_orig_mod", child))
+    return module
 
 
 def weighted_layers(module: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, require_rows
 
 
 def synflow(query: Query) -> Tensor:
@@ -18,14 +18,13 @@ def synflow(query: Query) -> Tensor:
     Larger is better.
 
     All weights are replaced by their absolute values and BatchNorm is left out, so R is a sum over paths of
-    products of
-    weights: for L layers without branches the value is log(L R). It is a logarithm, of a float64 number,
-    since R grows geometrically with depth; this does not change any order.
+    products of weights: for L layers without branches the value is log(L R). It is a logarithm, of a
+    float64 number, since R grows geometrically with depth; this does not change any order.
 
     Source: Tanaka et al. 2020 (arXiv 2006.05467), eq. 3, summed over the network as in Abdelfattah et al.
-        2021, who maximise
-    it. Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus
-    this value for their sign.
+    2021, who maximise it.
+    Differs: the released Zen-NAS keeps BatchNorm, and both paper and code *minimise* synflow; take minus this
+    value for their sign.
     """
     shared = {id(tensor): tensor for tensor in (*query.module.parameters(), *query.module.buffers())}
     module = without_batch_norm(copy.deepcopy(query.module, shared))  # a copy of its structure alone
@@ -33,7 +32,7 @@ def synflow(query: Query) -> Tensor:
         name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()
     }
     images = torch.ones(1, *query.images.shape[1:], dtype=torch.float64, device=query.images.device)
-    total = functional_call(module, weights, (images,)).sum()
+    total = require_rows(functional_call(module, weights, (images,)), 1).sum()
     gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     terms = [
         (weight * gradient).sum()

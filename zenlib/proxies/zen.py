@@ -1,6 +1,7 @@
-"""The scores of this project as proxies: Phi, the three definitions of Zen, the closed form, and the repaired score.
+"""The scores of this project as proxies: Phi, three definitions of Zen, closed form and repaired score.
 
-Those that draw take N(0, 1) weights and images by definition, on the vanilla form of the network, so a real batch is not used.
+Those that draw take N(0, 1) weights and images by definition, on the vanilla form of the network, so a real
+batch is not used.
 """
 
 from __future__ import annotations

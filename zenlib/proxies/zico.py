@@ -10,7 +10,7 @@ from zenlib.proxies.query import Query
 
 
 def zico(query: Query) -> Tensor:
-    """Sum over layers of log(sum over weights of mean |g| / std g), mean and std over two halves of the mini-batch.
+    """Sum over layers of log(sum over weights of mean |g| / std g) over two halves of the mini-batch.
 
     Weights whose gradient does not vary, and layers that consist of such weights, are left out. Larger is
     better.

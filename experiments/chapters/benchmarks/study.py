@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.benchmarks import fidelity
 from experiments.benchmarks.network_scores import (
     AS_BUILT,
     BENCHMARKS,
@@ -25,6 +26,7 @@ from experiments.benchmarks.network_scores import (
     FORWARD,
     GRADIENTS,
     KERNEL,
+    PEERS,
     STUDY,
     VANILLA,
     fill,
@@ -47,7 +49,7 @@ from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.stats import Correlation, partial_correlation
+from zenlib.stats import Correlation, ndcg, partial_correlation
 from zenlib.stats.influence import kendall_near, partial_many
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -55,6 +57,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
+    "peers": tuple(name for name in PEERS if name not in ("meco", "vkdnw")),
+    "meco": ("meco",),
+    "vkdnw": ("vkdnw",),
     "zen": VANILLA[1:],
     "as-built": AS_BUILT,
     "closed-form": ("closed-form",),
@@ -66,7 +71,7 @@ COSTS = COUNTS
 """What a proxy has to beat, and what is held fixed."""
 VANILLA_LIKE = ("nats_sizes", "pycls", "torchvision")
 CELLS = ("nasbench201", "nasbench101")
-POPULATIONS = {"nasbench201": ("all", "valid", "one per class", "top 10 %")}
+POPULATIONS = {"nasbench201": ("all", "valid", "one per class", "top 10 %", "no dead edges")}
 """Populations of a benchmark; of the others, all drawn networks and their best tenth."""
 
 
@@ -77,6 +82,7 @@ def population(benchmark: str, dataset: str, name: str) -> pd.Series:
         "all": lambda: pd.Series(True, rows.index),
         "valid": lambda: rows["valid"],
         "one per class": lambda: rows["valid"] & ~rows["family"].duplicated(),
+        "no dead edges": lambda: rows["no dead edges"],
         "top 10 %": lambda: rows[dataset] >= rows[dataset].quantile(0.9),
     }
     return members[name]()
@@ -154,6 +160,31 @@ CORRELATIONS = Table(
         for name, unit in _coefficient_units(
             f"over_{cost}_", f", minus that of {cost} on the same networks"
         ).items()
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def top_row(
+    *, benchmark: str, dataset: str, population: str, proxy: str, seed: int, drawn: int, top: int
+) -> dict[str, Any]:
+    """Whether a proxy finds the best networks of a population."""
+    table = _members(benchmark, dataset, proxy, seed, drawn, population)
+    return {"n": len(table), "ndcg": ndcg(table["score"], table["accuracy"], top)}
+
+
+TOP = Table(
+    study=STUDY,
+    name="top",
+    key=("benchmark", "dataset", "population", "proxy", "seed", "drawn", "top"),
+    compute=top_row,
+    units=_KEY_UNITS
+    | {
+        "population": "name: which networks",
+        "top": "count: networks that the proxy ranks first and whose gain counts",
+        "n": "count: networks of the population for which the proxy was computed",
+        "ndcg": "1: nDCG@P, see zenlib.stats.ndcg",
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -263,8 +294,9 @@ ISOMORPHIC = Table(
     otherwise=ARITHMETIC,
 )
 
-TABLES = (CORRELATIONS, PARTIALS, EQUAL_COST, ISOMORPHIC)
-SCORE_CHECKS = CHECKS
+TABLES = (CORRELATIONS, TOP, PARTIALS, EQUAL_COST, ISOMORPHIC, fidelity.AGREEMENT)
+SCORE_CHECKS = (*CHECKS, fidelity.CHECK)
+"""How a sample of the stored scores is computed again."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +310,8 @@ class BenchmarkRows:
         partials: first draw, one line per benchmark, data set, proxy and fixed cost.
         equal_cost: the same with pairs of nearly equal cost.
         isomorphic: one line per proxy.
+        top: first draw, one line per benchmark, data set, population and proxy.
+        fidelity: `experiments.benchmarks.fidelity.agreements`.
         missing: benchmarks whose file the user has not brought.
     """
 
@@ -286,6 +320,8 @@ class BenchmarkRows:
     partials: pd.DataFrame
     equal_cost: pd.DataFrame
     isomorphic: pd.DataFrame
+    top: pd.DataFrame
+    fidelity: pd.DataFrame
     missing: tuple[str, ...]
 
 
@@ -345,6 +381,11 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         key | {"cost": cost} for key in keys for cost in COSTS if key["dataset"] in ("cifar10", "imagenet")
     ]
     same = [{"proxy": name, "seed": seed, "pairs": pairs} for group in isomorphic for name in GROUPS[group]]
+    best = [
+        key | {"top": max(10, min(1000, key["drawn"] // 10))}
+        for key in wide
+        if key["population"] in ("all", "no dead edges")
+    ]
     missing = tuple(name for name in samples if name not in there)
     return BenchmarkRows(
         rows(CORRELATIONS, wide),
@@ -352,6 +393,8 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         rows(PARTIALS, given),
         rows(EQUAL_COST, near),
         rows(ISOMORPHIC, same, "equal"),
+        rows(TOP, best, "ndcg"),
+        fidelity.agreements(),
         missing,
     )
 
@@ -382,8 +425,13 @@ def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
         for benchmark, sizes in samples.items()
         for dataset in BENCHMARKS[benchmark].datasets
         for group, count in sizes.items()
-        for proxy in (*GROUPS[group], *(("az-nas",) if group == "gradients" and "forward" in sizes else ()))
+        for proxy in (*GROUPS[group], *(_joined(group) if "forward" in sizes else ()))
     ]
+
+
+def _joined(group: str) -> tuple[str, ...]:
+    """Scores that join ranks, beside the last of their parts to be measured."""
+    return {"gradients": ("az-nas",), "vkdnw": ("vkdnw-aggregate",)}.get(group, ())
 
 
 def forget() -> None:

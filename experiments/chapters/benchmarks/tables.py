@@ -1,14 +1,17 @@
-"""What the chapter tells from its rows: tables to show, published values beside ours, facts."""
+"""What the chapter on every proxy and benchmark tells: tables, published values beside ours, facts."""
 
 from __future__ import annotations
 
 import pandas as pd
+from IPython.display import HTML
 
+from experiments.benchmarks.fidelity import OFFICIAL, SETTINGS, Setting
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
 from experiments.record.estimates import ENDS
 from experiments.record.wording import Told, bracketed, interval, number
+from zenlib.proxies import PROXIES
 
 TITLES = {
     ("nats_sizes", "cifar10"): "NATS sizes",
@@ -39,6 +42,13 @@ PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
     ("VKDNW (2025)", "nasbench201", "layers", "kendall", (0.626, 0.646, 0.623)),
     ("VKDNW (2025)", "nasbench201", "az-nas", "kendall", (0.712, 0.696, 0.673)),
     ("AZ-NAS (2024)", "nasbench201", "az-nas", "kendall", (0.741, 0.723, 0.710)),
+    ("VKDNW (2025)", "nasbench201", "vkdnw", "kendall", (0.618, 0.634, 0.622)),
+    ("VKDNW (2025)", "nasbench201", "vkdnw-aggregate", "kendall", (0.750, 0.753, 0.743)),
+    ("NEAR (2025)", "nasbench201", "near", "kendall", (0.70, 0.69, 0.66)),
+    ("MeCo (2023)", "nasbench201", "meco", "spearman", (0.894, 0.883, 0.845)),
+    ("InTrain (2026)", "nasbench201", "intrain", "kendall", (0.669, 0.671, 0.675)),
+    ("epsinas (2023)", "nasbench201", "epsinas", "kendall", (0.69,)),
+    ("WRCor (2025)", "nasbench201", "wrcor", "spearman", (0.812,)),
     (_ZICO, "nats_sizes", _RELEASED, "kendall", (0.50,)),
     (_ZICO, "nats_sizes", "params", "kendall", (0.53,)),
     (_ZICO, "nats_sizes", "flops", "kendall", (0.19,)),
@@ -54,6 +64,13 @@ PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
 """Source, benchmark, proxy, coefficient, and the values of the benchmark's data sets in their order."""
 
 NOT_MEASURED = "not measured"
+
+LIVE = "no dead edges"
+"""The 9,445 cells of NAS-Bench-201 in which every operation lies on a path, among them the empty one."""
+AUTHORS = Setting("photo", 32, "default")
+"""What comes nearest to how the stored scores were computed."""
+POPULATION_OF = {"VKDNW (2025)": LIVE}
+"""Source -> which cells of NAS-Bench-201 its table was found to take; the others take all."""
 
 
 GIVEN = ("zen", "zen-as-built-l1-minibatch", "synflow", "zico", "naswot", "az-expressivity", "az-nas")
@@ -105,19 +122,22 @@ def published(rows: BenchmarkRows) -> pd.DataFrame:
 
     Source, benchmark, proxy, coefficient, both values, our interval and number of networks.
     """
-    found = rows.correlations
-    found = found[found["population"] == "all"].set_index(["benchmark", "dataset", "proxy"])
+    found = rows.correlations.set_index(["benchmark", "dataset", "proxy", "population"])
     lines = []
     for source, benchmark, proxy, coefficient, values in PUBLISHED:
         for dataset, value in zip(BENCHMARKS[benchmark].datasets, values, strict=False):
-            at = benchmark, dataset, proxy
+            at = benchmark, dataset, proxy, POPULATION_OF.get(source, "all")
             if at in found.index:
                 row = found.loc[at]
                 ours = (row[f"{coefficient}{end}"] for end in ENDS)
-                about = (source, TITLES[benchmark, dataset], NAMES[proxy], coefficient, value)
+                about = (source, TITLES[benchmark, dataset], at[-1], NAMES[proxy], coefficient, value)
                 lines.append((*about, *ours, row["n"]))
     return pd.DataFrame(
-        lines, columns=["source", "networks", "proxy", "coefficient", "published", "ours", "low", "high", "n"]
+        lines,
+        columns=[
+            *("source", "networks", "population", "proxy", "coefficient"),
+            *("published", "ours", "low", "high", "n"),
+        ],
     )
 
 
@@ -127,7 +147,70 @@ def published_table(rows: BenchmarkRows) -> pd.DataFrame:
     ours = [bracketed(row.ours, row.low, row.high) for row in found.itertuples()]
     symbols = found["coefficient"].map({"kendall": "tau", "spearman": "rho"})
     shown = found.assign(ours=ours, published=found["published"].map(number), coefficient=symbols)
+    shown["n"] = found["n"].map("{:,.0f}".format)
     return shown.drop(columns=["low", "high"]).set_index("source")
+
+
+def populations(rows: BenchmarkRows) -> pd.DataFrame:
+    """Tau on all cells of NAS-Bench-201 and on those without dead edges, published values beside."""
+    told: dict[str, dict[str, str]] = {}
+    found = rows.correlations[rows.correlations["benchmark"] == "nasbench201"]
+    for row in found[found["population"].isin(("all", LIVE))].itertuples():
+        title = f"{TITLES['nasbench201', row.dataset].removeprefix('NB201, ')}, {row.population}"
+        told.setdefault(title, {})[NAMES[row.proxy]] = interval(row, "kendall")
+    for source, benchmark, proxy, coefficient, values in PUBLISHED:
+        if benchmark == "nasbench201" and coefficient == "kendall":
+            title = f"published, {POPULATION_OF.get(source, 'all')}"
+            told.setdefault(title, {})[NAMES[proxy]] = (
+                f"{'/'.join(f'{value:g}' for value in values)} {source}"
+            )
+    order = [title for title in sorted(told) if not title.startswith("published")]
+    return _by_proxy(told, [*order, *sorted(set(told) - set(order))])
+
+
+def top(rows: BenchmarkRows) -> pd.DataFrame:
+    """nDCG@P of every proxy with P and the number of networks; 1 for the order of the accuracies."""
+    told: dict[str, dict[str, str]] = {}
+    for row in rows.top.itertuples():
+        people = "" if row.population == "all" else f", {row.population}"
+        title = f"{TITLES[row.benchmark, row.dataset]}{people}"
+        told.setdefault(title, {})[NAMES[row.proxy]] = f"{row.ndcg:.3f} ({row.top:.0f} of {row.n:,.0f})"
+    return _by_proxy(told, list(told))
+
+
+def fidelity(rows: BenchmarkRows) -> pd.DataFrame:
+    """Spearman's rho with the stored scores of NAS-Bench-Suite-Zero, one column for each setting."""
+    told: dict[str, dict[str, str]] = {}
+    for row in rows.fidelity.sort_values(["cells", "images", "batch_size", "initialisation"]).itertuples():
+        what = "suite" if row.beside == "suite" else "another draw"
+        title = f"{row.batch_size} {row.images}, {row.initialisation}, {row.cells} cells: {what}"
+        told.setdefault(title, {})[row.proxy] = bracketed(
+            row.spearman, row.spearman_low, row.spearman_high, 3
+        )
+    return pd.DataFrame(told).fillna("").T.rename_axis("setting")
+
+
+def audit(rows: BenchmarkRows) -> pd.DataFrame:
+    """What each proxy takes from its authors, and how near its values come to theirs."""
+    found = rows.fidelity[(rows.fidelity["beside"] == "suite") & (rows.fidelity["cells"] == 120)]
+    nearest = found.sort_values("spearman").drop_duplicates("proxy", keep="last").set_index("proxy")
+    lines = [
+        proxy.origin
+        | {"agreement": interval(nearest.loc[name], "spearman", 3) if name in nearest.index else ""}
+        for name, proxy in PROXIES.items()
+    ]
+    return pd.DataFrame(lines, index=pd.Index(list(PROXIES), name="proxy"))
+
+
+def whole(table: pd.DataFrame) -> HTML:
+    """A table with all its rows and all of its text, which a notebook would cut."""
+    with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
+        return HTML(table.to_html())
+
+
+def _by_proxy(told: dict[str, dict[str, str]], titles: list[str]) -> pd.DataFrame:
+    rows = [NAMES[name] for name in PREDICTORS if any(NAMES[name] in column for column in told.values())]
+    return pd.DataFrame(told, index=rows, columns=titles).fillna("").rename_axis("proxy")
 
 
 def _published_facts(rows: BenchmarkRows) -> dict[str, str]:
@@ -158,18 +241,52 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         | _seed_facts(rows)
         | _redrawn_facts(rows)
         | _published_facts(rows)
+        | _fidelity_facts(rows)
+        | _top_facts(rows)
     )
+
+
+def _fidelity_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """Agreement with the stored scores by setting, and between two draws of our own."""
+    told = {
+        f"fidelity_{_slug(proxy)}_{setting}": NOT_MEASURED
+        for proxy in OFFICIAL
+        for setting in (*SETTINGS, f"{AUTHORS}_redrawn")
+    }
+    for row in rows.fidelity.sort_values("cells").itertuples():  # the most cells last
+        setting = Setting(row.images, row.batch_size, row.initialisation)
+        end = "" if row.beside == "suite" else "_redrawn"
+        told[f"fidelity_{_slug(row.proxy)}_{setting}{end}"] = bracketed(
+            row.spearman, row.spearman_low, row.spearman_high, 3
+        )
+    counts = rows.fidelity["cells"]
+    few, many = (f"{counts.min()}", f"{counts.max()}") if len(counts) else (NOT_MEASURED, NOT_MEASURED)
+    return told | {"fidelity_few": few, "fidelity_many": many}
+
+
+def _top_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """nDCG@P on NAS-Bench-201, CIFAR-10, where all cells were scored."""
+    found = rows.top[(rows.top["benchmark"] == "nasbench201") & (rows.top["dataset"] == "cifar10")]
+    known = found.set_index(["population", "proxy"])["ndcg"]
+    return {
+        f"ndcg_{people}_{_slug(proxy)}": f"{known[name, proxy]:.3f}"
+        if (name, proxy) in known
+        else NOT_MEASURED
+        for name, people in (("all", "all"), (LIVE, "live"))
+        for proxy in PREDICTORS
+    }
 
 
 def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) -> dict[str, str]:
     told: dict[str, str] = {}
     found = Told(rows.correlations, ["benchmark", "dataset", "population", "proxy"], NOT_MEASURED)
-    for population, people in (("all", ""), ("top 10 %", "_top")):
+    live = [(LIVE, "_live")] if (benchmark, dataset) == ("nasbench201", "cifar10") else []
+    for population, people in (("all", ""), ("top 10 %", "_top"), *live):
         for proxy in PREDICTORS:
             at = benchmark, dataset, population, proxy
             name = f"{place}{people}_{_slug(proxy)}"
             told[f"tau_{name}"] = found.interval(at, "kendall")
-            if not people:
+            if people != "_top":
                 told[f"n_{name}"] = found.text(at, "{n:,.0f}")
     return told
 

@@ -25,6 +25,7 @@ POPULATIONS = {
     "valid": "with a path",
     "one per class": "one per\nisomorphism class",
     "one per function": "one per function",
+    "no dead edges": "no dead edges",
     "no none": "no none edge",
     "no skip, no pool": "no skip,\nno pool",
     "vanilla path": "path without\nskips",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.benchmarks.network_scores import PEERS
 from experiments.benchmarks.population_networks import GROUPS, NETWORKS
 from experiments.chapters.population.rows import PopulationRows
 from experiments.record.agreement import OneDraw, Within
@@ -88,7 +89,7 @@ def run(
         longer_each: how many networks of each group these are.
         check_dtype: floating type of the trainings that check whether `dtype` gives the same accuracies.
         check_each: how many networks of each group these are.
-        proxies: names in `PROXIES`; None means all.
+        proxies: names in `PROXIES`; None means all but `PEERS`.
         proxy_seeds: seeds over which a proxy is averaged; the first alone for those that count.
         dtype: floating type of the training.
         device: where to train.
@@ -99,7 +100,7 @@ def run(
     for name, count in (("again", again), ("longer_each", longer_each), ("check_each", check_each)):
         if not 0 <= count <= per_group:
             raise ValueError(f"{name}: needed 0 to per_group ({per_group}) networks, got {count}")
-    names = list(PROXIES) if proxies is None else list(proxies)
+    names = [name for name in PROXIES if name not in PEERS] if proxies is None else list(proxies)
     if unknown := sorted(set(names) - set(PROXIES)):
         raise ValueError(f"proxies: needed names among {', '.join(PROXIES)}, got {', '.join(unknown)}")
     resolution, classes = shortened(recipe, epochs).resolution, data_set(data).classes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.benchmarks.network_scores import PEERS
 from experiments.chapters.proxy_cost.measure import REFERENCE, STEPS, in_its_own_process
 from experiments.record.agreement import TIME, Within
 from experiments.record.keys import crossed
@@ -21,7 +22,7 @@ from experiments.record.table import Table
 from experiments.record.wording import Told
 from zenlib.proxies import PROXIES
 
-SCORES = (*PROXIES, *STEPS)
+SCORES = (*(name for name in PROXIES if name not in PEERS), *STEPS)
 PAPER = {("resnet18", "zen"): 0.012, ("resnet18", "naswot"): 0.040, ("resnet18", "te-nas"): 0.34} | {
     ("resnet50", "zen"): 0.037,
     ("resnet50", "naswot"): 0.059,

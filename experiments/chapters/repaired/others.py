@@ -32,7 +32,11 @@ SEED = 0
 COUNTS = ("params", "flops", "convs")
 OWN = ("repaired", *COUNTS, "gain", "repaired_vanilla", "gain_vanilla")
 """Known for every network that has a repaired score, the vanilla forms of chains alone."""
-PROXIES = tuple(name for name in proxy_study.PREDICTORS if name not in proxy_study.COUNTS)
+PROXIES = tuple(
+    name
+    for name in proxy_study.PREDICTORS
+    if name not in (*proxy_study.COUNTS, *proxy_study.PEERS, "vkdnw-aggregate")
+)
 DRAWN = {"nasbench201": 500, "nasbench101": 500, "nats_sizes": 500, "pycls": 36, "torchvision": 34}
 """Networks for which the benchmark study has proxies."""
 POPULATIONS = ("all", "top 20 %", "equal params")

@@ -13,6 +13,8 @@ from torch import nn
 
 from zenlib import PROXIES
 from zenlib.proxies.az_nas import entropy, trainability
+from zenlib.proxies.intrain import log_participation
+from zenlib.proxies.near import effective_rank
 from zenlib.proxies.query import Query, prepare
 
 CPU = torch.device("cpu")
@@ -153,9 +155,12 @@ def test_fisher_of_a_softmax_regression():
     activations = images.flatten(1) @ fresh(one_layer())[0].weight.detach().flatten(1).T
     gradients = (activations.softmax(1) - F.one_hot(labels)) / 4
     expected = ((activations * gradients) ** 2).mean(0).sum() / 2
-    assert PROXIES["fisher"](one_layer(), device="cpu", batch=(images, labels)) == pytest.approx(
-        float(expected), rel=1e-5
+    of_channels, of_weights = (
+        PROXIES[name](one_layer(), device="cpu", batch=(images, labels))
+        for name in ("fisher-channels", "fisher")
     )
+    assert of_channels == pytest.approx(float(expected), rel=1e-5)
+    assert of_weights == pytest.approx(4 * of_channels)  # a channel has four weights
 
 
 def test_zico_of_a_softmax_regression():
@@ -195,3 +200,77 @@ def test_a_block_that_keeps_gradients_is_perfectly_trainable():
         for conv in prepared[:3]:
             conv.weight.mul_(2)
     assert float(trainability(query)) == pytest.approx(2 - 2 - 1 / 2, abs=0.02)
+
+
+def test_swap_counts_different_patterns_once():
+    images = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [1, 1, -1, -1]]).view(3, 1, 2, 2)
+    value = PROXIES["swap"](Bits(), device="cpu", batch=(images, torch.zeros(3)))
+    assert value == 4  # 111, 101, 010, 000
+    value = PROXIES["swap"](Bits(), device="cpu", batch=(images[[0, 0, 0]], torch.zeros(3)))
+    assert value == 2
+
+
+def test_meco_of_two_channels_is_one_minus_their_correlation():
+    first, second = torch.tensor([1.0, -1, 1, -1]), torch.tensor([3.0, -1, 1, -3])
+    images = torch.stack([first, second]).view(1, 2, 2, 2).repeat(2, 1, 1, 1)
+    module = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    correlation = np.corrcoef(first, second)[0, 1]
+    value = PROXIES["meco"](module, device="cpu", batch=(images, torch.zeros(2)))
+    assert value == pytest.approx(1 - correlation)
+
+
+def test_effective_rank_and_participation_count_equal_directions():
+    assert float(effective_rank(torch.eye(3))) == pytest.approx(3)
+    assert float(effective_rank(torch.ones(3, 3).double())) == pytest.approx(1)
+    entropy_of_shares = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert float(effective_rank(torch.diag(torch.tensor([3.0, 1])))) == pytest.approx(
+        math.exp(entropy_of_shares)
+    )
+    features = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1]]).view(1, 2, 2, 2)
+    assert float(log_participation(features)) == pytest.approx(math.log(2))
+    assert float(log_participation(features[:, [0, 0]])) == pytest.approx(0, abs=1e-8)
+
+
+def test_near_adds_the_rank_behind_the_activation():
+    module = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.rand(2, 1, 2, 2, generator=torch.Generator().manual_seed(0)) + 1
+    value = PROXIES["near"](module, device="cpu", batch=(images, torch.zeros(2)))
+    assert value == 2  # one channel fills one direction, before and behind
+
+
+def test_intrain_of_one_layer_by_hand():
+    images, labels = batch_of_one_layer()
+    _, gradient, _ = by_hand()
+    module = one_layer()
+    weight = fresh(module)[0].weight.detach()
+    ranks = log_participation(F.conv2d(images, weight))
+    even = gradient.std() / gradient.abs().max()
+    expected = ranks * (1 + even) / math.log(2)
+    value = PROXIES["intrain"](module, device="cpu", batch=(images, labels))
+    assert value == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_vkdnw_of_one_weight_is_the_entropy_of_equal_deciles():
+    value = PROXIES["vkdnw"](one_layer(), device="cpu", batch=batch_of_one_layer())
+    assert value == pytest.approx(1 + math.log(9) / 3)
+
+
+def test_epsinas_is_zero_where_one_constant_only_scales_the_outputs():
+    generator = torch.Generator().manual_seed(3)
+    batch = torch.randn(8, 3, 6, 6, generator=generator), torch.zeros(8)
+    assert PROXIES["epsinas"](chain([3, 4, 4]), device="cpu", batch=batch) == pytest.approx(0, abs=1e-9)
+    squashed = chain([3, 4, 4], activation=nn.Tanh)  # is linear only where weights are small
+    assert PROXIES["epsinas"](squashed, device="cpu", batch=batch) > 0.01
+
+
+def test_wrcor_adds_correlations_of_inputs_and_of_gradients():
+    module = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    generator = torch.Generator().manual_seed(4)
+    images, labels = torch.randn(3, 1, 4, 4, generator=generator), torch.tensor([0, 1, 2])
+    conv, _, _, linear = fresh(module)
+    inputs = conv(images).detach().requires_grad_()
+    F.cross_entropy(linear(inputs.relu().flatten(1)), labels).backward()
+    both = [np.abs(np.corrcoef(rows.detach().flatten(1).double())) for rows in (inputs, inputs.grad)]
+    expected = np.linalg.slogdet(2 * sum(both)).logabsdet  # behind the first block, the convolution
+    value = PROXIES["wrcor"](module, device="cpu", batch=(images, labels))
+    assert value == pytest.approx(expected, rel=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from zenlib.stats import compare, correlate, partial_correlation
+from zenlib.stats import compare, correlate, ndcg, partial_correlation
 
 FEW = 200
 """Resamples where the interval is not what is tested."""
@@ -248,3 +248,18 @@ def test_bad_settings_are_named() -> None:
         correlate(x, y, resamples=10)
     with pytest.raises(ValueError, match=r"given: needed an order of the networks unlike"):
         partial_correlation(x, y, 2 * x + 1)
+
+
+def test_ndcg_of_the_published_example_and_its_limits():
+    accuracies = np.array([80, 70, 100, 90, 60, 50, 40, 30, 20, 10.0])
+    order = -np.arange(10.0)
+    assert ndcg(order, accuracies, 10) == pytest.approx(0.50, abs=0.005)
+    assert ndcg(accuracies, accuracies, 3) == 1
+    assert ndcg(-accuracies, accuracies, 3) < 1e-15
+    swapped, tied = order.copy(), order.copy()
+    swapped[[1, 2]] = order[[2, 1]]
+    tied[2] = tied[1]
+    either = [ndcg(one, accuracies, 10) for one in (order, swapped)]
+    assert ndcg(tied, accuracies, 10) == pytest.approx(np.mean(either))
+    with pytest.raises(ValueError, match="top: needed at least 1 network, got 0"):
+        ndcg(order, accuracies, 0)
