@@ -17,7 +17,13 @@ from experiments.chapters.zennets import figures as draw
 from experiments.chapters.zennets import speed as zennets_speed
 from experiments.chapters.zennets import study
 from experiments.chapters.zennets.explorer import explorer
-from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, LATENCY, REFERENCES, latency_keys, networks
+from experiments.benchmarks.network_latency import (
+    IMAGENET_ZENNETS,
+    LATENCY,
+    REFERENCES,
+    latency_keys,
+    networks,
+)
 from experiments.chapters.zennets.published_counts import as_number
 from experiments.benchmarks.published_networks import TABLE7, TRAINED_ELSEWHERE
 from experiments.chapters.zennets.training import TRAINING
