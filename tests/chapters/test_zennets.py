@@ -12,11 +12,6 @@ import pytest
 import typer
 from matplotlib.figure import Figure
 
-from experiments.chapters.zennets import facts as zennets_facts
-from experiments.chapters.zennets import figures as draw
-from experiments.chapters.zennets import speed as zennets_speed
-from experiments.chapters.zennets import study
-from experiments.chapters.zennets.explorer import explorer
 from experiments.benchmarks.network_latency import (
     IMAGENET_ZENNETS,
     LATENCY,
@@ -24,8 +19,13 @@ from experiments.benchmarks.network_latency import (
     latency_keys,
     networks,
 )
-from experiments.chapters.zennets.published_counts import as_number
 from experiments.benchmarks.published_networks import TABLE7, TRAINED_ELSEWHERE
+from experiments.chapters.zennets import facts as zennets_facts
+from experiments.chapters.zennets import figures as draw
+from experiments.chapters.zennets import speed as zennets_speed
+from experiments.chapters.zennets import study
+from experiments.chapters.zennets.explorer import explorer
+from experiments.chapters.zennets.published_counts import as_number
 from experiments.chapters.zennets.training import TRAINING
 from tests.library.train.small import few_digits
 from zenlib.cli.app import app

@@ -10,8 +10,8 @@ import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.network_latency import LATENCY
-from experiments.chapters.zennets.published_counts import agreement, as_number
 from experiments.benchmarks.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
+from experiments.chapters.zennets.published_counts import agreement, as_number
 from experiments.chapters.zennets.speed import (
     DISTURBED,
     PRINTED,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, REFERENCES
-from experiments.chapters.zennets.published_counts import as_number
 from experiments.benchmarks.published_networks import TABLE7, listed
+from experiments.chapters.zennets.published_counts import as_number
 from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import FEWEST, correlate
 
