@@ -165,7 +165,11 @@ def run(
 
 
 def _filled(table: Table, keys: list[dict[str, Any]], there: bool) -> pd.DataFrame:
-    return table.fill(keys) if there else table.stored()
+    """The rows of these keys in their order; where they cannot be computed, those that are stored."""
+    if there:
+        return table.fill(keys)
+    stored = table.stored()
+    return stored if stored.empty else pd.DataFrame(keys, columns=list(table.key)).merge(stored)
 
 
 def _pairs(measures: Sequence[str]) -> pd.DataFrame:
