@@ -4,8 +4,8 @@
 
 appends one row for each name to `zoos.csv`, in random order, and goes on where it stopped. Networks are built
 without memory for their weights and converted at the resolution that they are made for. Once all names are
-there, those for which the closed form refuses get one Monte-Carlo draw at `DRAWN_AT` pixels, if they take such
-images.
+there, those for which the closed form refuses get one Monte-Carlo draw at `DRAWN_AT` pixels, if they take
+such images.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from experiments.record.results import checkout
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.zen import zen_score
 from zenlib.vanilla.convert import to_vcnn
 
-TABLE = Path(__file__).with_suffix(".csv")
+TABLE = (checkout() or Path()).joinpath("experiments", "benchmarks", "zoos.csv")
 COLUMNS = ("library", "name", "resolution", "outcome", "convs", "method", "score", "reason")
 DRAWN_AT = 64
 """Side of the images of a draw, pixels."""

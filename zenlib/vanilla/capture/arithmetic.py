@@ -88,10 +88,9 @@ def product(follower: Follower, call: Call) -> Value:
             continue
         if _attends(factor):
             return follower.without_attention(kept, factor)
-        if factor_size < size or factor.gate > kept.gate or _is_pooled(factor):
+        statistic = isinstance(factor, Derived) and factor.statistic
+        if factor_size < size or factor.gate > kept.gate or statistic or _is_pooled(factor):
             return _keep(follower, kept, "gate")
-        if follower.is_statistic(factor, kept):
-            return _keep(follower, kept, "normalisation")
     return follower.unsupported(
         call,
         "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or "
