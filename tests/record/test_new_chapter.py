@@ -82,7 +82,7 @@ def called(copy, *words):
 
 def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
     run(copy, "--profile", "cpu", "--only", "toy")
-    page = nbformat.read(copy / "book" / "studies" / "17_toy.ipynb", as_version=4)
+    page = nbformat.read(copy / "book" / "studies" / "18_toy.ipynb", as_version=4)
     facts = {
         output.metadata.scrapbook.name: output.data
         for cell in page.cells
@@ -100,10 +100,10 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
         "scores.csv",
         "scores.json",
     }
-    settings = ("extensions=myst_nb", "nb_execution_mode=off", "root_doc=studies/17_toy")
+    settings = ("extensions=myst_nb", "nb_execution_mode=off", "root_doc=studies/18_toy")
     options = [word for setting in settings for word in ("-D", setting)]
     called(copy, "-m", "sphinx", "-CWq", *options, str(copy / "book"), str(copy / "build" / "html"))
-    html = (copy / "build" / "html" / "studies" / "17_toy.html").read_text(encoding="utf-8")
+    html = (copy / "build" / "html" / "studies" / "18_toy.html").read_text(encoding="utf-8")
     assert "At a depth of 20 the score is" in re.sub("<[^>]*>", "", html)
     assert "growth.png" in html and "glue:text" not in html
     assert '"rows": 4' in run(copy, "status", "--study", "toy", "--json")
@@ -111,7 +111,7 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
 
 
 def test_the_chapter_runs_small_and_leaves_nothing_that_is_committed(copy):
-    run(copy, "--profile", "smoke", "--only", "17_toy")
+    run(copy, "--profile", "smoke", "--only", "18_toy")
     assert (copy / "build" / "smoke" / "results" / "toy" / "scores.csv").is_file()
     assert (
         not (copy / "experiments" / "chapters" / "toy" / "results").exists()
