@@ -50,7 +50,7 @@ def toy(monkeypatch):
     rows = pd.DataFrame({name: rng.random(120) for name in counted.COUNTS})
     rows["naswot"] = rows["relu_units"] ** 2
     rows["snip"] = rows["relu_units"] + 0.3 * rows["params"]
-    rows["fisher"] = np.nan
+    rows["fisher_channels"] = np.nan
     rows["cifar10"] = rows["relu_units"] + rows["params"]
     rows["family"] = [str(place) for place in range(120)]
     monkeypatch.setattr(counted, "networks", lambda space: rows)
@@ -72,7 +72,7 @@ def test_what_a_score_knows_beyond_its_count_is_kept(toy):
 
 def test_a_score_without_values_is_undefined(toy):
     with pytest.raises(ScoreUndefined, match="not measured on enough networks"):
-        counted.counted_row(space="macro", dataset="cifar10", score="fisher")
+        counted.counted_row(space="macro", dataset="cifar10", score="fisher-channels")
 
 
 def test_at_most_ten_variants_are_tried_and_the_choice_is_that_of_the_choice_half():

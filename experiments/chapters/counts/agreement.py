@@ -40,9 +40,9 @@ SCORES = (
     "zico",
     "grad-norm",
     "snip",
-    "fisher",
+    "fisher-channels",
 )
-LOGARITHMIC = ("grad-norm", "snip", "fisher", "linear-regions")
+LOGARITHMIC = ("grad-norm", "snip", "fisher-channels", "linear-regions")
 """Scores that are products over layers: what is compared are their logarithms."""
 SEEDS = (0, 1)
 CELLS = 100

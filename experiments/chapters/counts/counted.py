@@ -47,7 +47,7 @@ SCORES = (
     "az-nas",
     "grad-norm",
     "snip",
-    "fisher",
+    "fisher-channels",
     "grasp",
     "jacob-cov",
     "synflow",
@@ -143,7 +143,7 @@ def networks(space: str) -> pd.DataFrame:
             values = stored.stored_values(space, name, 0) if _has(space, name) else np.nan
             rows[column(name)] = values
             rows[column(name)] = rows[column(name)].replace(stored.WITHOUT_SCORE, np.nan)
-    measured = rows[[column(name) for name in stored.PARTS]].dropna()
+    measured = rows[[column(name) for name in stored.JOINED["az-nas"]]].dropna()
     if len(measured) > 0:
         rows["az_nas"] = pd.Series(az_nas(measured), measured.index)
     if space == "nasbench201":

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest, legend
+from experiments.figures.forest import forest
+from experiments.figures.marks import legend
 from experiments.figures.style import COLOURS, SMALL, new_figure, styled
 
 SHORT = {

@@ -30,7 +30,7 @@ DRAWN = (
     "az-trainability",
     "grad-norm",
     "snip",
-    "fisher",
+    "fisher-channels",
     "synflow",
     "zico",
     "phi",

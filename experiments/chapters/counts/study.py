@@ -46,7 +46,7 @@ SCORE_NAMES = {
     "az-nas": "AZ-NAS",
     "grad-norm": "grad-norm",
     "snip": "SNIP",
-    "fisher": "Fisher",
+    "fisher-channels": "Fisher",
     "grasp": "GraSP",
     "jacob-cov": "Jacob. cov.",
     "synflow": "synflow",

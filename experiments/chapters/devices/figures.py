@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures import COLOURS, MARKERS, PALETTE, new_figure, styled
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
 

@@ -37,7 +37,7 @@ CELLS = tuple(
     )
 )
 NETWORKS = (RESIDUAL, INVERTED, BOTTLENECK, *CELLS)
-LOGARITHMIC = ("grad-norm", "snip", "fisher", "linear-regions")
+LOGARITHMIC = ("grad-norm", "snip", "fisher-channels", "linear-regions")
 """Scores that are products over layers: their logarithms are compared."""
 WITHIN = {
     "naswot": 1.0,
@@ -45,7 +45,7 @@ WITHIN = {
     "synflow": 0.4,
     "grad-norm": 0.7,
     "snip": 0.7,
-    "fisher": 1.2,
+    "fisher-channels": 1.2,
 }
 """Nats by which one draw of a small network may miss its expected value."""
 

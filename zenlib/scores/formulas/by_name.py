@@ -160,7 +160,7 @@ ARITHMETIC: dict[str, Callable[[Graph], float]] = {
     "synflow": lambda graph: paths.synflow(graph, CLASSES),
     "grad-norm": grad_norm,
     "snip": snip,
-    "fisher": fisher,
+    "fisher-channels": fisher,
     "zico": zico,
     "az-expressivity": az_expressivity,
     "phi": paths.phi,
