@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks.nasbench201 import CELLS
-from experiments.record.score_columns import ScoreColumns
+from experiments.benchmarks.network_scores import BENCHMARKS
 
-PROXY_SCORES = ScoreColumns("benchmarks", CELLS, {}, name="nasbench201")
+PROXY_SCORES = BENCHMARKS["nasbench201"].scores
 """One row per cell, by official index; without the file no column."""
 OURS = ("zen", "phi", "closed")
 """Beginnings of the columns that the study of the cells has in its own file."""
