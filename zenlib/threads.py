@@ -1,13 +1,15 @@
 """Threads of the libraries that compute: never more than there are cores, whatever the environment asks for.
 
-Two threads that wait for each other on one core can take many times as long as one. The libraries read these variables when
-they are loaded, so that this module loads none of them, and a program calls it first.
+Two threads that wait for each other on one core can take many times as long as one. The libraries read these
+variables when they are loaded, so this module loads none of them, and a program or a worker calls it first.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from multiprocessing import parent_process
+from threading import Thread
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Variables of the environment by which a process computes on one thread."""
@@ -40,6 +42,19 @@ def one_thread() -> None:
     """One thread in this process, and in those that it starts later."""
     os.environ.update(ONE_THREAD)
     cap_threads(1)
+
+
+def begin_worker() -> None:
+    """One thread that computes, and one that ends this process with its parent, however that ends."""
+    one_thread()
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
+    os._exit(1)
 
 
 def _within(wanted: str, limit: int) -> bool:

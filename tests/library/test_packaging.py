@@ -268,6 +268,7 @@ WITHOUT_EXTRA = {
     "score": ("zennet-1.0M", "--resolution", "32", "--batch-size", "2"),
     "proxies": (),
     "convert": ("zennet-0.1ms",),
+    "rank": ("zennet-0.1ms", "--resolution", "32"),
 }
 WITH_EXTRA = {
     "search": (

@@ -8,7 +8,6 @@ its worker is found.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import (
@@ -21,15 +20,14 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from importlib.util import find_spec
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from zenlib.networks.architecture import Architecture
 from zenlib.search.history import Outcome
 from zenlib.search.scores import Scorer, outcome
-from zenlib.threads import cores, one_thread
+from zenlib.threads import begin_worker, cores
 
 ATTEMPTS = 3
 """How often a candidate whose worker died is tried before it counts as failed."""
@@ -143,24 +141,11 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
             yield client.get_executor()
     elif workers:
         with ProcessPoolExecutor(
-            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=_begin_worker
+            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=begin_worker
         ) as pool:
             yield pool
     else:
         yield None
-
-
-def _begin_worker() -> None:
-    """One thread that computes, and one that ends this worker with its parent, however that ends."""
-    one_thread()
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None  # this is a worker
-    parent.join()
-    os._exit(1)
 
 
 def _at_most_cores(workers: int) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 
 import pytest
 
 from zenlib.errors import ArchitectureError
 from zenlib.networks.architecture import Architecture
-from zenlib.search.history import Candidate, History, Outcome
 from zenlib.spaces import SPACES
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, Concat, Conv
@@ -80,16 +78,6 @@ def test_a_graph_keeps_a_map_as_long_as_a_later_step_reads_it():
     assert joined.peak_memory() == (20 + 20 + 40) * 16  # a concatenation does not
     read_again = VCNN((first, conv(0, 8, 8), join(Add, (0, 1), 8, 8), join(Concat, (0, 1, 2), 8, 24)), 4)
     assert read_again.peak_memory() == (8 + 8 + 8 + 24) * 16
-
-
-def test_a_search_stored_before_memory_was_a_cost_is_still_read():
-    history = History()
-    costs = {"params": 1, "flops": 1, "depth": 1, "latency_ms": math.nan, "memory": 5.0}
-    blocks = Architecture.from_string(STEM).blocks
-    history.append(Candidate(blocks), Outcome(1.0), "kept", 0, costs)
-    assert History.from_table(history.table()).frame()["memory"].tolist() == [5.0]
-    older = History.from_table(history.table().drop_columns("memory"))
-    assert math.isnan(older.value("memory", 0)) and older.value("params", 0) == 1
 
 
 def test_an_image_too_small_for_the_strides_is_refused():
