@@ -1,4 +1,4 @@
-"""Modules that documentation showed by an older name: they can be imported by it for one version, with a warning."""
+"""Modules that documentation showed by an older name, which works for one version, with a warning."""
 
 from __future__ import annotations
 

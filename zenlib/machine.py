@@ -1,4 +1,4 @@
-"""What the library asks of the machine that it runs on: its processor, and the folders of what is not in the package."""
+"""What the library asks of the machine: its processor, and the folders of what is not in the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study that trains a population: how it is drawn, that it goes on where it stopped, and what its statistics say of known numbers."""
+"""The study that trains a population: how it is drawn, that it goes on, what it says of known numbers."""
 
 from __future__ import annotations
 

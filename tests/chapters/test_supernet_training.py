@@ -1,4 +1,4 @@
-"""The supernet: its networks are parts of one set of weights, and its training goes on where it was killed."""
+"""The supernet: its networks are parts of one set of weights, and its training goes on after a kill."""
 
 from __future__ import annotations
 

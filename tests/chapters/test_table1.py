@@ -1,4 +1,4 @@
-"""The study of the paper's Table 1: searches by each proxy, the order of trainings, and what is said of a beginning of them."""
+"""The study of the paper's Table 1: searches by each proxy, the order of trainings, what a beginning says."""
 
 from __future__ import annotations
 

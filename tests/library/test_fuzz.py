@@ -1,4 +1,4 @@
-"""Damaged input of every kind: no crash, no hang, and every refusal is a `ValueError` that names the place."""
+"""Damaged input of every kind: no crash, no hang, and each refusal is a `ValueError` that names the place."""
 
 from __future__ import annotations
 

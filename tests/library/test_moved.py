@@ -1,4 +1,4 @@
-"""Names that documentation showed before modules moved: they work for one version, with a warning that says the new place."""
+"""Names of before modules moved: they work for one version, with a warning that says the new place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as others get it: built, installed beside its base dependencies alone, and used from another folder."""
+"""The package as others get it: built, installed with its base dependencies alone, used from elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ from torch import nn
 class Block(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.path = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.path = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(),
                                   nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, features):

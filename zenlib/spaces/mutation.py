@@ -1,7 +1,7 @@
 """The two mutation rules, on tuples of blocks.
 
-A search proposes about ten networks for each one it scores, so these functions count in microseconds: blocks that were
-made before are taken from a cache instead of being checked again.
+A search proposes about ten networks for each one it scores, so these functions count in microseconds: blocks
+that were made before are taken from a cache instead of being checked again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The 15,625 cells of NAS-Bench-201: as text, as data, as networks.
 
-A cell has four nodes and an edge between every two; each edge carries one of five operations. Its network repeats the cell
-five times in each of three stages of 16, 32 and 64 channels.
+A cell has four nodes and an edge between every two; each edge carries one of five operations. Its network
+repeats the cell five times in each of three stages of 16, 32 and 64 channels.
 
 Source: Dong and Yang 2020 (arXiv 2001.00326).
 """
@@ -47,7 +47,9 @@ class Cell:
 
     @classmethod
     def from_string(cls, text: str) -> Cell:
-        """Reads the benchmark's text, such as `|none~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|`.
+        """Reads the benchmark's text.
+
+        Such as `|none~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|`.
 
         Raises:
             ArchitectureError: the text is not of that form.
@@ -134,9 +136,9 @@ class Cell:
 
     @cached_property
     def function(self) -> tuple[str, ...]:
-        """The sum that the cell computes, as sorted terms without nothings, a sum that is skipped being joined: 4,930 of them.
+        """The sum that the cell computes, as sorted terms without nothings; a skipped sum is joined.
 
-        Cells with one sum compute the same function once their weights are matched.
+        There are 4,930. Cells with one sum compute the same function once their weights are matched.
         """
         nodes: list[tuple[str, ...]] = [("x",)]
         for node in range(1, NODES):

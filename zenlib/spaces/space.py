@@ -1,7 +1,8 @@
 """What the search spaces share: drawing a network, changing it, and telling whether a network belongs.
 
-A network of a space is a 3x3 stem, inner blocks of the space's types, and a 1x1 head; all widths are multiples of 8.
-A space is data: the types of block it allows, and what its released mutation rule does differently.
+A network of a space is a 3x3 stem, inner blocks of the space's types, and a 1x1 head; all widths are
+multiples of 8. A space is data: the types of block it allows, and what its released mutation rule does
+differently.
 """
 
 from __future__ import annotations

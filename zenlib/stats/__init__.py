@@ -14,4 +14,13 @@ from zenlib.stats.correlation import (
 )
 from zenlib.stats.gain import ndcg
 
-__all__ = ["FEWEST", "Correlation", "Interval", "check", "compare", "correlate", "ndcg", "partial_correlation"]
+__all__ = [
+    "FEWEST",
+    "Correlation",
+    "Interval",
+    "check",
+    "compare",
+    "correlate",
+    "ndcg",
+    "partial_correlation",
+]

@@ -1,23 +1,25 @@
 """Rank correlations between scores and accuracies, each with a bootstrap interval.
 
-Everything is rank-based: a score is used to order networks, and its scale means nothing. Two coefficients are given,
-Kendall's tau-b (ordered pairs) and Spearman's rho (ranks), both with ties counted.
+Everything is rank-based: a score is used to order networks, and its scale means nothing. Two coefficients are
+given, Kendall's tau-b (ordered pairs) and Spearman's rho (ranks), both with ties counted.
 
-With S the matrix of signs of differences, S_ij = sign(x_i - x_j), both coefficients are sums over S. A bootstrap
-resample is then a vector of counts w (how often each network was drawn), and thousands of resamples are matrix products:
+With S the matrix of signs of differences, S_ij = sign(x_i - x_j), both coefficients are sums over S. A
+bootstrap resample is then a vector of counts w (how often each network was drawn), and thousands of resamples
+are matrix products:
 
     tau-b = sum_ij w_i w_j A_ij B_ij / sqrt(sum_ij w_i w_j A_ij^2  sum_ij w_i w_j B_ij^2)
     rho   = sum_i w_i u_i v_i / sqrt(sum_i w_i u_i^2  sum_i w_i v_i^2),   u = A w, v = B w
 
-for the sign matrices A and B of two variables; u and v are twice the centred mid-ranks of the resample. Two copies of
-one network are a tie in both variables and drop out of tau-b.
+for the sign matrices A and B of two variables; u and v are twice the centred mid-ranks of the resample. Two
+copies of one network are a tie in both variables and drop out of tau-b.
 
-Intervals are percentile intervals: they stay inside [-1, 1], and simulated bivariate normal samples of 8 to 55 networks
-with tau from 0 to 0.7 were covered by 94 to 98 % of the 95 % intervals, like bias-corrected (BCa) ones. Near a perfect
-order in a small sample they are too short: an order that is perfect stays so in every resample, its interval has no
-width, and it says nothing.
+Intervals are percentile intervals: they stay inside [-1, 1], and simulated bivariate normal samples of 8 to
+55 networks with tau from 0 to 0.7 were covered by 94 to 98 % of the 95 % intervals, like bias-corrected (BCa)
+ones. Near a perfect order in a small sample they are too short: an order that is perfect stays so in every
+resample, its interval has no width, and it says nothing.
 
-Sources: Kendall 1945 (tau-b); Kendall 1942 (partial rank correlation); Efron and Tibshirani 1993, chapters 8 and 13.
+Sources: Kendall 1945 (tau-b); Kendall 1942 (partial rank correlation); Efron and Tibshirani 1993, chapters 8
+and 13.
 """
 
 from __future__ import annotations
@@ -207,7 +209,7 @@ def _divide(top: Floats, bottom_squared: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The options that the public functions share, checked against the number of networks where they are used."""
+    """The options that the public functions share, checked against the number of networks."""
 
     families: Families | None
     pairs: Pairs

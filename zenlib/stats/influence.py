@@ -1,14 +1,15 @@
 """Rank correlations of many networks, with intervals from influence functions in place of resamples.
 
-`zenlib.stats` resamples matrices of n x n signs, which is exact in spirit and ends at some thousand networks. A benchmark has
-tens of thousands. There a coefficient T is so nearly linear in the weights w of the networks that its bootstrap variance is the
-sum of the squared influences dT / dw_i (the infinitesimal jackknife), and these take n log n steps: sums over pairs are
-counts of dominated points, which a wavelet matrix answers.
+`zenlib.stats` resamples matrices of n x n signs, which is exact in spirit and ends at some thousand networks.
+A benchmark has tens of thousands. There a coefficient T is so nearly linear in the weights w of the networks
+that its bootstrap variance is the sum of the squared influences dT / dw_i (the infinitesimal jackknife), and
+these take n log n steps: sums over pairs are counts of dominated points, which a wavelet matrix answers.
 
 With A_ij = sign(x_i - x_j), B_ij alike, and w = 1:
 
     tau-b = S_ab / sqrt(S_aa S_bb),  S_ab = sum_ij w_i w_j A_ij B_ij,         dS_ab / dw_i = 2 sum_j A_ij B_ij
-    rho   = R_uv / sqrt(R_uu R_vv),  R_uv = sum_i w_i u_i v_i,  u = A w,      dR_uv / dw_i = u_i v_i + sum_k (A_ki v_k + u_k B_ki)
+    rho   = R_uv / sqrt(R_uu R_vv),  R_uv = sum_i w_i u_i v_i,  u = A w,      dR_uv / dw_i = u_i v_i + sum_k
+    (A_ki v_k + u_k B_ki)
 
 Intervals are symmetric in atanh T, so they stay inside (-1, 1).
 
@@ -308,7 +309,7 @@ def correlate_within(
     families: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> tuple[float, Interval]:
-    """Kendall's tau-b over the pairs of networks of one group, such as networks with equally many parameters, with its interval.
+    """Kendall's tau-b over the pairs of networks of one group, such as those of equal size.
 
     Args:
         scores: one number per network.

@@ -89,7 +89,9 @@ CELLS = Table(
         "n": "count: cells with a path that the device ran",
         "tau_latency": "1: Kendall's tau of score and latency",
         "tau_accuracy": "1: Kendall's tau of score and accuracy",
-        "tau_equal": f"1: Kendall's tau of score and accuracy, mean over {BINS} groups of nearly equal latency",
+        "tau_equal": (
+            f"1: Kendall's tau of score and accuracy, mean over {BINS} groups of nearly equal latency"
+        ),
         "tau_equal_stderr": "1: standard error of tau_equal over the groups",
         "bins": "count: groups of nearly equal latency",
         "loss": (

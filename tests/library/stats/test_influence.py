@@ -1,4 +1,4 @@
-"""Rank correlations by influence: the coefficients, the sums over pairs, and errors like those of the bootstrap."""
+"""Rank correlations by influence: coefficients, sums over pairs, and errors like those of the bootstrap."""
 
 from __future__ import annotations
 

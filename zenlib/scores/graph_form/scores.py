@@ -36,8 +36,8 @@ def graph_of(
     """The operations of a network.
 
     Args:
-        network: a cell of NAS-Bench-201, any module, an architecture (with its shortcuts, without gates), or a
-            `VCNN`.
+        network: a cell of NAS-Bench-201, any module, an architecture (with its shortcuts, without gates), or
+            a `VCNN`.
         resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
 
     Raises:
