@@ -108,8 +108,9 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
         space.networks()
     except BenchmarkMissing:  # what was registered is shown without the list
         return DirectRows(_read(), dear, cases.run())
-    fill(range(count), [index for index in sample() if index < count][:dear], proxies)
-    rows = DirectRows(_predictions(count), min(dear, count), cases.run())
+    chosen = [index for index in sample() if index < count][:dear]
+    fill(range(count), chosen, proxies)
+    rows = DirectRows(_predictions(count, chosen), len(chosen), cases.run())
     if count == SCORES.rows and dear == SAMPLE:
         content = rows.predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
         path = export_path(STUDY, FILE)
@@ -128,7 +129,7 @@ def nothing() -> pd.DataFrame:
     return pd.DataFrame(columns=["id", "network", "gates", *NAMES], dtype=float)
 
 
-def _predictions(count: int) -> pd.DataFrame:
+def _predictions(count: int, dear: list[int]) -> pd.DataFrame:
     networks = space.networks()[:count]
     first: dict[space.Network, int] = {}
     table = pd.DataFrame(
@@ -145,8 +146,9 @@ def _predictions(count: int) -> pd.DataFrame:
     for name in (*ARITHMETIC, "repaired"):
         table[name] = stored[name].to_numpy()
     for name in (*DEFINITIONS, *(proxy.replace("-", "_") for proxy in MEASURED)):
-        if f"{name}_s{SEED}" in stored:
-            table[name] = stored[f"{name}_s{SEED}"].to_numpy()
+        column = f"{name}_s{SEED}"
+        if column in stored and stored[column].iloc[dear].notna().all() and dear:
+            table[name] = stored[column].to_numpy()
     if set(AZ_PARTS) <= set(table.columns):
         there = table.dropna(subset=list(AZ_PARTS))
         table["az_nas"] = pd.Series(az_nas(there[list(AZ_PARTS)]), index=there.index)
