@@ -20,7 +20,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build" / "html"
 PAGES = sorted(
-    path.relative_to(SITE).as_posix() for path in [*SITE.glob("*.html"), *SITE.glob("studies/*.html")]
+    path.relative_to(SITE).as_posix()
+    for folder in (".", "parts", "studies")
+    for path in SITE.glob(f"{folder}/*.html")
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
