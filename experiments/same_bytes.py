@@ -73,6 +73,7 @@ def execute(stem: str, kernels: str, output: Path) -> bool:
         str(output),
         "--only",
         stem,
+        "--part",
     ]
     return subprocess.run(command, env=os.environ | KERNELS[kernels]).returncode == 0
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from experiments.record.notebook import changed_parameters, normalise, parameters
@@ -177,7 +178,7 @@ import os, sys
 from pathlib import Path
 os.environ["ZENLIB_RESULTS"] = "rows"
 from tests.slow_table import keys, slow_table
-print(len(slow_table(Path("log")).fill(keys(0, 20), progress=False)))
+print(len(slow_table(Path("log"), 0.15).fill(keys(0, 20), progress=False)))
 """
 
 
@@ -196,8 +197,8 @@ def test_a_runner_that_is_killed_amid_rows_goes_on_and_computes_one_row_again_at
             while (done := runner.poll()) is None and (kills >= 3 or lines_of(house / "log") < before + 3):
                 time.sleep(0.02)
             if done is None:
-                for line in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split():
-                    os.kill(int(line), signal.SIGKILL)  # the kernel, which would go on
+                for kernel in psutil.Process(runner.pid).children(recursive=True):
+                    kernel.kill()  # it would go on
                 os.killpg(runner.pid, signal.SIGKILL)
                 kills += 1
     assert kills == 3

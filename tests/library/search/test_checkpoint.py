@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -279,8 +280,12 @@ def test_a_search_loses_one_round_however_it_is_ended(tmp_path, sent, tried):
 
 
 def ended_after(command, path, lines, sent):
-    """Sends a signal to a search as soon as its journal has so many lines; returns its exit status."""
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    """Sends a signal to a search as soon as its journal has so many lines; returns its exit status.
+
+    The signal is not ignored there, even where these tests run in the background.
+    """
+    heard = functools.partial(signal.signal, sent, signal.SIG_DFL) if sent != signal.SIGKILL else None
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=heard) as process:
         while process.poll() is None:
             if path.exists() and path.read_bytes().count(b"\n") >= lines:
                 process.send_signal(sent)
