@@ -43,5 +43,5 @@ def test_the_times_of_the_commands_are_those_of_the_readme():
             if line.startswith("|") and command.removeprefix("bash ") in line.replace("`", "")
         )
         assert [f"{value:g} min" if value else "" for value in minutes] == [
-            cell.strip() for cell in line.split("|")[2:4]
+            cell.strip() for cell in line.split("|")[2:-1]
         ], command
