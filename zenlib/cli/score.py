@@ -130,6 +130,8 @@ def rank(
     answer({"ranked": ranked, "refused": refused}, table, as_json)
     for row in refused:
         print(f"{row['network']}: {row['reason']}", file=sys.stderr)
+    if not ranked:
+        raise ValueError(f"network: needed at least one that can be scored, got {len(rows)} that cannot")
 
 
 def _lines() -> list[str]:

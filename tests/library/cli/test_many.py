@@ -67,6 +67,12 @@ def test_networks_are_ranked_by_score_and_the_refused_are_told(capsys, folder):
     assert code == 0 and "best 2 of 3 networks" in out and "nonesuch: network: needed one of" in err
 
 
+def test_a_ranking_of_networks_that_all_are_refused_is_no_success(capsys):
+    code, _, err = run(capsys, "rank", "nonesuch", "timm:nothing*")
+    assert code == 1 and "needed at least one that can be scored, got 2 that cannot" in err
+    assert "nonesuch: network: needed one of" in err
+
+
 def test_an_empty_standard_input_and_an_unknown_proxy_are_refused(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n# nothing\n"))
     code, out, err = run(capsys, "score", "-")
