@@ -26,6 +26,7 @@ from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_K
 from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
 from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
+from experiments.record.correlations import compare_many, correlate_within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
 from experiments.record.keys import crossed
 from experiments.record.table import Table
@@ -35,7 +36,7 @@ from zenlib.scores.graph_form import graph_of, graph_terms
 from zenlib.scores.graph_form.arithmetic import GraphTerms, NodeTerms
 from zenlib.spaces.nasbench201 import Cell
 from zenlib.spaces.nasbench201 import cells as all_cells
-from zenlib.stats.influence import compare_many, correlate_many, correlate_within
+from zenlib.stats.influence import correlate_many
 
 SHOWN = (
     CHOSEN,

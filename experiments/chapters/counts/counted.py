@@ -23,6 +23,7 @@ from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import partial_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
@@ -34,7 +35,7 @@ from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
 from zenlib.spaces.nasbench201 import CONVS, Cell
 from zenlib.stats import correlate, partial_correlation
-from zenlib.stats.influence import correlate_many, partial_many
+from zenlib.stats.influence import correlate_many
 
 COUNTS = ("params", "flops", "layers", *Counts._fields)
 """What a score may be in disguise."""

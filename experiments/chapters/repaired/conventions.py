@@ -20,6 +20,7 @@ from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import compare_many
 from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.keys import crossed
 from experiments.record.score_check import ScoreCheck
@@ -30,7 +31,7 @@ from zenlib.scores.graph_form import graph_of, graph_terms, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.scores.graph_form.rectifier import CENTRED
 from zenlib.spaces.nasbench201 import Cell
-from zenlib.stats.influence import compare_many, correlate_many
+from zenlib.stats.influence import correlate_many
 
 UNCENTRED = 0.5
 """Mean square of max(0, z), where the mean is kept."""
