@@ -55,8 +55,9 @@ def trained(tmp_path_factory):
     return train(NETWORK, "digits", RECIPE, out, device="cpu", progress=False), out
 
 
-# A copy of this process has loaded everything. Beside CUDA there must not be one.
-PROCESSES = get_context("spawn" if torch.cuda.is_available() else "fork")
+# Copies of a process that has loaded everything and computed nothing, as a thread of torch would stand in them.
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.library.train.small"])
 
 
 def exit_codes(*processes):
