@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import cache
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.scores.graph_form import cancelled, gain, graph_of, graph_terms, repaired, zen
-from zenlib.spaces.nasbench201 import Cell
 
 STUDY = "cells"
 PERTURBATION = 0.01

@@ -21,6 +21,8 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
+from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.nasbench201_space import cells as all_cells
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
@@ -34,8 +36,6 @@ from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.graph_form import graph_of, graph_terms
 from zenlib.scores.graph_form.arithmetic import GraphTerms, NodeTerms
-from zenlib.spaces.nasbench201 import Cell
-from zenlib.spaces.nasbench201 import cells as all_cells
 from zenlib.stats.influence import correlate_many
 
 SHOWN = (

@@ -18,6 +18,7 @@ import torch
 
 from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
+from experiments.benchmarks.nasbench201_space import CONVS, Cell
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
@@ -33,7 +34,6 @@ from zenlib.proxies.counts import sums
 from zenlib.proxies.query import Query
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
-from zenlib.spaces.nasbench201 import CONVS, Cell
 from zenlib.stats import correlate, partial_correlation
 from zenlib.stats.influence import correlate_many
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
@@ -30,7 +31,6 @@ from zenlib.scores.formulas.by_name import CLASSES, IMAGES, az_expressivity, nas
 from zenlib.scores.formulas.counts import values
 from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import graph_of
-from zenlib.spaces.nasbench201 import Cell
 from zenlib.stats.influence import correlate_many
 
 UNITS = {

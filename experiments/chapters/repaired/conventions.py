@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
@@ -30,7 +31,6 @@ from experiments.record.table import Table
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.scores.graph_form.rectifier import CENTRED
-from zenlib.spaces.nasbench201 import Cell
 from zenlib.stats.influence import correlate_many
 
 UNCENTRED = 0.5

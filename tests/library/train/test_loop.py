@@ -55,7 +55,7 @@ def trained(tmp_path_factory):
     return train(NETWORK, "digits", RECIPE, out, device="cpu", progress=False), out
 
 
-# Copies of a process that has loaded everything and computed nothing, as a thread of torch would stand in them.
+# Copies of a process that has loaded everything and computed nothing: a thread of torch would stand in them.
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.library.train.small"])
 
