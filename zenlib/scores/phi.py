@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import draw_images, forward
 from zenlib.scores.tangents import pushforward
@@ -101,8 +101,7 @@ def phi_score(
         ("probes", probes, 2),
         ("seed", seed, 0),
     ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: needed a whole number of at least {least}, got {value!r}")
+        whole(name, value, least)
     if method not in METHODS:
         raise ValueError(
             f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any "
