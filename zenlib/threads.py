@@ -58,9 +58,6 @@ def _end_with_parent() -> None:
 
 
 def _within(wanted: str, limit: int) -> bool:
-    """Whether a variable asks for no more than that.
-
-    OpenMP's may be a list, a number for each level of nesting.
-    """
+    """Whether a variable asks for no more; OpenMP's may be a list, a number for each level of nesting."""
     numbers = wanted.split(",")
     return all(number.strip().isdecimal() and 1 <= int(number) <= limit for number in numbers)

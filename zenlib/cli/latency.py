@@ -33,10 +33,7 @@ def latency(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Latency of a network.
-
-    Measured and, for networks of the search spaces, predicted from measured pieces.
-    """
+    """Latency of a network, measured and, for those of the search spaces, predicted from measured pieces."""
     import torch
 
     from zenlib.search.latency import LatencyPredictor, measure_latency

@@ -19,10 +19,7 @@ from typing import NamedTuple
 from zenlib.errors import ArchitectureError, whole
 
 LAYERS = 10_000
-"""Most layers of a block.
-
-A number that is beyond any network, and within the patience of whoever counts them.
-"""
+"""Most layers of a block: beyond any network, and within the patience of whoever counts them."""
 
 KERNEL = 999
 """Largest side of a kernel."""
@@ -36,10 +33,7 @@ SE_RATIO = 0.25
 
 
 def round_to_8(width: float) -> int:
-    """Nearest multiple of 8 (halves to the even multiple), at least 8.
-
-    The widths a published network can have.
-    """
+    """Nearest multiple of 8 (halves to the even one), at least 8: what published widths are."""
     return max(8, 8 * round(width / 8))
 
 
@@ -498,10 +492,7 @@ def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str
 def _parse_numbers(
     text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]
 ) -> int:
-    """Reads the numbers in brackets into `values`, their places into `places`.
-
-    Returns where the block ends.
-    """
+    """Reads numbers in brackets into `values`, their places into `places`; returns where the block ends."""
     names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
     for index, name in enumerate(names):
         opening = "(" if index == 0 else ","

@@ -260,10 +260,7 @@ def on_meta(make: Callable[[], Any]) -> Any:
 
 
 def _from_code(text: str) -> Architecture | nn.Module:
-    """A network of the user's own.
-
-    An attribute of a file or of a module, called without arguments where it is not one yet.
-    """
+    """An attribute of a file or module of the user's, called without arguments where it is no network yet."""
     from torch import nn
 
     place, _, name = text.rpartition(":")

@@ -44,10 +44,7 @@ CENTRED = M2 - M1_SQUARED
 KURTOSIS = 5.405733
 """E (h - M1)^4 / CENTRED^2 of a rectified Gaussian h."""
 OVERLAP_KEPT = (0.25 / CENTRED) ** 2
-"""Share of a squared correlation of two channels that survives the ReLU.
-
-The squared slope at 0 of the centred kernel.
-"""
+"""Share of a squared correlation of two channels that survives the ReLU: its kernel's squared slope at 0."""
 CHANGE_KEPT = 0.125 / CENTRED
 """The same for the product of a correlation with that of the perturbations, which a ReLU passes by half."""
 IMAGE_BRAKE = 0.5
@@ -55,10 +52,7 @@ IMAGE_BRAKE = 0.5
 OVERLAP_BRAKE = 2.0
 """Fitted: narrow layers take a share OVERLAP_BRAKE * overlap^2 from the spread between images."""
 INFINITESIMAL = 1e-200
-"""Squared size of the perturbation that stands for the derivative.
-
-So small that every step is linear in it.
-"""
+"""Squared size of the perturbation that stands for the derivative: every step is linear in it."""
 STEPS = 512
 """Intervals of the table that is read by linear interpolation."""
 
@@ -397,10 +391,7 @@ _KERNEL = _kernel_coefficients()
 
 
 def _with_steps(values: list[float]) -> tuple[list[float], list[float]]:
-    """The values, and the differences to the next one.
-
-    Both end with one more entry, for the end of the interval.
-    """
+    """The values, and the differences to the next one; both have one more entry, for the end."""
     return [*values, values[-1]], [
         after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)
     ] + [0.0]

@@ -15,10 +15,7 @@ from torch import Tensor
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
 
 BN_EPS = 1e-5
-"""Added to a variance before its root, as in torch.nn.BatchNorm2d.
-
-The variances of a score are far above it.
-"""
+"""Added to a variance before its root, as in torch.nn.BatchNorm2d; a score's variances are far above it."""
 
 
 def draw_weights(vcnn: VCNN, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> list[Tensor]:

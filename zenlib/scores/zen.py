@@ -169,10 +169,7 @@ def zen_terms(
     dtype: torch.dtype | None = None,
     compiled: bool = False,
 ) -> ZenTerms:
-    """The terms of the Zen-Score under every definition, from the same forward passes.
-
-    Arguments and errors as in `zen_score`.
-    """
+    """The terms of every definition, from the same forward passes; arguments and errors as in `zen_score`."""
     sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
     return sampler.terms(0, whole("repeats", repeats))
 

@@ -33,10 +33,7 @@ SHRINK = 0.75
 
 
 class BlockType(NamedTuple):
-    """What an inner block can be.
-
-    Its kind, the side of its kernel, and its expansion (0 where it has none).
-    """
+    """What an inner block can be: its kind, the side of its kernel, its expansion (0 where it has none)."""
 
     kind: str
     kernel: int

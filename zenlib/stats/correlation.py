@@ -167,10 +167,7 @@ def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def _spearman(weights: Floats, a: Floats, b: Floats) -> Floats:
-    """Rho of each resample.
-
-    Shapes as in `_kendall`. The sign of both rank vectors is flipped, which cancels.
-    """
+    """Rho of each resample, shapes as in `_kendall`; both rank vectors have the wrong sign, which cancels."""
     u, v = weights @ a, weights @ b
     return _divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
 

@@ -13,10 +13,7 @@ from zenlib.errors import CheckpointError
 from zenlib.networks.weights import load_file
 
 FORMAT = 1
-"""Version of the layout and of the meaning of a training's random draws.
-
-A file with another one is refused.
-"""
+"""Version of the layout and of the meaning of a training's draws; a file with another one is refused."""
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

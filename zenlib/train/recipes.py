@@ -100,10 +100,7 @@ class Recipe:
 
     @property
     def loaded_resolution(self) -> int:
-        """Side of the images that are loaded.
-
-        The teacher's, from which the network's are scaled down, else the network's.
-        """
+        """Side of the images that are loaded: the teacher's, to be scaled down, else the network's."""
         return self.teacher_resolution or self.resolution
 
 

@@ -79,10 +79,7 @@ def repaired(terms: GraphTerms) -> float:
 
 
 def zen(terms: GraphTerms) -> float:
-    """The L1 Zen-Score of the network as it is, nats.
-
-    Log Delta plus log sigma of every BatchNorm, dead branches included.
-    """
+    """The L1 Zen-Score as it is, nats: log Delta plus log sigma of every BatchNorm, dead ones included."""
     convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
     return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
 
@@ -93,8 +90,5 @@ def gain(terms: GraphTerms, live_only: bool = False) -> float:
 
 
 def cancelled(terms: GraphTerms) -> float:
-    """The sum of log sqrt q over BatchNorms.
-
-    The part of the Zen-Score that the next BatchNorm divides out, nats.
-    """
+    """The sum of log sqrt q over BatchNorms, nats: what the next BatchNorm divides out of the Zen-Score."""
     return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms
