@@ -251,7 +251,6 @@ def agreement_row(
 AGREEMENT = Table(
     study=STUDY,
     name="fidelity_agreement",
-    key=("proxy", "images", "batch_size", "initialisation", "seed", "beside", "cells"),
     compute=agreement_row,
     units={
         "proxy": "name: in zenlib.PROXIES",

@@ -188,7 +188,6 @@ def _network_row(*, benchmark: str, row: int) -> dict[str, str]:
 NETWORKS = Table(
     study=STUDY,
     name="networks",
-    key=("benchmark", "row"),
     compute=_network_row,
     units={
         "benchmark": "name: which benchmark",

@@ -90,7 +90,6 @@ OVER = ends_units("over_convs", "1: tau minus that of the number of live convolu
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
-    key=("dataset", "population", "half", "score"),
     compute=correlation_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -154,7 +153,6 @@ _MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
     name="agreement",
-    key=("arch", "seed", "batch_size"),
     compute=agreement_row,
     units={
         "arch": "text: a cell",
@@ -204,7 +202,6 @@ def example_row(*, arch: str) -> dict[str, float]:
 EXAMPLES_OF = Table(
     study=STUDY,
     name="examples",
-    key=("arch",),
     compute=example_row,
     units={"arch": "text: a cell"}
     | {name: f"1: variance of the {name} node of the first cell" for name in NODE_NAMES}
@@ -253,7 +250,6 @@ def whole_row(*, group: str) -> dict[str, float]:
 WHOLE = Table(
     study=STUDY,
     name="whole",
-    key=("group",),
     compute=whole_row,
     units={
         "group": "name: connected cells, by what they have",

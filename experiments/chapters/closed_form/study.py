@@ -122,7 +122,6 @@ def inside_row(
 INSIDE = Table(
     study=STUDY,
     name="inside",
-    key=("network", "resolution", "batch_size", "repeats", "seed", "layer"),
     compute=inside_row,
     units={
         "network": "name: a structure string",

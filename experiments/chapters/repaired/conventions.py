@@ -151,7 +151,6 @@ def convention_row(*, change: str, half: str) -> dict[str, Any]:
 CONVENTIONS = Table(
     study=STUDY,
     name="conventions_changed",
-    key=("change", "half"),
     compute=convention_row,
     units={
         "change": "name: which convention of the repaired score is changed",

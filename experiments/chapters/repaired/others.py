@@ -143,7 +143,6 @@ def _near(rows: pd.DataFrame, score: str) -> dict[str, float]:
 COMPARISONS = Table(
     study=STUDY,
     name="comparisons",
-    key=("benchmark", "dataset", "population", "half", "networks_used", "contestant"),
     compute=comparison_row,
     units={
         "benchmark": "name: which benchmark",

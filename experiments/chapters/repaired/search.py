@@ -161,7 +161,6 @@ def _units(name: str, text: str) -> dict[str, str]:
 SEARCHES = Table(
     study=STUDY,
     name="searches",
-    key=("dataset", "space", "strategy", "score", "evaluations", "seeds"),
     compute=search_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",

@@ -45,7 +45,6 @@ def size_row(*, network: str, resolution: int, num_classes: int) -> dict[str, fl
 SIZES = Table(
     study=STUDY,
     name="sizes",
-    key=("network", "resolution", "num_classes"),
     compute=size_row,
     units={
         "network": "name: a ZenNet",
@@ -99,7 +98,6 @@ def recipe_row(*, quantity: str) -> dict[str, float | int]:
 RECIPES = Table(
     study=STUDY,
     name="recipes",
-    key=("quantity",),
     compute=recipe_row,
     units={
         "quantity": (
