@@ -21,11 +21,7 @@ def cores() -> int:
 
 
 def cap_threads(most: int | None = None) -> None:
-    """At most this many threads in this process, and in those that it starts later.
-
-    Args:
-        most: how many; None for as many as there are cores.
-    """
+    """At most so many threads, None for the cores, in this process and in those that it starts later."""
     limit = cores() if most is None else most
     for name in ONE_THREAD:
         wanted = os.environ.get(name)

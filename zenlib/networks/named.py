@@ -138,11 +138,7 @@ def names_like(pattern: str) -> list[str]:
 
 
 def load_architecture(text: str, gates: bool = False) -> Architecture:
-    """The same where only an `Architecture` will do.
-
-    Args:
-        text: what names it.
-        gates: add squeeze-and-excitation; ZenNets named -SE have it anyway.
+    """The same where only an `Architecture` will do; ZenNets named -SE have gates without asking.
 
     Raises:
         ValueError: the text names no network, or a module.

@@ -155,11 +155,7 @@ def log_probe_norms(
 ) -> tuple[Tensor, Tensor]:
     """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,).
 
-    Args:
-        vcnn: the network.
-        weights: one kernel for each of `vcnn.convs`, taken one by one.
-        images: (N, C, resolution, resolution).
-        directions: (K, N, C, resolution, resolution), from N(0, I).
+    Arguments as in `pushforward`; directions are from N(0, I).
     """
     finite: list[Tensor] = []
     _, moved = pushforward(

@@ -128,9 +128,7 @@ def _spearman(x: Ints, y: Ints) -> Estimate:
 def concordance(x: Ints, y: Ints) -> Floats:
     """For each point, how many others lie in its order minus how many against it; ties in x or y count 0.
 
-    Args:
-        x: dense ranks from 0, (n,).
-        y: dense ranks from 0, (n,).
+    Both are dense ranks from 0, (n,).
     """
     order = np.argsort(x, kind="stable")
     below = np.searchsorted(x[order], x[order], side="left")

@@ -17,21 +17,12 @@ FORMAT = 1
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Replaces the checkpoint by this state, durably.
-
-    Args:
-        path: the file; its weights are under `state_dict` and, averaged, under `state_dict_ema`.
-        state: tensors and plain data.
-    """
+    """Replaces the checkpoint durably by tensors and plain data; weights are under `state_dict`."""
     replace_file(path, lambda file: torch.save(state | {"format": FORMAT}, file), CheckpointError)
 
 
 def read(path: Path, *needed: str) -> dict[str, Any] | None:
-    """The state, or None where there is no file.
-
-    Args:
-        path: the file.
-        needed: names that the state must have.
+    """The state, which must have these names, or None where there is no file.
 
     Raises:
         CheckpointError: the file is damaged, not a checkpoint of this version, or lacks something.
