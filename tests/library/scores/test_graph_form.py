@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from experiments.benchmarks.nasbench201_space import Cell, build, cells
+from experiments.benchmarks.nasbench201_terms import gain
 from experiments.chapters.cells.monte_carlo import measure
 from zenlib import Architecture, to_vcnn
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import gain, graph_of, graph_terms, repaired, repaired_score
+from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
 from zenlib.scores.graph_form.rectifier import CENTRED
 
 CHAIN = "SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,32,2,1)SuperConvK1BNRELU(32,24,1,1)"

@@ -7,7 +7,7 @@
 
 from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms, NodeTerms, graph_terms
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.scores.graph_form.scores import Writes, cancelled, gain, graph_of, repaired, repaired_score, zen
+from zenlib.scores.graph_form.scores import Writes, graph_of, repaired, repaired_score
 
 __all__ = [
     "ConvTerms",
@@ -16,11 +16,8 @@ __all__ = [
     "NodeTerms",
     "Operation",
     "Writes",
-    "cancelled",
-    "gain",
     "graph_of",
     "graph_terms",
     "repaired",
     "repaired_score",
-    "zen",
 ]

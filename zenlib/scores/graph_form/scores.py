@@ -12,13 +12,11 @@ copies of each other add no independent evidence. On a chain of independent inpu
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.forward import BN_EPS
 from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
 from zenlib.scores.graph_form.of_architecture import graph_of_architecture
 from zenlib.scores.graph_form.operations import Graph, graph_of_vcnn
@@ -76,19 +74,3 @@ def repaired_score(
 def repaired(terms: GraphTerms) -> float:
     """The sum over live convolutions of the gain with effective fan-in, nats."""
     return sum(conv.effective_gain for conv in terms.convs if conv.live)
-
-
-def zen(terms: GraphTerms) -> float:
-    """The L1 Zen-Score as it is, nats: log Delta plus log sigma of every BatchNorm, dead ones included."""
-    convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
-    return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
-
-
-def gain(terms: GraphTerms, live_only: bool = False) -> float:
-    """The sum of log(sigma / sqrt q) over convolutions with a BatchNorm, nats."""
-    return sum(conv.gain for conv in terms.convs if conv.normed and (conv.live or not live_only))
-
-
-def cancelled(terms: GraphTerms) -> float:
-    """The sum of log sqrt q over BatchNorms, nats: what the next BatchNorm divides out of the Zen-Score."""
-    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms
