@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
+from zenlib.scores.forward import generator_of
 from zenlib.scores.fused import fused_kernels
 from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
 from zenlib.vanilla.convert import to_vcnn
@@ -214,10 +215,7 @@ class _Sampler:
         return ZenTerms(*(np.stack(column) for column in zip(*rows, strict=True)))
 
     def _repeat(self, repeat: int) -> tuple[np.ndarray, ...]:
-        generator = torch.Generator(self.device)
-        generator.manual_seed(
-            int(np.random.SeedSequence([self.seed, repeat]).generate_state(1, np.uint64)[0])
-        )
+        generator = generator_of((self.seed, repeat), self.device)
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)

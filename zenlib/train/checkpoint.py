@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,9 +52,3 @@ def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
         file.write(("\n".join(lines) + "\n").encode())
 
     replace_file(path, content, CheckpointError)
-
-
-def read_log(path: Path) -> list[dict[str, str]]:
-    """The lines of a log, as text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
