@@ -21,7 +21,7 @@ def slow_table(log: Path, seconds: float = 0.0) -> Table:
         return {"score": 1 / (seed + 3), "error": 0.1 * seed}
 
     units = {"seed": "1: seed", "score": "nat: a score", "error": "nat: its standard error"}
-    return Table("demo", "slow", ("seed",), compute, units, agreement={"score": StandardError("error")})
+    return Table("demo", "slow", compute, units, agreement={"score": StandardError("error")})
 
 
 def keys(first: int, stop: int) -> list[dict[str, int]]:

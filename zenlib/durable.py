@@ -33,14 +33,8 @@ _LINE = re.compile(rb"([0-9a-f]{16}) (.*)", re.DOTALL)
 def replace_files(contents: Mapping[Path, Fill]) -> None:
     """Writes files of one folder under temporary names, waits for the disk, and renames them in this order.
 
-    Where one cannot be written none is renamed, and no temporary file stays. Two writers of one folder take
-    turns.
-
-    Args:
-        contents: what writes the content of each file; the folder is made.
-
-    Raises:
-        OSError: the disk refuses.
+    Where one cannot be written none is renamed, and no temporary file stays. Two writers of one folder, which
+    is made, take turns. Raises what the disk raises.
     """
     where = next(iter(contents)).parent
     where.mkdir(parents=True, exist_ok=True)
@@ -65,13 +59,7 @@ def replace_files(contents: Mapping[Path, Fill]) -> None:
 
 
 def replace_file(path: Path, fill: Fill, error: type[ValueError]) -> None:
-    """Replaces one file; see `replace_files`.
-
-    Args:
-        path: the file; its folder is made.
-        fill: writes the content.
-        error: what to raise where the disk refuses.
-    """
+    """Replaces one file by what `fill` writes, see `replace_files`; raises `error` where the disk refuses."""
     with refusals(path, error):
         replace_files({path: fill})
 
@@ -154,12 +142,9 @@ def _is_at(file: Any, path: Path) -> bool:
 
 
 def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
-    """Adds an entry to a journal, over what a kill left of a line.
+    """Adds JSON data, with all digits of its floats, to a journal, over what a kill left of a line.
 
-    Args:
-        path: the journal, which exists.
-        entry: JSON data; floats keep all their digits.
-        wait: for the disk. Without, the entry outlives this process but not a loss of power.
+    Without `wait` for the disk the entry outlives this process but not a loss of power.
 
     Raises:
         OSError: the disk refuses, or the file is gone; the journal is as it was.
@@ -241,12 +226,7 @@ def require_same_settings(
 ) -> None:
     """Refuses to go on with what was begun with other settings, naming every one that differs.
 
-    Args:
-        path: the file that holds them.
-        stored: the settings there.
-        wanted: the settings here.
-        what: what wrote the file, such as "search".
-        error: what to raise.
+    The file holds the stored ones; `what` is what wrote it, such as "search".
     """
     differing = [
         name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)

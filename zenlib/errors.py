@@ -67,14 +67,7 @@ class ExtraMissing(ImportError, ValueError):
 
 
 def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = ValueError) -> int:
-    """A whole number of Python, NumPy or another library as an `int`.
-
-    Args:
-        argument: its name, for the message.
-        value: what was given.
-        least: the smallest that will do.
-        error: what to raise.
-    """
+    """A whole number of any library, at least `least`, as an `int`; else raises `error`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         square = "; images are square, so give one side" if isinstance(value, tuple | list) else ""
         raise error(f"{argument}: needed a whole number of at least {least}, got {value!r}{square}")
@@ -83,10 +76,7 @@ def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = V
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Says which extra of the package is missing, where an import inside fails.
-
-    Args:
-        name: of the extra in `pyproject.toml`.
+    """Says which extra, by its name in `pyproject.toml`, is missing where an import inside fails.
 
     Raises:
         ExtraMissing: a package inside is not installed.

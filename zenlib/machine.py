@@ -8,10 +8,7 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """Folder of what can be measured again, such as latencies of this machine.
-
-    $ZENLIB_CACHE, else `zenlib` in the user's cache.
-    """
+    """Folder of what can be measured again: $ZENLIB_CACHE, else `zenlib` in the user's cache."""
     if os.environ.get("ZENLIB_CACHE"):
         return Path(os.environ["ZENLIB_CACHE"]).resolve()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zenlib"

@@ -21,11 +21,7 @@ def cores() -> int:
 
 
 def cap_threads(most: int | None = None) -> None:
-    """At most this many threads in this process, and in those that it starts later.
-
-    Args:
-        most: how many; None for as many as there are cores.
-    """
+    """At most so many threads, None for the cores, in this process and in those that it starts later."""
     limit = cores() if most is None else most
     for name in ONE_THREAD:
         wanted = os.environ.get(name)
@@ -58,9 +54,6 @@ def _end_with_parent() -> None:
 
 
 def _within(wanted: str, limit: int) -> bool:
-    """Whether a variable asks for no more than that.
-
-    OpenMP's may be a list, a number for each level of nesting.
-    """
+    """Whether a variable asks for no more; OpenMP's may be a list, a number for each level of nesting."""
     numbers = wanted.split(",")
     return all(number.strip().isdecimal() and 1 <= int(number) <= limit for number in numbers)

@@ -27,11 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from experiments.benchmarks.cell_layers_space import EDGES, NODES
+from experiments.benchmarks.nasbench201_space import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.zen import BN_MOMENTUM, BnVariance, Norm
-from zenlib.spaces.cell_layers import EDGES, NODES
-from zenlib.spaces.nasbench201 import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, Conv, Pool, Step
 
 WITHOUT_NORM = "shortcut.1"
@@ -114,7 +114,7 @@ class CellScorer:
 
         Kept, since every cell asks for them again.
 
-        The name of a weight is that of the parameter in `zenlib.spaces.nasbench201.build`.
+        The name of a weight is that of the parameter in `experiments.benchmarks.nasbench201_space.build`.
         """
         key = name, shape
         if key not in self._weights:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.benchmarks.tables import read_table
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.score_check import ScoreCheck, seed_of
@@ -30,7 +31,6 @@ from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Batch, Query
-from zenlib.spaces.nasbench201 import Cell, build
 from zenlib.stats import correlate
 
 STUDY = "benchmarks"
@@ -251,7 +251,6 @@ def agreement_row(
 AGREEMENT = Table(
     study=STUDY,
     name="fidelity_agreement",
-    key=("proxy", "images", "batch_size", "initialisation", "seed", "beside", "cells"),
     compute=agreement_row,
     units={
         "proxy": "name: in zenlib.PROXIES",

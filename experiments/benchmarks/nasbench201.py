@@ -54,9 +54,9 @@ def table() -> pd.DataFrame:
     """One row per cell, in the official order.
 
     Returns:
-        Columns: `index` (official), `arch` (text of the cell, see `zenlib.spaces.nasbench201`), and the
-        accuracies by data set in percent; and whatever else the file has, among it `cifar10_test_nb201`, the
-        older release, and `cifar10_valid`.
+        Columns: `index` (official), `arch` (text of the cell, see `nasbench201_space`), and the accuracies
+        by data set in percent; and whatever else the file has, among it `cifar10_test_nb201`, the older
+        release, and `cifar10_valid`.
 
     Raises:
         BenchmarkMissing: the file is not there; says how to make it.

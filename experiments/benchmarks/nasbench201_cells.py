@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_scores import DEFINITIONS, SCORES, sample
-from zenlib.spaces.nasbench201 import Cell, costs
+from experiments.benchmarks.nasbench201_space import Cell, costs
 
 DATASETS = tuple(nasbench201.ACCURACIES)
 FOR_DATA = {"cifar10": "", "cifar100": "_c100", "imagenet16": "_in16"}

@@ -10,13 +10,13 @@ import numpy as np
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.zen_rows import DEFINITIONS
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import NATS
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.zen import zen_terms
-from zenlib.spaces.nasbench201 import Cell
 
 STUDY = "nasbench201"
 BATCH_SIZE = 16

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import cache
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
-from zenlib.scores.graph_form import cancelled, gain, graph_of, graph_terms, repaired, zen
-from zenlib.spaces.nasbench201 import Cell
+from zenlib.scores.forward import BN_EPS
+from zenlib.scores.graph_form import GraphTerms, graph_of, graph_terms, repaired
 
 STUDY = "cells"
 PERTURBATION = 0.01
@@ -35,6 +36,22 @@ UNITS = {
 }
 SCORES = ScoreColumns(study=STUDY, rows=nasbench201.CELLS, units=UNITS)
 """One row per cell, by official index; columns end in _s0, though nothing is drawn."""
+
+
+def zen(terms: GraphTerms) -> float:
+    """The L1 Zen-Score as it is, nats: log Delta plus log sigma of every BatchNorm, dead ones included."""
+    convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
+    return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
+
+
+def gain(terms: GraphTerms, live_only: bool = False) -> float:
+    """The sum of log(sigma / sqrt q) over convolutions with a BatchNorm, nats."""
+    return sum(conv.gain for conv in terms.convs if conv.normed and (conv.live or not live_only))
+
+
+def cancelled(terms: GraphTerms) -> float:
+    """The sum of log sqrt q over BatchNorms, nats: what the next BatchNorm divides out of the Zen-Score."""
+    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms
 
 
 def live_part(cell: Cell) -> Cell:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from experiments.benchmarks.cell_layers_space import CellNetwork
+from experiments.benchmarks.nasbench201_space import Cell
 from zenlib.errors import ArchitectureError
-from zenlib.spaces.cell_layers import CellNetwork
-from zenlib.spaces.nasbench201 import Cell
 
 CELL = Cell.from_string(
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"

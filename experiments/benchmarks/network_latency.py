@@ -61,7 +61,6 @@ def latency_row(
 LATENCY = Table(
     study=STUDY,
     name="latency",
-    key=("network", "resolution", "batch_size", "dtype", "device"),
     compute=latency_row,
     units={
         "network": "name: a ZenNet or torchvision's name of a network",

@@ -24,6 +24,7 @@ from experiments.benchmarks import nasbench101 as nasbench101_table
 from experiments.benchmarks import nasbench101_space as nasbench101
 from experiments.benchmarks import nasbench201 as nasbench201_table
 from experiments.benchmarks import nasbench201_scores, torchvision_zoo
+from experiments.benchmarks import nasbench201_space as nasbench201
 from experiments.benchmarks import nats_sizes as nats_sizes_table
 from experiments.benchmarks import nats_sizes_space as nats_sizes
 from experiments.benchmarks.module_zen import module_terms
@@ -36,7 +37,6 @@ from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Query
-from zenlib.spaces import nasbench201
 
 STUDY = "benchmarks"
 
@@ -188,7 +188,6 @@ def _network_row(*, benchmark: str, row: int) -> dict[str, str]:
 NETWORKS = Table(
     study=STUDY,
     name="networks",
-    key=("benchmark", "row"),
     compute=_network_row,
     units={
         "benchmark": "name: which benchmark",

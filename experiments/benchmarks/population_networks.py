@@ -153,7 +153,6 @@ def network_row(
 NETWORKS = Table(
     study=STUDY,
     name="networks",
-    key=("group", "index", "params", "flops", "resolution", "classes", "seed"),
     compute=network_row,
     units={
         "group": f"name: {', '.join(GROUPS)}",

@@ -1,4 +1,4 @@
-"""What was published about the networks beside the ZenNets, and about ZenNets that others trained.
+"""What was published about the ZenNets and the networks beside them, and about ZenNets that others trained.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Tables 6 and 7; Li et al. 2023 (arXiv 2301.11300), Table 9; README
 of Adlik/zen_nas.
@@ -6,7 +6,59 @@ of Adlik/zen_nas.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published about one network. Sizes are text, because their digits say how exact they are.
+
+    Attributes:
+        params: parameters as printed, such as "30.1M"; empty where nothing is printed.
+        flops: multiply-adds of one image as printed, such as "1.7G".
+        top1: accuracy in percent per data set: "imagenet", or "cifar10" and "cifar100".
+        v100: V100 milliseconds per image, fp16, batch 64.
+        t4: T4 milliseconds per image, int8, batch 64.
+        pixel2: Pixel 2 milliseconds per image, fp32, batch 1.
+        source: where in the paper it stands.
+        readme: the same names with what the README of the released code prints instead, where the two
+            disagree.
+    """
+
+    params: str
+    flops: str
+    top1: dict[str, float]
+    v100: float | None = None
+    t4: float | None = None
+    pixel2: float | None = None
+    source: str = "Table 7"
+    readme: dict[str, float | str] = field(default_factory=dict)
+
+
+def _imagenet(
+    params: str, flops: str, top1: float, v100: float, t4: float, pixel2: float, /, **readme: float | str
+) -> Published:
+    return Published(params, flops, {"imagenet": top1}, v100, t4, pixel2, readme=readme)
+
+
+PUBLISHED = {
+    "zennet-0.5M": Published("", "", {}, source="released code only; no number of it is in the paper"),
+    # Table 1 of the same paper prints 96.2 for CIFAR-10.
+    "zennet-1.0M": Published(
+        "1.0M", "162M", {"cifar10": 96.5, "cifar100": 80.1}, source="Table 4", readme={"cifar10": 96.2}
+    ),
+    "zennet-2.0M": Published("2.0M", "487M", {"cifar10": 97.5, "cifar100": 84.4}, source="Table 4"),
+    "zennet-0.1ms": _imagenet("30.1M", "1.7G", 77.8, 0.10, 0.08, 181.7),
+    "zennet-0.2ms": _imagenet("49.7M", "3.4G", 80.8, 0.20, 0.16, 357.4, t4=0.15),
+    "zennet-0.3ms": _imagenet("85.4M", "4.9G", 81.5, 0.30, 0.26, 517.0, t4=0.20, flops="4.8G"),
+    "zennet-0.5ms": _imagenet("118M", "8.3G", 82.7, 0.50, 0.41, 798.7, t4=0.30),
+    "zennet-0.8ms": _imagenet("183M", "13.9G", 83.0, 0.80, 0.57, 1365.0),
+    "zennet-1.2ms": _imagenet("180M", "22.0G", 83.6, 1.20, 0.85, 2051.1),
+    "zennet-400M-SE": _imagenet("5.7M", "410M", 78.0, 0.248, 0.39, 87.9),
+    "zennet-600M-SE": _imagenet("7.1M", "611M", 79.1, 0.358, 0.52, 128.6),
+    "zennet-900M-SE": _imagenet("13.3M", "926M", 80.8, 0.55, 0.55, 215.68, params="19.4M", flops="934M"),
+}
+"""Published numbers by name."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +132,7 @@ TABLE7 = (
     Listed("ResNeSt-50", "ResNets", "27.5M", "5.4G", 81.1, 0.76, None, 615.77),
     Listed("ResNeSt-101", "ResNets", "48.3M", "10.2G", 82.3, 1.40, None, 1130.59),
 )
-"""Table 7 without the ZenNets, whose rows stand in `zennets.PUBLISHED`."""
+"""Table 7 without the ZenNets, whose rows stand in `PUBLISHED`."""
 
 
 @dataclass(frozen=True)

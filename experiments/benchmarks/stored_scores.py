@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201_scores
+from experiments.benchmarks.nasbench201_space import CONVS, Cell, costs
 from experiments.benchmarks.network_scores import (
     AS_BUILT,
     BENCHMARKS,
@@ -20,11 +21,11 @@ from experiments.benchmarks.network_scores import (
     VANILLA,
     column,
 )
+from experiments.record.correlations import compare_many
 from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
-from zenlib.spaces.nasbench201 import CONVS, Cell, costs
 from zenlib.stats import Correlation, compare, correlate
-from zenlib.stats.influence import compare_many, correlate_many
+from zenlib.stats.influence import correlate_many
 
 JOINED = {
     "az-nas": ("az-expressivity", "az-progressivity", "az-trainability", "flops"),

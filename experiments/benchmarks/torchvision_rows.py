@@ -43,7 +43,6 @@ _ESTIMATES = (*DEFINITIONS, "log_delta")
 TABLE = Table(
     study=STUDY,
     name="scores",
-    key=("model", "resolution", "batch_size", "repeats", "perturbation", "seed", "dtype"),
     compute=score_row,
     units={"model": "name: torchvision's name of the network"}
     | {name: ZEN_TABLE.units[name] for name in ("resolution", "batch_size", "repeats")}

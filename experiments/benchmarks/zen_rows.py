@@ -65,7 +65,6 @@ _VALUES = (*DEFINITIONS, "log_delta", "log_sigma")
 TABLE = Table(
     study=STUDY,
     name="scores",
-    key=("network", "resolution", "batch_size", "repeats", "perturbation", "seed"),
     compute=score_row,
     units={
         "network": "name: a torchvision model, a published ZenNet or a structure string",

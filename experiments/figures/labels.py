@@ -16,7 +16,7 @@ LABELS = {
     "std": "standard deviation (nats)",
     "seconds": "time (s)",
     # networks
-    "depth": "depth (convolutions)",
+    "depth": "depth (layers)",
     "convs": "number of convolutions",
     "width": "width (channels)",
     "params": "parameters",

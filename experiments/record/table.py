@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,12 @@ class Table:
     Attributes:
         study: name of the study, the folder of the table.
         name: file name of the table.
-        key: columns that determine the values of a row, seeds and settings included.
         compute: called with the key columns as keyword arguments; returns the value columns. It may raise
             `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where
             the work was done before and is only read now.
         units: "unit: meaning" of every key and value column.
+        key: columns that determine the values of a row, seeds and settings included: where it is not given,
+            the arguments of `compute`.
         version: raised when the meaning of the values changes, which makes the stored rows outdated.
         agreement: for each value column, how far a faithful recomputation may lie; standard errors that are
             named here need none.
@@ -55,15 +57,15 @@ class Table:
 
     study: str
     name: str
-    key: tuple[str, ...]
     compute: Callable[..., dict[str, Any]]
     units: dict[str, str]
+    key: tuple[str, ...] = ()
     version: int = 1
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
     otherwise: Agreement | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(self.key), "key", "at least one column", self.key)
+        object.__setattr__(self, "key", self.key or tuple(signature(self.compute).parameters))
         _require(
             set(self.key) <= set(self.units),
             "units",

@@ -18,10 +18,10 @@ import torch
 
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
 from experiments.benchmarks.module_zen import module_terms
+from experiments.benchmarks.nasbench201_space import Cell, build, cells
 from zenlib.proxies.query import Query
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import zen_terms
-from zenlib.spaces.nasbench201 import Cell, build, cells
 
 BATCH, RESOLUTION, NETWORKS, CELLS = 16, 32, 40, 15_625
 

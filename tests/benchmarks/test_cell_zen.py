@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
+from experiments.benchmarks.nasbench201_space import Cell, build, cells
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.zen import zen_terms
-from zenlib.spaces.nasbench201 import Cell, build, cells
 from zenlib.vanilla.vcnn import Add, Pool
 
 SMALL = {"widths": (4, 8, 16), "cells_per_stage": 2}

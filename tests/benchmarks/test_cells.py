@@ -15,11 +15,11 @@ from experiments.benchmarks import nasbench101_space as nasbench101
 from experiments.benchmarks import nasbench201 as table201
 from experiments.benchmarks import nats_sizes as sizes_table
 from experiments.benchmarks import nats_sizes_space as nats_sizes
+from experiments.benchmarks.cell_layers_space import EDGES
+from experiments.benchmarks.nasbench201_space import OPS, Cell, build, cells, costs
 from experiments.record.results import data_root
 from zenlib import PROXIES
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
-from zenlib.spaces.cell_layers import EDGES
-from zenlib.spaces.nasbench201 import OPS, Cell, build, cells, costs
 
 ALL = tuple(cells())
 TEXT = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"

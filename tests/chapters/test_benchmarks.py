@@ -19,6 +19,7 @@ from experiments.benchmarks import network_scores as scoring
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
 from experiments.benchmarks.nasbench101_space import Cell101
+from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.chapters.benchmarks import figures as draw
 from experiments.chapters.benchmarks import study, tables
 from experiments.record.citation import citation
@@ -26,7 +27,6 @@ from zenlib import PROXIES
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.query import Query
-from zenlib.spaces.nasbench201 import Cell, build
 from zenlib.stats import ndcg
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "chapters" / "benchmarks" / "results"

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.benchmarks import nasbench201 as benchmark
-from experiments.benchmarks.nasbench201_terms import PERTURBATION, UNITS, live_part, terms_of
+from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.nasbench201_terms import PERTURBATION, UNITS, gain, live_part, terms_of
 from experiments.chapters.cells import figures as draw
 from experiments.chapters.cells import study
 from zenlib.errors import ScoreUndefined
-from zenlib.scores.graph_form import gain, graph_of, graph_terms
-from zenlib.spaces.nasbench201 import Cell
+from zenlib.scores.graph_form import graph_of, graph_terms
 
 needs_table = pytest.mark.skipif(not benchmark.is_there(), reason="needs nasbench201.csv in $ZENLIB_DATA")
 DEAD = Cell.from_string("|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")

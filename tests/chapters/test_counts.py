@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from experiments.benchmarks import nasbench_macro_space as macro
+from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.chapters.counts import counted, measured, parts, study
 from zenlib import PROXIES, Architecture
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.formulas.counts import Counts
-from zenlib.spaces.nasbench201 import Cell, build
 
 
 def sums(module) -> list[float]:

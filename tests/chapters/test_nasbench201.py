@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from experiments.benchmarks import nasbench201 as benchmark
 from experiments.benchmarks import nasbench201_scores as scores
+from experiments.benchmarks.nasbench201_space import OPS
 from experiments.chapters.nasbench201 import figures as draw
 from experiments.chapters.nasbench201 import study
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
-from zenlib.spaces.nasbench201 import OPS
 
 needs_table = pytest.mark.skipif(not benchmark.is_there(), reason="needs nasbench201.csv in $ZENLIB_DATA")
 FIGURES = (

@@ -9,13 +9,13 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments.benchmarks import nasbench201 as benchmark
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import conventions, other_scores, others, search, study
 from experiments.chapters.repaired import figures as draw
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
-from zenlib.spaces.nasbench201 import Cell
 
 needs_table = pytest.mark.skipif(not benchmark.is_there(), reason="needs nasbench201.csv in $ZENLIB_DATA")
 MIXED = Cell.from_string(

@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from sklearn.preprocessing import StandardScaler
 
 from experiments.benchmarks import nasbench201 as benchmark
+from experiments.benchmarks.nasbench201_space import Cell, cells
 from experiments.chapters.worth import figures as draw
 from experiments.chapters.worth import rows as rows_of
 from experiments.chapters.worth import study
@@ -20,7 +21,6 @@ from experiments.chapters.worth.predictors import PREDICTORS, predict
 from experiments.record.score_columns import ScoreColumns
 from tests.quick_scores import fill, forget_all
 from zenlib.errors import ResultsError, ScoreUndefined
-from zenlib.spaces.nasbench201 import Cell, cells
 
 needs_table = pytest.mark.skipif(not benchmark.is_there(), reason="needs nasbench201.csv in $ZENLIB_DATA")
 FIGURES = (

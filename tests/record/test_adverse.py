@@ -85,7 +85,7 @@ def test_a_folder_that_is_read_only_is_read_and_a_refused_row_is_one_message(
         pytest.fail("computed before the folder was looked at")
 
     def table(compute):
-        return Table("demo", "table", ("seed",), compute, store.units, otherwise=EXACT)
+        return Table("demo", "table", compute, store.units, ("seed",), otherwise=EXACT)
 
     def check():
         assert store.read() == [ROW]

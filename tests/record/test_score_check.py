@@ -15,13 +15,13 @@ import pytest
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_terms as cells_scores
 from experiments.benchmarks import network_scores as benchmark_scores
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.chapters.blind import scores as blind_scores
 from experiments.record.agreement import EXACT, SPREADS, OneDraw, Within
 from experiments.record.chapters import STUDIES, load_study
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns
 from zenlib.errors import ResultsError, ScoreUndefined
-from zenlib.spaces.nasbench201 import Cell
 
 COLUMNS = ScoreColumns("some_study", 40, {"half": "1: half of the index", "cube": "1: its third power"})
 

@@ -115,7 +115,7 @@ def test_an_error_in_the_middle_keeps_the_rows_before_it():
             raise KeyboardInterrupt
         return {"score": seed / 7}
 
-    interrupted = Table("demo", "interrupted", ("seed",), compute, {"seed": "1: seed", "score": "nat: s"})
+    interrupted = Table("demo", "interrupted", compute, {"seed": "1: seed", "score": "nat: s"})
     with pytest.raises(KeyboardInterrupt):
         interrupted.fill([{"seed": seed} for seed in range(4)])
     assert interrupted.stored()["score"].tolist() == [0, 1 / 7]
@@ -156,7 +156,6 @@ def test_wrong_values_are_refused_and_not_stored(values, message):
     wrong = Table(
         "demo",
         "wrong",
-        ("seed",),
         lambda seed: values,
         {"seed": "1: s", "score": "nat: s", "error": "nat: e", "layer": "1: l"},
     )
@@ -168,7 +167,6 @@ def test_wrong_values_are_refused_and_not_stored(values, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"key": ()}, "key: needed at least one column"),
         ({"key": ("network", "width")}, r"units: needed a unit for every key column, got \['width'\]"),
         (
             {"units": UNITS | {"score": "a score"}},
@@ -186,6 +184,10 @@ def test_wrong_values_are_refused_and_not_stored(values, message):
 def test_a_table_that_is_not_well_described_is_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         table(**changed)
+
+
+def test_the_key_is_what_a_row_is_computed_from_where_it_is_not_said():
+    assert table(key=()).key == ("network", "resolution", "alpha")
 
 
 def lines(checked, count=12, seconds=60.0, seed=0):
@@ -228,9 +230,7 @@ def drawn(shift=0.0):
         return {"score": network * (10 + [-0.1, 0.0, 0.1][seed]) + (shift if seed == 0 else 0.0)}
 
     units = {"network": "1: size", "seed": "1: seed", "score": "nat: a score"}
-    return Table(
-        "demo", "drawn", ("network", "seed"), compute, units, agreement={"score": OneDraw(Within(1e-3))}
-    )
+    return Table("demo", "drawn", compute, units, agreement={"score": OneDraw(Within(1e-3))})
 
 
 def test_a_single_draw_is_judged_by_the_spread_of_the_draws_of_like_networks():
@@ -263,7 +263,6 @@ def test_numbers_that_are_zero_up_to_rounding_agree_whatever_their_ratio():
         return Table(
             "demo",
             "tiny",
-            ("seed",),
             lambda seed: {"error": value},
             {"seed": "1: s", "error": "1: e"},
             agreement={"error": ARITHMETIC},
@@ -289,9 +288,7 @@ def test_an_undefined_row_is_reproduced_only_by_an_undefined_one():
 def test_an_infinite_value_is_reproduced_only_by_an_infinite_one():
     def infinite(value):
         units = {"seed": "1: s", "score": "nat: s"}
-        return Table(
-            "demo", "inf", ("seed",), lambda seed: {"score": value}, units, agreement={"score": Within(0.1)}
-        )
+        return Table("demo", "inf", lambda seed: {"score": value}, units, agreement={"score": Within(0.1)})
 
     infinite(math.inf).fill([{"seed": 0}])
     assert not wrong(infinite(math.inf))
@@ -337,7 +334,7 @@ def test_a_computation_may_state_the_seconds_that_its_work_took_before():
     def compute(network, resolution, alpha):
         return {"score": 1.0, "error": 0.1, "layer": None, "seconds": 123.5}
 
-    small = Table("demo", "stated", ("network", "resolution", "alpha"), compute, UNITS, otherwise=EXACT)
+    small = Table("demo", "stated", compute, UNITS, ("network", "resolution", "alpha"), otherwise=EXACT)
     assert small.fill(KEYS[:1])["seconds"].tolist() == [123.5]
     assert small.sample(1, 100.0, seed=0) == ([], 1)
     assert not lines(small, seconds=100.0) and lines(small, seconds=200.0)

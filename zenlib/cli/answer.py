@@ -65,13 +65,7 @@ def _standard_output() -> Iterator[TextIO | None]:
 
 
 def answer(found: dict[str, Any], shown: RenderableType, as_json: bool) -> None:
-    """Prints what a command found on standard output.
-
-    Args:
-        found: the answer as data.
-        shown: the same for people: text, or a table.
-        as_json: print the data.
-    """
+    """Prints what a command found on standard output: as data, or shown for people as text or a table."""
     if as_json:
         say(as_text(found, indent=2))
     elif isinstance(shown, str):

@@ -20,6 +20,7 @@ from zenlib.cli.options import (
     Weights,
     Workers,
     load_trained,
+    optional,
     the_network,
 )
 from zenlib.errors import extra
@@ -35,26 +36,16 @@ def evaluate(
     averaged: Averaged = None,
     resolution: Annotated[
         int | None,
-        typer.Option(
-            help="Side of the images in pixels; that of the training, of the network, or of the data set.",
-            show_default=False,
-        ),
+        optional("Side of the images in pixels; that of the training, of the network, or of the data set."),
     ] = None,
     crop: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of the shorter side; that of the training, 0.875 for ImageNet, else 1.",
-            show_default=False,
-        ),
+        float | None, optional("Share of the shorter side; that of the training, 0.875 for ImageNet, else 1.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 100,
     workers: Workers = 0,
     device: Device = None,
     dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float32, bfloat16 or float16; that of the training, else float32.", show_default=False
-        ),
+        str | None, optional("float32, bfloat16 or float16; that of the training, else float32.")
     ] = None,
     as_json: Json = False,
 ) -> None:

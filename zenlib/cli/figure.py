@@ -13,11 +13,7 @@ POINTS = 400
 
 
 def convergence(history: pd.DataFrame) -> Figure:
-    """Scores of one search and the best so far, against the number of scored candidates.
-
-    Args:
-        history: rows of a search, in the order of scoring.
-    """
+    """Scores of one search, in their order, and the best so far, against the number of candidates."""
     figure, axes = _axes("scored candidates")
     scores = history["score"].to_numpy(float)
     best = np.maximum.accumulate(np.where(np.isnan(scores), -np.inf, scores))
@@ -36,11 +32,7 @@ def convergence(history: pd.DataFrame) -> Figure:
 def fronts(history: pd.DataFrame, front: pd.DataFrame, cost: str, label: str) -> Figure:
     """Scores of one search against a cost, and the networks that no other one beats in both.
 
-    Args:
-        history: rows of a search.
-        front: those on the front, the cheapest first.
-        cost: the column of the cost.
-        label: what the cost is, with its unit.
+    The front is sorted, the cheapest first; the label says what the cost is, with its unit.
     """
     figure, axes = _axes(label)
     shown = history.sample(min(len(history), 10 * POINTS), random_state=0)

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.options import Device, Network, Resolution, completion
+from zenlib.cli.options import Device, Network, Resolution, one_of, optional
 from zenlib.errors import whole
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.named import load_network
@@ -23,20 +23,14 @@ def latency(
     network: Network,
     resolution: Resolution = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 1,
-    dtype: Annotated[
-        str, typer.Option(help="float32, float16 or bfloat16.", autocompletion=completion(*DTYPES))
-    ] = "float32",
+    dtype: Annotated[str, one_of("float32, float16 or bfloat16.", *DTYPES)] = "float32",
     device: Device = None,
     table: Annotated[
-        Path | None,
-        typer.Option(help="File of measured pieces; one per device in the cache folder.", show_default=False),
+        Path | None, optional("File of measured pieces; one per device in the cache folder.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Latency of a network.
-
-    Measured and, for networks of the search spaces, predicted from measured pieces.
-    """
+    """Latency of a network, measured and, for those of the search spaces, predicted from measured pieces."""
     import torch
 
     from zenlib.search.latency import LatencyPredictor, measure_latency

@@ -20,6 +20,16 @@ def completion(*names: str) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
+def optional(help: str, *names: str, complete: Callable[[str], list[str]] | None = None) -> Any:
+    """An option that may be left out, which needs no word about it."""
+    return typer.Option(*names, help=help, autocompletion=complete, show_default=False)
+
+
+def one_of(help: str, *words: str) -> Any:
+    """An option for which the shell offers these words."""
+    return typer.Option(help=help, autocompletion=completion(*words))
+
+
 def complete(incomplete: str) -> list[str]:
     """What the shell offers for a network: ZenNets, files and folders."""
     paths = sorted(Path().glob(f"{incomplete}*")) if incomplete[:1] != "/" else []
@@ -50,29 +60,17 @@ NETWORK_HELP = (
 )
 Network = Annotated[str, typer.Argument(help=NETWORK_HELP, autocompletion=complete, show_default=False)]
 Resolution = Annotated[
-    int | None,
-    typer.Option(
-        help="Side of the images in pixels; what the network is meant for, else 224.", show_default=False
-    ),
+    int | None, optional("Side of the images in pixels; what the network is meant for, else 224.")
 ]
 InChannels = Annotated[
-    int | None,
-    typer.Option(
-        help="Channels of the images; those of the first convolution, else 3, else 1.", show_default=False
-    ),
+    int | None, optional("Channels of the images; those of the first convolution, else 3, else 1.")
 ]
 Positional = Annotated[
     str | None,
     typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False),
 ]
 Arch = Annotated[
-    str | None,
-    typer.Option(
-        "--arch",
-        help="The network, if it is not given as NETWORK.",
-        autocompletion=complete,
-        show_default=False,
-    ),
+    str | None, optional("The network, if it is not given as NETWORK.", "--arch", complete=complete)
 ]
 Data = Annotated[
     str,
@@ -82,7 +80,7 @@ Data = Annotated[
         autocompletion=completion("cifar10", "cifar100", "imagenet", "fashion-mnist", "digits"),
     ),
 ]
-Root = Annotated[Path | None, typer.Option("--root", help="Folder of the data set.", show_default=False)]
+Root = Annotated[Path | None, optional("Folder of the data set.", "--root")]
 Gates = Annotated[
     bool, typer.Option("--gates", help="With squeeze-and-excitation; ZenNets named -SE have it anyway.")
 ]
@@ -96,21 +94,12 @@ Device = Annotated[
         show_default=False,
     ),
 ]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="float32, bfloat16 or float16 (autocast).",
-        autocompletion=completion("float32", "bfloat16", "float16"),
-    ),
-]
+Dtype = Annotated[str, one_of("float32, bfloat16 or float16 (autocast).", "float32", "bfloat16", "float16")]
 Weights = Annotated[
     Path, typer.Option("--checkpoint", help="File of weights: published, or last.pth of a training.")
 ]
 Averaged = Annotated[
-    bool | None,
-    typer.Option(
-        "--averaged/--plain", help="Moving average of the weights; where there is one.", show_default=False
-    ),
+    bool | None, optional("Moving average of the weights; where there is one.", "--averaged/--plain")
 ]
 
 

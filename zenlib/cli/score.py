@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer, as_text, say
-from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion
+from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion, optional
 from zenlib.networks.named import load_network
 from zenlib.scores.many import require_known, score_many, scores_of
 
@@ -40,11 +40,10 @@ COST = {
 
 Proxies = Annotated[
     list[str] | None,
-    typer.Option(
+    optional(
+        "Another score, by its name in `zenlib proxies`; may be given several times.",
         "--proxy",
-        help="Another score, by its name in `zenlib proxies`; may be given several times.",
-        autocompletion=completion(*PROXY_NAMES),
-        show_default=False,
+        complete=completion(*PROXY_NAMES),
     ),
 ]
 Repeats = Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")]

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer, say
-from zenlib.cli.options import complete, completion
+from zenlib.cli.options import complete, completion, one_of, optional
 from zenlib.durable import replace_file, write_sums
 from zenlib.errors import ResultsError, whole
 from zenlib.networks.architecture import Architecture, Block
@@ -33,62 +33,45 @@ FRONTS = {
 
 
 def search(
-    space: Annotated[str, typer.Option(help=f"{' or '.join(SPACES)}.", autocompletion=completion(*SPACES))],
+    space: Annotated[str, one_of(f"{' or '.join(SPACES)}.", *SPACES)],
     out: Annotated[Path, typer.Option(help="Folder of the results; a search that is there goes on.")],
     evaluations: Annotated[
         int, typer.Option(help="Networks to score; proposals that are turned away do not count.")
     ] = 96_000,
-    params: Annotated[
-        float | None, typer.Option(help="At most this many parameters, such as 1e6.", show_default=False)
-    ] = None,
-    flops: Annotated[
-        float | None, typer.Option(help="At most this many multiply-adds.", show_default=False)
-    ] = None,
-    depth: Annotated[int | None, typer.Option(help="At most this many layers.", show_default=False)] = None,
-    latency_ms: Annotated[
-        float | None, typer.Option(help="At most this predicted latency, ms per image.", show_default=False)
-    ] = None,
+    params: Annotated[float | None, optional("At most this many parameters, such as 1e6.")] = None,
+    flops: Annotated[float | None, optional("At most this many multiply-adds.")] = None,
+    depth: Annotated[int | None, optional("At most this many layers.")] = None,
+    latency_ms: Annotated[float | None, optional("At most this predicted latency, ms per image.")] = None,
     latency_batch: Annotated[
         int, typer.Option("--latency-batch", "--batch-size", help="Batch of the predicted latency.")
     ] = 1,
-    latency_table: Annotated[
-        Path | None,
-        typer.Option(help="CSV of convolutions measured on another device.", show_default=False),
-    ] = None,
+    latency_table: Annotated[Path | None, optional("CSV of convolutions measured on another device.")] = None,
     precision: Annotated[str, typer.Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
     memory: Annotated[
         str | None,
-        typer.Option(
-            help="At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes.",
-            show_default=False,
-        ),
+        optional("At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes."),
     ] = None,
     score: Annotated[
         str,
-        typer.Option(
-            help="closed-form, zen (Monte Carlo), or another name in `zenlib proxies`.",
-            autocompletion=completion("closed-form", "zen", "params", "flops"),
+        one_of(
+            "closed-form, zen (Monte Carlo), or another name in `zenlib proxies`.",
+            "closed-form",
+            "zen",
+            "params",
+            "flops",
         ),
     ] = "closed-form",
     strategy: Annotated[
-        str,
-        typer.Option(
-            help="evolution, random or reinforce.",
-            autocompletion=completion("evolution", "random", "reinforce"),
-        ),
+        str, one_of("evolution, random or reinforce.", "evolution", "random", "reinforce")
     ] = "evolution",
-    mutation: Annotated[
-        str, typer.Option(help="paper or released.", autocompletion=completion("paper", "released"))
-    ] = "paper",
+    mutation: Annotated[str, one_of("paper or released.", "paper", "released")] = "paper",
     population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
     resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
     num_classes: Annotated[int, typer.Option(help="Classes, which count in the parameters.")] = 100,
     initial: Annotated[
         str | None,
-        typer.Option(
-            help="First network: a ZenNet, a structure, or the folder of a search; else random.",
-            autocompletion=complete,
-            show_default=False,
+        optional(
+            "First network: a ZenNet, a structure, or the folder of a search; else random.", complete=complete
         ),
     ] = None,
     round_size: Annotated[int, typer.Option(help="Networks between two updates of the population.")] = 64,
@@ -96,22 +79,15 @@ def search(
     workers: Annotated[
         int, typer.Option(help="Processes that score; 0 for this one. The closed form is quicker without.")
     ] = 0,
-    scheduler_file: Annotated[
-        Path | None, typer.Option(help="Scheduler file of a Dask cluster that scores.", show_default=False)
-    ] = None,
+    scheduler_file: Annotated[Path | None, optional("Scheduler file of a Dask cluster that scores.")] = None,
     score_timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds that a worker may take for one network, which then has no score.",
-            show_default=False,
-        ),
+        float | None, optional("Seconds that a worker may take for one network, which then has no score.")
     ] = None,
     front: Annotated[
         str | None,
-        typer.Option(
-            help=f"Also tell which networks no other beats in score and in {', '.join(FRONTS)}.",
-            autocompletion=completion(*FRONTS),
-            show_default=False,
+        optional(
+            f"Also tell which networks no other beats in score and in {', '.join(FRONTS)}.",
+            complete=completion(*FRONTS),
         ),
     ] = None,
     resume: Annotated[

@@ -19,10 +19,7 @@ from typing import NamedTuple
 from zenlib.errors import ArchitectureError, whole
 
 LAYERS = 10_000
-"""Most layers of a block.
-
-A number that is beyond any network, and within the patience of whoever counts them.
-"""
+"""Most layers of a block: beyond any network, and within the patience of whoever counts them."""
 
 KERNEL = 999
 """Largest side of a kernel."""
@@ -36,15 +33,11 @@ SE_RATIO = 0.25
 
 
 def round_to_8(width: float) -> int:
-    """Nearest multiple of 8 (halves to the even multiple), at least 8.
-
-    The widths a published network can have.
-    """
+    """Nearest multiple of 8 (halves to the even one), at least 8: what published widths are."""
     return max(8, 8 * round(width / 8))
 
 
-@dataclass(frozen=True)
-class ConvSpec:
+class ConvSpec(NamedTuple):
     """One square convolution, padded by (kernel - 1) / 2; a BatchNorm follows in the trainable network."""
 
     in_channels: int
@@ -59,8 +52,7 @@ class ConvSpec:
         return self.out_channels * (self.in_channels // self.groups) * self.kernel**2
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """The smallest piece a block repeats: a plain convolution, or one residual unit.
 
     Attributes:
@@ -153,45 +145,18 @@ class Block:
 
     @cached_property
     def cost(self) -> BlockCost:
-        """Costs of all units, from the few that differ.
-
-        Tests hold them equal to `Architecture.params` and `flops`.
-        """
-        params = before = after = 0
-        for number, (width_in, inner, width_out, times) in enumerate(self._distinct_units()):
-            first, rest, normed = self._weights(width_in, inner, width_out)
-            projects = self.kind != "conv" and (number == 0 or width_in != width_out)
-            projection = width_in * width_out if projects else 0
-            params += times * (first + rest + 2 * normed + projection + 3 * width_out * projects)
-            before += first if number == 0 else 0
-            after += times * (rest + projection) + (times * first if number else 0)
-        return BlockCost(params, before, after)
-
-    def _distinct_units(self) -> tuple[tuple[int, int, int, int], ...]:
-        """(input width, inner width, output width, how many) of the units.
-
-        The first stands alone, as its input differs.
-        """
-        inner, width_in, width_out, layers = self.bottleneck, self.in_channels, self.out_channels, self.layers
-        if self.kind == "inverted":
-            middle, wide = round_to_8(inner * self.expansion), round_to_8(width_out * self.expansion)
-            return (
-                (width_in, middle, inner, 1),
-                (inner, wide, width_out, layers),
-                (width_out, middle, inner, layers - 1),
-            )
-        units = 2 * layers if self.kind == "bottleneck" else layers
-        return (width_in, inner, width_out, 1), (width_out, inner, width_out, units - 1)
-
-    def _weights(self, width_in: int, inner: int, width_out: int) -> tuple[int, int, int]:
-        """Kernel entries of a unit before and from its strided convolution on, and channels it normalises."""
-        k2 = self.kernel**2
-        if self.kind == "conv":
-            return 0, width_in * width_out * k2, width_out
-        if self.kind == "residual":
-            return 0, (width_in + width_out) * inner * k2, inner + width_out
-        spatial = k2 * (inner if self.kind == "bottleneck" else 1)
-        return width_in * inner, (spatial + width_out) * inner, 2 * inner + width_out
+        """Costs of all units."""
+        units = self.units()
+        convs = [conv for unit in units for conv in unit.convs]
+        projections = [
+            unit.projection for unit in units if unit.projection
+        ]  # with a bias, before a BatchNorm
+        weights = sum([conv.weights for conv in convs + projections])
+        rest = sum([2 * conv.out_channels for conv in convs]) + sum(
+            [3 * one.out_channels for one in projections]
+        )
+        before = convs[0].weights if len(units[0].convs) > 2 else 0
+        return BlockCost(weights + rest, before, weights - before)
 
     def _unit_widths(self) -> Iterator[tuple[int, int]]:
         """(output width, inner width) of each unit."""
@@ -312,13 +277,9 @@ class Architecture:
         Kernels, BatchNorm, projections, gates, classifier.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
-        total = (self.out_channels + 1) * num_classes
-        for unit in self.units:
-            total += sum(conv.weights + 2 * conv.out_channels for conv in unit.convs)
-            if unit.projection:  # its convolution has a bias, and a BatchNorm follows
-                total += unit.projection.weights + 3 * unit.projection.out_channels
-            total += sum(conv.weights + 2 * conv.out_channels for conv in self._gate(unit))
-        return total
+        total = (self.out_channels + 1) * num_classes + sum(block.cost.params for block in self.blocks)
+        gates = [conv for unit in self.units for conv in self._gate(unit)]
+        return total + sum(conv.weights + 2 * conv.out_channels for conv in gates)
 
     def flops(self, resolution: int = 224, num_classes: int = 1000) -> int:
         """Multiply-adds of one image through `build_network(self, num_classes)`.
@@ -531,10 +492,7 @@ def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str
 def _parse_numbers(
     text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]
 ) -> int:
-    """Reads the numbers in brackets into `values`, their places into `places`.
-
-    Returns where the block ends.
-    """
+    """Reads numbers in brackets into `values`, their places into `places`; returns where the block ends."""
     names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
     for index, name in enumerate(names):
         opening = "(" if index == 0 else ","

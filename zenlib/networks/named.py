@@ -138,11 +138,7 @@ def names_like(pattern: str) -> list[str]:
 
 
 def load_architecture(text: str, gates: bool = False) -> Architecture:
-    """The same where only an `Architecture` will do.
-
-    Args:
-        text: what names it.
-        gates: add squeeze-and-excitation; ZenNets named -SE have it anyway.
+    """The same where only an `Architecture` will do; ZenNets named -SE have gates without asking.
 
     Raises:
         ValueError: the text names no network, or a module.
@@ -260,10 +256,7 @@ def on_meta(make: Callable[[], Any]) -> Any:
 
 
 def _from_code(text: str) -> Architecture | nn.Module:
-    """A network of the user's own.
-
-    An attribute of a file or of a module, called without arguments where it is not one yet.
-    """
+    """An attribute of a file or module of the user's, called without arguments where it is no network yet."""
     from torch import nn
 
     place, _, name = text.rpartition(":")

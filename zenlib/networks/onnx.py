@@ -8,6 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from zenlib.errors import ExtraMissing
+
+OLDEST_TORCH = "2.7"
+"""The exporter of torch 2.6 fails on BatchNorm."""
 LARGEST_DIFFERENCE = 1e-3
 """Logits of the file and of the module may differ by this share of the largest logit."""
 
@@ -25,8 +29,14 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool 
         The largest difference of a logit, as a share of the largest logit; NaN without the check.
 
     Raises:
+        ExtraMissing: torch is too old.
         ValueError: the file gives other logits than the module; it is deleted.
     """
+    if torch.__version__ < OLDEST_TORCH:
+        raise ExtraMissing(
+            f"torch: needed {OLDEST_TORCH} or newer to export a network, got {torch.__version__}; "
+            "pip install 'zenlib[train]'"
+        )
     network = network.cpu().eval()
     channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
     images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(0))

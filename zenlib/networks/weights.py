@@ -126,10 +126,7 @@ def released_names(architecture: Architecture) -> dict[str, str]:
 
 
 def _places(block: int, kind: str, units: int) -> Iterator[str]:
-    """Where the units of a super-block stand.
-
-    A plain unit takes three places, a residual unit and the ReLU after it two.
-    """
+    """Where the units of a super-block stand: a plain one takes three places, a residual and its ReLU two."""
     for unit in range(units):
         yield (
             f"module_list.{block}.module_list."

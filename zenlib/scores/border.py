@@ -47,10 +47,7 @@ RANK = 6
 EQUAL_WEIGHTS = 1e-9
 """Weights of two patterns that are equal up to rounding, as a share of the largest weight."""
 LARGEST_PATTERN = 32
-"""Side of the largest map whose pattern is followed, pixels.
-
-On larger maps the border is too small a part.
-"""
+"""Side in pixels of the largest map whose pattern is followed; borders of larger ones are too small."""
 
 
 class Window(NamedTuple):

@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from operator import attrgetter
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
-from zenlib.errors import ArchitectureError, ConversionError
+from zenlib.errors import ArchitectureError, ConversionError, whole
 from zenlib.networks.architecture import Architecture, Block, round_to_8
 from zenlib.scores.border import M1_SQUARED, M2, Border, BorderTable, Window, border_table, pooled_age
 from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
@@ -44,10 +44,7 @@ CENTRED = M2 - M1_SQUARED
 KURTOSIS = 5.405733
 """E (h - M1)^4 / CENTRED^2 of a rectified Gaussian h."""
 OVERLAP_KEPT = (0.25 / CENTRED) ** 2
-"""Share of a squared correlation of two channels that survives the ReLU.
-
-The squared slope at 0 of the centred kernel.
-"""
+"""Share of a squared correlation of two channels that survives the ReLU: its kernel's squared slope at 0."""
 CHANGE_KEPT = 0.125 / CENTRED
 """The same for the product of a correlation with that of the perturbations, which a ReLU passes by half."""
 IMAGE_BRAKE = 0.5
@@ -55,10 +52,7 @@ IMAGE_BRAKE = 0.5
 OVERLAP_BRAKE = 2.0
 """Fitted: narrow layers take a share OVERLAP_BRAKE * overlap^2 from the spread between images."""
 INFINITESIMAL = 1e-200
-"""Squared size of the perturbation that stands for the derivative.
-
-So small that every step is linear in it.
-"""
+"""Squared size of the perturbation that stands for the derivative: every step is linear in it."""
 STEPS = 512
 """Intervals of the table that is read by linear interpolation."""
 
@@ -179,12 +173,7 @@ def closed_form_zen_score(
 
     The variance is that of the mini-batch; the released code's running variance has no closed form here.
     """
-    _check(perturbation, norm, batch_size)
-    if isinstance(network, Architecture):
-        layers = _layers_of_architecture(network.blocks, 224 if resolution is None else resolution)
-        return _score(layers, None, perturbation, norm, batch_size, None)
-    layers, last = _layers_of_vcnn(network, resolution)
-    return _score(layers, last, perturbation, norm, batch_size, None)
+    return _score_of(network, resolution, perturbation, norm, batch_size, None)
 
 
 def closed_form_terms(
@@ -196,15 +185,29 @@ def closed_form_terms(
     batch_size: int = 16,
 ) -> ClosedFormTerms:
     """The terms of `closed_form_zen_score`, layer by layer; arguments and errors as there."""
-    _check(perturbation, norm, batch_size)
-    last = None
+    terms: list[LayerTerms] = []
+    score = _score_of(network, resolution, perturbation, norm, batch_size, terms)
+    return ClosedFormTerms(tuple(terms), score - sum(layer.log_sigma for layer in terms))
+
+
+def _score_of(
+    network: Architecture | VCNN,
+    resolution: int | None,
+    alpha: float,
+    norm: str,
+    batch_size: int,
+    terms: list[LayerTerms] | None,
+) -> float:
+    if norm not in ("l1", "frobenius"):
+        raise ValueError(f"norm: needed 'l1' or 'frobenius', got {norm!r}")
+    if not 0 <= alpha < math.inf:
+        raise ValueError(f"perturbation: needed a finite number of at least 0, got {alpha!r}")
+    batch_size, last = whole("batch_size", batch_size), None
     if isinstance(network, Architecture):
         layers = _layers_of_architecture(network.blocks, 224 if resolution is None else resolution)
     else:
         layers, last = _layers_of_vcnn(network, resolution)
-    terms: list[LayerTerms] = []
-    score = _score(layers, last, perturbation, norm, batch_size, terms)
-    return ClosedFormTerms(tuple(terms), score - sum(layer.log_sigma for layer in terms))
+    return _score(layers, last, alpha, norm, batch_size, terms)
 
 
 def _score(
@@ -388,10 +391,7 @@ _KERNEL = _kernel_coefficients()
 
 
 def _with_steps(values: list[float]) -> tuple[list[float], list[float]]:
-    """The values, and the differences to the next one.
-
-    Both end with one more entry, for the end of the interval.
-    """
+    """The values, and the differences to the next one; both have one more entry, for the end."""
     return [*values, values[-1]], [
         after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)
     ] + [0.0]
@@ -490,9 +490,7 @@ def _layers_of_architecture(blocks: Iterable[Block], side: int) -> list[tuple]:
     return layers
 
 
-_SHAPE = attrgetter(
-    "kind", "kernel", "in_channels", "out_channels", "stride", "layers", "bottleneck", "expansion"
-)
+_SHAPE = attrgetter(*(field.name for field in fields(Block)))
 
 
 @lru_cache(maxsize=2**15)
@@ -660,12 +658,3 @@ def _require_independent(step: Step, before: Step | None) -> None:
             "closed form does not carry on that its values are correlated; score this network by Monte Carlo "
             "(zen_score)"
         )
-
-
-def _check(perturbation: float, norm: str, batch_size: int) -> None:
-    if norm not in ("l1", "frobenius"):
-        raise ValueError(f"norm: needed 'l1' or 'frobenius', got {norm!r}")
-    if not 0 <= perturbation < math.inf:
-        raise ValueError(f"perturbation: needed a finite number of at least 0, got {perturbation!r}")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: needed a whole number of at least 1, got {batch_size!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,10 +16,13 @@ from torch import Tensor
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
 
 BN_EPS = 1e-5
-"""Added to a variance before its root, as in torch.nn.BatchNorm2d.
+"""Added to a variance before its root, as in torch.nn.BatchNorm2d; a score's variances are far above it."""
 
-The variances of a score are far above it.
-"""
+
+def generator_of(entropy: Sequence[int], device: torch.device) -> torch.Generator:
+    """A source of random numbers on a device; any part of the entropy makes it another one."""
+    generator = torch.Generator(device)
+    return generator.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
 
 
 def draw_weights(vcnn: VCNN, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> list[Tensor]:

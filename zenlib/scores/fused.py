@@ -18,10 +18,7 @@ from zenlib.scores.pairs import EAGER, Kernels, Moments, Scaling
 
 @cache
 def fused_kernels() -> Kernels:
-    """The compiled passes.
-
-    The eager ones, after a warning, on a machine where torch.compile does not work.
-    """
+    """The compiled passes; the eager ones, after a warning, where torch.compile does not work."""
     moments = torch.compile(_moments, dynamic=True)
     rectify = torch.compile(_normalise_rectify, dynamic=True)
 

@@ -30,17 +30,11 @@ from zenlib.scores.forward import BN_EPS, combine, convolve, last_uses
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool, Step
 
 BLOCK_BYTES = 2**22
-"""Size of half a block on a CPU, unless one image is larger.
-
-Other devices take the whole batch as one block.
-"""
+"""Size of half a block on a CPU, unless one image is larger; other devices take the whole batch as one."""
 
 
 class Pair(NamedTuple):
-    """Both branches of some images, (N, C, H, W) each.
-
-    The first is `value`, the second `value + alpha * change`.
-    """
+    """Both branches of some images, (N, C, H, W) each: `value`, and `value + alpha * change`."""
 
     value: Tensor
     change: Tensor
@@ -71,10 +65,7 @@ class Moments(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """BatchNorm of a pair as arithmetic per channel, each of shape (C,).
-
-    y = z * scale + shift, and its change is e * change_scale + change_shift - y * pull.
-    """
+    """BatchNorm, (C,) each: y = z * scale + shift, its change e * change_scale + change_shift - y * pull."""
 
     scale: Tensor
     shift: Tensor
@@ -115,10 +106,7 @@ class FeatureMap:
 
 
 class Scratch:
-    """Memory for the elementwise passes, used again and again.
-
-    Fresh memory would cost more than the arithmetic.
-    """
+    """Memory for the elementwise passes, used again: fresh memory would cost more than the arithmetic."""
 
     def __init__(self, like: Tensor) -> None:
         self.buffer = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
@@ -188,10 +176,7 @@ def propagate(
 
 
 def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
-    """The same images in blocks of `size`, the last one smaller.
-
-    Sizes are powers of two, so blocks are cut or joined.
-    """
+    """The same images in blocks of `size`, the last one smaller; sizes are powers of two."""
     for block in blocks:
         images = len(block.value)
         if images >= size:

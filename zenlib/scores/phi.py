@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.forward import draw_images, forward
+from zenlib.scores.forward import draw_images, forward, generator_of
 from zenlib.scores.tangents import pushforward
 from zenlib.scores.zen import ScoreEstimate
 from zenlib.vanilla.convert import to_vcnn
@@ -101,8 +101,7 @@ def phi_score(
         ("probes", probes, 2),
         ("seed", seed, 0),
     ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: needed a whole number of at least {least}, got {value!r}")
+        whole(name, value, least)
     if method not in METHODS:
         raise ValueError(
             f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any "
@@ -139,7 +138,7 @@ def _repeat(
     vcnn: VCNN, batch_size: int, probes: int, key: tuple[int, int], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Log norms of one repeat, of J v (probes, N) or of J (N,), and which convolutions were finite (L,)."""
-    generator, of_probes = (_generator(entropy, device) for entropy in (key, (*key, 1)))
+    generator, of_probes = (generator_of(entropy, device) for entropy in (key, (*key, 1)))
     images = draw_images(vcnn, batch_size, generator, dtype)
     weights = (
         torch.randn(conv.weight_shape, generator=generator, dtype=dtype, device=device) for conv in vcnn.convs
@@ -156,11 +155,7 @@ def log_probe_norms(
 ) -> tuple[Tensor, Tensor]:
     """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,).
 
-    Args:
-        vcnn: the network.
-        weights: one kernel for each of `vcnn.convs`, taken one by one.
-        images: (N, C, resolution, resolution).
-        directions: (K, N, C, resolution, resolution), from N(0, I).
+    Arguments as in `pushforward`; directions are from N(0, I).
     """
     finite: list[Tensor] = []
     _, moved = pushforward(
@@ -225,9 +220,3 @@ def _estimate(log_norms: list[float], overflows: list[int], repeats: int) -> Phi
         return PhiEstimate(math.inf, math.nan, math.nan, repeats, min(overflows))
     std = float(np.std(log_norms, ddof=1)) if repeats > 1 else math.nan
     return PhiEstimate(float(np.mean(log_norms)), std, std / math.sqrt(repeats), repeats)
-
-
-def _generator(entropy: tuple[int, ...], device: torch.device) -> torch.Generator:
-    generator = torch.Generator(device)
-    generator.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
-    return generator

@@ -19,15 +19,15 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
+from zenlib.scores.forward import generator_of
 from zenlib.scores.fused import fused_kernels
 from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
 from zenlib.vanilla.convert import to_vcnn
@@ -152,8 +152,7 @@ def zen_score(
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance: needed a positive number of nats or None, got {tolerance!r}")
     sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    _require_at_least("repeats", repeats, 1)
-    scores: list[float] = []
+    repeats, scores = whole("repeats", repeats), list[float]()
     while len(scores) < repeats or (tolerance is not None and _unsettled(scores, tolerance)):
         scores += sampler.terms(len(scores), 1).score(norm, bn_variance).tolist()
     return _estimate(scores)
@@ -171,13 +170,9 @@ def zen_terms(
     dtype: torch.dtype | None = None,
     compiled: bool = False,
 ) -> ZenTerms:
-    """The terms of the Zen-Score under every definition, from the same forward passes.
-
-    Arguments and errors as in `zen_score`.
-    """
+    """The terms of every definition, from the same forward passes; arguments and errors as in `zen_score`."""
     sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    _require_at_least("repeats", repeats, 1)
-    return sampler.terms(0, repeats)
+    return sampler.terms(0, whole("repeats", repeats))
 
 
 class _Sampler:
@@ -194,8 +189,8 @@ class _Sampler:
         dtype: torch.dtype | None,
         compiled: bool,
     ) -> None:
-        _require_at_least("batch_size", batch_size, 1)
-        _require_at_least("seed", seed, 0)
+        self.batch_size = whole("batch_size", batch_size)
+        self.seed = whole("seed", seed, 0)
         if perturbation != 0 and not SMALLEST_PERTURBATION <= perturbation < math.inf:
             raise ValueError(
                 f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the "
@@ -208,9 +203,7 @@ class _Sampler:
             )
         self.vcnn = to_vcnn(network, resolution)
         _require_variance(self.vcnn, batch_size)
-        self.batch_size = batch_size
         self.alpha = float(perturbation)
-        self.seed = seed
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = dtype
         self.kernels = fused_kernels() if compiled else EAGER
@@ -222,10 +215,7 @@ class _Sampler:
         return ZenTerms(*(np.stack(column) for column in zip(*rows, strict=True)))
 
     def _repeat(self, repeat: int) -> tuple[np.ndarray, ...]:
-        generator = torch.Generator(self.device)
-        generator.manual_seed(
-            int(np.random.SeedSequence([int(self.seed), repeat]).generate_state(1, np.uint64)[0])
-        )
+        generator = generator_of((self.seed, repeat), self.device)
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
@@ -311,11 +301,6 @@ def _choose(argument: str, given: str, options: dict[str, T]) -> T:
     if given not in options:
         raise ValueError(f"{argument}: needed one of {', '.join(map(repr, options))}, got {given!r}")
     return options[given]
-
-
-def _require_at_least(argument: str, value: int, least: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{argument}: needed a whole number of at least {least}, got {value!r}")
 
 
 def _require_variance(vcnn: VCNN, batch_size: int) -> None:

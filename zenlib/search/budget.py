@@ -247,8 +247,5 @@ def text_of(blocks: Blocks) -> str:
 
 
 def digest(text: str) -> int:
-    """A number of 64 bits that stands for a structure string.
-
-    Two of a million share one with a chance of 3e-8.
-    """
+    """A number of 64 bits for a structure string; two of a million share one with a chance of 3e-8."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

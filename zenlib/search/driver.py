@@ -239,10 +239,7 @@ class _Run:
         return held(lock, "search", ResultsError)
 
     def go_on_from_checkpoint(self, evaluations: int) -> None:
-        """Takes up the stored search, or begins one.
-
-        A last round that is shorter than a whole one is asked again, and what was scored of it known.
-        """
+        """Takes up the stored search, or begins one; a last round that is too short is asked again."""
         path = self.checkpoint
         if path is None:
             return

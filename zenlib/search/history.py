@@ -95,12 +95,7 @@ class History:
         return len(self._ends) - 1
 
     def extend(self, rows: dict[str, list[Any]], round_number: int) -> None:
-        """Adds the candidates of a round.
-
-        Args:
-            rows: the columns of `UNITS` but `id` and `round`, one value for each candidate.
-            round_number: the round.
-        """
+        """Adds the candidates of a round: the columns of `UNITS` but `id` and `round`, a value for each."""
         columns = rows | {
             "round": [round_number] * len(rows["score"]),
             "fate": [FATES.index(fate) for fate in rows["fate"]],

@@ -36,13 +36,7 @@ HEAD_WIDTHS = (128, 256, 512, 1024, 2048)
 
 
 class Reinforce:
-    """Independent categorical decisions, trained by REINFORCE.
-
-    Args:
-        space: where the networks live.
-        gate: what may be scored.
-        rng: the source of randomness.
-    """
+    """Independent categorical decisions, trained by REINFORCE."""
 
     def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
         self.space = space

@@ -17,13 +17,7 @@ PATIENCE = 100_000
 
 
 class RandomSampling:
-    """Every candidate is a fresh draw of the space, narrowed until it keeps the limits that width can meet.
-
-    Args:
-        space: where to draw.
-        gate: what may be scored.
-        rng: the source of randomness.
-    """
+    """Every candidate is a fresh draw, narrowed until it keeps the limits that width can meet."""
 
     def __init__(self, space: Space | Choices, gate: Gate, rng: random.Random) -> None:
         self.space = space
@@ -48,13 +42,7 @@ class RandomSampling:
 
 
 def sample_within(space: Space | Choices, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
-    """A new random network that keeps the budget.
-
-    Args:
-        space: where to draw.
-        gate: what may be scored.
-        rng: the source of randomness.
-        shallow: give every block a single layer.
+    """A new random network that keeps the budget, of a single layer a block where it is to be shallow.
 
     Raises:
         ValueError: none was found; the message names the limit that stood in the way.

@@ -47,10 +47,7 @@ def _zen(resolution: int, seed: int) -> Score:
 
 
 SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "zen": _zen}
-"""Makers of scores by name, called with the resolution and the seed.
-
-The names of `zenlib.PROXIES` are scores too.
-"""
+"""Makers of scores, called with resolution and seed; the names of `zenlib.PROXIES` are scores too."""
 
 
 def maker(name: str) -> Callable[[int, int], Score]:

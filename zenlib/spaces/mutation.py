@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
 
 from zenlib.networks.architecture import Block, round_to_8
@@ -26,6 +27,12 @@ RELEASED_LAYERS = 6
 
 cached_block = lru_cache(maxsize=1 << 15)(Block)
 """Makes a `Block`, or returns the one that was made of the same values: checks and costs are done once."""
+FIELDS = tuple(field.name for field in fields(Block))
+
+
+def altered(block: Block, **changes: int) -> Block:
+    """The block with some of its numbers changed, from the cache."""
+    return cached_block(*[changes.get(name, getattr(block, name)) for name in FIELDS])
 
 
 def mutate_paper(blocks: Blocks, types: Sequence[Type], rng: random.Random) -> Blocks:
@@ -41,12 +48,12 @@ def mutate_paper(blocks: Blocks, types: Sequence[Type], rng: random.Random) -> B
     low, high = PAPER_RANGE
     width = round_to_8(block.out_channels * rng.uniform(low, high))
     if block.kind == "conv":
-        new = (cached_block("conv", block.kernel, block.in_channels, width, block.stride, block.layers),)
+        new = altered(block, out_channels=width)
     else:
         kind, kernel, expansion = types[int(rng.random() * len(types))]
         inner = round_to_8(block.bottleneck * rng.uniform(low, high))
         layers = rng.randint(-(-block.layers // 2), 2 * block.layers)
-        new = (cached_block(kind, kernel, block.in_channels, width, block.stride, layers, inner, expansion),)
+        new = cached_block(kind, kernel, block.in_channels, width, block.stride, layers, inner, expansion)
     return _replaced(blocks, position, new)
 
 
@@ -79,15 +86,9 @@ def mutate_released(
     ResNet-like space excludes four of the published networks.
     """
     for position in {int(rng.random() * len(blocks)) for _ in range(replaced)}:
-        blocks = _replaced(
-            blocks,
-            position,
-            (
-                _released_block(
-                    blocks[position], types, weights, rng, fixes_head and position == len(blocks) - 1
-                ),
-            ),
-        )
+        keep_width = fixes_head and position == len(blocks) - 1
+        new = _released_block(blocks[position], types, weights, rng, keep_width)
+        blocks = _replaced(blocks, position, new)
     return tuple(part for block in blocks for part in _split(block))
 
 
@@ -96,7 +97,7 @@ def _released_block(
 ) -> Block:
     width = block.out_channels if keep_width else rng.choice(_released_widths(block.out_channels))
     if block.kind == "conv":
-        return cached_block("conv", block.kernel, block.in_channels, width, block.stride, block.layers)
+        return altered(block, out_channels=width)
     kind, kernel, expansion = rng.choices(types, weights)[0]
     inner = rng.choice(_released_widths(block.bottleneck))
     layers = rng.choice([block.layers + step for step in RELEASED_STEPS if block.layers + step >= 1])
@@ -113,45 +114,13 @@ def _split(block: Block) -> Blocks:
     if block.kind == "conv" or block.layers < RELEASED_LAYERS:
         return (block,)
     first = block.layers // 2
-    return (
-        cached_block(
-            block.kind,
-            block.kernel,
-            block.in_channels,
-            block.out_channels,
-            block.stride,
-            first,
-            block.bottleneck,
-            block.expansion,
-        ),
-        cached_block(
-            block.kind,
-            block.kernel,
-            block.out_channels,
-            block.out_channels,
-            1,
-            block.layers - first,
-            block.bottleneck,
-            block.expansion,
-        ),
-    )
+    second = altered(block, in_channels=block.out_channels, stride=1, layers=block.layers - first)
+    return altered(block, layers=first), second
 
 
-def _replaced(blocks: Blocks, position: int, new: Blocks) -> Blocks:
+def _replaced(blocks: Blocks, position: int, new: Block) -> Blocks:
     """`blocks` with the one at `position` replaced, and the block after it reading the new width."""
     after = blocks[position + 1 :]
-    width = new[-1].out_channels
-    if after and after[0].in_channels != width:
-        following = after[0]
-        adapted = cached_block(
-            following.kind,
-            following.kernel,
-            width,
-            following.out_channels,
-            following.stride,
-            following.layers,
-            following.bottleneck,
-            following.expansion,
-        )
-        after = (adapted, *after[1:])
-    return (*blocks[:position], *new, *after)
+    if after and after[0].in_channels != new.out_channels:
+        after = (altered(after[0], in_channels=new.out_channels), *after[1:])
+    return (*blocks[:position], new, *after)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from zenlib.networks.architecture import KINDS, Architecture, Block, round_to_8
-from zenlib.spaces.mutation import Blocks, cached_block, mutate_paper, mutate_released
+from zenlib.spaces.mutation import Blocks, altered, mutate_paper, mutate_released
 
 MutationRule = Literal["paper", "released"]
 
@@ -33,10 +33,7 @@ SHRINK = 0.75
 
 
 class BlockType(NamedTuple):
-    """What an inner block can be.
-
-    Its kind, the side of its kernel, and its expansion (0 where it has none).
-    """
+    """What an inner block can be: its kind, the side of its kernel, its expansion (0 where it has none)."""
 
     kind: str
     kernel: int
@@ -140,16 +137,8 @@ class Space:
 
     def _random_block(self, rng: random.Random, in_channels: int, stride: int) -> Block:
         kind, kernel, expansion = rng.choice(self.types)
-        return Block(
-            kind,
-            kernel,
-            in_channels,
-            _width(rng, WIDTHS),
-            stride,
-            rng.randint(*LAYERS),
-            _width(rng, WIDTHS),
-            expansion,
-        )
+        width, layers, inner = _width(rng, WIDTHS), rng.randint(*LAYERS), _width(rng, WIDTHS)
+        return Block(kind, kernel, in_channels, width, stride, layers, inner, expansion)
 
 
 def narrowed(blocks: Blocks, factor: float) -> Blocks:
@@ -159,18 +148,7 @@ def narrowed(blocks: Blocks, factor: float) -> Blocks:
         inner = round_to_8(block.bottleneck * factor) if block.bottleneck else 0
         width_in = narrow[-1].out_channels if narrow else block.in_channels
         width_out = round_to_8(block.out_channels * factor)
-        narrow.append(
-            cached_block(
-                block.kind,
-                block.kernel,
-                width_in,
-                width_out,
-                block.stride,
-                block.layers,
-                inner,
-                block.expansion,
-            )
-        )
+        narrow.append(altered(block, in_channels=width_in, out_channels=width_out, bottleneck=inner))
     return tuple(narrow)
 
 

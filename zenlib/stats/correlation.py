@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,17 +98,19 @@ def correlate(
     )
 
 
+class Options(TypedDict, total=False):
+    """The options of `correlate`, by name."""
+
+    families: Families | None
+    pairs: Pairs
+    resample: Resample
+    confidence: float
+    resamples: int
+    seed: int
+
+
 def compare(
-    scores: ArrayLike,
-    baseline: ArrayLike,
-    accuracies: ArrayLike,
-    *,
-    families: Families | None = None,
-    pairs: Pairs = "all",
-    resample: Resample = "networks",
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    scores: ArrayLike, baseline: ArrayLike, accuracies: ArrayLike, **options: Unpack[Options]
 ) -> Correlation:
     """The correlation of `scores` with accuracy minus that of `baseline`, on the same networks.
 
@@ -119,53 +121,25 @@ def compare(
         scores: one number per network.
         baseline: what the scores are to beat, one number per network.
         accuracies: one number per network.
-        families: as in `correlate`.
-        pairs: as in `correlate`.
-        resample: as in `correlate`.
-        confidence: as in `correlate`.
-        resamples: as in `correlate`.
-        seed: as in `correlate`.
-
-    Raises:
-        ValueError: as in `correlate`.
+        options: those of `correlate`, whose errors are raised too.
     """
     variables = check(scores=scores, baseline=baseline, accuracies=accuracies)
 
     def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         return of(weights, x, y) - of(weights, z, y)
 
-    return _bootstrap(difference, variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+    return _bootstrap(difference, variables, _Plan(**options))
 
 
 def partial_correlation(
-    scores: ArrayLike,
-    accuracies: ArrayLike,
-    given: ArrayLike,
-    *,
-    families: Families | None = None,
-    pairs: Pairs = "all",
-    resample: Resample = "networks",
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, **options: Unpack[Options]
 ) -> Correlation:
-    """What scores still say about accuracy once `given` is known.
+    """What scores still say about accuracy once `given`, such as the number of convolutions, is known.
 
     Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For
     Spearman's rho it is the correlation of the residuals of the ranks of scores and accuracies after a linear
     fit on the ranks of `given`. For Kendall's tau it is an index of the pairs, and need not be zero where the
     two are independent given the third (Korn 1984), so read the two together.
-
-    Args:
-        scores: one number per network.
-        accuracies: one number per network.
-        given: what is held fixed, such as the number of convolutions; one number per network.
-        families: as in `correlate`.
-        pairs: as in `correlate`.
-        resample: as in `correlate`.
-        confidence: as in `correlate`.
-        resamples: as in `correlate`.
-        seed: as in `correlate`.
 
     Raises:
         ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies
@@ -177,7 +151,7 @@ def partial_correlation(
         xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
         return _divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
 
-    return _bootstrap(partial, variables, _Plan(families, pairs, resample, confidence, resamples, seed))
+    return _bootstrap(partial, variables, _Plan(**options))
 
 
 _Coefficient = Callable[[Floats, Floats, Floats], Floats]
@@ -193,10 +167,7 @@ def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def _spearman(weights: Floats, a: Floats, b: Floats) -> Floats:
-    """Rho of each resample.
-
-    Shapes as in `_kendall`. The sign of both rank vectors is flipped, which cancels.
-    """
+    """Rho of each resample, shapes as in `_kendall`; both rank vectors have the wrong sign, which cancels."""
     u, v = weights @ a, weights @ b
     return _divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
 
@@ -211,12 +182,12 @@ def _divide(top: Floats, bottom_squared: Floats) -> Floats:
 class _Plan:
     """The options that the public functions share, checked against the number of networks."""
 
-    families: Families | None
-    pairs: Pairs
-    resample: Resample
-    confidence: float
-    resamples: int
-    seed: int
+    families: Families | None = None
+    pairs: Pairs = "all"
+    resample: Resample = "networks"
+    confidence: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.pairs not in ("all", "within", "across"):

@@ -18,7 +18,6 @@ Sources: Efron and Tibshirani 1993, chapter 21 (infinitesimal jackknife); Claude
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -44,10 +43,22 @@ class Estimate:
     value: float
     influence: Floats
 
-    def stderr(self, codes: Ints | None) -> float:
-        """Standard error, networks of one code being one unit."""
-        units = self.influence if codes is None else np.bincount(codes, weights=self.influence)
-        return float(np.sqrt(np.square(units).sum()))
+    def reach(self, families: Sequence[Hashable] | None, confidence: float) -> float:
+        """Half the width of a normal interval; networks of one family are one unit."""
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
+        units = self.influence
+        if families is not None:
+            units = np.bincount(codes_of(families, len(units)), weights=units)
+        return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
+
+    def interval(self, families: Sequence[Hashable] | None, confidence: float) -> Interval:
+        """Symmetric in atanh of the value."""
+        reach = self.reach(families, confidence)
+        if abs(self.value) > 1 - 1e-12:
+            return self.value, self.value
+        centre, half = np.arctanh(self.value), reach / (1 - self.value**2)
+        return float(np.tanh(centre - half)), float(np.tanh(centre + half))
 
 
 def correlate_many(
@@ -69,120 +80,16 @@ def correlate_many(
     Raises:
         ValueError: lengths differ, a value is not finite, or a variable is constant.
     """
-    kendall, spearman = coefficients(scores, accuracies)
-    codes, width = _codes(families, len(kendall.influence)), _width(confidence)
-    ends = [_interval(estimate, codes, width) for estimate in (kendall, spearman)]
+    return intervals(coefficients(scores, accuracies), families, confidence)
+
+
+def intervals(
+    estimates: Sequence[Estimate], families: Sequence[Hashable] | None, confidence: float
+) -> Correlation:
+    """Kendall's tau and Spearman's rho, or what was made of several of them, with their intervals."""
+    kendall, spearman = estimates
+    ends = [estimate.interval(families, confidence) for estimate in estimates]
     return Correlation(kendall.value, spearman.value, ends[0], ends[1], len(kendall.influence))
-
-
-def compare_many(
-    scores: ArrayLike,
-    baseline: ArrayLike,
-    accuracies: ArrayLike,
-    *,
-    families: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-) -> Correlation:
-    """The correlation of `scores` with accuracy minus that of `baseline` on the same networks.
-
-    See `correlate_many`.
-    """
-    first, second = coefficients(scores, accuracies), coefficients(baseline, accuracies)
-    codes, width = _codes(families, len(first[0].influence)), _width(confidence)
-    gaps = [
-        Estimate(a.value - b.value, a.influence - b.influence) for a, b in zip(first, second, strict=True)
-    ]
-    reach = [width * gap.stderr(codes) for gap in gaps]
-    ends = [(gap.value - half, gap.value + half) for gap, half in zip(gaps, reach, strict=True)]
-    return Correlation(gaps[0].value, gaps[1].value, ends[0], ends[1], len(gaps[0].influence))
-
-
-def partial_many(
-    scores: ArrayLike,
-    accuracies: ArrayLike,
-    given: ArrayLike,
-    *,
-    families: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-) -> Correlation:
-    """What scores still say about accuracy once `given` is known.
-
-    As `zenlib.stats.partial_correlation`, for many networks.
-
-    Raises:
-        ValueError: as in `correlate_many`, or `given` orders the networks exactly as the scores or the
-            accuracies do.
-    """
-    pairs = [coefficients(scores, accuracies), coefficients(scores, given), coefficients(accuracies, given)]
-    partials = [_partial(*(pair[which] for pair in pairs)) for which in (0, 1)]
-    codes, width = _codes(families, len(partials[0].influence)), _width(confidence)
-    ends = [_interval(estimate, codes, width) for estimate in partials]
-    return Correlation(partials[0].value, partials[1].value, ends[0], ends[1], len(partials[0].influence))
-
-
-def _partial(xy: Estimate, xz: Estimate, yz: Estimate) -> Estimate:
-    """(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)), by the rule for derivatives of a quotient."""
-    left, right = 1 - xz.value**2, 1 - yz.value**2
-    if min(left, right) < 1e-9:
-        raise ValueError(
-            "given: needed an order of the networks unlike that of the scores and of the accuracies, got the "
-            "same or its reverse"
-        )
-    scale = np.sqrt(left * right)
-    value = (xy.value - xz.value * yz.value) / scale
-    of_xz = (value * xz.value * right / scale - yz.value) / scale
-    of_yz = (value * yz.value * left / scale - xz.value) / scale
-    return Estimate(float(value), xy.influence / scale + of_xz * xz.influence + of_yz * yz.influence)
-
-
-def kendall_near(
-    scores: ArrayLike,
-    accuracies: ArrayLike,
-    costs: ArrayLike,
-    ratio: float = 1.05,
-    *,
-    families: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-) -> tuple[float, Interval, int]:
-    """Kendall's tau-b over the pairs of networks of nearly equal cost.
-
-    Args:
-        scores: one number per network.
-        accuracies: one number per network.
-        costs: positive numbers, such as parameters.
-        ratio: the larger cost of a pair over the smaller is at most this; 1 means equal.
-        families: as in `correlate_many`.
-        confidence: probability that the interval covers.
-
-    Returns:
-        tau-b, its interval, and the number of pairs. NaN where all such pairs are tied in scores or in
-        accuracies.
-    """
-    x, y, cost = check(scores=scores, accuracies=accuracies, costs=costs)
-    order = np.argsort(cost, kind="stable")
-    x, y, cost = x[order], y[order], cost[order]
-    low = np.searchsorted(cost, cost / ratio * (1 - 1e-12), side="left")
-    high = np.searchsorted(cost, cost * ratio * (1 + 1e-12), side="right")
-    sums = np.array([_signs(x, y, place, low[place], high[place]) for place in range(len(x))]).T
-    both, of_x, of_y = sums
-    pairs = int((high - low - 1).sum() // 2)
-    if not (of_x.any() and of_y.any()):
-        return math.nan, (math.nan, math.nan), pairs
-    scale = np.sqrt(of_x.sum() * of_y.sum())
-    value = both.sum() / scale
-    influence = np.empty(len(x))
-    influence[order] = 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum())
-    estimate = Estimate(float(value), influence)
-    return estimate.value, _interval(estimate, _codes(families, len(x)), _width(confidence)), pairs
-
-
-def _signs(x: Floats, y: Floats, place: int, low: int, high: int) -> tuple[float, float, float]:
-    """Of one network with those from `low` to `high`.
-
-    Concordant minus discordant pairs, pairs untied in x, and in y.
-    """
-    a, b = np.sign(x[low:high] - x[place]), np.sign(y[low:high] - y[place])
-    return a @ b, a @ a, b @ b
 
 
 def coefficients(scores: ArrayLike, accuracies: ArrayLike) -> tuple[Estimate, Estimate]:
@@ -194,7 +101,11 @@ def coefficients(scores: ArrayLike, accuracies: ArrayLike) -> tuple[Estimate, Es
 
 
 def _kendall(x: Ints, y: Ints) -> Estimate:
-    both, of_x, of_y = concordance(x, y), _untied(x), _untied(y)
+    return tau_of(concordance(x, y), untied(x), untied(y))
+
+
+def tau_of(both: Floats, of_x: Floats, of_y: Floats) -> Estimate:
+    """Tau-b from sums over the pairs of each network: in order minus against it, untied in x, and in y."""
     scale = np.sqrt(of_x.sum() * of_y.sum())
     value = both.sum() / scale
     return Estimate(float(value), 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum()))
@@ -217,9 +128,7 @@ def _spearman(x: Ints, y: Ints) -> Estimate:
 def concordance(x: Ints, y: Ints) -> Floats:
     """For each point, how many others lie in its order minus how many against it; ties in x or y count 0.
 
-    Args:
-        x: dense ranks from 0, (n,).
-        y: dense ranks from 0, (n,).
+    Both are dense ranks from 0, (n,).
     """
     order = np.argsort(x, kind="stable")
     below = np.searchsorted(x[order], x[order], side="left")
@@ -258,7 +167,7 @@ class _WaveletMatrix:
         return total
 
 
-def _untied(x: Ints) -> Floats:
+def untied(x: Ints) -> Floats:
     """For each point, how many others have another value."""
     return (len(x) - np.bincount(x)[x]).astype(np.float64)
 
@@ -277,63 +186,9 @@ def _above_minus_below(x: Ints, values: Floats) -> Floats:
     return (values.sum() - up_to - (up_to - sums))[x]
 
 
-def _codes(families: Sequence[Hashable] | None, n: int) -> Ints | None:
-    if families is None:
-        return None
+def codes_of(families: Sequence[Hashable], n: int) -> Ints:
+    """The family of each of n networks as a number."""
     if len(families) != n:
         raise ValueError(f"families: needed one per network ({n}), got {len(families)}")
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(family, len(numbers)) for family in families])
-
-
-def _width(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
-def _interval(estimate: Estimate, codes: Ints | None, width: float) -> Interval:
-    if abs(estimate.value) > 1 - 1e-12:
-        return estimate.value, estimate.value
-    reach = width * estimate.stderr(codes) / (1 - estimate.value**2)
-    return float(np.tanh(np.arctanh(estimate.value) - reach)), float(
-        np.tanh(np.arctanh(estimate.value) + reach)
-    )
-
-
-def correlate_within(
-    scores: ArrayLike,
-    accuracies: ArrayLike,
-    groups: Sequence[Hashable],
-    *,
-    families: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-) -> tuple[float, Interval]:
-    """Kendall's tau-b over the pairs of networks of one group, such as those of equal size.
-
-    Args:
-        scores: one number per network.
-        accuracies: one number per network.
-        groups: what the networks of a pair have in common.
-        families: as in `correlate_many`.
-        confidence: as in `correlate_many`.
-
-    Raises:
-        ValueError: as in `correlate_many`, or no pair of one group differs in both.
-    """
-    values = check(scores=scores, accuracies=accuracies)
-    codes = _codes(groups, len(values[0]))
-    assert codes is not None
-    both, of_x, of_y = (np.zeros(len(codes)) for _ in range(3))
-    for group in range(int(codes.max()) + 1):
-        members = np.flatnonzero(codes == group)
-        x, y = (np.unique(column[members], return_inverse=True)[1] for column in values)
-        both[members], of_x[members], of_y[members] = concordance(x, y), _untied(x), _untied(y)
-    scale = float(np.sqrt(of_x.sum() * of_y.sum()))
-    if scale == 0:
-        raise ValueError(
-            "groups: needed a pair of networks of one group with different scores and accuracies, got none"
-        )
-    value = float(both.sum()) / scale
-    estimate = Estimate(value, 2 * both / scale - value * (of_x / of_x.sum() + of_y / of_y.sum()))
-    return value, _interval(estimate, _codes(families, len(codes)), _width(confidence))

@@ -59,11 +59,7 @@ def evaluation_transform(
 ) -> Callable[[Any], Tensor]:
     """PIL image to a normalised tensor (channels, resolution, resolution): scaled, then the middle.
 
-    Args:
-        resolution: side in pixels.
-        crop: share of the shorter side that is kept.
-        data: names the normalisation.
-        channels: 3, or 1 for grey.
+    `crop` is the share of the shorter side that is kept; channels are 3, or 1 for grey.
     """
     steps: list[Any] = [_coloured(channels)]
     if crop < 1 or data.side != resolution:

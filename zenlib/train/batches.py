@@ -35,12 +35,9 @@ def drawing_from(seed: int) -> Iterator[None]:
 
 
 class Transformed(Dataset[tuple[Tensor, int]]):
-    """Images through a transform; a random one draws from (seed, epoch, index of the image).
+    """A sequence of (PIL image, label) through a transform to tensors.
 
-    Args:
-        images: a sequence of (PIL image, label).
-        transform: image to tensor.
-        seed: (seed, epoch), or None for a transform that draws nothing.
+    A random transform draws from (seed, epoch, index of the image); `seed` holds the first two, or None.
     """
 
     def __init__(
@@ -73,14 +70,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int) -> list[list[list[int]]]:
-    """The images of an epoch in order: for each step, its parts, each a list of indices.
+    """The images of an epoch in order: for each step its equal parts, each a list of indices.
 
-    Args:
-        images: number of training images.
-        batch_size: images per step.
-        parts: equal parts of a step, which go to devices and accumulated passes in turn.
-        seed: seed of the training.
-        epoch: number of the epoch.
+    The parts of a step go to devices and accumulated passes in turn.
 
     Raises:
         ValueError: the parts are not equal.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,28 +12,16 @@ from zenlib.errors import CheckpointError
 from zenlib.networks.weights import load_file
 
 FORMAT = 1
-"""Version of the layout and of the meaning of a training's random draws.
-
-A file with another one is refused.
-"""
+"""Version of the layout and of the meaning of a training's draws; a file with another one is refused."""
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Replaces the checkpoint by this state, durably.
-
-    Args:
-        path: the file; its weights are under `state_dict` and, averaged, under `state_dict_ema`.
-        state: tensors and plain data.
-    """
+    """Replaces the checkpoint durably by tensors and plain data; weights are under `state_dict`."""
     replace_file(path, lambda file: torch.save(state | {"format": FORMAT}, file), CheckpointError)
 
 
 def read(path: Path, *needed: str) -> dict[str, Any] | None:
-    """The state, or None where there is no file.
-
-    Args:
-        path: the file.
-        needed: names that the state must have.
+    """The state, which must have these names, or None where there is no file.
 
     Raises:
         CheckpointError: the file is damaged, not a checkpoint of this version, or lacks something.
@@ -65,9 +52,3 @@ def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
         file.write(("\n".join(lines) + "\n").encode())
 
     replace_file(path, content, CheckpointError)
-
-
-def read_log(path: Path) -> list[dict[str, str]]:
-    """The lines of a log, as text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -146,10 +146,7 @@ def _idx_name(kind: str, training: bool) -> str:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """An array of bytes in IDX format.
-
-    Four bytes, the last of which is the number of axes, their lengths, the values.
-    """
+    """An array of bytes in IDX format: four bytes, the last the number of axes; their lengths; values."""
     try:
         with gzip.open(path) as file:
             content = file.read()

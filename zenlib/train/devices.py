@@ -55,11 +55,9 @@ class Devices:
 
 @contextmanager
 def devices(device: str | torch.device | None = None) -> Iterator[Devices]:
-    """Joins the processes that `torchrun` started, if it did.
+    """Joins the processes that `torchrun` started, if it did; each then takes the GPU of its number.
 
-    Args:
-        device: "cpu" or "cuda"; None means CUDA where there is one. Under `torchrun` each process takes the
-            GPU of its number.
+    Device is "cpu" or "cuda"; None means CUDA where there is one.
     """
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():

@@ -105,12 +105,7 @@ def taps(architecture: Architecture) -> list[int]:
 
 
 def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) -> Teacher:
-    """The teacher of a recipe, from timm.
-
-    Args:
-        recipe: names it.
-        data: what it has to know; the images are normalised for the network and have to suit both.
-        checkpoint: file of its weights; None means that timm fetches them.
+    """The teacher of a recipe, from timm, with the weights of a file, or of timm for None.
 
     Raises:
         ValueError: there is no such model, its weights cannot be fetched, or it was trained for other data.
@@ -143,13 +138,7 @@ def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) 
 def distillation_loss(
     recipe: Recipe, student: tuple[Tensor, list[Tensor]], teacher: tuple[Tensor, list[Tensor]]
 ) -> Tensor:
-    """What a step adds to the cross entropy with the labels.
-
-    Args:
-        recipe: the two weights.
-        student: logits and projected maps of the network.
-        teacher: logits and maps of the teacher.
-    """
+    """What a step adds to the cross entropy with the labels, from the logits and maps of both networks."""
     logits, maps = student
     soft = functional.cross_entropy(logits, teacher[0].softmax(1))
     distances = [

@@ -98,10 +98,7 @@ def evaluate_images(
     precision: Precision,
     progress: bool = False,
 ) -> Evaluation:
-    """`evaluate` on images that are already tensors, shared between the processes.
-
-    The network is left in evaluation mode.
-    """
+    """`evaluate` on tensors, shared between the processes; leaves the network in evaluation mode."""
     own = range(devices.rank, len(images), devices.count)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
     totals = torch.zeros(4, dtype=torch.float64, device=devices.device)

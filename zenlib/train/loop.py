@@ -315,10 +315,7 @@ class Training:
         )
 
     def _save(self) -> None:
-        """Writes checkpoint and log, by the first process.
-
-        The others wait, so that none is ahead of the file.
-        """
+        """Writes checkpoint and log, by the first process; the others wait, not to be ahead."""
         if self.devices.rank == 0:
             state: dict[str, Any] = {
                 "state_dict": self.network.state_dict(),

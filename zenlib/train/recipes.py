@@ -77,47 +77,31 @@ class Recipe:
     feature_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
-        _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2, for BatchNorm")
-        _require("resolution", self.resolution, self.resolution >= 1, "at least 1")
-        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "a positive number")
-        _require(
-            "warmup_epochs",
-            self.warmup_epochs,
-            0 <= self.warmup_epochs < self.epochs,
-            f"0 to less than epochs ({self.epochs})",
-        )
-        _require("crop", self.crop, self.crop in CROPS, f"one of {', '.join(CROPS)}")
-        _require(
-            "auto_augment", self.auto_augment, self.auto_augment in POLICIES, "cifar10, imagenet or nothing"
-        )
-        _require(
-            "teacher_resolution",
-            self.teacher_resolution,
-            (self.teacher_resolution > 0) == bool(self.teacher),
-            "a side with a teacher, else 0",
-        )
-        _require(
-            "evaluation_crop",
-            self.evaluation_crop,
-            0 < self.evaluation_crop <= 1,
-            "more than 0 and at most 1",
-        )
-        for name in ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum"):
-            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "0 to 1")
+        shares = ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum")
+        learned = (self.teacher_resolution > 0) == bool(self.teacher)
+        for name, fine, needed in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2, for BatchNorm"),
+            ("resolution", self.resolution >= 1, "at least 1"),
+            ("learning_rate", self.learning_rate > 0, "a positive number"),
+            (
+                "warmup_epochs",
+                0 <= self.warmup_epochs < self.epochs,
+                f"0 to less than epochs ({self.epochs})",
+            ),
+            ("crop", self.crop in CROPS, f"one of {', '.join(CROPS)}"),
+            ("auto_augment", self.auto_augment in POLICIES, "cifar10, imagenet or nothing"),
+            ("teacher_resolution", learned, "a side with a teacher, else 0"),
+            ("evaluation_crop", 0 < self.evaluation_crop <= 1, "more than 0 and at most 1"),
+            *((name, 0 <= getattr(self, name) <= 1, "0 to 1") for name in shares),
+        ):
+            if not fine:
+                raise ValueError(f"{name}: needed {needed}, got {getattr(self, name)!r}")
 
     @property
     def loaded_resolution(self) -> int:
-        """Side of the images that are loaded.
-
-        The teacher's, from which the network's are scaled down, else the network's.
-        """
+        """Side of the images that are loaded: the teacher's, to be scaled down, else the network's."""
         return self.teacher_resolution or self.resolution
-
-
-def _require(name: str, value: Any, fine: bool, needed: str) -> None:
-    if not fine:
-        raise ValueError(f"{name}: needed {needed}, got {value!r}")
 
 
 _CIFAR = Recipe(

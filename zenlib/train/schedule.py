@@ -10,10 +10,7 @@ from zenlib.train.recipes import PER_IMAGES, Recipe
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Linear from 0 to the recipe's rate over the warm-up, then half a cosine to 0 (Loshchilov, Hutter 2017).
 
-    Args:
-        recipe: its rate is scaled by batch_size / 256 (Goyal et al. 2017).
-        step: number of the step from the start of the training, 0 or more.
-        steps_per_epoch: steps of one epoch.
+    Steps count from 0, the training's start; the rate scales with batch_size / 256 (Goyal et al. 2017).
     """
     highest = recipe.learning_rate * recipe.batch_size / PER_IMAGES
     warmup = recipe.warmup_epochs * steps_per_epoch

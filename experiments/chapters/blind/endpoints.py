@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.nasbench_macro_space import canonical
+from experiments.record.correlations import compare_many, kendall_near
 from zenlib.stats import Interval
-from zenlib.stats.influence import compare_many, correlate_many, kendall_near
+from zenlib.stats.influence import correlate_many
 
 PRIMARY = ("repaired", "params")
 """The comparison that decides.

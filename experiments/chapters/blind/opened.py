@@ -18,11 +18,12 @@ from experiments.benchmarks.tables import read_table
 from experiments.chapters.blind import endpoints as judge
 from experiments.chapters.blind.scores import FILE, STUDY, digest
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import compare_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, bracketed, number
 from zenlib.errors import BenchmarkMissing, ResultsError
-from zenlib.stats.influence import compare_many, correlate_many
+from zenlib.stats.influence import correlate_many
 
 REGISTERED = "ea1d9084b500f1c214be811ffa997361d616840f0f6eedb341da6fe343398d33"
 """SHA-256 of the file of predictions, as it was registered on 24 November 2026."""

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
+from experiments.benchmarks.cell_layers_space import EDGES
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.figures.forest import forest
 from experiments.figures.marks import legend
 from experiments.figures.style import COLOURS, PALETTE, new_figure, styled
-from zenlib.spaces.cell_layers import EDGES
-from zenlib.spaces.nasbench201 import Cell
 
 PLACES = ((0.0, 0.0), (1.25, 1.35), (2.75, -1.35), (4.2, 0.0))
 """Where the nodes of a cell stand."""

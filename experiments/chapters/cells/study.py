@@ -21,11 +21,14 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
+from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.nasbench201_space import cells as all_cells
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
 from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
+from experiments.record.correlations import compare_many, correlate_within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
 from experiments.record.keys import crossed
 from experiments.record.table import Table
@@ -33,9 +36,7 @@ from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.graph_form import graph_of, graph_terms
 from zenlib.scores.graph_form.arithmetic import GraphTerms, NodeTerms
-from zenlib.spaces.nasbench201 import Cell
-from zenlib.spaces.nasbench201 import cells as all_cells
-from zenlib.stats.influence import compare_many, correlate_many, correlate_within
+from zenlib.stats.influence import correlate_many
 
 SHOWN = (
     CHOSEN,
@@ -89,7 +90,6 @@ OVER = ends_units("over_convs", "1: tau minus that of the number of live convolu
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
-    key=("dataset", "population", "half", "score"),
     compute=correlation_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -153,7 +153,6 @@ _MEASURED = OneDraw(Within(1e-3, 1e-3), alike=("batch_size",))
 AGREEMENT = Table(
     study=STUDY,
     name="agreement",
-    key=("arch", "seed", "batch_size"),
     compute=agreement_row,
     units={
         "arch": "text: a cell",
@@ -203,7 +202,6 @@ def example_row(*, arch: str) -> dict[str, float]:
 EXAMPLES_OF = Table(
     study=STUDY,
     name="examples",
-    key=("arch",),
     compute=example_row,
     units={"arch": "text: a cell"}
     | {name: f"1: variance of the {name} node of the first cell" for name in NODE_NAMES}
@@ -252,7 +250,6 @@ def whole_row(*, group: str) -> dict[str, float]:
 WHOLE = Table(
     study=STUDY,
     name="whole",
-    key=("group",),
     compute=whole_row,
     units={
         "group": "name: connected cells, by what they have",

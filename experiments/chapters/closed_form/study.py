@@ -25,7 +25,7 @@ from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 from zenlib.scores.border import M1_SQUARED, M2, Window, border_at
 from zenlib.scores.closed_form import closed_form_terms, closed_form_zen_score
-from zenlib.scores.forward import draw_images, draw_weights, forward
+from zenlib.scores.forward import draw_images, draw_weights, forward, generator_of
 from zenlib.spaces.mobilenet_like import MOBILENET_LIKE
 from zenlib.spaces.resnet_like import RESNET_LIKE
 from zenlib.spaces.space import Space, narrowed
@@ -63,9 +63,7 @@ def measured_layers(network: str, resolution: int, batch_size: int, repeats: int
     vcnn = zen_rows.load_network(network, resolution)
     rows: list[dict[str, float]] = []
     for repeat in range(repeats):
-        generator = torch.Generator().manual_seed(
-            int(np.random.SeedSequence([seed, repeat]).generate_state(1, np.uint64)[0])
-        )
+        generator = generator_of((seed, repeat), torch.device("cpu"))
         weights, images = draw_weights(vcnn, generator), draw_images(vcnn, batch_size, generator)
         forward(
             vcnn,
@@ -122,7 +120,6 @@ def inside_row(
 INSIDE = Table(
     study=STUDY,
     name="inside",
-    key=("network", "resolution", "batch_size", "repeats", "seed", "layer"),
     compute=inside_row,
     units={
         "network": "name: a structure string",

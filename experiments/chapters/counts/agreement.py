@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.chapters.counts.measured import MEASURED, RESOLUTION, STUDY, column, networks
 from experiments.record.agreement import ARITHMETIC, EXACT, TIME
 from experiments.record.results import export_path
@@ -22,7 +23,6 @@ from zenlib import ARITHMETIC as FORMULAS
 from zenlib import arithmetic
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.spaces.nasbench201 import Cell
 from zenlib.stats import correlate
 
 GROUPS = {

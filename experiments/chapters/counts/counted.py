@@ -18,11 +18,13 @@ import torch
 
 from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
+from experiments.benchmarks.nasbench201_space import CONVS, Cell
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import partial_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
@@ -32,9 +34,8 @@ from zenlib.proxies.counts import sums
 from zenlib.proxies.query import Query
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
-from zenlib.spaces.nasbench201 import CONVS, Cell
 from zenlib.stats import correlate, partial_correlation
-from zenlib.stats.influence import correlate_many, partial_many
+from zenlib.stats.influence import correlate_many
 
 COUNTS = ("params", "flops", "layers", *Counts._fields)
 """What a score may be in disguise."""

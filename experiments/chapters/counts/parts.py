@@ -16,10 +16,12 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import compare_many
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
@@ -29,8 +31,7 @@ from zenlib.scores.formulas.by_name import CLASSES, IMAGES, az_expressivity, nas
 from zenlib.scores.formulas.counts import values
 from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import graph_of
-from zenlib.spaces.nasbench201 import Cell
-from zenlib.stats.influence import compare_many, correlate_many
+from zenlib.stats.influence import correlate_many
 
 UNITS = {
     "naswot": "nat: NASWOT of the live part of the cell, by arithmetic",

@@ -11,12 +11,11 @@ import pandas as pd
 
 from experiments.benchmarks import device_tables, timm_results
 from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, LATENCY
-from experiments.benchmarks.published_networks import TABLE7
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
 from experiments.chapters.devices.v100 import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT, FOLLOWS
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import correlate
 
 SETTINGS = {

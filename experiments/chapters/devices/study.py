@@ -16,6 +16,7 @@ import torch
 from scipy.stats import kendalltau
 
 from experiments.benchmarks import device_tables, nasbench201, timm_results
+from experiments.benchmarks.published_networks import PUBLISHED
 from experiments.chapters.devices.cells import CELLS, SCORES
 from experiments.chapters.devices.cells import keys as cell_keys
 from experiments.chapters.devices.gpus import (
@@ -44,7 +45,7 @@ from experiments.chapters.devices.v100 import (
 )
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, bracketed, interval, number
-from zenlib.networks.zennets import PUBLISHED, ZENNETS
+from zenlib.networks.zennets import ZENNETS
 from zenlib.stats import correlate
 
 SHOWN = {

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from experiments.benchmarks import device_tables
-from experiments.benchmarks.published_networks import TABLE7
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
 from experiments.record.agreement import ARITHMETIC, EXACT, ON_THE_WAY, OneDraw, Within
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.networks.zennets import PUBLISHED, ZENNETS, zennet_architecture, zennet_resolution
+from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.search.budget import Budget
 from zenlib.search.driver import search

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zenlib.stats.influence import compare_many, correlate_many, kendall_near
+from experiments.record.correlations import compare_many, kendall_near
+from zenlib.stats.influence import correlate_many
 
 SCORE = "closed_form"
 """The Zen-Score of the paper's claim.

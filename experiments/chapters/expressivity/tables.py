@@ -183,7 +183,6 @@ def _stderrs(*columns: str) -> dict[str, str]:
 SCORES = Table(
     study=STUDY,
     name="scores",
-    key=("depth", "width", "resolution", "batch_size", "repeats", "seed"),
     compute=scores_row,
     units=_NETWORK_UNITS
     | {
@@ -214,7 +213,6 @@ SCORES = Table(
 REGIONS = Table(
     study=STUDY,
     name="regions",
-    key=("depth", "width", "resolution", "extent", "seed"),
     compute=regions_row,
     units=_NETWORK_UNITS
     | {"extent": "1: half the side of the slice, in lengths of an N(0, 1) image"}
@@ -232,7 +230,6 @@ REGIONS = Table(
 COMPLEXITY = Table(
     study=STUDY,
     name="gaussian_complexity",
-    key=("bound", "samples", "inputs", "outputs", "draws", "seed"),
     compute=complexity_row,
     units={
         "bound": "1: G, the largest Frobenius norm of W",
@@ -254,7 +251,6 @@ COMPLEXITY = Table(
 THEOREM = Table(
     study=STUDY,
     name="theorem1",
-    key=("depth", "width", "resolution", "batch_size", "centred", "draws", "seed"),
     compute=theorem_row,
     units=_NETWORK_UNITS
     | {
@@ -275,7 +271,6 @@ THEOREM = Table(
 FITS = Table(
     study=STUDY,
     name="random_features",
-    key=("depth", "width", "resolution", "train_images", "test_images", "noise", "ridge", "seed"),
     compute=fit_row,
     units=_NETWORK_UNITS
     | {
@@ -296,7 +291,6 @@ FITS = Table(
 CHECKS = Table(
     study=STUDY,
     name="arguments",
-    key=("argument", "seed"),
     compute=argument_row,
     units={"argument": "name: statement or counter-example"}
     | _SEED

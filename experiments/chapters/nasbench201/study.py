@@ -43,6 +43,7 @@ from experiments.benchmarks.nasbench201_scores import (
     fill_zen,
     sample,
 )
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.estimates import both_coefficients, ends_units
@@ -51,7 +52,6 @@ from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
-from zenlib.spaces.nasbench201 import Cell
 from zenlib.stats.influence import coefficients, correlate_many
 
 PREDICTORS = (*ZEN, "log_delta_l1", *COUNTS)

@@ -118,7 +118,6 @@ _POPULATION = {
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
-    key=("dataset", "population", "score", "seeds", "cells_scored"),
     compute=score_row,
     units=_POPULATION
     | {
@@ -132,7 +131,6 @@ CORRELATIONS = Table(
 DRAWS = Table(
     study=STUDY,
     name="draws",
-    key=("dataset", "population", "score", "seed", "other", "cells_scored"),
     compute=repeat_row,
     units=_POPULATION
     | {
@@ -147,7 +145,6 @@ DRAWS = Table(
 ACCURACIES = Table(
     study=STUDY,
     name="accuracies",
-    key=("dataset", "population", "repeated", "cells_scored"),
     compute=accuracy_row,
     units=_POPULATION
     | {"repeated": "name: what test accuracy is compared with: releases, isomorphic or validation"}

@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import compare_many
 from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.keys import crossed
 from experiments.record.score_check import ScoreCheck
@@ -29,8 +31,7 @@ from experiments.record.table import Table
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.scores.graph_form.rectifier import CENTRED
-from zenlib.spaces.nasbench201 import Cell
-from zenlib.stats.influence import compare_many, correlate_many
+from zenlib.stats.influence import correlate_many
 
 UNCENTRED = 0.5
 """Mean square of max(0, z), where the mean is kept."""
@@ -150,7 +151,6 @@ def convention_row(*, change: str, half: str) -> dict[str, Any]:
 CONVENTIONS = Table(
     study=STUDY,
     name="conventions_changed",
-    key=("change", "half"),
     compute=convention_row,
     units={
         "change": "name: which convention of the repaired score is changed",

@@ -13,12 +13,13 @@ from functools import partial
 import torch
 from torch import nn
 
+from experiments.benchmarks.nasbench201_terms import gain
 from experiments.benchmarks.network_scores import BENCHMARKS, TORCHVISION, drawing_order
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import Graph, gain, graph_of, graph_terms, repaired
+from zenlib.scores.graph_form import Graph, graph_of, graph_terms, repaired
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import IMAGE
 

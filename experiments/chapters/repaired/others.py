@@ -22,11 +22,11 @@ from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import other_scores as cells_other_scores
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.correlations import kendall_near
 from experiments.record.estimates import ENDS, explained_units, kendall, with_ends
 from experiments.record.keys import crossed
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.stats.influence import kendall_near
 
 SEED = 0
 COUNTS = ("params", "flops", "convs")
@@ -143,7 +143,6 @@ def _near(rows: pd.DataFrame, score: str) -> dict[str, float]:
 COMPARISONS = Table(
     study=STUDY,
     name="comparisons",
-    key=("benchmark", "dataset", "population", "half", "networks_used", "contestant"),
     compute=comparison_row,
     units={
         "benchmark": "name: which benchmark",

@@ -19,12 +19,12 @@ from scipy.stats import t as student
 from experiments.benchmarks import stored_scores as proxy_study
 from experiments.benchmarks.nasbench201_cells import cells as zen_cells
 from experiments.benchmarks.nasbench201_scores import sample
+from experiments.benchmarks.nasbench201_space import OPS
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.record.agreement import ARITHMETIC
 from experiments.record.estimates import with_ends
 from experiments.record.table import Table
-from zenlib.spaces.nasbench201 import OPS
 
 SCORES = {
     "repaired": CHOSEN,
@@ -161,7 +161,6 @@ def _units(name: str, text: str) -> dict[str, str]:
 SEARCHES = Table(
     study=STUDY,
     name="searches",
-    key=("dataset", "space", "strategy", "score", "evaluations", "seeds"),
     compute=search_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",

@@ -70,7 +70,6 @@ def chain_row(*, benchmark: str, networks: int) -> dict[str, float]:
 CHAINS = Table(
     study=STUDY,
     name="chains",
-    key=("benchmark", "networks"),
     compute=chain_row,
     units={
         "benchmark": "name: which benchmark",

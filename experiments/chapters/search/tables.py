@@ -126,7 +126,6 @@ def limit_row(*, network: str, resolution: int, batch_size: int) -> dict[str, fl
 LIMITS = Table(
     study=STUDY,
     name="limits",
-    key=("network", "resolution", "batch_size"),
     compute=limit_row,
     units={
         "network": "text: published network",
@@ -176,7 +175,6 @@ def rescored_row(
 RESCORED = Table(
     study=STUDY,
     name="rescored",
-    key=("network", "resolution", "batch_size", "repeats", "seed"),
     compute=rescored_row,
     units={
         "network": "text: published name, or structure string",
@@ -234,7 +232,6 @@ def _narrow_network(space: str, resolution: int, rng: random.Random) -> Architec
 LATENCIES = Table(
     study=STUDY,
     name="latencies",
-    key=("space", "resolution", "batch_size", "networks", "repeats", "seed"),
     compute=latency_row,
     units={
         "space": "text: search space",

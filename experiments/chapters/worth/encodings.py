@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from zenlib.spaces.cell_layers import EDGES, NODES
-from zenlib.spaces.nasbench201 import OPS, Cell
+from experiments.benchmarks.cell_layers_space import EDGES, NODES
+from experiments.benchmarks.nasbench201_space import OPS, Cell
 
 Floats = NDArray[np.float64]
 

@@ -169,7 +169,6 @@ _SETTINGS = {
 CURVES = Table(
     study=STUDY,
     name="curves",
-    key=("dataset", "predictor", "features", "labels", "seed", "n", "draws", "cells_scored"),
     compute=curve_row,
     units=_SETTINGS
     | {
@@ -235,7 +234,6 @@ def _best(order: Floats, n: int) -> np.ndarray:
 PICKS = Table(
     study=STUDY,
     name="picks",
-    key=("strategy", "predictor", "features", "seed", "n", "draws", "candidates", "cells_scored"),
     compute=pick_row,
     units={name: unit for name, unit in _SETTINGS.items() if name != "dataset"}
     | {

@@ -11,7 +11,7 @@ import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.network_latency import LATENCY
-from experiments.benchmarks.published_networks import TABLE7, TRAINED_ELSEWHERE, Trained
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7, TRAINED_ELSEWHERE, Trained
 from experiments.chapters.zennets.published_counts import agreement, as_number
 from experiments.chapters.zennets.speed import (
     DISTURBED,
@@ -24,7 +24,6 @@ from experiments.chapters.zennets.speed import (
 )
 from experiments.chapters.zennets.training import training_network
 from experiments.record.wording import Told, signed
-from zenlib.networks.zennets import PUBLISHED
 
 if TYPE_CHECKING:
     from experiments.chapters.zennets.rows import ZenNetRows

@@ -11,10 +11,9 @@ import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, REFERENCES
-from experiments.benchmarks.published_networks import TABLE7, listed
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7, listed
 from experiments.chapters.zennets.published_counts import as_number
 from experiments.record.estimates import kendall
-from zenlib.networks.zennets import PUBLISHED
 from zenlib.stats import FEWEST, correlate
 
 PRINTED = {"v100": "V100", "t4": "T4", "pixel2": "Pixel 2"}

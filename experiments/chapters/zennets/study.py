@@ -15,6 +15,7 @@ import pandas as pd
 
 from experiments.benchmarks import timm_results
 from experiments.benchmarks.network_latency import LATENCY, STUDY, latency_keys
+from experiments.benchmarks.published_networks import PUBLISHED
 from experiments.chapters.zennets.published_counts import agreement, operations, without_gates
 from experiments.chapters.zennets.rows import ZenNetRows
 from experiments.chapters.zennets.speed import latency_names
@@ -22,7 +23,7 @@ from experiments.chapters.zennets.training import TRAINING
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing
-from zenlib.networks.zennets import PUBLISHED, ZENNETS, zennet_architecture, zennet_resolution
+from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 from zenlib.scores.closed_form import closed_form_zen_score
 
 
@@ -44,7 +45,6 @@ def size_row(*, network: str, resolution: int, num_classes: int) -> dict[str, fl
 SIZES = Table(
     study=STUDY,
     name="sizes",
-    key=("network", "resolution", "num_classes"),
     compute=size_row,
     units={
         "network": "name: a ZenNet",
@@ -98,7 +98,6 @@ def recipe_row(*, quantity: str) -> dict[str, float | int]:
 RECIPES = Table(
     study=STUDY,
     name="recipes",
-    key=("quantity",),
     compute=recipe_row,
     units={
         "quantity": (

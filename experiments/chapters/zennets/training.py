@@ -34,7 +34,6 @@ def training_row(
 TRAINING = Table(
     study=STUDY,
     name="training",
-    key=("architecture", "data", "recipe", "seed", "dtype", "device", "epoch"),
     compute=training_row,
     units={
         "architecture": "text: structure string of the network",

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from tests.library.cli.test_cli import run
 from tests.released_layout import Released, randomised
@@ -94,6 +95,12 @@ def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="needed the logits of the module, got others by"):
         export_onnx(build_network(Architecture.from_string(SMALL), 3), tmp_path / "net.onnx", 16)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exporter_that_fails_on_batchnorm_is_named_before_it_is_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0+cu124"))
+    with pytest.raises(ValueError, match=r"torch: needed 2\.7 or newer to export a network, got 2\.6\.0"):
+        export_onnx(build_network(Architecture.from_string(SMALL), 3), tmp_path / "net.onnx", 16)
 
 
 @pytest.mark.parametrize(

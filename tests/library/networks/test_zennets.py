@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks.published_networks import PUBLISHED
 from experiments.chapters.zennets.published_counts import agreement, operations, without_gates
 from zenlib import build_network
-from zenlib.networks.zennets import PUBLISHED, ZENNETS, zennet, zennet_architecture, zennet_resolution
+from zenlib.networks.zennets import ZENNETS, zennet, zennet_architecture, zennet_resolution
 
 WITH_NUMBERS = [name for name in ZENNETS if PUBLISHED[name].params]
 

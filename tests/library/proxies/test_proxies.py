@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from experiments.benchmarks.nasbench201_space import Cell, build
 from zenlib import PROXIES, SPACES, Architecture, ScoreUndefined, build_network, search
 from zenlib.proxies.az_nas import az_nas, blocks, kept_size, random_signs
 from zenlib.proxies.query import Query, prepare
 from zenlib.search import Budget
-from zenlib.spaces.nasbench201 import Cell, build
 
 NET = Architecture.from_string(
     "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,12,1)SuperResIDWE2K3(16,16,1,8,1)SuperConvK1BNRELU(16,24,1,1)"

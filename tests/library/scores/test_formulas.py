@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import zenlib
+from experiments.benchmarks.nasbench201_space import Cell, build
 from zenlib import ARITHMETIC, PROXIES, Architecture, arithmetic, build_network, to_vcnn
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Block
@@ -23,7 +24,6 @@ from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import graph_of
 from zenlib.scores.graph_form.of_module import graph_of_module
 from zenlib.scores.phi import log_jacobian_norms
-from zenlib.spaces.nasbench201 import Cell, build
 
 CHAIN = Architecture((Block("conv", 3, 3, 4), Block("conv", 3, 4, 6, stride=2), Block("conv", 1, 6, 5)))
 RESIDUAL = Architecture((Block("conv", 3, 3, 32), Block("residual", 3, 32, 48, 2, 3, 32)))

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from experiments.benchmarks.nasbench201_space import Cell, build, cells
+from experiments.benchmarks.nasbench201_terms import gain
 from experiments.chapters.cells.monte_carlo import measure
 from zenlib import Architecture, to_vcnn
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import gain, graph_of, graph_terms, repaired, repaired_score
+from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
 from zenlib.scores.graph_form.rectifier import CENTRED
-from zenlib.spaces.nasbench201 import Cell, build, cells
 
 CHAIN = "SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,32,2,1)SuperConvK1BNRELU(32,24,1,1)"
 RESIDUAL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
@@ -24,9 +25,7 @@ POOLED = "|skip_connect~0|+|avg_pool_3x3~0|skip_connect~1|+|nor_conv_3x3~0|skip_
 
 def small(text: str):
     """Two repeats of a cell in one stage of 16 channels."""
-    from zenlib.scores.graph_form.of_cell import graph_of_cell
-
-    return graph_of_cell(Cell.from_string(text), 16, (16,), 2)
+    return Cell.from_string(text).as_graph(16, (16,), 2)
 
 
 def test_a_chain_has_the_sigma_of_the_chain_formula():

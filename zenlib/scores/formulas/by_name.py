@@ -20,8 +20,7 @@ from zenlib.scores.formulas.backward import Backward
 from zenlib.scores.formulas.counts import Counts, counts_of, values
 from zenlib.scores.formulas.forward import Forward, Map
 from zenlib.scores.formulas.spread import FLAT, together
-from zenlib.scores.graph_form import Graph, graph_of, repaired_score
-from zenlib.spaces.nasbench201 import Cell
+from zenlib.scores.graph_form import Graph, Writes, graph_of, repaired_score
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
@@ -140,7 +139,7 @@ def blocks(graph: Graph) -> list[int]:
     """
     if not graph.marks:
         raise ConversionError(
-            f"{graph.name}: needed a network whose blocks are known (an Architecture or a Cell), got a graph "
+            f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
             "without marks; use PROXIES"
         )
     if not graph.nodes:
@@ -174,7 +173,7 @@ ARITHMETIC |= {
 
 
 def arithmetic(
-    name: str, network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None
+    name: str, network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
 ) -> float:
     """The expected value of a training-free score, without drawing anything.
 
@@ -182,8 +181,8 @@ def arithmetic(
 
     Args:
         name: a name in `ARITHMETIC`.
-        network: an `Architecture`, a `VCNN`, a cell of NAS-Bench-201, or a module that the graph form reads.
-        resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
+        network: an `Architecture`, a `VCNN`, or a module that the graph form reads.
+        resolution: side of the images in pixels; None means that of a given `VCNN`, else 224.
 
     Raises:
         ValueError: there is no formula of that name.
@@ -191,6 +190,6 @@ def arithmetic(
     """
     if name not in ARITHMETIC:
         raise ValueError(f"name: needed one of {', '.join(ARITHMETIC)}, got {name!r}")
-    if name == "phi" and not isinstance(network, (Cell, Graph)):  # of the vanilla form, as in `PROXIES`
+    if name == "phi" and not isinstance(network, (Writes, Graph)):  # of the vanilla form, as in `PROXIES`
         network = to_vcnn(network, resolution)
     return ARITHMETIC[name](graph_of(network, resolution))

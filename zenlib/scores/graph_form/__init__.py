@@ -1,13 +1,13 @@
 """The Zen-Score by arithmetic on graphs with their shortcuts, sums and poolings, and the repaired score.
 
-`operations` is a network as data, read from a cell (`of_cell`) or a module (`of_module`); `torus` and
+`operations` is a network as data, read from a module (`of_module`); `torus` and
 `rectifier` are the mathematics of filters and of the ReLU; `sources` says how alike two maps are;
 `arithmetic` is the pass; `scores` sums up.
 """
 
 from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms, NodeTerms, graph_terms
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.scores.graph_form.scores import cancelled, gain, graph_of, repaired, repaired_score, zen
+from zenlib.scores.graph_form.scores import Writes, graph_of, repaired, repaired_score
 
 __all__ = [
     "ConvTerms",
@@ -15,11 +15,9 @@ __all__ = [
     "GraphTerms",
     "NodeTerms",
     "Operation",
-    "cancelled",
-    "gain",
+    "Writes",
     "graph_of",
     "graph_terms",
     "repaired",
     "repaired_score",
-    "zen",
 ]

@@ -256,10 +256,7 @@ class _Pass:
         return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))})
 
     def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
-        """The pair of a convolution with itself.
-
-        Correlations of a channel with itself are those of its input.
-        """
+        """The pair of a convolution with itself; a channel correlates with itself as its input does."""
         if not self.width:
             return Alike(read.itself.mean, None, read.itself.branch)
         chance = convolved(

@@ -11,12 +11,8 @@ from zenlib.vanilla.vcnn import IMAGE
 def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
     """The network as `build_network` makes it, without gates; the outputs of its units are marked.
 
-    Args:
-        architecture: what to read.
-        resolution: side of the images, pixels.
-
     Raises:
-        ArchitectureError: the resolution is too small for the strides.
+        ArchitectureError: the resolution, in pixels, is too small for the strides.
     """
     operations: list[Operation] = []
     marks = []

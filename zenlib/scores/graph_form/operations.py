@@ -85,10 +85,7 @@ class Graph:
         return found
 
     def cuts(self) -> list[bool]:
-        """For each operation, whether nothing that came before it is read after it.
-
-        The whole network passes through it.
-        """
+        """For each operation, whether the whole network passes through it."""
         last = [-1] * (len(self.operations) + 1)
         for index, operation in enumerate(self.operations):
             for source in operation.inputs:

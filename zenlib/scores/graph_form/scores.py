@@ -12,37 +12,40 @@ copies of each other add no independent evidence. On a chain of independent inpu
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.forward import BN_EPS
 from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
 from zenlib.scores.graph_form.of_architecture import graph_of_architecture
-from zenlib.scores.graph_form.of_cell import graph_of_cell
 from zenlib.scores.graph_form.operations import Graph, graph_of_vcnn
-from zenlib.spaces.nasbench201 import Cell
 from zenlib.vanilla.vcnn import VCNN
 
 if TYPE_CHECKING:
     import torch
 
 
+@runtime_checkable
+class Writes(Protocol):
+    """What writes its operations itself, such as a cell of a space of one's own."""
+
+    def as_graph(self, resolution: int | None) -> Graph:
+        """Its operations at a side of the images in pixels; None for the side that it is meant for."""
+
+
 def graph_of(
-    network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None
+    network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
 ) -> Graph:
     """The operations of a network.
 
     Args:
-        network: a cell of NAS-Bench-201, any module, an architecture (with its shortcuts, without gates), or
-            a `VCNN`.
-        resolution: side of the images in pixels; None means 32 for a cell, that of a given `VCNN`, else 224.
+        network: any module, an architecture (with its shortcuts, without gates), a `VCNN`, or an object with
+            a method `as_graph`.
+        resolution: side of the images in pixels; None means that of a given `VCNN`, else 224.
 
     Raises:
         ConversionError: it has an operation without a rule, or another resolution than a given `VCNN`.
-        ScoreUndefined: no path leads through the cell.
     """
     if isinstance(network, (VCNN, Graph)):
         if resolution not in (None, network.resolution):
@@ -51,8 +54,8 @@ def graph_of(
                 "again"
             )
         return graph_of_vcnn(network) if isinstance(network, VCNN) else network
-    if isinstance(network, Cell):
-        return graph_of_cell(network, 32 if resolution is None else resolution)
+    if isinstance(network, Writes):
+        return network.as_graph(resolution)
     resolution = 224 if resolution is None else resolution
     if isinstance(network, Architecture):
         return graph_of_architecture(network, resolution)
@@ -62,7 +65,7 @@ def graph_of(
 
 
 def repaired_score(
-    network: Architecture | VCNN | Cell | Graph | torch.nn.Module, resolution: int | None = None
+    network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
 ) -> float:
     """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
     return repaired(graph_terms(replace(graph_of(network, resolution), marks=())))
@@ -71,25 +74,3 @@ def repaired_score(
 def repaired(terms: GraphTerms) -> float:
     """The sum over live convolutions of the gain with effective fan-in, nats."""
     return sum(conv.effective_gain for conv in terms.convs if conv.live)
-
-
-def zen(terms: GraphTerms) -> float:
-    """The L1 Zen-Score of the network as it is, nats.
-
-    Log Delta plus log sigma of every BatchNorm, dead branches included.
-    """
-    convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
-    return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
-
-
-def gain(terms: GraphTerms, live_only: bool = False) -> float:
-    """The sum of log(sigma / sqrt q) over convolutions with a BatchNorm, nats."""
-    return sum(conv.gain for conv in terms.convs if conv.normed and (conv.live or not live_only))
-
-
-def cancelled(terms: GraphTerms) -> float:
-    """The sum of log sqrt q over BatchNorms.
-
-    The part of the Zen-Score that the next BatchNorm divides out, nats.
-    """
-    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms

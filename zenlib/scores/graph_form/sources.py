@@ -220,10 +220,7 @@ class Pairs:
 def _seen_through(
     pair: Alike, grid: int, first: Filter, second: Filter, factor: float, times: float
 ) -> Alike:
-    """So many pairs of maps with independent chance.
-
-    The pair after a filter at each end, covariances multiplied by a factor.
-    """
+    """So many pairs of maps with independent chance, after a filter at each end, times a factor."""
     a, b = scale_of(first), scale_of(second)
     if a is not None and b is not None:
         height = a * b * factor
@@ -313,10 +310,7 @@ def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: in
 
 @cache
 def _mixing(group: int, channels: int) -> Lags:
-    """Profiles (own, other) of what is read to those of the outputs.
-
-    The shares of the same and of different channels.
-    """
+    """Profiles (own, other) of what is read to those of the outputs: shares of same and other channels."""
     return np.array([[1 / count, 1 - 1 / count] for count in (group, channels)])
 
 

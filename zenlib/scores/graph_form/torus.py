@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 Lags = NDArray[np.float64]
 Filter = tuple[tuple[tuple[int, ...], float], ...]
-"""A sum of products of averaging windows.
-
-(sides of the windows, coefficient) of each term; ((), 1.0) is the identity.
-"""
+"""A sum of averaging windows: (their sides, coefficient) of each term; ((), 1.0) is the identity."""
 
 WIDEST = 32
 IDENTITY: Filter = (((), 1.0),)

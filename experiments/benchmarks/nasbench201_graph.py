@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.benchmarks.cell_layers_space import EDGES, NODES
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.spaces.cell_layers import EDGES, NODES
-from zenlib.spaces.nasbench201 import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.vanilla.vcnn import IMAGE
 
 
 def graph_of_cell(
-    cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE
+    name: str, ops: Sequence[str], resolution: int, widths: Sequence[int], cells_per_stage: int
 ) -> Graph:
-    """The network of a cell as `zenlib.spaces.nasbench201.build` makes it.
-
-    Convolutions off every path to the output included.
-
-    Raises:
-        ScoreUndefined: no path leads through the cell.
-    """
-    if not cell.is_connected:
-        raise ScoreUndefined(f"closed form of {cell}: no path leads from the input of the cell to its output")
-    writer = _Writer(cell)
+    """The network of a cell, convolutions off every path to the output included; see `Cell.as_graph`."""
+    writer = _Writer(ops)
     last = writer.conv_norm(IMAGE, "stem", widths[0], resolution, 3)
     for stage, width in enumerate(widths):
         side = resolution >> stage
@@ -35,7 +26,7 @@ def graph_of_cell(
     for kind in ("norm", "relu"):
         last = writer.put(Operation(kind, "last", (last,), widths[-1], resolution >> (len(widths) - 1)))
     return Graph(
-        cell.to_string(),
+        name,
         tuple(writer.operations),
         last,
         3,
@@ -49,8 +40,8 @@ def graph_of_cell(
 class _Writer:
     """Operations in the order they run."""
 
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
+    def __init__(self, ops: Sequence[str]) -> None:
+        self.ops = ops
         self.operations: list[Operation] = []
         self.marks: list[int] = []
         self.nodes: list[tuple[int | None, ...]] = []
@@ -88,7 +79,7 @@ class _Writer:
         pooled: dict[int, int] = {}
         for target in range(1, NODES):
             terms = []
-            for edge, op in enumerate(self.cell.ops):
+            for edge, op in enumerate(self.ops):
                 start, end = EDGES[edge]
                 read = nodes[start]
                 if end != target or op == "none" or read is None:
@@ -119,6 +110,8 @@ class _Writer:
             elif terms:
                 nodes[target] = terms[0]
         self.nodes.append(tuple(nodes))
-        last = nodes[-1]
-        assert last is not None  # the cell is connected
-        return last
+        if nodes[-1] is None:
+            raise ScoreUndefined(
+                f"closed form of {name}: no path leads from the input of the cell to its output"
+            )
+        return nodes[-1]

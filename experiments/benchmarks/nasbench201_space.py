@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from experiments.benchmarks.cell_layers_space import EDGES, LAYERS, NODES, CellNetwork
+from experiments.benchmarks.nasbench201_graph import graph_of_cell
 from zenlib.errors import ArchitectureError
-from zenlib.spaces.cell_layers import EDGES, LAYERS, NODES, CellNetwork
+from zenlib.scores.graph_form import Graph
 
 OPS = tuple(LAYERS)
 """The operations, in the order of the search space."""
@@ -148,6 +150,20 @@ class Cell:
                     terms += nodes[source] if op == "skip_connect" else (f"{op}({'+'.join(nodes[source])})",)
             nodes.append(tuple(sorted(terms)))
         return nodes[-1]
+
+    def as_graph(
+        self,
+        resolution: int | None = None,
+        widths: tuple[int, ...] = WIDTHS,
+        cells_per_stage: int = CELLS_PER_STAGE,
+    ) -> Graph:
+        """The operations of the network that `build` makes, dead convolutions included; 32 pixels for None.
+
+        Raises:
+            ScoreUndefined: no path leads through the cell.
+        """
+        side = 32 if resolution is None else resolution
+        return graph_of_cell(self.to_string(), self.ops, side, widths, cells_per_stage)
 
     def _into(self, node: int) -> list[tuple[str, int, int]]:
         """(operation, from node, to node) of the edges into a node."""
