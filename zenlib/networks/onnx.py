@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from zenlib.vanilla.capture import image_shape
+
 LARGEST_DIFFERENCE = 1e-3
 """Logits of the file and of the module may differ by this share of the largest logit."""
 
@@ -28,8 +30,8 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool 
         ValueError: the file gives other logits than the module; it is deleted.
     """
     network = network.cpu().eval()
-    channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    shape = (2, *image_shape(network, resolution))
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         network(images)  # says in one sentence what the exporter would say in many
     pending = path.with_name(path.name + ".new")

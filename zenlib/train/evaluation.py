@@ -17,6 +17,7 @@ from zenlib.train.batches import Transformed, loader
 from zenlib.train.datasets import data_set, load_data
 from zenlib.train.devices import Devices
 from zenlib.train.precision import Precision
+from zenlib.vanilla.capture import image_shape
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,10 @@ def _require_classes(logits: Tensor, classes: int) -> None:
 
 
 def _channels(network: nn.Module) -> int:
-    return next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    channels, *sides = image_shape(network)
+    if len(sides) != 2:
+        raise ValueError(f"network: needed 2-d convolutions, as images have, got {len(sides)}-d ones")
+    return channels
 
 
 def _percent(part: Any, whole: Any) -> float:

@@ -196,7 +196,7 @@ class Training:
             smoothing=0.05,
             mininterval=often,
         ) as bar:
-            for epoch in range(len(self.log), until or self.recipe.epochs):
+            for epoch in range(len(self.log), self.recipe.epochs if until is None else until):
                 with self._all_there():
                     row = self._epoch(epoch, bar)
                     self.log.append(row)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
-from zenlib.vanilla.capture.trace import Call, pair, tensors
+from zenlib.vanilla.capture.trace import Call, each, tensors
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -58,7 +58,7 @@ def expand(follower: Follower, call: Call) -> Value:
     value, before, after = follower.value(call.args[0]), call.args[0].shape, call.result.shape
     if isinstance(value, Derived) or (value is not None and after == before):
         return value
-    times, uneven = divmod(after[1], before[1]) if len(after) == len(before) == 4 else (0, 0)
+    times, uneven = divmod(after[1], before[1]) if len(after) == len(before) > 2 else (0, 0)
     same_rest = (*after[:1], *after[2:]) == (*before[:1], *before[2:])
     if not follower.is_plain(value) or not times or uneven or not same_rest:
         return follower.unsupported(call, "repeats a feature map")
@@ -77,12 +77,13 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
 def pixel_unshuffle(follower: Follower, call: Call) -> Value:
     """Pixels beside the channels, as a strided convolution reads them; `unfold` too, without overlap."""
     value = follower.value(call.argument("input", 0))
-    if not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
+    flat = follower.graph.axes == "HW"
+    if not flat or not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
         return follower.unsupported(call, "makes pixels into channels")
-    window = pair(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1))
+    window = each(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1), 2)
     batch, channels, *axes = value.layout
     if call.function == "unfold":
-        dilation, padding, stride = (pair(call.argument(*a)) for a in UNFOLDING)
+        dilation, padding, stride = (each(call.argument(*a), 2) for a in UNFOLDING)
         if (dilation, padding, stride) != ((1, 1), (0, 0), window):
             return follower.unsupported(call, "makes pixels of windows that overlap into channels")
     size = follower.graph.size(value.node)
@@ -125,13 +126,13 @@ def concat(follower: Follower, call: Call) -> Value:
     nodes = tuple(value.node for value in maps)
     samples = graph.samples_of_one(nodes)
     if samples is not None and not stacks:
-        source, (high, wide), order = samples
-        digits = {"H": whole("H", high), "W": whole("W", wide)}
+        source, stride, order = samples
+        paces = dict(zip(graph.axes, stride, strict=True))
         spread = tuple(
-            tuple(d._replace(stride=d.stride * {"H": high, "W": wide}.get(d.axis, 1)) for d in dimension)
+            tuple(d._replace(stride=d.stride * paces.get(d.axis, 1)) for d in dimension)
             for dimension in layout
         )
-        inner = digits[order[0]] + digits[order[1]]
+        inner = tuple(digit for axis in order for digit in whole(axis, paces[axis]))
         return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
     node = graph.concat(nodes, call.place)
     if stacks:
@@ -248,9 +249,7 @@ def part(
         axis = dimension[0].axis if len(dimension) == 1 and length > 0 else ""
         if axis == "C":
             found = _some_channels(follower, call, value, dim, start, length, step)
-        elif axis and dimension == whole(
-            axis, dict(zip("HW", follower.graph.size(value.node), strict=True)).get(axis, 0)
-        ):
+        elif axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
             found = _some_pixels(follower, call, value, dim, start, length, step)
         else:
             found = follower.unsupported(call, "crops a feature map, or takes a part of the batch")
@@ -263,17 +262,17 @@ def _some_pixels(
     follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
 ) -> Map:
     axis, graph, node = value.layout[dim][0].axis, follower.graph, value.node
-    along = "HW".index(axis)
-    first, pace, size = [0, 0], [1, 1], list(graph.size(node))
+    begins, paces, sizes = dict.fromkeys(graph.axes, 0), dict.fromkeys(graph.axes, 1), graph.sizes(node)
+
+    def listed(numbers: dict[str, int], number: int) -> tuple[int, ...]:
+        return tuple((numbers | {axis: number}).values())
+
     if step == 1:
-        first[along], size[along] = start, length
-        node = graph.crop(node, (first[0], first[1]), (size[0], size[1]), call.place)
+        node = graph.crop(node, listed(begins, start), listed(sizes, length), call.place)
     else:
-        size[along] = start + length
-        node = graph.crop(node, (0, 0), (size[0], size[1]), call.place)
-        first[along], pace[along] = start, step
-        node = graph.sample(node, (first[0], first[1]), (pace[0], pace[1]), call.place)
-    rest = whole(axis, graph.size(node)[along])
+        node = graph.crop(node, listed(begins, 0), listed(sizes, start + length), call.place)
+        node = graph.sample(node, listed(begins, start), listed(paces, step), call.place)
+    rest = whole(axis, graph.sizes(node)[axis])
     return value.linear(node, (*value.layout[:dim], rest, *value.layout[dim + 1 :]))
 
 
