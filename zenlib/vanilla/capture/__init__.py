@@ -164,6 +164,9 @@ def _seen_on_images(module: nn.Module, shape: Sizes, refusal: RunFailed) -> tupl
     raise RunFailed(f"{refusal}; on random images {failure}")
 
 
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
 def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
     """The shape (channels, height, width) of the image that a module takes, by its first convolution.
 
@@ -178,20 +181,18 @@ def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
     Raises:
         ConversionError: it has no convolution, or one whose channels are not known yet.
     """
-    convs = [
-        (len(layer.kernel_size), layer.in_channels)
-        for layer in module.modules()
-        if isinstance(layer, nn.modules.conv._ConvNd)
-    ]
-    if not convs:
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.conv._ConvNd)]
+    convs = [(len(layer.kernel_size), layer.in_channels) for layer in layers if isinstance(layer, CONVS)]
+    if not layers:
         convs = [
             (2, parameter.shape[1])
             for parameter in module.parameters()
             if not nn.parameter.is_lazy(parameter) and parameter.dim() == 4
         ]
     if not convs:
+        found = ", ".join(sorted({type(layer).__name__ for layer in layers})) or "no convolution"
         raise ConversionError(
-            f"{type(module).__name__}: needed at least one convolution, such as Conv2d, found none; a "
+            f"{type(module).__name__}: needed at least one Conv1d, Conv2d or Conv3d, found {found}; a "
             "vanilla network is made of convolutions"
         )
     axes, channels = next((conv for conv in convs if conv[0] == 2), convs[0])

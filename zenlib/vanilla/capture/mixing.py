@@ -6,6 +6,7 @@ from dataclasses import replace
 from operator import floordiv, mul
 from typing import Any
 
+from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import Layout, pixels_in, pooled, whole
 from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
@@ -39,7 +40,10 @@ def conv(follower: Follower, call: Call) -> Value:
         window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
         rest = tuple(map(whole, axes, features.shape[2:]))
         if not window or not dense or max(dilation) > 1 or pooled(value.layout, window)[2:] != rest:
-            return follower.unsupported(call, REARRANGED)
+            plain, window = moves.apart(follower, call, value), {}
+            if plain is None:
+                return follower.unsupported(call, REARRANGED)
+            value = plain
     _note_bias(follower, bias)
     stride = each(call.argument("stride", 3, 1), len(axes))
     widths = margins(call.argument("padding", 4, 0), kernel, dilation)
@@ -94,6 +98,16 @@ def matmul(follower: Follower, call: Call) -> Value:
 def attention(follower: Follower, call: Call, products: int) -> Value:
     """A function that multiplies features by each other: a step of an attention, or all of it."""
     return follower.attend(call, products) if len(follower.features(call)) > 1 else follower.unsupported(call)
+
+
+def einsum(follower: Follower, call: Call) -> Value:
+    """A product where nothing is summed, else a step of an attention."""
+    equation = str(call.args[0]).replace(" ", "")
+    operands, _, result = equation.partition("->")
+    read = operands.split(",")
+    if len(read) == 2 and set(operands) <= {*result, ","} and result in read:
+        return arithmetic.product(follower, call)
+    return attention(follower, call, products=1)
 
 
 def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bias: Any) -> Value:

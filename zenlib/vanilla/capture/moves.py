@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
-from zenlib.vanilla.capture.trace import Call, each, tensors
+from zenlib.vanilla.capture.layout import (
+    Digit,
+    Dimension,
+    extent,
+    joined,
+    pixels_in,
+    pooled,
+    reshaped,
+    shuffle_groups,
+    whole,
+)
+from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -198,13 +210,17 @@ def getitem(follower: Follower, call: Call) -> Value:
     """Slices of channels, new dimensions, and whole slices of the other axes."""
     features, index = call.args
     value, index = follower.value(features), _as_tuple(index)
-    if any(isinstance(item, (Tensor, tuple)) for item in index):
-        return follower.unsupported(call, "chooses parts of a feature map by a table of indices")
+    tables = [item for item in index if isinstance(item, (Tensor, tuple))]
+    if len(tables) > 1 or (tables and any(isinstance(item, int) for item in index)):
+        return follower.unsupported(call, BY_TABLE)
     dim = 0
     for item in _spelled_out(index, features.dim()):
         if not isinstance(value, Map):
-            return follower.derived(call)
-        if item is None:
+            return value or follower.derived(call)
+        if isinstance(item, (Tensor, tuple)):
+            value = _by_table(follower, call, value, dim, item)
+            dim += 1
+        elif item is None:
             value = replace(value, layout=(*value.layout[:dim], (), *value.layout[dim:]))
             dim += 1
         elif isinstance(item, slice):
@@ -214,6 +230,65 @@ def getitem(follower: Follower, call: Call) -> Value:
         else:
             value = part(follower, call, value, dim, int(item) % extent(value.layout[dim]), 1, drop=True)
     return value or follower.derived(call)
+
+
+BY_TABLE = "chooses parts of a feature map by a table of indices"
+
+
+def index_select(follower: Follower, call: Call) -> Value:
+    """Channels in any order, or rows that follow each other."""
+    value, table = follower.value(call.argument("input", 0)), call.argument("index", 2)
+    if not isinstance(value, Map):
+        return follower.derived(call)
+    return _by_table(follower, call, value, call.argument("dim", 1) % len(value.layout), table)
+
+
+def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) -> Value:
+    """One part for each run of indices that follow each other, side by side."""
+    if isinstance(table, Tensor) and (table.is_meta or table.dim() != 1 or follower.value(table)):
+        return follower.unsupported(call, BY_TABLE)
+    numbers = torch.as_tensor(table)
+    if numbers.dtype in (torch.bool, torch.uint8):
+        numbers = numbers.nonzero().flatten()
+    size = extent(value.layout[dim])
+    runs: list[list[int]] = []
+    for number in (int(index) % size for index in numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
+    if len(parts) == 1:
+        return parts[0]
+    channels = value.layout[dim] == whole("C", follower.graph.channels(value.node))
+    if not parts or not channels or not all(isinstance(one, Map) for one in parts):
+        return follower.unsupported(call, BY_TABLE)
+    node = follower.graph.concat(tuple(one.node for one in parts if isinstance(one, Map)), call.place)
+    return value.linear(node, (*value.layout[:dim], whole("C", len(numbers)), *value.layout[dim + 1 :]))
+
+
+def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
+    """A map with windows of pixels beside the channels as samples side by side, which is plain; else None."""
+    if not isinstance(value, Map) or len(value.layout) != 2 + len(follower.graph.axes):
+        return None
+    graph, node, digits = follower.graph, value.node, value.layout[1]
+    window = pixels_in(digits, graph.channels(node))
+    if not window or "C" in [digit.axis for digit in digits[1:-1]]:
+        return None
+    rest = tuple(whole(axis, size // window.get(axis, 1)) for axis, size in graph.sizes(node).items())
+    if (*value.layout[:1], *pooled(value.layout, window)[2:]) != (whole("N", BATCH), *rest):
+        return None
+    stride = tuple(window.get(axis, 1) for axis in graph.axes)
+    samples = []
+    for place in product(*map(range, window.values())):
+        first = dict(zip(window, place, strict=True))
+        samples.append(
+            graph.sample(node, tuple(first.get(axis, 0) for axis in graph.axes), stride, call.place)
+        )
+    joined = graph.concat(tuple(samples), call.place)
+    if digits[0].axis == "C":
+        joined = graph.channel_shuffle(joined, len(samples), call.place)
+    return value.linear(joined, follower.layout(joined))
 
 
 def _spelled_out(index: tuple[Any, ...], rank: int) -> list[Any]:

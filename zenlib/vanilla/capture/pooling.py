@@ -9,9 +9,9 @@ from typing import Any
 
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
-from zenlib.vanilla.capture.layout import extent, pooled
+from zenlib.vanilla.capture.layout import Digit, extent, pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
-from zenlib.vanilla.capture.moves import part
+from zenlib.vanilla.capture.moves import apart, part
 from zenlib.vanilla.capture.trace import Call, each, tensors
 from zenlib.vanilla.vcnn import Pad, Pool
 
@@ -23,7 +23,9 @@ def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """A step, if it reads a map in the usual order."""
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
-        return follower.unsupported(call, REARRANGED)
+        value = apart(follower, call, value)
+        if value is None:
+            return follower.unsupported(call, REARRANGED)
     axes = len(follower.graph.axes)
     if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
         return follower.unsupported(call, REARRANGED)
@@ -94,15 +96,36 @@ def pad(follower: Follower, call: Call) -> Value:
     )
     if value is not None and not any(widths):
         return value
-    axes = len(follower.graph.axes)
-    if not follower.is_plain(value) or len(widths) > 2 * axes or fill not in (None, 0, float("-inf")):
-        return follower.unsupported(call, "pads channels, or with other values than zeros")
-    pairs = [widths[i : i + 2] for i in range(0, len(widths), 2)]
-    full = [width for pair in (*[(0, 0)] * (axes - len(pairs)), *reversed(pairs)) for width in pair]
+    if not isinstance(value, Map) or fill not in (None, 0, float("-inf")):
+        return follower.unsupported(call, NOT_ZEROS)
+    sizes, layout = follower.graph.sizes(value.node), list(value.layout)
+    padding = dict.fromkeys(sizes, (0, 0))
+    for dim, pair in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
+        axis, stride = _outermost(follower, value, len(layout) - dim)
+        if any(pair):
+            if axis not in sizes:
+                return follower.unsupported(call, NOT_ZEROS)
+            padding[axis] = (pair[0] * stride, pair[1] * stride)
+            size = sizes[axis] // stride + sum(pair)
+            layout[-dim] = (Digit(axis, stride, size),) if size > 1 else ()
     if mode != "constant":
         follower.graph.remove(f"{mode} padding", value.node)
-    step = Pad(**follower.fields(value.node, call, result=call.result), padding=tuple(full))
-    return follower.map(follower.graph.add(step), value)
+    fields = follower.fields(value.node, call)
+    fields["out_resolution"] = tuple(size + sum(padding[axis]) for axis, size in sizes.items())
+    flat = tuple(width for pair in padding.values() for width in pair)
+    return value.linear(follower.graph.add(Pad(**fields, padding=flat)), tuple(layout))
+
+
+def _outermost(follower: Follower, value: Map, dim: int) -> tuple[str, int]:
+    """The axis whose outermost digit is a dimension, "" for none, and the pixels between its entries."""
+    if follower.is_plain(value):  # where an axis of one position shows as no digit
+        return ("NC" + follower.graph.axes)[dim], 1
+    digit = value.layout[dim][0] if len(value.layout[dim]) == 1 else Digit("", 1, 1)
+    whole = digit.stride * digit.size == follower.graph.sizes(value.node).get(digit.axis)
+    return digit.axis if whole else "", digit.stride
+
+
+NOT_ZEROS = "pads channels, or with other values than zeros"
 
 
 def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value]:

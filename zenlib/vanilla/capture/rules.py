@@ -221,8 +221,8 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         for kind in ("max", "avg"):
             yield f"{kind}_pool{axes}d", partial(pooling.pool, kind=kind)
             yield f"adaptive_{kind}_pool{axes}d", partial(pooling.adaptive_pool, kind=kind)
+    yield "einsum", mixing.einsum
     for name, products in {
-        "einsum": 1,
         "baddbmm": 1,
         "scaled_dot_product_attention": 2,
         "multi_head_attention_forward": 2,
@@ -268,6 +268,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from {
         "select": moves.select,
         "narrow": moves.narrow,
+        "index_select": moves.index_select,
         "getitem": moves.getitem,
         "setitem": moves.assign,
         "glu": moves.glu,
