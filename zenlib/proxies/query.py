@@ -29,7 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import build_network
-from zenlib.vanilla.capture import image_shape
+from zenlib.vanilla.capture import image_axes, image_shape
 
 T = TypeVar("T")
 Network = Architecture | nn.Module
@@ -74,7 +74,7 @@ class Query:
     @property
     def axes(self) -> int:
         """How many axes an image has."""
-        return len(self.shape) - 1
+        return image_axes(self.network)
 
     @cached_property
     def images(self) -> Tensor:

@@ -76,9 +76,14 @@ def test_a_table_of_indices_chooses_channels_in_any_order_and_rows_that_follow_e
     computes_the_same(module)
 
 
-def test_rows_in_another_order_are_refused():
+def test_rows_in_another_order_and_channels_taken_twice_are_refused():
     message = refusal(Written(lambda self, x: self.b(self.a(x)[:, :, [1, 0]]), a=conv(3, 4), b=conv(4, 4)))
     assert "chooses parts of a feature map by a table of indices" in message
+    never_learned = torch.zeros(8, dtype=torch.long)
+    message = refusal(
+        Written(lambda self, x: self.b(self.a(x).index_select(1, never_learned)), a=conv(3, 8), b=conv(8, 4))
+    )
+    assert "takes some of them several times" in message
 
 
 @pytest.mark.parametrize("by_pixels", [True, False])

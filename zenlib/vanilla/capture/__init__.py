@@ -182,29 +182,35 @@ def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
         ConversionError: it has no convolution, or one whose channels are not known yet.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.conv._ConvNd)]
-    convs = [(len(layer.kernel_size), layer.in_channels) for layer in layers if isinstance(layer, CONVS)]
+    axes = image_axes(module)
+    channels = [layer.in_channels for layer in layers if isinstance(layer, CONVS[axes - 1])]
     if not layers:
-        convs = [
-            (2, parameter.shape[1])
+        channels = [
+            parameter.shape[1]
             for parameter in module.parameters()
             if not nn.parameter.is_lazy(parameter) and parameter.dim() == 4
         ]
-    if not convs:
+    if not channels:
         found = ", ".join(sorted({type(layer).__name__ for layer in layers})) or "no convolution"
         raise ConversionError(
             f"{type(module).__name__}: needed at least one Conv1d, Conv2d or Conv3d, found {found}; a "
             "vanilla network is made of convolutions"
         )
-    axes, channels = next((conv for conv in convs if conv[0] == 2), convs[0])
-    if channels < 1:
+    if channels[0] < 1:
         raise ConversionError(
             f"{type(module).__name__}: needed known channels, got a lazy convolution; run the module once on "
             "an image first"
         )
-    return channels, *(usual_side(module) if resolution is None else resolution,) * axes
+    return channels[0], *(usual_side(module) if resolution is None else resolution,) * axes
+
+
+def image_axes(module: object) -> int:
+    """How many axes the image of a network has: 2, unless all its convolutions have others."""
+    layers = module.modules() if isinstance(module, nn.Module) else ()
+    axes = [len(layer.kernel_size) for layer in layers if isinstance(layer, CONVS)]
+    return 2 if not axes or 2 in axes else axes[0]
 
 
 def usual_side(network: object) -> int:
     """Side of the images of a network that says nothing: 224, or 64 for cubes, which are large."""
-    layers = {type(layer) for layer in network.modules()} if isinstance(network, nn.Module) else set()
-    return 64 if nn.Conv3d in layers and nn.Conv2d not in layers else 224
+    return 64 if image_axes(network) == 3 else 224

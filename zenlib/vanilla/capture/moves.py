@@ -257,6 +257,8 @@ def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) 
             runs[-1].append(number)
         else:
             runs.append([number])
+    if len({number for run in runs for number in run}) < len(numbers):
+        return follower.unsupported(call, f"{BY_TABLE}, which takes some of them several times")
     parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
     if len(parts) == 1:
         return parts[0]
