@@ -6,7 +6,6 @@ A name in a file of Python imports that file, and so runs its code.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import difflib
 import fnmatch
 import importlib
@@ -159,12 +158,11 @@ def names_like(pattern: str) -> list[str]:
     return [f"timm:{name}" if prefix == "timm" else name for name in found] or [pattern]
 
 
-def load_architecture(text: str, gates: bool = False) -> Architecture:
+def load_architecture(text: str) -> Architecture:
     """The same where only an `Architecture` will do.
 
     Args:
         text: what names it.
-        gates: add squeeze-and-excitation; ZenNets named -SE have it anyway.
 
     Raises:
         ValueError: the text names no network, or a module.
@@ -172,11 +170,11 @@ def load_architecture(text: str, gates: bool = False) -> Architecture:
     network = load_network(text).network
     if not isinstance(network, Architecture):
         raise ValueError(
-            "network: needed one built of blocks here, since others can neither be trained nor mutated: "
+            "network: needed one built of blocks, since a search changes blocks, of which modules have none: "
             f"a ZenNet ({', '.join(ZENNETS)}), a structure string (Super...), or a file or search that holds "
             f"one; got {text!r}"
         )
-    return dataclasses.replace(network, use_se=network.use_se or gates)
+    return network
 
 
 def _from_path(path: Path) -> Named:
