@@ -14,6 +14,7 @@ import csv
 import random
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,6 +107,23 @@ def rows() -> Iterator[dict[str, str]]:
     if TABLE.exists():
         with TABLE.open(newline="", encoding="utf-8") as file:
             yield from csv.DictReader(file)
+
+
+def summary() -> str:
+    """What came out, a line for each library."""
+    return "\n".join(map(_summary, LIBRARIES))
+
+
+def _summary(library: str) -> str:
+    found = [row for row in rows() if row["library"] == library]
+    outcomes = Counter(row["outcome"] for row in found)
+    mixing = sum("transformer" in row["reason"] or "attention" in row["reason"] for row in found)
+    scored = sum(bool(row["score"]) for row in found)
+    return (
+        f"Of {len(found):,} names of {library}, {outcomes['converts']:,} convert ({scored:,} with a score in "
+        f"the table), {outcomes['refused']:,} are refused ({mixing:,} for attention) and "
+        f"{outcomes['not built']:,} cannot be built."
+    )
 
 
 def main(libraries: list[str]) -> None:

@@ -85,7 +85,7 @@ def score(
     with loaded.at(side):
         scored = loaded.network if names else to_vcnn(loaded.network, side, in_channels)
         found = scores_of(scored, side, names, settings)
-    table = Table("score", "value", title=f"{network} at {side} x {side}")
+    table = Table("score", "value", title=f"{network} at {loaded.shown(side)}")
     for name, entry in found.items():
         table.add_row(name if names else _LABELS[name], _shown(entry))
     answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import typer
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.options import Arch, Data, Device, Dtype, Gates, Positional, Root, Workers, the_network
 from zenlib.errors import extra, whole
-from zenlib.networks.named import load_architecture
+from zenlib.networks.architecture import Architecture
+from zenlib.networks.named import load_network
 
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 
@@ -57,8 +59,18 @@ def train(
     name = recipe or _RECIPE_OF.get(data, data)
     if name not in RECIPES:
         raise ValueError(f"recipe: needed one of {', '.join(RECIPES)}, got {name!r}")
+    import torch
+
+    torch.manual_seed(seed)  # for the weights of a module that a training does not draw anew
+    found = load_network(the_network(network, arch)).network
+    if isinstance(found, Architecture):
+        found = dataclasses.replace(found, use_se=found.use_se or gates)
+    elif gates:
+        raise ValueError(
+            "gates: needed a network built of blocks, got a module, which has its own gates or none"
+        )
     log = run(
-        load_architecture(the_network(network, arch), gates),
+        found,
         data,
         changed(RECIPES[name], change or []),
         out,

@@ -6,7 +6,6 @@ A name in a file of Python imports that file, and so runs its code.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import difflib
 import fnmatch
 import importlib
@@ -36,6 +35,8 @@ SIDE = 224
 """Side in pixels of the images of a network that says nothing else."""
 USUAL_SIDES = (32, 28, 64, 224, 96, 128, 160, 192, 240, 256, 288, 299, 320, 384, 448, 512)
 """Sides that are tried first where a network does not run at its own."""
+LENGTHS = (1000, 1024, 2048, 4096, 8000, 16000, 16384, 22050, 32000, 44100, 48000)
+"""Lengths of signals that are tried too."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
 FILES = ("search.journal", "history.parquet")
@@ -73,9 +74,29 @@ class Named:
     meant: int | None = None
 
     def side(self, *asked: int | None) -> int:
-        """The first side that was asked for, else the one it is meant for, else 224."""
-        chosen = next((side for side in (*asked, self.meant) if side is not None), SIDE)
-        return whole("resolution", chosen)
+        """The first side that was asked for, else the one it is meant for, else 224, or 64 for cubes."""
+        chosen = next((side for side in (*asked, self.meant) if side is not None), None)
+        return whole("resolution", self.default if chosen is None else chosen)
+
+    def shown(self, side: int) -> str:
+        """The size of an image of this side as people write it: 224 x 224."""
+        from torch import nn
+
+        if not isinstance(self.network, nn.Module):
+            return f"{side} x {side}"
+        from zenlib.vanilla.capture import image_shape
+        from zenlib.vanilla.vcnn import times
+
+        return times(image_shape(self.network, side)[1:])
+
+    @property
+    def default(self) -> int:
+        """The side where nothing else says one."""
+        if isinstance(self.network, Architecture):
+            return SIDE
+        from zenlib.vanilla.capture import usual_side
+
+        return usual_side(self.network)
 
     @contextmanager
     def at(self, side: int) -> Iterator[None]:
@@ -89,13 +110,13 @@ class Named:
         except Exception as error:  # whatever a module raises on an image that it is not meant for
             if isinstance(self.network, Architecture) or _first_that_runs(self.network, [side]):
                 raise
-            works = _first_that_runs(self.network, dict.fromkeys((*USUAL_SIDES, *range(8, 513))))
+            works = _first_that_runs(self.network, dict.fromkeys((*USUAL_SIDES, *LENGTHS, *range(8, 513))))
             if works is None:
                 raise
             raise ValueError(
-                f"resolution: {type(self.network).__name__} fails at {side} x {side}"
-                f"{' (the default)' if side == SIDE and self.meant is None else ''}, but runs at {works} x "
-                f"{works}; give --resolution {works} (at {side}: {_first_clause(error)})"
+                f"resolution: {type(self.network).__name__} fails at {self.shown(side)}"
+                f"{' (the default)' if side == self.default and self.meant is None else ''}, but runs at "
+                f"{self.shown(works)}; give --resolution {works} (at {side}: {_first_clause(error)})"
             ) from error
 
 
@@ -137,8 +158,8 @@ def names_like(pattern: str) -> list[str]:
     return [f"timm:{name}" if prefix == "timm" else name for name in found] or [pattern]
 
 
-def load_architecture(text: str, gates: bool = False) -> Architecture:
-    """The same where only an `Architecture` will do; ZenNets named -SE have gates without asking.
+def load_architecture(text: str) -> Architecture:
+    """The same where only an `Architecture` will do.
 
     Raises:
         ValueError: the text names no network, or a module.
@@ -146,11 +167,11 @@ def load_architecture(text: str, gates: bool = False) -> Architecture:
     network = load_network(text).network
     if not isinstance(network, Architecture):
         raise ValueError(
-            "network: needed one built of blocks here, since others can neither be trained nor mutated: "
+            "network: needed one built of blocks, since a search changes blocks, of which modules have none: "
             f"a ZenNet ({', '.join(ZENNETS)}), a structure string (Super...), or a file or search that holds "
             f"one; got {text!r}"
         )
-    return dataclasses.replace(network, use_se=network.use_se or gates)
+    return network
 
 
 def _from_path(path: Path) -> Named:
@@ -381,13 +402,15 @@ def _first_that_runs(network: nn.Module, sides: Iterable[int]) -> int | None:
     """The first of these sides at which a module runs, on shapes alone; None where none does in time."""
     import torch
 
+    from zenlib.vanilla.capture import image_shape
+
     until = time.monotonic() + PATIENCE
     with redirect_stdout(io.StringIO()), suppress(Exception):  # a copy may fail in any way, as may the run
         shapes = copy.deepcopy(network).to("meta").eval()
-        channels = next((one.in_channels for one in shapes.modules() if isinstance(one, torch.nn.Conv2d)), 3)
+        channels, *axes = image_shape(shapes)
         for side in sides:
             with suppress(Exception), torch.no_grad():
-                shapes(torch.empty(2, channels, side, side, device="meta"))
+                shapes(torch.empty(2, channels, *(side for _ in axes), device="meta"))
                 return side
             if time.monotonic() > until:
                 break

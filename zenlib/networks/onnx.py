@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zenlib.errors import ExtraMissing
+from zenlib.vanilla.capture import image_shape
 
 OLDEST_TORCH = "2.7"
 """The exporter of torch 2.6 fails on BatchNorm."""
@@ -38,8 +39,8 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool 
             "pip install 'zenlib[train]'"
         )
     network = network.cpu().eval()
-    channels = next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(0))
+    shape = (2, *image_shape(network, resolution))
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         network(images)  # says in one sentence what the exporter would say in many
     pending = path.with_name(path.name + ".new")

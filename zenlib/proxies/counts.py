@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.patterns import Patterns
-from zenlib.proxies.query import CLASSES, Query, as_module, weighted_layers
+from zenlib.proxies.query import CLASSES, Query, as_module, is_conv, weighted_layers
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
 
@@ -46,7 +47,7 @@ def layers(query: Query) -> float:
     More is taken for better.
     """
     with torch.device("meta"):
-        return sum(1 for _ in weighted_layers(as_module(query.network)))
+        return sum(1 for _ in weighted_layers(as_module(query.network), query.axes))
 
 
 def sums(query: Query) -> Counts:
@@ -56,12 +57,12 @@ def sums(query: Query) -> Counts:
     convs: list[tuple[int, int, int]] = []
     rectified: list[int] = []
 
-    def note(conv: nn.Conv2d, _: object, output: Tensor) -> None:
+    def note(conv: Any, _: object, output: Tensor) -> None:
         convs.append((output.shape[1], output.numel(), conv.weight[0].numel()))
 
     module = copy.deepcopy(as_module(query.network)).to("meta")
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if is_conv(layer, query.axes):
             layer.register_forward_hook(note)
     with Patterns(lambda pattern: rectified.append(pattern.numel())):
         _on_shapes(query, module)
@@ -79,6 +80,6 @@ SUMS = {name.replace("_", "-"): partial(layer_sum, name=name) for name in Counts
 
 def _on_shapes(query: Query, module: nn.Module) -> None:
     """Sends one image through a copy of the module, without weights."""
-    images = torch.empty(1, query.in_channels, query.resolution, query.resolution, device="meta")
+    images = torch.empty(1, *query.shape, device="meta")
     with torch.no_grad():
         module.float().to("meta").eval()(images)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import Batch, Network, Query, not_compiled
+from zenlib.vanilla.capture import usual_side
 
 Needs = Literal["counting", "forward", "gradients"]
 Label = Literal["as published", "stabilised", "approximation", "own"]
@@ -74,7 +75,7 @@ class Proxy:
         Args:
             network: an `Architecture`, built as a classifier of 10 classes, or a module that gives (N,
                 classes).
-            resolution: side of the square images in pixels; None means 224, or that of `batch`.
+            resolution: side of the square images in pixels; None means that of `batch`, or 224, 64 for cubes.
             batch_size: images in the mini-batch; not used with `batch`.
             seed: of weights, images and labels, 0 or more.
             device: where to compute; None means CUDA if there is one, else the CPU.
@@ -89,8 +90,10 @@ class Proxy:
             raise ValueError(
                 f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}"
             )
-        side, images = (224, batch_size) if batch is None else _check_batch(batch, resolution)
-        side = side if resolution is None else resolution
+        if batch is not None:
+            side, images = _check_batch(batch, resolution)
+        else:
+            side, images = usual_side(network) if resolution is None else resolution, batch_size
         for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
             if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
                 raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")

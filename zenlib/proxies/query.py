@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import build_network
-from zenlib.vanilla.capture import image_channels
+from zenlib.vanilla.capture import image_axes, image_shape
 
 T = TypeVar("T")
 Network = Architecture | nn.Module
@@ -65,21 +65,23 @@ class Query:
         return torch.Generator().manual_seed(int(state))
 
     @cached_property
-    def in_channels(self) -> int:
-        """Channels of an image."""
-        return (
-            self.network.in_channels
-            if isinstance(self.network, Architecture)
-            else image_channels(self.network)
-        )
+    def shape(self) -> tuple[int, ...]:
+        """Of an image: (channels, height, width)."""
+        if isinstance(self.network, Architecture):
+            return self.network.in_channels, self.resolution, self.resolution
+        return image_shape(self.network, self.resolution)
+
+    @property
+    def axes(self) -> int:
+        """How many axes an image has."""
+        return image_axes(self.network)
 
     @cached_property
     def images(self) -> Tensor:
         """(N, C, resolution, resolution), on the device."""
         if self.batch is not None:
             return self.batch[0].to(self.device)
-        shape = (self.batch_size, self.in_channels, self.resolution, self.resolution)
-        return torch.randn(shape, generator=self.generator(1)).to(self.device)
+        return torch.randn((self.batch_size, *self.shape), generator=self.generator(1)).to(self.device)
 
     def labels(self, classes: int) -> Tensor:
         """(N,), on the device."""
@@ -92,9 +94,15 @@ class Query:
         """The network with fresh weights, on the device; the caller's module is not touched.
 
         Raises:
-            ValueError: it has weights on the meta device, which holds no numbers.
+            ValueError: it has weights on the meta device, which holds no numbers; its convolutions are 1-d or
+                3-d.
         """
         module = as_module(self.network)
+        if self.axes != 2:
+            raise ValueError(
+                f"network: needed 2-d convolutions, got {self.axes}-d ones, for which this proxy is "
+                "not defined; the Zen-Score, the Phi-Score and counts (params, flops, layers) are"
+            )
         if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
             raise ValueError(
                 "network: needed weights in memory, got some on the meta device; "
@@ -204,9 +212,14 @@ def not_compiled(module: nn.Module) -> nn.Module:
     return module
 
 
-def weighted_layers(module: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
-    """The convolutions and linear layers of a module, in order."""
-    return (layer for layer in module.modules() if isinstance(layer, (nn.Conv2d, nn.Linear)))
+def is_conv(layer: nn.Module, axes: int = 2) -> bool:
+    """Whether a layer is a convolution over so many axes."""
+    return isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1])
+
+
+def weighted_layers(module: nn.Module, axes: int = 2) -> Iterator[Any]:
+    """The convolutions over so many axes and the linear layers of a module, in order."""
+    return (layer for layer in module.modules() if is_conv(layer, axes) or isinstance(layer, nn.Linear))
 
 
 @torch.no_grad()

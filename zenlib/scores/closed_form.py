@@ -595,6 +595,11 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
             f"resolution: this VCNN was converted at {vcnn.resolution}, got {resolution}; convert the "
             f"network again at {resolution}"
         )
+    if len(vcnn.image_shape) != 3:
+        raise ConversionError(
+            f"{vcnn.name}: needed 2-d convolutions, got {len(vcnn.image_shape) - 1}-d ones, without a "
+            "closed form; score it by Monte Carlo (zen_score)"
+        )
     layers: list[tuple] = []
     pooling: Pooling | None = None
     before: Step | None = None

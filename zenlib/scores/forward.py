@@ -13,7 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pool, Step
+from zenlib.vanilla.vcnn import (
+    IMAGE,
+    VCNN,
+    Add,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
+    Conv,
+    Pad,
+    Pool,
+    Sizes,
+    Step,
+)
 
 BN_EPS = 1e-5
 """Added to a variance before its root, as in torch.nn.BatchNorm2d; a score's variances are far above it."""
@@ -37,8 +49,9 @@ def draw_images(
     vcnn: VCNN, batch_size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """A batch of N(0, 1) images, (N, C, resolution, resolution)."""
-    shape = (batch_size, vcnn.in_channels, vcnn.resolution, vcnn.resolution)
-    return torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
+    return torch.randn(
+        (batch_size, *vcnn.image_shape), generator=generator, dtype=dtype, device=generator.device
+    )
 
 
 def forward(
@@ -68,7 +81,9 @@ def forward(
             if on_conv is not None:
                 on_conv(convolution, output)
             if batch_norm:
-                variance, mean = torch.var_mean(output, dim=(0, 2, 3), correction=0, keepdim=True)
+                variance, mean = torch.var_mean(
+                    output, dim=(0, *range(2, output.dim())), correction=0, keepdim=True
+                )
                 output = (output - mean) * torch.rsqrt(variance + BN_EPS)
             output = torch.relu(output)
             convolution += 1
@@ -87,26 +102,32 @@ def last_uses(vcnn: VCNN) -> dict[int, int]:
 
 def convolve(conv: Conv, features: Tensor, weight: Tensor) -> Tensor:
     """The convolution alone: (N, C_in, H, W) and a kernel of `conv.weight_shape` to (N, C_out, H', W')."""
-    top, bottom, left, right = conv.padding
-    if (top, left) != (bottom, right):
-        features, top, left = F.pad(features, (left, right, top, bottom)), 0, 0
-    return F.conv2d(features, weight, None, conv.stride, (top, left), conv.dilation, conv.groups)
+    before = conv.padding[::2]
+    if before != conv.padding[1::2]:
+        features, before = _padded(features, conv.padding), (0,) * len(before)
+    convolution = (F.conv1d, F.conv2d, F.conv3d)[len(conv.kernel) - 1]
+    return convolution(features, weight, None, conv.stride, before, conv.dilation, conv.groups)
+
+
+def max_pool(step: Pool, features: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest values in the windows, and where each lies in its flattened map."""
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(step.kernel) - 1]
+    window = (step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
+    return pool(features, *window, return_indices=True)
 
 
 def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
     """Every step that is not a convolution."""
     match step:
         case Pool(kind="max"):
-            return F.max_pool2d(
-                inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode
-            )
+            return max_pool(step, inputs[0])[0]
         case Pool():
-            return F.avg_pool2d(
+            pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(step.kernel) - 1]
+            return pool(
                 inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad
             )
         case Pad():
-            top, bottom, left, right = step.padding
-            return F.pad(inputs[0], (left, right, top, bottom))
+            return _padded(inputs[0], step.padding)
         case Concat():
             return torch.cat(list(inputs), dim=1)
         case Add():
@@ -116,3 +137,9 @@ def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
         case ChannelShuffle():
             return F.channel_shuffle(inputs[0], step.groups)
     raise TypeError(f"no forward pass for the step {step!r}")
+
+
+def _padded(features: Tensor, padding: Sizes) -> Tensor:
+    """Zeros before and behind each axis; PyTorch lists them from the last axis to the first."""
+    pairs = list(zip(padding[::2], padding[1::2], strict=True))
+    return F.pad(features, [width for pair in reversed(pairs) for width in pair])

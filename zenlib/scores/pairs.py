@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from zenlib.scores import forward
 from zenlib.scores.forward import BN_EPS, combine, convolve, last_uses
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool, Step
 
@@ -279,12 +280,11 @@ def max_pool(step: Pool, pair: Pair, alpha: float) -> Pair:
     Where the first branch takes position i of a window and the second takes j, the difference over alpha is
     e[j] + (z[j] - z[i]) / alpha.
     """
-    window = (step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
     value, change = pair
-    pooled, first = F.max_pool2d(value, *window, return_indices=True)
+    pooled, first = forward.max_pool(step, value)
     if alpha == 0:
         return Pair(pooled, _at(change, first))
-    second = F.max_pool2d(value + alpha * change, *window, return_indices=True)[1]
+    second = forward.max_pool(step, value + alpha * change)[1]
     return Pair(pooled, _at(change, second) + (_at(value, second) - pooled) / alpha)
 
 
@@ -294,12 +294,14 @@ def _at(features: Tensor, positions: Tensor) -> Tensor:
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last)
+    if tensor.dim() == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _rows(features: Tensor) -> Tensor:
     """A view of channels-last (N, C, H, W) as (N * H * W, C)."""
-    return features.permute(0, 2, 3, 1).view(-1, features.shape[1])
+    return features.movedim(1, -1).view(-1, features.shape[1])
 
 
 def _images_per_block(step: Step, batch: int, like: Tensor) -> int:
@@ -310,6 +312,6 @@ def _images_per_block(step: Step, batch: int, like: Tensor) -> int:
     if like.device.type != "cpu":
         return batch
     sides = (step.in_channels, step.in_resolution), (step.out_channels, step.out_resolution)
-    image = max(channels * height * width for channels, (height, width) in sides) * like.element_size()
+    image = max(channels * prod(size) for channels, size in sides) * like.element_size()
     target = max(BLOCK_BYTES, step.weights * like.element_size() if isinstance(step, Conv) else 0)
     return 1 << max(0, (target // image).bit_length() - 1)

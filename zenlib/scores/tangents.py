@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from zenlib.scores.forward import combine, convolve, last_uses
+from zenlib.scores.forward import combine, convolve, last_uses, max_pool
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool
 
 
@@ -64,8 +63,6 @@ def pushforward(
 
 def _max_pool(pool: Pool, stacked: Tensor) -> Tensor:
     """Max pooling of entry 0; the directions follow the position that won there."""
-    pooled, winners = F.max_pool2d(
-        stacked[0], pool.kernel, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
-    )
-    moved = stacked[1:].flatten(-2).gather(-1, winners.flatten(-2).expand(len(stacked) - 1, -1, -1, -1))
-    return torch.cat([pooled[None], moved.unflatten(-1, pooled.shape[-2:])])
+    pooled, winners = max_pool(pool, stacked[0])
+    moved = stacked[1:].flatten(3).gather(-1, winners.flatten(2).expand(len(stacked) - 1, -1, -1, -1))
+    return torch.cat([pooled[None], moved.unflatten(-1, pooled.shape[2:])])

@@ -220,7 +220,7 @@ class _Sampler:
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
 
-        shape = (self.batch_size, self.vcnn.in_channels, self.vcnn.resolution, self.vcnn.resolution)
+        shape = (self.batch_size, *self.vcnn.image_shape)
         blocks, variances = propagate(
             self.vcnn,
             lambda conv: draw(*conv.weight_shape),
@@ -265,8 +265,9 @@ def log_terms(
 def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
     """The mean over images of the l1 or l2 norm of their change, in float32 or wider."""
     wide = torch.promote_types(blocks[0].change.dtype, torch.float32)
+    axes = tuple(range(1, blocks[0].change.dim()))
     return torch.cat(
-        [torch.linalg.vector_norm(block.change, order, dim=(1, 2, 3), dtype=wide) for block in blocks]
+        [torch.linalg.vector_norm(block.change, order, dim=axes, dtype=wide) for block in blocks]
     ).mean()
 
 

@@ -229,15 +229,16 @@ def _count(point: Point, resolution: int) -> dict[str, int]:
 
     from zenlib.networks.named import on_meta
     from zenlib.proxies.query import weighted_layers
-    from zenlib.vanilla.capture import image_channels
+    from zenlib.vanilla.capture import image_shape
 
     network = on_meta(point.build).to("meta").eval()
+    shape = image_shape(network, resolution)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, image_channels(network), resolution, resolution, device="meta"))
+        network(torch.empty(1, *shape, device="meta"))
     return {
         "params": sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         "flops": counter.get_total_flops() // 2,  # it counts two operations for a multiply-add
-        "depth": sum(1 for _ in weighted_layers(network)),
+        "depth": sum(1 for _ in weighted_layers(network, len(shape) - 1)),
     }
 
 

@@ -31,6 +31,7 @@ from zenlib.networks.architecture import Architecture, Block, Unit
 from zenlib.networks.module import BN_EPS, build_network
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import SHRINK, narrowed
+from zenlib.vanilla.capture import image_shape
 
 WARM_UPS = 3
 REPEATS = 15
@@ -123,14 +124,13 @@ def measure_latency(
     module: nn.Module = network if isinstance(network, nn.Module) else build_network(network, num_classes)
     if not isinstance(network, nn.Module):
         module.to(where, kind, memory_format=layout)  # type: ignore[call-overload]  # stubs lack it
-    images = torch.randn(batch_size, _image_channels(module), resolution, resolution, device=where).to(
-        kind, memory_format=layout
-    )
+    shape = image_shape(module, resolution)
+    if len(shape) != 3:
+        raise ValueError(
+            f"network: needed 2-d convolutions, got {len(shape) - 1}-d ones, which are not timed"
+        )
+    images = torch.randn(batch_size, *shape, device=where).to(kind, memory_format=layout)
     return _timed(module.eval(), (images,), repeats, batch_size)
-
-
-def _image_channels(module: nn.Module) -> int:
-    return next(layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d))
 
 
 def measure_latencies(

@@ -12,11 +12,13 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from zenlib.errors import whole
+from zenlib.networks.architecture import Architecture
 from zenlib.train.augmentation import evaluation_transform
 from zenlib.train.batches import Transformed, loader
 from zenlib.train.datasets import data_set, load_data
 from zenlib.train.devices import Devices
 from zenlib.train.precision import Precision
+from zenlib.vanilla.capture import image_shape
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def evaluate(
     if not 0 < crop <= 1:
         raise ValueError(f"crop: needed more than 0 and at most 1, got {crop!r}")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    transform = evaluation_transform(side, crop, about, _channels(network))
+    transform = evaluation_transform(side, crop, about, channels_of(network))
     images = Transformed(load_data(data, root, training=False), transform)
     return evaluate_images(
         network.to(where),
@@ -112,7 +114,7 @@ def evaluate_images(
             inputs, labels = precision.moved(inputs), labels.to(devices.device)
             with precision.autocast():
                 logits = network(inputs)
-            _require_classes(logits, classes)
+            require_classes(logits, classes)
             totals += _counts(logits.float(), labels)
             bar.update(len(labels))
             if progress:
@@ -135,7 +137,8 @@ def _counts(logits: Tensor, labels: Tensor) -> Tensor:
     ).double()
 
 
-def _require_classes(logits: Tensor, classes: int) -> None:
+def require_classes(logits: Tensor, classes: int) -> None:
+    """Refuses logits of another number of classes than a data set has."""
     if logits.shape[1] != classes:
         raise ValueError(
             f"network: needed {classes} classes, as the data set has, got {logits.shape[1]}; choose the "
@@ -143,8 +146,14 @@ def _require_classes(logits: Tensor, classes: int) -> None:
         )
 
 
-def _channels(network: nn.Module) -> int:
-    return next(layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
+def channels_of(network: Architecture | nn.Module) -> int:
+    """Channels of the images that a network takes."""
+    if isinstance(network, Architecture):
+        return network.in_channels
+    channels, *sides = image_shape(network)
+    if len(sides) != 2:
+        raise ValueError(f"network: needed 2-d convolutions, as images have, got {len(sides)}-d ones")
+    return channels
 
 
 def _percent(part: Any, whole: Any) -> float:

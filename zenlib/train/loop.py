@@ -34,7 +34,7 @@ from zenlib.train.datasets import data_set, load_data
 from zenlib.train.devices import Devices
 from zenlib.train.devices import devices as joined
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher
-from zenlib.train.evaluation import Evaluation, evaluate_images
+from zenlib.train.evaluation import Evaluation, channels_of, evaluate_images, require_classes
 from zenlib.train.initialisation import initialise
 from zenlib.train.precision import Precision
 from zenlib.train.recipes import Recipe
@@ -49,7 +49,7 @@ Row = dict[str, Any]
 
 
 def train(
-    architecture: Architecture,
+    architecture: Architecture | nn.Module,
     data: str,
     recipe: Recipe,
     out: Path,
@@ -72,7 +72,8 @@ def train(
     that is best on the test images.
 
     Args:
-        architecture: the network; it gets the data set's number of classes.
+        architecture: the network, which gets the data set's number of classes; or a module that has them,
+            which is trained itself: the weights of its 2-d convolutions and linear layers are drawn anew.
         data: name of the data set.
         recipe: how to train.
         out: folder of `last.pth`, which holds the weights, and of `log.csv`.
@@ -127,7 +128,7 @@ class Training:
 
     def __init__(
         self,
-        architecture: Architecture,
+        architecture: Architecture | nn.Module,
         data: str,
         recipe: Recipe,
         out: Path,
@@ -143,18 +144,27 @@ class Training:
         self.devices, self.precision = devices, precision
         self.path, self.log_path = out / CHECKPOINT, out / LOG
         about = data_set(data)
-        self.classes, channels = about.classes, architecture.in_channels
+        self.classes, channels = about.classes, channels_of(architecture)
         self.images = load_data(data, root, training=True)
         self.transform = training_transform(recipe, about, channels)
         self.test = Transformed(
             load_data(data, root, training=False),
             evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
         )
-        self.network = cast(Network, build_network(architecture, about.classes))
+        if isinstance(architecture, Architecture):
+            self.network: nn.Module = build_network(architecture, about.classes)
+            named = {"architecture": architecture.to_string(), "use_se": architecture.use_se}
+        else:
+            self.network = architecture
+            _require_fit(architecture, channels, recipe, self.classes)
+            shapes = [list(tensor.shape) for tensor in architecture.state_dict().values()]
+            named = {"architecture": f"{type(architecture).__name__}, weights {shapes}", "use_se": False}
         initialise(self.network, recipe, seed)
         self.teacher = teacher.to(devices.device) if teacher else None
         self.model: nn.Module = (
-            Student(self.network, architecture, teacher.widths) if teacher else self.network
+            Student(cast(Network, self.network), cast(Architecture, architecture), teacher.widths)
+            if teacher
+            else self.network
         )
         self.model.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
         self.average = (
@@ -167,8 +177,7 @@ class Training:
         self.wrapped = devices.wrap(self.model)
         self.log: list[Row] = []
         self.settings = {
-            "architecture": architecture.to_string(),
-            "use_se": architecture.use_se,
+            **named,
             "data": data,
             "seed": seed,
             "dtype": precision.dtype,
@@ -196,7 +205,7 @@ class Training:
             smoothing=0.05,
             mininterval=often,
         ) as bar:
-            for epoch in range(len(self.log), until or self.recipe.epochs):
+            for epoch in range(len(self.log), self.recipe.epochs if until is None else until):
                 with self._all_there():
                     row = self._epoch(epoch, bar)
                     self.log.append(row)
@@ -377,6 +386,21 @@ class Training:
 
 _MIXUP = 1
 """Tells the seed of a mixed batch from that of an image."""
+
+
+def _require_fit(network: nn.Module, channels: int, recipe: Recipe, classes: int) -> None:
+    """Refuses a module that the recipe cannot train, before anything is loaded or drawn."""
+    if recipe.teacher:
+        raise ValueError(
+            "recipe: a teacher shows its features to residual units, which a module does not name; choose a "
+            "recipe without one"
+        )
+    images = torch.zeros(2, channels, recipe.resolution, recipe.resolution)
+    with torch.no_grad():
+        logits = network.train()(images)
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        raise ValueError("network: needed a module that gives one row of logits for each image in training")
+    require_classes(logits, classes)
 
 
 def _mixed(images: Tensor, labels: Tensor, alpha: float, classes: int, seed: int) -> tuple[Tensor, Tensor]:

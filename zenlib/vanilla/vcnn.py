@@ -5,6 +5,9 @@ and the pooling between them, up to the feature map before global pooling. It is
 naming the steps it reads. When every step reads the one before, it is a chain; networks with concatenations
 are graphs.
 
+Images have two axes, (height, width), unless the convolutions are 1-d, (length,), or 3-d, (depth, height,
+width); sizes are listed in this order.
+
 No weights are stored: a score draws them.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 3.2.
@@ -16,10 +19,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 from zenlib.errors import ConversionError
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
+"""A number for each axis of an image."""
 IMAGE = -1
 """The index by which a step reads the input image."""
 
@@ -33,16 +38,16 @@ class Step:
         inputs: indices of the steps it reads; `IMAGE` is the input.
         in_channels: channels of its (first) input.
         out_channels: channels it gives.
-        in_resolution: (height, width) of its input.
-        out_resolution: (height, width) of its output.
+        in_resolution: size of its input.
+        out_resolution: size of its output.
     """
 
     name: str
     inputs: tuple[int, ...]
     in_channels: int
     out_channels: int
-    in_resolution: Pair
-    out_resolution: Pair
+    in_resolution: Sizes
+    out_resolution: Sizes
 
     def describe(self) -> str:
         """The operation in a few words, for the printed table."""
@@ -54,40 +59,42 @@ class Conv(Step):
     """A convolution without bias; a ReLU follows, and a BatchNorm between them where the score asks for one.
 
     Attributes:
-        kernel: (height, width).
-        stride: (height, width).
-        padding: zeros added on (top, bottom, left, right).
-        dilation: (height, width).
+        kernel: its size.
+        stride: one for each axis; () stands for 1 each.
+        padding: zeros before and behind each axis, (top, bottom, left, right); () for none.
+        dilation: one for each axis; () stands for 1 each.
         groups: groups of channels that do not mix.
     """
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: Pair = (1, 1)
+    kernel: Sizes
+    stride: Sizes = ()
+    padding: Sizes = ()
+    dilation: Sizes = ()
     groups: int = 1
 
+    def __post_init__(self) -> None:
+        _spell_out(self, stride=1, padding=(0, 0), dilation=1)
+
     @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
+    def weight_shape(self) -> Sizes:
         """Shape of the kernel: (out_channels, in_channels / groups, height, width)."""
         return self.out_channels, self.in_channels // self.groups, *self.kernel
 
     @property
     def weights(self) -> int:
         """Number of kernel entries."""
-        out, per_group, height, width = self.weight_shape
-        return out * per_group * height * width
+        return prod(self.weight_shape)
 
     @property
     def flops(self) -> int:
         """Multiply-adds for one image."""
-        return self.weights * self.out_resolution[0] * self.out_resolution[1]
+        return self.weights * prod(self.out_resolution)
 
     def describe(self) -> str:
         """Kernel, stride, dilation and groups."""
         text = f"conv {_by(self.kernel)}"
-        text += f" /{_by(self.stride)}" if self.stride != (1, 1) else ""
-        text += f" dilation {_by(self.dilation)}" if self.dilation != (1, 1) else ""
+        text += f" /{_by(self.stride)}" if max(self.stride) > 1 else ""
+        text += f" dilation {_by(self.dilation)}" if max(self.dilation) > 1 else ""
         if self.groups > 1:
             text += " depthwise" if self.groups == self.in_channels else f" groups {self.groups}"
         return text
@@ -99,21 +106,24 @@ class Pool(Step):
 
     Attributes:
         kind: "max" or "avg".
-        kernel: (height, width).
-        stride: (height, width).
-        padding: (height, width), the same on both sides.
-        dilation: (height, width), 1 for "avg".
+        kernel: size of a window.
+        stride: one for each axis.
+        padding: one for each axis, the same on both sides; () for none.
+        dilation: one for each axis, 1 for "avg"; () stands for 1 each.
         ceil_mode: whether a last, partial window counts.
         count_include_pad: whether an average counts padded zeros.
     """
 
     kind: str
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes = ()
+    dilation: Sizes = ()
     ceil_mode: bool = False
     count_include_pad: bool = True
+
+    def __post_init__(self) -> None:
+        _spell_out(self, padding=0, dilation=1)
 
     def describe(self) -> str:
         """Kind, kernel and stride."""
@@ -127,10 +137,10 @@ class Pad(Step):
     Zeros before a convolution are part of its own padding instead.
 
     Attributes:
-        padding: rows and columns of zeros added on (top, bottom, left, right), or cut off where negative.
+        padding: zeros before and behind each axis, (top, bottom, left, right), or cut off where negative.
     """
 
-    padding: tuple[int, int, int, int]
+    padding: Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +186,7 @@ class VCNN:
     Attributes:
         steps: the operations, each after those it reads; the last one gives the feature map before global
             pooling.
-        resolution: side of the square input image, in pixels.
+        resolution: side of the input image, which is square, or a cube, in pixels.
         in_channels: channels of the input image.
         name: what was converted.
         removed: what the conversion took away, one entry per removed thing, by kind ("shortcut", "gate",
@@ -200,6 +210,11 @@ class VCNN:
     def convs(self) -> tuple[Conv, ...]:
         """The convolutions in order."""
         return tuple(step for step in self.steps if isinstance(step, Conv))
+
+    @property
+    def image_shape(self) -> Sizes:
+        """(channels, height, width) of an image."""
+        return self.in_channels, *(self.resolution,) * len(self.convs[0].kernel)
 
     @property
     def is_chain(self) -> bool:
@@ -240,12 +255,11 @@ class VCNN:
         Args:
             bytes_per_value: 1 for 8-bit integers, 4 for float32.
         """
-        sizes = {IMAGE: self.in_channels * self.resolution**2}
+        sizes = {IMAGE: prod(self.image_shape)}
         last = {index: number for number, step in enumerate(self.steps) for index in step.inputs}
         most = 0
         for number, step in enumerate(self.steps):
-            height, width = step.out_resolution
-            sizes[number] = step.out_channels * height * width
+            sizes[number] = step.out_channels * prod(step.out_resolution)
             alive = sum(sizes.values())
             if isinstance(step, Add) and any(last[index] == number for index in step.inputs):
                 alive -= sizes[number]
@@ -268,8 +282,7 @@ class VCNN:
         shape = "chain" if self.is_chain else f"graph ({self._joins()})"
         yield (
             f"VCNN of {self.name or 'a network'}: {shape}, {len(self.convs)} convolutions, {self.weights:,} "
-            "weights, "
-            f"{self.flops:,} multiply-adds at {self.resolution} x {self.resolution}"
+            f"weights, {self.flops:,} multiply-adds at {times(self.image_shape[1:])}"
         )
         yield f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>11}  from"
         for index, step in enumerate(self.steps):
@@ -291,5 +304,18 @@ def _some(names: list[str]) -> str:
     return ",".join(names) if len(names) < 4 else f"{names[0]},..,{names[-1]}"
 
 
-def _by(pair: Pair) -> str:
-    return f"{pair[0]}x{pair[1]}"
+def times(sizes: Sizes, sign: str = " x ") -> str:
+    """Sizes as people write them: 224 x 224."""
+    return sign.join(map(str, sizes))
+
+
+def _by(sizes: Sizes) -> str:
+    return times(sizes, "x")
+
+
+def _spell_out(step: Conv | Pool, **each: int | Sizes) -> None:
+    """Writes out what () stands for: the same on each axis."""
+    for name, value in each.items():
+        if getattr(step, name) == ():
+            one = value if isinstance(value, tuple) else (value,)
+            object.__setattr__(step, name, one * len(step.kernel))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -333,3 +334,22 @@ def test_published_resolutions_are_used_where_none_is_given(capsys):
     assert read(capsys, "convert", "zennet-1.0M")["resolution"] == 32
     assert read(capsys, "convert", "timm:resnet18d")["resolution"] == 224
     assert read(capsys, "convert", zennet_architecture("zennet-1.0M").to_string())["resolution"] == 224
+
+
+def test_networks_of_signals_and_cubes_are_scored_and_told_a_length_that_runs(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def signal():\n"
+        "    return nn.Sequential(nn.Conv1d(2, 8, 9), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())\n"
+        "def long():\n"
+        "    return nn.Sequential(nn.Conv1d(2, 8, 800), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())\n"
+        "def cube():\n"
+        "    return nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())\n"
+    )
+    options = ["--repeats", "1", "--batch-size", "2"]
+    found = read(capsys, "score", f"{tmp_path / 'mine.py'}:signal", *options)["scores"]
+    assert math.isfinite(found["zen"]["value"]) and "got 1-d ones" in found["closed-form"]["reason"]
+    code, out, err = run(capsys, "convert", f"{tmp_path / 'mine.py'}:cube")
+    assert code == 0 and "64 x 64 x 64" in out, err
+    code, _, err = run(capsys, "score", f"{tmp_path / 'mine.py'}:long", *options)
+    assert code == 1 and "fails at 224 (the default), but runs at 1000; give --resolution 1000" in err

@@ -38,6 +38,29 @@ TRAIN = [
 ]
 
 
+def test_a_module_of_ones_own_is_trained_and_evaluated(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),\n"
+        "                         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    name, out = f"{tmp_path / 'mine.py'}:make", tmp_path / "out"
+    options = [*TRAIN[TRAIN.index("--data") :], "--set", "init_gain=1.4", "--out", out]
+    code, _, err = run(capsys, "train", name, *options)
+    assert code == 0, err
+    top1 = float((out / "log.csv").read_text().splitlines()[-1].split(",")[4])
+    assert top1 > 40
+    assert run(capsys, "train", name, *options)[0] == 0  # a training that is done
+    code, shown, err = run(
+        capsys, "evaluate", name, "--checkpoint", out / "last.pth", "--data", "digits", "--device", "cpu"
+    )
+    assert code == 0, err
+    assert f"{top1:.3f}" in shown
+    code, _, err = run(capsys, "train", "--arch", SMALL, *options)
+    assert code == 1 and "architecture" in err
+
+
 def test_a_network_is_trained_evaluated_and_exported(capsys, tmp_path):
     code, _, err = run(capsys, *TRAIN, "--set", "init_gain=1.4", "--set", "averaging=0.5", "--out", tmp_path)
     assert code == 0, err
@@ -109,9 +132,16 @@ def test_an_exporter_that_fails_on_batchnorm_is_named_before_it_is_called(tmp_pa
         (["train", "--arch", SMALL, "--data", "mnist"], "data: needed one of cifar10"),
         (["train", "--arch", SMALL, "--data", "digits", "--recipe", "mnist"], "recipe: needed one of cifar"),
         (["train", "--arch", "zennet-9", "--data", "digits"], "network: needed one of\n  a ZenNet"),
-        (["train", "resnet18", "--data", "digits"], "network: needed one built of blocks here"),
+        (
+            ["train", "resnet18", "--data", "digits"],
+            "network: needed 10 classes, as the data set has, got 1000",
+        ),
+        (["train", "resnet18", "--data", "digits", "--gates"], "gates: needed a network built of blocks"),
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
-        (["train", "--arch", "resnet18", "--data", "digits"], "structure string"),
+        (
+            ["search", "--initial", "resnet18", "--params", "1e6"],
+            "needed one built of blocks, since a search changes blocks",
+        ),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),
         (
             ["train", "--arch", SMALL, "--data", "cifar10", "--root", "nowhere"],

@@ -103,6 +103,7 @@ def test_the_checkpoint_holds_the_network_that_was_tested(trained):
 
 
 def test_a_training_in_pieces_is_the_training_in_one(trained, tmp_path):
+    assert train(NETWORK, "digits", RECIPE, tmp_path, until=0, device="cpu", progress=False) == []
     for until in (1, None):
         log = train(NETWORK, "digits", RECIPE, tmp_path, until=until, device="cpu", progress=False)
     assert curve(log) == curve(trained[0])

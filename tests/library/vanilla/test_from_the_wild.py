@@ -56,6 +56,107 @@ def computes_the_same(module, in_channels=3, resolution=16):
     return vcnn
 
 
+# Tables of indices, windows of pixels, and products.
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: x.index_select(1, torch.tensor([3, 1, 2, 0, 7, 6, 4, 5])),
+        lambda x: x[:, [3, 1, 2, 0, -1, 6, 4, 5]],
+        lambda x: x[:, torch.tensor([True, False] * 4)].repeat(1, 2, 1, 1),
+        lambda x: x.index_select(-2, torch.arange(3, 9)),
+        lambda x: x[..., torch.arange(5)],
+    ],
+)
+def test_a_table_of_indices_chooses_channels_in_any_order_and_rows_that_follow_each_other(choose):
+    module = nn.Sequential(
+        conv(3, 8), nn.ReLU(), Written(lambda self, x: choose(x)), conv(8, 6, groups=2), nn.ReLU()
+    )
+    computes_the_same(module)
+
+
+def test_rows_in_another_order_and_channels_taken_twice_are_refused():
+    message = refusal(Written(lambda self, x: self.b(self.a(x)[:, :, [1, 0]]), a=conv(3, 4), b=conv(4, 4)))
+    assert "chooses parts of a feature map by a table of indices" in message
+    never_learned = torch.zeros(8, dtype=torch.long)
+    message = refusal(
+        Written(lambda self, x: self.b(self.a(x).index_select(1, never_learned)), a=conv(3, 8), b=conv(8, 4))
+    )
+    assert "takes some of them several times" in message
+
+
+@pytest.mark.parametrize("by_pixels", [True, False])
+def test_windows_of_pixels_beside_the_channels_are_samples_for_what_does_not_mix_them(by_pixels):
+    def moved(self, x):
+        if not by_pixels:
+            return F.pixel_unshuffle(x, 2)
+        windows = x.unflatten(2, (8, 2)).unflatten(4, (8, 2))
+        return windows.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+
+    head = conv(3, 4), nn.ReLU(), Written(moved)
+    for after in (
+        (conv(16, 16, groups=16),),
+        (nn.MaxPool2d(2), conv(16, 6)),
+        (conv(16, 8, groups=4, stride=2),),
+    ):
+        computes_the_same(nn.Sequential(*head, *after, nn.ReLU()))
+
+
+def test_zeros_around_windows_of_pixels_are_wider_zeros_around_the_map():
+    module = Written(
+        lambda self, x: F.relu(self.b(F.pad(F.pixel_unshuffle(F.relu(self.a(x)), 2), (1, 0, 2, 1)))),
+        a=conv(3, 4),
+        b=conv(16, 6, padding=0),
+    )
+    vcnn, images = to_vcnn(module, 16), torch.randn(2, 3, 16, 16)
+    wide = module.b.weight.unflatten(1, (4, 2, 2)).permute(0, 1, 4, 2, 5, 3).reshape(6, 4, 6, 6)
+    assert vcnn.convs[1].padding == (4, 2, 2, 0)
+    with torch.no_grad():
+        torch.testing.assert_close(forward(vcnn, [module.a.weight, wide], images), module(images))
+
+
+def test_zeros_around_a_map_with_the_channels_last_are_zeros_around_the_map():
+    def padded(self, x):
+        return F.pad(x.permute(0, 2, 3, 1), (0, 0, 2, 1, 0, 3)).permute(0, 3, 1, 2)
+
+    computes_the_same(nn.Sequential(conv(3, 8), nn.ReLU(), Written(padded), conv(8, 6, padding=0), nn.ReLU()))
+    assert "pads channels" in refusal(
+        nn.Sequential(conv(3, 8), Written(lambda self, x: F.pad(x, (0, 0, 0, 0, 1, 0))), conv(9, 4))
+    )
+
+
+@pytest.mark.parametrize(
+    "multiply", [torch.mul, lambda a, b: torch.einsum("n c h w, n c h w -> n c h w", a, b)]
+)
+def test_a_product_of_two_branches_is_refused_and_names_both(multiply):
+    def gated(self, x):
+        x = self.stem(x)
+        return self.last(multiply(self.left(x), self.right(x)))
+
+    parts = {"stem": conv(3, 4), "left": conv(4, 4), "right": conv(4, 4, 1), "last": conv(4, 4)}
+    message = refusal(Written(gated, **parts))
+    assert "multiplies two feature maps (of 'left' and 'right')" in message
+    assert "not piecewise linear" in message and "convert the part up to" in message
+    for squash in (torch.sigmoid, F.hardsigmoid, torch.tanh):
+        kept = names(
+            lambda self, x, squash=squash: self.last(
+                multiply(self.left(y := self.stem(x)), squash(self.right(y)))
+            ),
+            **parts,
+        )
+        assert kept == ["stem", "left", "last"]
+
+
+def test_global_pooling_of_a_map_with_other_axes_in_its_last_two_dimensions_is_refused():
+    message = refusal(
+        Written(
+            lambda self, x: F.adaptive_avg_pool2d(self.a(x).permute(0, 2, 3, 1), 1).flatten(1), a=conv(3, 4)
+        )
+    )
+    assert "rearranged" in message
+
+
 # Crops.
 
 CROPS = {

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from zenlib.errors import ConversionError
 from zenlib.scores.graph_form.operations import Graph, Operation, square
-from zenlib.vanilla.capture import image_channels
-from zenlib.vanilla.capture.trace import Call, margins, pair, record, tensors
+from zenlib.vanilla.capture import image_shape
+from zenlib.vanilla.capture.trace import Call, each, margins, record, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
 ACTIVATIONS = (
@@ -58,7 +58,7 @@ def graph_of_module(module: nn.Module, resolution: int) -> Graph:
         ConversionError: the output depends on a function that has no rule here, on windows or maps that are
             not square, or not on the image.
     """
-    trace = record(module, image_channels(module), resolution)
+    trace = record(module, image_shape(module, resolution))
     writer = _Writer(trace.image)
     for call in trace.calls:
         writer.follow(call)
@@ -158,7 +158,7 @@ def _size(name: str, result: Tensor) -> tuple[int, int]:
 def _conv(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Operation:
     weight = call.argument("weight", 1)
     kernel, stride, dilation = (
-        pair(value)
+        each(value, weight.dim() - 2)
         for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1))
     )
     padding = margins(call.argument("padding", 4, 0), kernel, dilation)
@@ -168,16 +168,16 @@ def _conv(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Ope
 
 def _pool(mode: str) -> Callable[[Call, str, tuple[int, ...], Tensor], Operation]:
     def rule(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Operation:
-        kernel = pair(call.argument("kernel_size", 1))
+        kernel = each(call.argument("kernel_size", 1), 2)
         stride = call.argument("stride", 2) or kernel
-        padding = pair(call.argument("padding", 3, 0))
+        padding = each(call.argument("padding", 3, 0), 2)
         return Operation(
             "pool",
             name,
             inputs,
             *_size(name, result),
             square(name, kernel),
-            square(name, pair(stride)),
+            square(name, each(stride, 2)),
             padding[0],
             mode=mode,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from zenlib.errors import ConversionError
-from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step
+from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step, times
 from zenlib.vanilla.vcnn import Add as AddStep
 
 Kind = Literal["conv", "norm", "relu", "add", "pool", "join", "slice"]
@@ -153,9 +153,9 @@ def square(name: str, pair: Sequence[int]) -> int:
     Raises:
         ConversionError: it is not square.
     """
-    if pair[0] != pair[1]:
+    if len(pair) != 2 or pair[0] != pair[1]:
         raise ConversionError(
-            f"{name}: needed square windows and maps, got {pair[0]} x {pair[1]}; score this network by Monte "
+            f"{name}: needed square windows and maps, got {times(tuple(pair))}; score this network by Monte "
             "Carlo (zen_score)"
         )
     return int(pair[0])

@@ -7,7 +7,7 @@ feature maps, by the `rules` for each function; `layout` knows where the axes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import torch
@@ -18,7 +18,7 @@ from zenlib.vanilla.capture.follow import Follower
 from zenlib.vanilla.capture.graph import Graph
 from zenlib.vanilla.capture.rules import RULES
 from zenlib.vanilla.capture.trace import BATCH, RunFailed, Trace, record
-from zenlib.vanilla.vcnn import VCNN
+from zenlib.vanilla.vcnn import VCNN, Sizes, times
 
 __all__ = ["capture"]
 
@@ -29,6 +29,8 @@ In evaluation they call no function that could be seen.
 """
 SIDES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 331, 384, 448, 480, 512, 600, 640)
 """Sides of images that networks are commonly made for; what refuses one of them may take another."""
+LENGTHS = (1000, 1024, 2048, 4096, 5000, 8000, 16000, 16384, 22050, 32000, 44100, 48000, 65536, 160000)
+"""Lengths of signals that networks are commonly made for."""
 
 
 def capture(module: nn.Module, resolution: int | None = None, in_channels: int | None = None) -> VCNN:
@@ -61,12 +63,12 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
 
     Args:
         module: a network that takes one batch of images.
-        resolution: side of the square input image in pixels; None means 224.
+        resolution: side of the input image in pixels; None means 224, or 64 for cubes.
         in_channels: channels of the image. None means those of the first convolution, and 3 or 1 where the
             module does not run on these.
 
     Raises:
-        ConversionError: there is no 2-d convolution; the output needs something that has no vanilla form
+        ConversionError: there is no convolution; the output needs something that has no vanilla form
             (upsampling, other convolutions, a product of two maps, ...); the network is a transformer; its
             run depends on the values of the image; the resolution is too small for its kernels or strides.
 
@@ -76,36 +78,38 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
         raise ConversionError(
             f"network: needed an Architecture, a VCNN or a torch.nn.Module, got {type(module).__name__}"
         )
-    side = 224 if resolution is None else whole("resolution", resolution, error=ConversionError)
+    if resolution is not None:
+        resolution = whole("resolution", resolution, error=ConversionError)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    guess = image_channels(module)
+    guess, *sides = image_shape(module, resolution)
     channels = (
         (guess, 3, 1) if in_channels is None else (whole("in_channels", in_channels, error=ConversionError),)
     )
-    vcnn, trace = _first(lambda c: _vanilla(module, c, side), dict.fromkeys(channels), module, side)
+    vcnn, trace = _first(module, {(count, *sides): None for count in channels})
     dropped = sum(type(submodule).__name__ in STOCHASTIC_DEPTH for submodule in trace.modules)
     return replace(vcnn, removed=vcnn.removed + ("stochastic depth",) * dropped)
 
 
-def _first(
-    run: Callable[[int], tuple[VCNN, Trace]], channels: Iterable[int], module: nn.Module, side: int
-) -> tuple[VCNN, Trace]:
+def _first(module: nn.Module, shapes: Collection[Sizes]) -> tuple[VCNN, Trace]:
     """The first run that does not fail, or else what the first one said, with what would work instead."""
     failed: list[RunFailed] = []
-    for count in channels:
+    for shape in shapes:
         try:
-            return run(count)
+            return _vanilla(module, shape)
         except RunFailed as error:
             failed.append(error)
     told = str(failed[0])
     part = next((name for name in TRUNKS if isinstance(getattr(module, name, None), nn.Module)), None)
     if not failed[0].reads:
-        works = next((other for other in SIDES if other != side and _runs(module, channels, other)), None)
-        told += f"; it failed at {side} x {side}"
+        _, side, *others = next(iter(shapes))
+        axes = 1 + len(others)
+        sides = (*SIDES, *LENGTHS) if axes == 1 else SIDES
+        works = next((at for at in sides if at != side and _runs(module, shapes, at)), None)
+        told += f"; it failed at {times((side, *others))}"
         if works is not None:
-            told += f" but runs at {works} x {works}: give resolution={works} if it is made for such images"
+            told += f" but runs at {times((works,) * axes)}: give resolution={works} if it is made for that"
         else:
-            counts = ", ".join(map(str, channels))
+            counts = ", ".join(str(shape[0]) for shape in shapes)
             told += f" on images of {counts} channels, and at other sizes: give in_channels"
     if part is not None:
         told += f"; its part .{part} may be what to convert"
@@ -116,10 +120,10 @@ TRUNKS = ("backbone", "encoder", "trunk", "body", "features")
 """Names by which detectors and segmenters keep the network that reads the image."""
 
 
-def _runs(module: nn.Module, channels: Iterable[int], side: int) -> bool:
-    for count in channels:
+def _runs(module: nn.Module, shapes: Iterable[Sizes], side: int) -> bool:
+    for count, *sides in shapes:
         try:
-            record(module, count, side)
+            record(module, (count, *(side,) * len(sides)))
         except RunFailed as error:
             if not error.reads:
                 continue
@@ -127,30 +131,32 @@ def _runs(module: nn.Module, channels: Iterable[int], side: int) -> bool:
     return False
 
 
-def _vanilla(module: nn.Module, in_channels: int, side: int) -> tuple[VCNN, Trace]:
-    name = type(module).__name__
+def _vanilla(module: nn.Module, shape: Sizes) -> tuple[VCNN, Trace]:
     try:
-        trace = record(module, in_channels, side)
+        trace = record(module, shape)
     except RunFailed as error:
         if not error.reads or any(tensor.is_meta for tensor in module.parameters()):
             raise
-        return _seen_on_images(module, in_channels, side, error)
-    return Follower(trace, Graph(in_channels, side), RULES).vcnn(name), trace
+        return _seen_on_images(module, shape, error)
+    return _followed(trace, module), trace
 
 
-def _seen_on_images(module: nn.Module, in_channels: int, side: int, refusal: RunFailed) -> tuple[VCNN, Trace]:
+def _followed(trace: Trace, module: nn.Module) -> VCNN:
+    _, channels, *sides = trace.image.shape
+    return Follower(trace, Graph(channels, sides[0], len(sides)), RULES).vcnn(type(module).__name__)
+
+
+def _seen_on_images(module: nn.Module, shape: Sizes, refusal: RunFailed) -> tuple[VCNN, Trace]:
     """The network of a module that reads values, if it is the same on a random batch and on its opposite."""
-    drawn = torch.rand(
-        (BATCH, in_channels, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.float32
-    )
+    drawn = torch.rand((BATCH, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     pairs: tuple[tuple[Tensor, Tensor], ...] = ((2 * drawn - 1, 1 - 2 * drawn), (drawn, 1 - drawn))
     for images in pairs:  # some modules insist on values from 0 to 1
         try:
-            traces = [record(module, in_channels, side, batch) for batch in images]
+            traces = [record(module, shape, batch) for batch in images]
         except RunFailed as error:
             failure = error
             continue
-        seen = [Follower(t, Graph(in_channels, side), RULES).vcnn(type(module).__name__) for t in traces]
+        seen = [_followed(trace, module) for trace in traces]
         if seen[0] != seen[1]:
             raise refusal
         note = "nothing that was looked at (the graph is that of two random batches)"
@@ -158,32 +164,53 @@ def _seen_on_images(module: nn.Module, in_channels: int, side: int, refusal: Run
     raise RunFailed(f"{refusal}; on random images {failure}")
 
 
-def image_channels(module: nn.Module) -> int:
-    """Channels of the image that a module takes: those of its first 2-d convolution.
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
-    Where convolutions are no submodules of their own (exported or scripted programs), the first 4-d parameter
-    tells them.
+
+def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
+    """The shape (channels, height, width) of the image that a module takes, by its first convolution.
+
+    That is its first 2-d one, else its first one: an image of a 1-d convolution is (channels, length), of a
+    3-d one (channels, depth, height, width). Where convolutions are no submodules of their own (exported or
+    scripted programs), the first 4-d parameter tells them.
+
+    Args:
+        module: the module.
+        resolution: side of the image, square or a cube; None means 224, or 64 for cubes, which are large.
 
     Raises:
-        ConversionError: it has no 2-d convolution, or one whose channels are not known yet.
+        ConversionError: it has no convolution, or one whose channels are not known yet.
     """
-    convs = [submodule for submodule in module.modules() if isinstance(submodule, nn.modules.conv._ConvNd)]
-    flat = [conv.in_channels for conv in convs if isinstance(conv, nn.Conv2d)]
-    if not convs:
-        flat = [
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.conv._ConvNd)]
+    axes = image_axes(module)
+    channels = [layer.in_channels for layer in layers if isinstance(layer, CONVS[axes - 1])]
+    if not layers:
+        channels = [
             parameter.shape[1]
             for parameter in module.parameters()
             if not nn.parameter.is_lazy(parameter) and parameter.dim() == 4
         ]
-    if not flat:
-        found = ", ".join(sorted({type(conv).__name__ for conv in convs})) or "no convolution"
+    if not channels:
+        found = ", ".join(sorted({type(layer).__name__ for layer in layers})) or "no convolution"
         raise ConversionError(
-            f"{type(module).__name__}: needed at least one Conv2d, found {found}; a vanilla network is made "
-            "of 2-d convolutions"
+            f"{type(module).__name__}: needed at least one Conv1d, Conv2d or Conv3d, found {found}; a "
+            "vanilla network is made of convolutions"
         )
-    if flat[0] < 1:
+    if channels[0] < 1:
         raise ConversionError(
             f"{type(module).__name__}: needed known channels, got a lazy convolution; run the module once on "
             "an image first"
         )
-    return flat[0]
+    return channels[0], *(usual_side(module) if resolution is None else resolution,) * axes
+
+
+def image_axes(module: object) -> int:
+    """How many axes the image of a network has: 2, unless all its convolutions have others."""
+    layers = module.modules() if isinstance(module, nn.Module) else ()
+    axes = [len(layer.kernel_size) for layer in layers if isinstance(layer, CONVS)]
+    return 2 if not axes or 2 in axes else axes[0]
+
+
+def usual_side(network: object) -> int:
+    """Side of the images of a network that says nothing: 224, or 64 for cubes, which are large."""
+    return 64 if image_axes(network) == 3 else 224

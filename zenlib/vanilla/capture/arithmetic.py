@@ -10,7 +10,7 @@ from torch import Tensor
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.graph import Depth
 from zenlib.vanilla.capture.trace import Call, tensors
-from zenlib.vanilla.vcnn import Add
+from zenlib.vanilla.vcnn import IMAGE, Add
 
 MASK = 3
 """The standing as a gate of what was compared."""
@@ -91,10 +91,12 @@ def product(follower: Follower, call: Call) -> Value:
         statistic = isinstance(factor, Derived) and factor.statistic
         if factor_size < size or factor.gate > kept.gate or statistic or _is_pooled(factor):
             return _keep(follower, kept, "gate")
+    nodes = sorted({*follower.sources(a), *follower.sources(b)} - {IMAGE})
+    steps = " and ".join(repr(follower.graph.steps[node].name) for node in nodes)
     return follower.unsupported(
         call,
-        "multiplies two feature maps, neither of which is a gate (smaller, pooled, or through a sigmoid or "
-        "its like)",
+        f"multiplies two feature maps (of {steps}), neither of which is a gate (smaller, pooled, or through "
+        "a sigmoid or its like), so that it is not piecewise linear",
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from math import prod
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -21,12 +22,11 @@ from torch import Tensor, nn
 from zenlib.errors import ConversionError
 from zenlib.vanilla.capture.graph import Depth, Graph
 from zenlib.vanilla.capture.layout import Layout, arranged, reshaped, whole
-from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, pair, tensors
+from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
 NEEDED = (
-    "needed 2-d convolutions, pooling, sums and concatenations of feature maps, and whatever conversion "
-    "removes"
+    "needed convolutions, pooling, sums and concatenations of feature maps, and whatever conversion removes"
 )
 
 
@@ -234,7 +234,7 @@ class Follower:
                     self.without_attention(self.map(last), value)
             self.graph.remove("classifier", last)
         vcnn = self.graph.vcnn(last, name)
-        self._refuse_transformer(name, sum(conv.kernel != (1, 1) for conv in vcnn.convs))
+        self._refuse_transformer(name, sum(max(conv.kernel) > 1 for conv in vcnn.convs))
         return vcnn
 
     def _refuse_transformer(self, name: str, spatial_convs: int) -> None:
@@ -274,7 +274,7 @@ class Follower:
     def _before_global_pooling(self, node: int) -> int:
         while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
             covers_all = (
-                step.kind == "avg" and step.kernel == step.in_resolution and step.out_resolution == (1, 1)
+                step.kind == "avg" and step.kernel == step.in_resolution and max(step.out_resolution) == 1
             )
             if not covers_all and node not in self.fixed_pools:
                 break
@@ -297,10 +297,10 @@ class Follower:
         """Whether a constant is a parameter, or computed from one."""
         return isinstance(tensor, nn.Parameter) or id(tensor) in self._learned
 
-    def layout(self, node: int, order: str = "NCHW") -> Layout:
-        """The layout of a step's output in a given order of axes."""
-        height, width = self.graph.size(node)
-        return arranged(order, N=BATCH, C=self.graph.channels(node), H=height, W=width)
+    def layout(self, node: int, order: str = "") -> Layout:
+        """The layout of a step's output in a given order of axes; the usual one is (N, C, H, W)."""
+        order = order or "NC" + self.graph.axes
+        return arranged(order, N=BATCH, C=self.graph.channels(node), **self.graph.sizes(node))
 
     def is_plain(self, value: Value | None) -> TypeGuard[Map]:
         """Whether a value is a map in (N, C, H, W) order."""
@@ -328,7 +328,7 @@ class Follower:
             "in_channels": channels,
             "out_channels": channels if out_channels is None else out_channels,
             "in_resolution": size,
-            "out_resolution": size if result is None else pair(result.shape[-2:]),
+            "out_resolution": size if result is None else tuple(result.shape[2:]),
         }
 
     def sources(self, value: Value) -> frozenset[int]:
@@ -396,7 +396,7 @@ class Follower:
             if found is not None:
                 return self.without_attention(found, value)
             step = self.graph.steps[node]
-            if not isinstance(step, ChannelSlice) and not (isinstance(step, Conv) and step.kernel == (1, 1)):
+            if not isinstance(step, ChannelSlice) and not (isinstance(step, Conv) and max(step.kernel) == 1):
                 break
             node = step.inputs[0]  # one projection for queries, keys and values together
         return value
@@ -410,13 +410,13 @@ class Follower:
 
     def _seen_as(self, node: int, shape: Sequence[int]) -> Map | None:
         """The output of a step in the usual layout of that shape, if there is one."""
-        channels, (height, width) = self.graph.channels(node), self.graph.size(node)
+        channels, size, axes = self.graph.channels(node), self.graph.size(node), self.graph.axes
         orders = {
-            (BATCH, height, width, channels): "NHWC",
-            (BATCH, channels, height * width): "NCHW",
-            (BATCH, height * width, channels): "NHWC",
-            (height * width, BATCH, channels): "HWNC",
-            (BATCH, channels, height, width): "NCHW",
+            (BATCH, *size, channels): f"N{axes}C",
+            (BATCH, channels, prod(size)): f"NC{axes}",
+            (BATCH, prod(size), channels): f"N{axes}C",
+            (prod(size), BATCH, channels): f"{axes}NC",
+            (BATCH, channels, *size): f"NC{axes}",
         }
         order = orders.get(tuple(shape))
         layout = reshaped(self.layout(node, order), shape) if order else None

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate, product
+from itertools import accumulate, permutations, product
+from math import prod
 from typing import Any
 
 from zenlib.errors import ConversionError
-from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelShuffle, ChannelSlice, Concat, Conv, Pad, Pair, Pool, Step
+from zenlib.vanilla.vcnn import (
+    IMAGE,
+    VCNN,
+    ChannelShuffle,
+    ChannelSlice,
+    Concat,
+    Conv,
+    Pad,
+    Pool,
+    Sizes,
+    Step,
+    times,
+)
 
 Depth = tuple[int, int]
 """(convolutions, spatial convolutions) on the longest path from the image, compared in this order."""
 
 
 class Graph:
-    """Steps in the order they run; a step is named by its index, the image by `IMAGE`."""
+    """Steps in the order they run; a step is named by its index, the image by `IMAGE`.
 
-    def __init__(self, in_channels: int, resolution: int) -> None:
+    Attributes:
+        axes: the letters of the axes of an image, (depth,) height and width.
+    """
+
+    def __init__(self, in_channels: int, resolution: int, axes: int) -> None:
+        self.axes = "DHW"[-axes:]
         self.steps: list[Step] = []
         self.in_channels = in_channels
         self.resolution = resolution
         self._depths: list[Depth] = []
-        self._spans: list[
-            tuple[Pair, Pair]
-        ] = []  # pixels of the image under the kernels so far; pixels per step
-        self._samples: dict[int, tuple[int, Pair, Pair]] = {}  # every n-th pixel: of which step, from, stride
+        # Pixels of the image under the kernels so far; pixels per step.
+        self._spans: list[tuple[Sizes, Sizes]] = []
+        # Every n-th pixel: of which step, from, stride.
+        self._samples: dict[int, tuple[int, Sizes, Sizes]] = {}
         # Bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it.
         self._ancestors: list[int] = []
         self._removed: list[tuple[str, int]] = []
@@ -38,9 +56,16 @@ class Graph:
         """Channels of a step's output."""
         return self.in_channels if node == IMAGE else self.steps[node].out_channels
 
-    def size(self, node: int) -> Pair:
-        """(height, width) of a step's output."""
-        return (self.resolution, self.resolution) if node == IMAGE else self.steps[node].out_resolution
+    def size(self, node: int) -> Sizes:
+        """The size of a step's output."""
+        return self._each(self.resolution) if node == IMAGE else self.steps[node].out_resolution
+
+    def sizes(self, node: int) -> dict[str, int]:
+        """The same by the letters of the axes."""
+        return dict(zip(self.axes, self.size(node), strict=True))
+
+    def _each(self, number: int) -> Sizes:
+        return (number,) * len(self.axes)
 
     def depth(self, node: int) -> Depth:
         """How deep a step lies."""
@@ -65,24 +90,22 @@ class Graph:
     def breadth(self, node: int) -> tuple[int, int, int]:
         """What tells the widest of parallel convolutions: its kernel, then fewer in a row, then weights."""
         step = self.steps[node]
-        (height, width), _ = self._spans[node]
-        return height * width, -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
+        return prod(self._spans[node][0]), -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
 
     def add(self, step: Step) -> int:
         """Appends a step and returns its index."""
-        spans = [((1, 1), (1, 1)) if node == IMAGE else self._spans[node] for node in step.inputs]
-        span, pace = (
-            (max(x[0] for x in sides), max(x[1] for x in sides)) for sides in zip(*spans, strict=True)
-        )
+        one = self._each(1)
+        spans = [(one, one) if node == IMAGE else self._spans[node] for node in step.inputs]
+        span, pace = (tuple(map(max, *sides, one)) for sides in zip(*spans, strict=True))
         if isinstance(step, Conv):
             reach = zip(span, step.kernel, step.dilation, pace, strict=True)
             span = tuple(s + (k - 1) * d * p for s, k, d, p in reach)
         if isinstance(step, (Conv, Pool)):
-            pace = (pace[0] * step.stride[0], pace[1] * step.stride[1])
+            pace = tuple(p * s for p, s in zip(pace, step.stride, strict=True))
         self._spans.append((span, pace))
         before = max((self.depth(node) for node in step.inputs), default=(0, 0))
         if isinstance(step, Conv):
-            before = (before[0] + 1, before[1] + (step.kernel != (1, 1)))
+            before = (before[0] + 1, before[1] + (max(step.kernel) > 1))
         self._depths.append(before)
         ancestry = 1 << (len(self.steps) + 1)
         for node in step.inputs:
@@ -96,12 +119,8 @@ class Graph:
         source = None if node == IMAGE else self.steps[node]
         if not isinstance(source, Pad) or min(source.padding) < 0:
             return self.add(step)
-        top, bottom, left, right = (
-            own + before for own, before in zip(step.padding, source.padding, strict=True)
-        )
-        step = replace(
-            step, inputs=source.inputs, in_resolution=source.in_resolution, padding=(top, bottom, left, right)
-        )
+        padding = tuple(own + before for own, before in zip(step.padding, source.padding, strict=True))
+        step = replace(step, inputs=source.inputs, in_resolution=source.in_resolution, padding=padding)
         return self.conv(source.inputs[0], step)
 
     def concat(self, nodes: tuple[int, ...], name: str) -> int:
@@ -141,31 +160,33 @@ class Graph:
         )
         return self.concat((*before, part, *after), name)
 
-    def crop(self, node: int, first: Pair, size: Pair, name: str) -> int:
+    def crop(self, node: int, first: Sizes, size: Sizes, name: str) -> int:
         """Appends the choice of a part of the rows and columns; all of them are the step itself."""
         if size == self.size(node):
             return node
-        rows, columns = ((-a, a + n - full) for a, n, full in zip(first, size, self.size(node), strict=True))
+        cut = [
+            side
+            for a, n, full in zip(first, size, self.size(node), strict=True)
+            for side in (-a, a + n - full)
+        ]
         fields = self._reading(node, name) | {"out_resolution": size}
-        return self.add(
-            Pad(inputs=(node,), out_channels=self.channels(node), padding=(*rows, *columns), **fields)
-        )
+        return self.add(Pad(inputs=(node,), out_channels=self.channels(node), padding=tuple(cut), **fields))
 
-    def sample(self, node: int, first: Pair, stride: Pair, name: str) -> int:
+    def sample(self, node: int, first: Sizes, stride: Sizes, name: str) -> int:
         """Appends the choice of every n-th row and column, from `first` on."""
-        source, before, pace = self._samples.get(node, (node, (0, 0), (1, 1)))
-        first = (before[0] + pace[0] * first[0], before[1] + pace[1] * first[1])
-        stride = (pace[0] * stride[0], pace[1] * stride[1])
-        full = self.size(source)
-        cropped = self.crop(source, first, (full[0] - first[0], full[1] - first[1]), name)
-        size = (-(-self.size(cropped)[0] // stride[0]), -(-self.size(cropped)[1] // stride[1]))
+        source, before, pace = self._samples.get(node, (node, self._each(0), self._each(1)))
+        first = tuple(b + p * f for b, p, f in zip(before, pace, first, strict=True))
+        stride = tuple(p * s for p, s in zip(pace, stride, strict=True))
+        rest = tuple(full - f for full, f in zip(self.size(source), first, strict=True))
+        cropped = self.crop(source, first, rest, name)
+        size = tuple(-(-side // s) for side, s in zip(self.size(cropped), stride, strict=True))
         fields = self._reading(cropped, name) | {"out_resolution": size}
         found = self.add(
             Pool(
                 inputs=(cropped,),
                 out_channels=self.channels(node),
                 kind="max",
-                kernel=(1, 1),
+                kernel=self._each(1),
                 stride=stride,
                 **fields,
             )
@@ -173,20 +194,21 @@ class Graph:
         self._samples[found] = (source, first, stride)
         return found
 
-    def samples_of_one(self, nodes: tuple[int, ...]) -> tuple[int, Pair, str] | None:
-        """The step of which `nodes` are all samples, their stride, and the order: rows or columns first."""
+    def samples_of_one(self, nodes: tuple[int, ...]) -> tuple[int, Sizes, str] | None:
+        """The step of which `nodes` are all samples, their stride, and the order of the axes."""
         found = [self._samples.get(node) for node in nodes]
         if None in found or len({(sample[0], sample[2]) for sample in found if sample}) > 1:
             return None
-        source, _, (high, wide) = next(sample for sample in found if sample)
-        order = [sample[1] for sample in found if sample]
-        size = self.size(source)
-        if size[0] % high or size[1] % wide:
+        source, _, stride = next(sample for sample in found if sample)
+        if any(size % pace for size, pace in zip(self.size(source), stride, strict=True)):
             return None
-        if order == list(product(range(high), range(wide))):
-            return source, (high, wide), "HW"
-        by_columns = order == [(row, column) for column in range(wide) for row in range(high)]
-        return (source, (high, wide), "WH") if by_columns else None
+        firsts = [dict(zip(self.axes, sample[1], strict=True)) for sample in found if sample]
+        paces = dict(zip(self.axes, stride, strict=True))
+        for order in permutations(self.axes):
+            places = product(*(range(paces[axis]) for axis in order))
+            if firsts == [dict(zip(order, place, strict=True)) for place in places]:
+                return source, stride, "".join(order)
+        return None
 
     def channel_shuffle(self, node: int, groups: int, name: str) -> int:
         """Appends a channel shuffle."""
@@ -240,8 +262,7 @@ class Graph:
             size < stride for size, stride in zip(step.in_resolution, step.stride, strict=True)
         ):
             raise ConversionError(
-                f"resolution: needed a larger image than {self.resolution} x {self.resolution}: "
-                f"{step.describe()} in {step.name!r} sees a map of "
-                f"{step.in_resolution[0]} x {step.in_resolution[1]}, smaller than its stride; use a larger "
-                "resolution"
+                f"resolution: needed a larger image than {times(self._each(self.resolution))}: "
+                f"{step.describe()} in {step.name!r} sees a map of {times(step.in_resolution)}, smaller than "
+                "its stride; use a larger resolution"
             )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import floordiv, mul
 from typing import Any
 
+from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import Layout, pixels_in, pooled, whole
-from zenlib.vanilla.capture.trace import BATCH, Call, margins, pair
+from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
 from zenlib.vanilla.vcnn import Conv
 
 REARRANGED = "reads a feature map whose channels, rows and columns were rearranged"
 
 
-def conv2d(follower: Follower, call: Call) -> Value:
+def conv(follower: Follower, call: Call) -> Value:
     """A step, if it reads a map in the usual order, or treats every position alike."""
     features, weight, bias = call.argument("input", 0), call.argument("weight", 1), call.argument("bias", 2)
-    kernel, dilation = pair(weight.shape[2:]), pair(call.argument("dilation", 5, 1))
-    spatial = kernel != (1, 1)
+    axes, kernel = follower.graph.axes, tuple(weight.shape[2:])
+    if len(kernel) != len(axes):
+        return follower.unsupported(
+            call, f"is a {len(kernel)}-d convolution, and the image has {len(axes)} axes"
+        )
+    dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
     follower.spatial_convs += spatial
     value = _operand(follower, call, features, spatial)
     mixed = follower.value(weight)
@@ -26,28 +32,31 @@ def conv2d(follower: Follower, call: Call) -> Value:
     if not isinstance(value, Map):
         return _off_the_path(follower, call, value, spatial)
     images = 1 if mixed is None else BATCH
-    high, wide = 1, 1
+    window: dict[str, int] = {}
     if mixed is None and not follower.is_plain(value):
         dense = weight.shape[1] == features.shape[1]
         if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
             return _pointwise(follower, call, value, 1, weight.shape[0], bias)
         window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
-        high, wide = window.get("H", 1), window.get("W", 1)
-        rest = tuple(map(whole, "HW", features.shape[2:]))
-        if not window or not dense or dilation != (1, 1) or pooled(value.layout, window)[2:] != rest:
-            return follower.unsupported(call, REARRANGED)
+        rest = tuple(map(whole, axes, features.shape[2:]))
+        if not window or not dense or max(dilation) > 1 or pooled(value.layout, window)[2:] != rest:
+            plain, window = moves.apart(follower, call, value), {}
+            if plain is None:
+                return follower.unsupported(call, REARRANGED)
+            value = plain
     _note_bias(follower, bias)
-    stride = pair(call.argument("stride", 3, 1))
-    top, bottom, left, right = margins(call.argument("padding", 4, 0), kernel, dilation)
+    stride = each(call.argument("stride", 3, 1), len(axes))
+    widths = margins(call.argument("padding", 4, 0), kernel, dilation)
+    wide = [window.get(axis, 1) for axis in axes]
     step = Conv(
         **follower.fields(value.node, call, out_channels=weight.shape[0] // images, result=call.result),
-        kernel=(kernel[0] * high, kernel[1] * wide),
-        stride=(stride[0] * high, stride[1] * wide),
-        padding=(top * high, bottom * high, left * wide, right * wide),
+        kernel=tuple(map(mul, kernel, wide)),
+        stride=tuple(map(mul, stride, wide)),
+        padding=tuple(width * wide[place // 2] for place, width in enumerate(widths)),
         dilation=dilation,
         groups=call.argument("groups", 6, 1) // images,
     )
-    covers = step.kernel == step.in_resolution and step.out_resolution == (1, 1)
+    covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
     if covers and spatial and step.groups == 1:
         follower.graph.remove("(kept) fully connected layer written as a convolution", follower.graph.next)
     found = follower.map(follower.graph.conv(value.node, step), value)
@@ -91,6 +100,16 @@ def attention(follower: Follower, call: Call, products: int) -> Value:
     return follower.attend(call, products) if len(follower.features(call)) > 1 else follower.unsupported(call)
 
 
+def einsum(follower: Follower, call: Call) -> Value:
+    """A product where nothing is summed, else a step of an attention."""
+    equation = str(call.args[0]).replace(" ", "")
+    operands, _, result = equation.partition("->")
+    read = operands.split(",")
+    if len(read) == 2 and set(operands) <= {*result, ","} and result in read:
+        return arithmetic.product(follower, call)
+    return attention(follower, call, products=1)
+
+
 def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bias: Any) -> Value:
     value = _operand(follower, call, features, spatial=False)
     if not isinstance(value, Map):
@@ -111,10 +130,9 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
     if window is None:
         return follower.unsupported(call, "is a linear layer across positions")
     _note_bias(follower, bias)
-    kernel = (window.get("H", 1), window.get("W", 1))
+    kernel = tuple(window.get(axis, 1) for axis in follower.graph.axes)
     fields = follower.fields(node, call, out_channels=out_channels)
-    high, wide = follower.graph.size(node)
-    fields["out_resolution"] = (high // kernel[0], wide // kernel[1])
+    fields["out_resolution"] = tuple(map(floordiv, follower.graph.size(node), kernel))
     layout = pooled(value.layout, window)
     found = follower.graph.conv(node, Conv(**fields, kernel=kernel, stride=kernel))
     return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
@@ -149,7 +167,7 @@ def _off_the_path(follower: Follower, call: Call, value: Derived | None, spatial
                 f"{call} reads an attention that changes the shape of its input, so it cannot be bypassed"
             ),
         )
-    if value.attention is None and call.function == "conv2d" and call.result.shape[-2:].numel() > 1:
+    if value.attention is None and call.function.startswith("conv") and call.result.shape[2:].numel() > 1:
         return replace(
             result,
             problem=(

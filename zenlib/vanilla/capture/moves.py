@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, Dimension, extent, joined, reshaped, shuffle_groups, whole
-from zenlib.vanilla.capture.trace import Call, pair, tensors
+from zenlib.vanilla.capture.layout import (
+    Digit,
+    Dimension,
+    extent,
+    joined,
+    pixels_in,
+    pooled,
+    reshaped,
+    shuffle_groups,
+    whole,
+)
+from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -58,7 +70,7 @@ def expand(follower: Follower, call: Call) -> Value:
     value, before, after = follower.value(call.args[0]), call.args[0].shape, call.result.shape
     if isinstance(value, Derived) or (value is not None and after == before):
         return value
-    times, uneven = divmod(after[1], before[1]) if len(after) == len(before) == 4 else (0, 0)
+    times, uneven = divmod(after[1], before[1]) if len(after) == len(before) > 2 else (0, 0)
     same_rest = (*after[:1], *after[2:]) == (*before[:1], *before[2:])
     if not follower.is_plain(value) or not times or uneven or not same_rest:
         return follower.unsupported(call, "repeats a feature map")
@@ -77,12 +89,13 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
 def pixel_unshuffle(follower: Follower, call: Call) -> Value:
     """Pixels beside the channels, as a strided convolution reads them; `unfold` too, without overlap."""
     value = follower.value(call.argument("input", 0))
-    if not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
+    flat = follower.graph.axes == "HW"
+    if not flat or not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
         return follower.unsupported(call, "makes pixels into channels")
-    window = pair(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1))
+    window = each(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1), 2)
     batch, channels, *axes = value.layout
     if call.function == "unfold":
-        dilation, padding, stride = (pair(call.argument(*a)) for a in UNFOLDING)
+        dilation, padding, stride = (each(call.argument(*a), 2) for a in UNFOLDING)
         if (dilation, padding, stride) != ((1, 1), (0, 0), window):
             return follower.unsupported(call, "makes pixels of windows that overlap into channels")
     size = follower.graph.size(value.node)
@@ -125,13 +138,13 @@ def concat(follower: Follower, call: Call) -> Value:
     nodes = tuple(value.node for value in maps)
     samples = graph.samples_of_one(nodes)
     if samples is not None and not stacks:
-        source, (high, wide), order = samples
-        digits = {"H": whole("H", high), "W": whole("W", wide)}
+        source, stride, order = samples
+        paces = dict(zip(graph.axes, stride, strict=True))
         spread = tuple(
-            tuple(d._replace(stride=d.stride * {"H": high, "W": wide}.get(d.axis, 1)) for d in dimension)
+            tuple(d._replace(stride=d.stride * paces.get(d.axis, 1)) for d in dimension)
             for dimension in layout
         )
-        inner = digits[order[0]] + digits[order[1]]
+        inner = tuple(digit for axis in order for digit in whole(axis, paces[axis]))
         return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
     node = graph.concat(nodes, call.place)
     if stacks:
@@ -197,13 +210,17 @@ def getitem(follower: Follower, call: Call) -> Value:
     """Slices of channels, new dimensions, and whole slices of the other axes."""
     features, index = call.args
     value, index = follower.value(features), _as_tuple(index)
-    if any(isinstance(item, (Tensor, tuple)) for item in index):
-        return follower.unsupported(call, "chooses parts of a feature map by a table of indices")
+    tables = [item for item in index if isinstance(item, (Tensor, tuple))]
+    if len(tables) > 1 or (tables and any(isinstance(item, int) for item in index)):
+        return follower.unsupported(call, BY_TABLE)
     dim = 0
     for item in _spelled_out(index, features.dim()):
         if not isinstance(value, Map):
-            return follower.derived(call)
-        if item is None:
+            return value or follower.derived(call)
+        if isinstance(item, (Tensor, tuple)):
+            value = _by_table(follower, call, value, dim, item)
+            dim += 1
+        elif item is None:
             value = replace(value, layout=(*value.layout[:dim], (), *value.layout[dim:]))
             dim += 1
         elif isinstance(item, slice):
@@ -213,6 +230,67 @@ def getitem(follower: Follower, call: Call) -> Value:
         else:
             value = part(follower, call, value, dim, int(item) % extent(value.layout[dim]), 1, drop=True)
     return value or follower.derived(call)
+
+
+BY_TABLE = "chooses parts of a feature map by a table of indices"
+
+
+def index_select(follower: Follower, call: Call) -> Value:
+    """Channels in any order, or rows that follow each other."""
+    value, table = follower.value(call.argument("input", 0)), call.argument("index", 2)
+    if not isinstance(value, Map):
+        return follower.derived(call)
+    return _by_table(follower, call, value, call.argument("dim", 1) % len(value.layout), table)
+
+
+def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) -> Value:
+    """One part for each run of indices that follow each other, side by side."""
+    if isinstance(table, Tensor) and (table.is_meta or table.dim() != 1 or follower.value(table)):
+        return follower.unsupported(call, BY_TABLE)
+    numbers = torch.as_tensor(table)
+    if numbers.dtype in (torch.bool, torch.uint8):
+        numbers = numbers.nonzero().flatten()
+    size = extent(value.layout[dim])
+    runs: list[list[int]] = []
+    for number in (int(index) % size for index in numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    if len({number for run in runs for number in run}) < len(numbers):
+        return follower.unsupported(call, f"{BY_TABLE}, which takes some of them several times")
+    parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
+    if len(parts) == 1:
+        return parts[0]
+    channels = value.layout[dim] == whole("C", follower.graph.channels(value.node))
+    if not parts or not channels or not all(isinstance(one, Map) for one in parts):
+        return follower.unsupported(call, BY_TABLE)
+    node = follower.graph.concat(tuple(one.node for one in parts if isinstance(one, Map)), call.place)
+    return value.linear(node, (*value.layout[:dim], whole("C", len(numbers)), *value.layout[dim + 1 :]))
+
+
+def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
+    """A map with windows of pixels beside the channels as samples side by side, which is plain; else None."""
+    if not isinstance(value, Map) or len(value.layout) != 2 + len(follower.graph.axes):
+        return None
+    graph, node, digits = follower.graph, value.node, value.layout[1]
+    window = pixels_in(digits, graph.channels(node))
+    if not window or "C" in [digit.axis for digit in digits[1:-1]]:
+        return None
+    rest = tuple(whole(axis, size // window.get(axis, 1)) for axis, size in graph.sizes(node).items())
+    if (*value.layout[:1], *pooled(value.layout, window)[2:]) != (whole("N", BATCH), *rest):
+        return None
+    stride = tuple(window.get(axis, 1) for axis in graph.axes)
+    samples = []
+    for place in product(*map(range, window.values())):
+        first = dict(zip(window, place, strict=True))
+        samples.append(
+            graph.sample(node, tuple(first.get(axis, 0) for axis in graph.axes), stride, call.place)
+        )
+    joined = graph.concat(tuple(samples), call.place)
+    if digits[0].axis == "C":
+        joined = graph.channel_shuffle(joined, len(samples), call.place)
+    return value.linear(joined, follower.layout(joined))
 
 
 def _spelled_out(index: tuple[Any, ...], rank: int) -> list[Any]:
@@ -248,9 +326,7 @@ def part(
         axis = dimension[0].axis if len(dimension) == 1 and length > 0 else ""
         if axis == "C":
             found = _some_channels(follower, call, value, dim, start, length, step)
-        elif axis and dimension == whole(
-            axis, dict(zip("HW", follower.graph.size(value.node), strict=True)).get(axis, 0)
-        ):
+        elif axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
             found = _some_pixels(follower, call, value, dim, start, length, step)
         else:
             found = follower.unsupported(call, "crops a feature map, or takes a part of the batch")
@@ -263,17 +339,17 @@ def _some_pixels(
     follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
 ) -> Map:
     axis, graph, node = value.layout[dim][0].axis, follower.graph, value.node
-    along = "HW".index(axis)
-    first, pace, size = [0, 0], [1, 1], list(graph.size(node))
+    begins, paces, sizes = dict.fromkeys(graph.axes, 0), dict.fromkeys(graph.axes, 1), graph.sizes(node)
+
+    def listed(numbers: dict[str, int], number: int) -> tuple[int, ...]:
+        return tuple((numbers | {axis: number}).values())
+
     if step == 1:
-        first[along], size[along] = start, length
-        node = graph.crop(node, (first[0], first[1]), (size[0], size[1]), call.place)
+        node = graph.crop(node, listed(begins, start), listed(sizes, length), call.place)
     else:
-        size[along] = start + length
-        node = graph.crop(node, (0, 0), (size[0], size[1]), call.place)
-        first[along], pace[along] = start, step
-        node = graph.sample(node, (first[0], first[1]), (pace[0], pace[1]), call.place)
-    rest = whole(axis, graph.size(node)[along])
+        node = graph.crop(node, listed(begins, 0), listed(sizes, start + length), call.place)
+        node = graph.sample(node, listed(begins, start), listed(paces, step), call.place)
+    rest = whole(axis, graph.sizes(node)[axis])
     return value.linear(node, (*value.layout[:dim], rest, *value.layout[dim + 1 :]))
 
 

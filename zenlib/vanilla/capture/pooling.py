@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from operator import floordiv, mod
 from typing import Any
 
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
-from zenlib.vanilla.capture.layout import extent, pooled
+from zenlib.vanilla.capture.layout import Digit, extent, pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
-from zenlib.vanilla.capture.moves import part
-from zenlib.vanilla.capture.trace import Call, pair, tensors
+from zenlib.vanilla.capture.moves import apart, part
+from zenlib.vanilla.capture.trace import Call, each, tensors
 from zenlib.vanilla.vcnn import Pad, Pool
 
 WIDEST_WINDOW = 3
 """Average pools inside networks are no wider; a wider one that covers its map is global pooling."""
 
 
-def pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
+def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """A step, if it reads a map in the usual order."""
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
+        value = apart(follower, call, value)
+        if value is None:
+            return follower.unsupported(call, REARRANGED)
+    axes = len(follower.graph.axes)
+    if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
         return follower.unsupported(call, REARRANGED)
-    read, kernel = call.argument, pair(call.argument("kernel_size", 1))
+    read, kernel = call.argument, each(call.argument("kernel_size", 1), axes)
     options: dict[str, Any]
     if kind == "max":
-        options = {"dilation": pair(read("dilation", 4, 1)), "ceil_mode": bool(read("ceil_mode", 5, False))}
+        options = {
+            "dilation": each(read("dilation", 4, 1), axes),
+            "ceil_mode": bool(read("ceil_mode", 5, False)),
+        }
     else:
         options = {
             "ceil_mode": bool(read("ceil_mode", 4, False)),
@@ -36,34 +45,45 @@ def pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
         **follower.fields(value.node, call, result=next(tensors(call.result))),
         kind=kind,
         kernel=kernel,
-        stride=pair(read("stride", 2) or kernel),
-        padding=pair(read("padding", 3, 0)),
+        stride=each(read("stride", 2) or kernel, axes),
+        padding=each(read("padding", 3, 0), axes),
         **options,
     )
     node = follower.graph.add(step)
-    if kind == "avg" and kernel == step.in_resolution and min(kernel) > WIDEST_WINDOW:
+    if kind == "avg" and kernel == step.in_resolution and max(kernel) > WIDEST_WINDOW:
         follower.global_pools.add(node)
     return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
 
 
-def adaptive_pool2d(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
+def adaptive_pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """Global pooling is where the network ends; pooling to a fraction of the size is ordinary pooling."""
     value = follower.bypassing(call.argument("input", 0))
     result = next(tensors(call.result))
-    size = pair(result.shape[-2:])
-    if size == (1, 1) or not follower.is_plain(value):
+    size = tuple(result.shape[2:])
+    if isinstance(value, Map) and not follower.is_plain(value) and not _covers(follower, value):
+        return follower.unsupported(call, REARRANGED)
+    if max(size) == 1 or not follower.is_plain(value):
         return follower.derived(call)
     before = follower.graph.size(value.node)
     if size == before:
         return _without_indices(follower, call, value)
-    if before[0] % size[0] or before[1] % size[1]:
+    if any(map(mod, before, size)):
         return follower.derived(call)
-    window = (before[0] // size[0], before[1] // size[1])
+    window = tuple(map(floordiv, before, size))
     node = follower.graph.add(
         Pool(**follower.fields(value.node, call, result=result), kind=kind, kernel=window, stride=window)
     )
     follower.fixed_pools.add(node)
     return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
+
+
+def _covers(follower: Follower, value: Map) -> bool:
+    """Whether the positions, and nothing else, lie behind the first two dimensions."""
+    behind = [digit for dimension in value.layout[2:] for digit in dimension]
+    sizes = follower.graph.sizes(value.node)
+    return {digit.axis for digit in behind} <= set(sizes) and prod(d.size for d in behind) == prod(
+        sizes.values()
+    )
 
 
 def pad(follower: Follower, call: Call) -> Value:
@@ -76,13 +96,36 @@ def pad(follower: Follower, call: Call) -> Value:
     )
     if value is not None and not any(widths):
         return value
-    if not follower.is_plain(value) or len(widths) > 4 or fill not in (None, 0, float("-inf")):
-        return follower.unsupported(call, "pads channels, or with other values than zeros")
-    left, right, top, bottom = (*widths, 0, 0)[:4]
+    if not isinstance(value, Map) or fill not in (None, 0, float("-inf")):
+        return follower.unsupported(call, NOT_ZEROS)
+    sizes, layout = follower.graph.sizes(value.node), list(value.layout)
+    padding = dict.fromkeys(sizes, (0, 0))
+    for dim, pair in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
+        axis, stride = _outermost(follower, value, len(layout) - dim)
+        if any(pair):
+            if axis not in sizes:
+                return follower.unsupported(call, NOT_ZEROS)
+            padding[axis] = (pair[0] * stride, pair[1] * stride)
+            size = sizes[axis] // stride + sum(pair)
+            layout[-dim] = (Digit(axis, stride, size),) if size > 1 else ()
     if mode != "constant":
         follower.graph.remove(f"{mode} padding", value.node)
-    step = Pad(**follower.fields(value.node, call, result=call.result), padding=(top, bottom, left, right))
-    return follower.map(follower.graph.add(step), value)
+    fields = follower.fields(value.node, call)
+    fields["out_resolution"] = tuple(size + sum(padding[axis]) for axis, size in sizes.items())
+    flat = tuple(width for pair in padding.values() for width in pair)
+    return value.linear(follower.graph.add(Pad(**fields, padding=flat)), tuple(layout))
+
+
+def _outermost(follower: Follower, value: Map, dim: int) -> tuple[str, int]:
+    """The axis whose outermost digit is a dimension, "" for none, and the pixels between its entries."""
+    if follower.is_plain(value):  # where an axis of one position shows as no digit
+        return ("NC" + follower.graph.axes)[dim], 1
+    digit = value.layout[dim][0] if len(value.layout[dim]) == 1 else Digit("", 1, 1)
+    whole = digit.stride * digit.size == follower.graph.sizes(value.node).get(digit.axis)
+    return digit.axis if whole else "", digit.stride
+
+
+NOT_ZEROS = "pads channels, or with other values than zeros"
 
 
 def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value]:
@@ -92,12 +135,12 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
     value, dims = follower.value(call.argument("input", 0)), call.argument("dim", dim_at)
     if not isinstance(value, Map):
         return follower.unsupported(call)
-    rank, size = len(value.layout), dict(zip("HW", follower.graph.size(value.node), strict=True))
+    rank, size = len(value.layout), follower.graph.sizes(value.node)
     given = range(rank) if dims is None else (dims,) if isinstance(dims, int) else dims
     reduced = sorted({dim % rank for dim in given})
     digits = [digit for dim in reduced for digit in value.layout[dim]]
     axes = {digit.axis for digit in digits}
-    window = {axis: prod(digit.size for digit in digits if digit.axis == axis) for axis in "HW"}
+    window = {axis: prod(digit.size for digit in digits if digit.axis == axis) for axis in size}
     result = next(tensors(call.result))
     keeps = result.dim() == rank
     groups = len(reduced) == 1 and extent(value.layout[reduced[0]]) < follower.graph.channels(value.node)
@@ -119,9 +162,9 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
         layout = tuple(dimension for dim, dimension in enumerate(layout) if dim not in reduced)
     if not digits:
         return replace(value, layout=layout)
-    step = (window["H"], window["W"])
+    step = tuple(window.values())
     fields = follower.fields(value.node, call)
-    fields["out_resolution"] = (size["H"] // step[0], size["W"] // step[1])
+    fields["out_resolution"] = tuple(map(floordiv, size.values(), step))
     node = follower.graph.add(Pool(**fields, kind=POOLINGS[call.function], kernel=step, stride=step))
     follower.fixed_pools.add(node)
     linear = POOLINGS[call.function] == "avg"

@@ -143,7 +143,15 @@ NORMALISATIONS = [
     "rms_norm",
     "normalize",
 ]
-DROPOUTS = ["dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
+DROPOUTS = [
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_dropout",
+    "feature_alpha_dropout",
+]
 UNCHANGED = [
     "contiguous",
     "clone",
@@ -197,11 +205,9 @@ RESHAPES = [
 ]
 SPLITS = ["chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "unbind"]
 REFUSED = {
-    "conv1d": "is a 1-d convolution",
-    "conv3d": "is a 3-d convolution",
-    "conv_transpose1d": "is a transposed convolution",
+    "conv_transpose1d": "is a transposed convolution, which makes a map larger",
     "conv_transpose2d": "is a transposed convolution, which makes a map larger",
-    "conv_transpose3d": "is a transposed convolution",
+    "conv_transpose3d": "is a transposed convolution, which makes a map larger",
     "pixel_shuffle": "makes channels into pixels",
     "fold": "makes channels into pixels",
     "grid_sample": "samples a map at positions of its own",
@@ -209,17 +215,19 @@ REFUSED = {
 
 
 def _rules() -> Iterator[tuple[str, Rule]]:
-    yield from {"conv2d": mixing.conv2d, "linear": mixing.linear, "matmul": mixing.matmul}.items()
+    yield from {"linear": mixing.linear, "matmul": mixing.matmul}.items()
+    for axes in (1, 2, 3):
+        yield f"conv{axes}d", mixing.conv
+        for kind in ("max", "avg"):
+            yield f"{kind}_pool{axes}d", partial(pooling.pool, kind=kind)
+            yield f"adaptive_{kind}_pool{axes}d", partial(pooling.adaptive_pool, kind=kind)
+    yield "einsum", mixing.einsum
     for name, products in {
-        "einsum": 1,
         "baddbmm": 1,
         "scaled_dot_product_attention": 2,
         "multi_head_attention_forward": 2,
     }.items():
         yield name, partial(mixing.attention, products=products)
-    for kind in ("max", "avg"):
-        yield f"{kind}_pool2d", partial(pooling.pool2d, kind=kind)
-        yield f"adaptive_{kind}_pool2d", partial(pooling.adaptive_pool2d, kind=kind)
     yield "pad", pooling.pad
     for name in REDUCTIONS:
         yield name, partial(pooling.reduction, dim_at=1)
@@ -260,6 +268,7 @@ def _rules() -> Iterator[tuple[str, Rule]]:
     yield from {
         "select": moves.select,
         "narrow": moves.narrow,
+        "index_select": moves.index_select,
         "getitem": moves.getitem,
         "setitem": moves.assign,
         "glu": moves.glu,

@@ -27,7 +27,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from zenlib.errors import ConversionError
-from zenlib.vanilla.vcnn import Pair
+from zenlib.vanilla.vcnn import Sizes, times
 
 BATCH = 2
 """Images in the run: 2, so that a batch of one is not mistaken for a dimension to squeeze."""
@@ -93,8 +93,10 @@ ALIASES = {
     "special_expit": "sigmoid",
     "fmax": "maximum",
     "fmin": "minimum",
-    "max_pool2d_with_indices": "max_pool2d",
-    "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
+} | {
+    f"{pool}{axes}d_with_indices": f"{pool}{axes}d"
+    for pool in ("max_pool", "adaptive_max_pool")
+    for axes in (1, 2, 3)
 }
 
 
@@ -163,26 +165,26 @@ class Trace:
     modules: tuple[nn.Module, ...]
 
 
-def record(module: nn.Module, in_channels: int, resolution: int, images: Tensor | None = None) -> Trace:
+def record(module: nn.Module, shape: Sizes, images: Tensor | None = None) -> Trace:
     """Runs a module once on the shape of an image, in evaluation mode, and leaves it as it was.
 
     Args:
         module: what to run.
-        in_channels: channels of the image.
-        resolution: side of the image, pixels.
-        images: real images (BATCH, in_channels, resolution, resolution) to run on instead.
+        shape: of an image, (channels, height, width).
+        images: real images, (BATCH, *shape), to run on instead.
 
     Raises:
         RunFailed: the module fails on such an image, or reads the values of the image.
     """
     with ONE_AT_A_TIME, torch.no_grad(), _as_found(module), _uncompiled():
-        return _recorded(module, in_channels, resolution, images)
+        return _recorded(module, shape, images)
 
 
-def _recorded(module: nn.Module, in_channels: int, resolution: int, images: Tensor | None) -> Trace:
+def _recorded(module: nn.Module, shape: Sizes, images: Tensor | None) -> Trace:
     first = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    shape = (BATCH, in_channels, resolution, resolution)
-    image = torch.empty(shape, dtype=first.dtype, device="meta") if images is None else images.to(first)
+    image = (
+        torch.empty((BATCH, *shape), dtype=first.dtype, device="meta") if images is None else images.to(first)
+    )
     recorder = _Recorder([image, *_tensors_of(module)], real=images is not None)
     with _submodule_paths(module, recorder):
         for submodule in module.modules():
@@ -394,10 +396,9 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
             reads=call.function not in ("nonzero", "where"),  # of these the shape depends on values too
         )
     if call is not None and _too_small(call):
-        height, width = next(tensors(call.args)).shape[-2:]
         return RunFailed(
-            f"resolution: needed a larger image than {image.shape[-1]} x {image.shape[-1]}: {call} sees a "
-            f"map of {height} x {width}, smaller than its kernel; use a larger resolution"
+            f"resolution: needed a larger image than {times(image.shape[2:])}: {call} sees a map of "
+            f"{times(next(tensors(call.args)).shape[2:])}, smaller than its kernel; use a larger resolution"
         )
     first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
     return RunFailed(
@@ -409,35 +410,34 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
 def _too_small(call: Call) -> bool:
     """Whether the kernel of a convolution or pooling is wider than the padded map."""
     features = next(tensors(call.args), None)
-    if call.function not in ("conv2d", "max_pool2d", "avg_pool2d") or features is None or features.dim() != 4:
+    if features is None or features.dim() < 3:
         return False
-    if call.function == "conv2d":
-        kernel, dilation = pair(call.argument("weight", 1).shape[2:]), pair(call.argument("dilation", 5, 1))
-        top, bottom, left, right = margins(call.argument("padding", 4, 0), kernel, dilation)
+    axes = features.dim() - 2
+    if call.function == f"conv{axes}d":
+        kernel, dilation = tuple(call.argument("weight", 1).shape[2:]), call.argument("dilation", 5, 1)
+        padding = call.argument("padding", 4, 0)
+    elif call.function in (f"max_pool{axes}d", f"avg_pool{axes}d"):
+        kernel, padding = each(call.argument("kernel_size", 1), axes), call.argument("padding", 3, 0)
+        dilation = call.argument("dilation", 4, 1) if call.function.startswith("max") else 1
     else:
-        kernel, dilation = (
-            pair(call.argument("kernel_size", 1)),
-            pair(call.argument("dilation", 4, 1) if call.function == "max_pool2d" else 1),
-        )
-        top, bottom, left, right = margins(call.argument("padding", 3, 0), kernel, dilation)
-    height, width = features.shape[2:]
-    return (
-        height + top + bottom < dilation[0] * (kernel[0] - 1) + 1
-        or width + left + right < dilation[1] * (kernel[1] - 1) + 1
+        return False
+    dilation = each(dilation, axes)
+    widths = margins(padding, kernel, dilation)
+    padded = (size + a + b for size, a, b in zip(features.shape[2:], widths[::2], widths[1::2], strict=True))
+    return any(
+        size < spread * (side - 1) + 1 for size, spread, side in zip(padded, dilation, kernel, strict=True)
     )
 
 
-def pair(value: Any) -> Pair:
-    """A size given once or per axis as (height, width)."""
-    if isinstance(value, (tuple, list)):
-        return (int(value[0]), int(value[-1]))
-    return (int(value), int(value))
+def each(value: Any, axes: int) -> Sizes:
+    """A size given once or for each axis, for each axis."""
+    sizes = tuple(map(int, value)) if isinstance(value, (tuple, list)) else (int(value),)
+    return sizes if len(sizes) == axes else sizes[:1] * axes
 
 
-def margins(padding: Any, kernel: Pair, dilation: Pair) -> tuple[int, int, int, int]:
-    """A padding given as a number, per axis, or as "same" or "valid", as (top, bottom, left, right)."""
+def margins(padding: Any, kernel: Sizes, dilation: Sizes) -> Sizes:
+    """A padding given as a number, per axis, or as "same" or "valid", before and behind each axis."""
     if padding == "same":
-        rows, columns = (spread * (side - 1) for spread, side in zip(dilation, kernel, strict=True))
-        return (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)
-    rows, columns = pair(0 if padding == "valid" else padding)
-    return (rows, rows, columns, columns)
+        full = [spread * (side - 1) for spread, side in zip(dilation, kernel, strict=True)]
+        return tuple(width for both in full for width in (both // 2, both - both // 2))
+    return tuple(width for width in each(0 if padding == "valid" else padding, len(kernel)) for _ in range(2))
