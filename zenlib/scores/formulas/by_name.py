@@ -55,9 +55,9 @@ def naswot(graph: Graph) -> float:
     for count, source in read:
         t, on, _ = source.threshold
         slope = math.exp(-t * t) / math.pi  # of the share of common states with the correlation
-        rho = source.shared - (1 - source.shared) / (IMAGES * source.side**2)
+        rho = source.alike.shared - (1 - source.alike.shared) / (IMAGES * source.side**2)
         alike += count / units * (on**2 + (1 - on) ** 2 + rho * slope)
-        chance = chance + count / units * slope * source.noise  # type: ignore[assignment]
+        chance = chance + count / units * slope * source.alike.noise  # type: ignore[assignment]
     variance = float(np.square(chance).sum()) + (0.25 - 1 / math.pi**2) / units
     ratio = min(0.999, IMAGES * variance / (1 - alike) ** 2)
     spread = -1 - (1 - ratio) / ratio * math.log1p(-ratio)  # mean log of the eigenvalues of a Wishart matrix
@@ -70,7 +70,7 @@ def linear_regions(graph: Graph) -> float:
     steps = IMAGES - 1
     read = _rectified(Forward(graph, IMAGES, math.pi / 2 / steps))
     return 1 + steps * sum(
-        count * math.acos(1 - source.distance) / math.pi * math.exp(-(source.threshold[0] ** 2) / 2)
+        count * math.acos(1 - source.alike.distance) / math.pi * math.exp(-(source.threshold[0] ** 2) / 2)
         for count, source in read
     )
 
@@ -95,7 +95,7 @@ def fisher(graph: Graph) -> float:
     total = 0.0
     for layer in Backward(forward, CLASSES).convs:
         operation, made = graph.operations[layer.place], forward.maps[layer.place]
-        own = made.variance * together(made.shapes, layer.shapes, made.side)
+        own = made.variance * together(made.alike.shapes, layer.shapes, made.side)
         mean = made.square * together(FLAT, layer.shapes, made.side)
         total += values(operation) / 2 * layer.output * (own + mean)
     return total
@@ -127,8 +127,10 @@ def _entropy(channels: int, features: Map) -> float:
     Channels / ratio - 1 is the excess: channels times the mean squared correlation of two of them, by the
     network and by the number of samples.
     """
-    samples = IMAGES * features.side**2 / together(features.shapes, features.shapes, features.side)
-    excess = max(1e-9, (channels - 1) * (features.overlap + 1 / samples))
+    samples = (
+        IMAGES * features.side**2 / together(features.alike.shapes, features.alike.shapes, features.side)
+    )
+    excess = max(1e-9, (channels - 1) * (features.alike.overlap + 1 / samples))
     return math.log(channels) - (excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess))
 
 
