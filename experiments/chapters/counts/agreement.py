@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
-from experiments.chapters.counts.measured import MEASURED, RESOLUTION, STUDY, column, networks
+from experiments.chapters.counts import measured
+from experiments.chapters.counts.measured import RESOLUTION, STUDY, column, networks
 from experiments.record.agreement import ARITHMETIC, EXACT, TIME
 from experiments.record.results import export_path
 from experiments.record.table import Table
@@ -37,6 +38,8 @@ SCORES = (
     "naswot",
     "linear-regions",
     "az-expressivity",
+    "intrain",
+    "az-trainability",
     "zico",
     "grad-norm",
     "snip",
@@ -44,7 +47,8 @@ SCORES = (
 )
 LOGARITHMIC = ("grad-norm", "snip", "fisher-channels", "linear-regions")
 """Scores that are products over layers: what is compared are their logarithms."""
-SEEDS = (0, 1)
+CHAINS = ("phi", "az-trainability")
+"""Phi of a cell is that of another network, its vanilla form; trainability's formula is for units."""
 CELLS = 100
 SEED = 0
 LARGEST = 200
@@ -66,7 +70,7 @@ def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Ce
         chosen = np.random.default_rng(SEED).permutation(whole)
         cells = [(Cell.from_string(texts[index]), float(scores[name][index])) for index in chosen]
         return list(islice(((cell, value) for cell, value in cells if cell.is_connected), CELLS))
-    rows = MEASURED.stored()
+    rows = measured.stored(score)
     rows = rows[(rows["seed"] == seed) & rows["network"].isin(networks(group, LARGEST))]
     return [
         (Architecture.from_string(text), value)
@@ -125,13 +129,13 @@ AGREEMENT = Table(
 
 
 def keys() -> list[dict[str, str]]:
-    """What is compared; Phi of a cell is that of another network, its vanilla form."""
+    """What is compared."""
     groups = [group for group in GROUPS if group != "cells" or nasbench201.is_there()]
     return [
         {"group": group, "score": score}
         for group in groups
         for score in SCORES
-        if score in FORMULAS and (group, score) != ("cells", "phi")
+        if score in FORMULAS and (group != "cells" or score not in CHAINS)
     ]
 
 

@@ -19,7 +19,7 @@ from zenlib.scores.formulas.counts import fan_in, in_channels, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
 from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
 from zenlib.scores.graph_form.arithmetic import shares
-from zenlib.scores.graph_form.operations import Operation
+from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
 WITH_SCALE = 2 / math.pi
@@ -80,6 +80,14 @@ def collision(variance: float, classes: int) -> float:
     return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
 
 
+def passed(graph: Graph, operation: Operation, read: Map) -> float:
+    """By how much a convolution, a BatchNorm or a ReLU changes the mean square of a gradient."""
+    if operation.kind == "conv":
+        share, _ = shares(operation, read.side)
+        return GAIN * share * values(operation) / (in_channels(graph, operation) * read.side**2)
+    return read.threshold[1] if operation.kind == "relu" else 1 / read.variance
+
+
 class Backward:
     """The gradients of a network.
 
@@ -132,7 +140,7 @@ class Backward:
 
     def relu(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """A share of the values passes; of a rectified map all do."""
-        on = read.threshold[1]
+        on = passed(self.graph, operation, read)
         return parts if read.rectified else self._new(parts, operation.side, on, on)
 
     def slice(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
@@ -171,6 +179,5 @@ class Backward:
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
-        channels = fan // operation.kernel**2 * operation.groups
-        factor = GAIN * share * values(operation) / (channels * read.side**2)
+        factor = passed(self.graph, operation, read)
         return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)
