@@ -27,8 +27,6 @@ if not nasbench201.is_there():
     TABLES = (MEASURED, INTRAIN)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
-FEW = 30
-"""Networks of a group that InTrain is measured on."""
 WANTED = {"chains": 0.95, "cells": 0.9}
 """Spearman's rho that a formula should reach."""
 COUNT_NAMES = {
@@ -99,8 +97,7 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         for text in networks(group, count)[:some]
     ]
     MEASURED.fill(drawings)
-    few = {text for group, count in groups.items() for text in networks(group, min(count, FEW))}
-    INTRAIN.fill([key for key in drawings if key["network"] in few and key["seed"] == 0])
+    INTRAIN.fill(drawings)
     if not whole:
         tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
         return CountRows(*(table.stored() for table in tables))
@@ -180,6 +177,8 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
             if g != "cells" or score not in agreement.CHAINS
         )
     ]
+    line = _line(found, {"group": "cells", "score": "intrain"})
+    told["n_intrain_cells"] = UNKNOWN if line is None else f"{line['n']:.0f}"
     told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
     return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
 
