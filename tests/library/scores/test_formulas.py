@@ -217,7 +217,7 @@ def test_sums_over_lags_are_those_of_averaged_noise_on_a_torus():
 
 
 def test_skips_of_one_source_add_up_as_amplitudes():
-    source, other = spread.Source(), spread.Source()
+    source, other = spread.Source(spread.WHITE), spread.Source(spread.WHITE)
     twice = spread.summed([{(source, 0.0): 1.0}, {(source, 0.0): 1.0}])
     apart = spread.summed([{(source, 0.0): 1.0}, {(other, 0.0): 1.0}])
     pooled = spread.summed([{(source, 0.0): 1.0}, spread.pooled({(source, 0.0): 1.0}, 1.0)])

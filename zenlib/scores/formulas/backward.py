@@ -10,6 +10,7 @@ Source: Yang et al. 2019 (arXiv 1902.08129), who prove that growth.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ What BatchNorm takes of it along its own output, over what it takes with the mea
 """
 
 
+@dataclass(eq=False, slots=True)
 class Back(Source):
     """A source on the way back.
 
@@ -36,10 +38,7 @@ class Back(Source):
         common: share of its variance that all images and positions have in common.
     """
 
-    __slots__ = ("common",)
-
-    def __init__(self, shapes: Shapes, common: float) -> None:
-        self.shapes, self.common = shapes, common
+    common: float
 
 
 class LayerGradient(NamedTuple):

@@ -33,6 +33,7 @@ GAIN = 2.0
 """Fan-in times variance of a weight."""
 
 
+@dataclass(eq=False, slots=True)
 class New(Source):
     """A source on the way forward.
 
@@ -44,13 +45,10 @@ class New(Source):
             squares sum to the variance of the correlation, averaged over the map.
     """
 
-    __slots__ = ("distance", "noise", "overlap", "shared")
-
-    def __init__(
-        self, shapes: Shapes, overlap: float, distance: float, shared: float, noise: np.ndarray
-    ) -> None:
-        self.shapes = shapes
-        self.overlap, self.distance, self.shared, self.noise = overlap, distance, shared, noise
+    overlap: float
+    distance: float
+    shared: float
+    noise: np.ndarray
 
 
 def mixed(shares: Iterable[tuple[float, New]], shapes: Shapes) -> New:
@@ -219,21 +217,15 @@ class Forward:
         return fresh(operation.side, new, variance, *moments, source.rectified)
 
     def join(self, index: int, operation: Operation, read: list[Map]) -> Map:
-        """Maps side by side: averages of them, weighted by channels."""
-        channels = [
-            self.graph.operations[source].channels / operation.channels for source in operation.inputs
-        ]
-        return self._mixture(operation, list(zip(channels, read, strict=True)))
-
-    def slice(self, index: int, operation: Operation, read: list[Map]) -> Map:
-        """Some of the channels."""
-        return self._mixture(operation, [(1.0, read[0])])
-
-    def _mixture(self, operation: Operation, read: list[tuple[float, Map]]) -> Map:
-        variance = sum(share * one.variance for share, one in read)
-        heights = [(share * one.variance / variance, one.alike) for share, one in read]
+        """Maps side by side: averages of them, weighted by channels; of one map, some of its channels."""
+        channels = [self.graph.operations[place].channels for place in operation.inputs]
+        weighted = [(count / sum(channels), one) for count, one in zip(channels, read, strict=True)]
+        variance = sum(share * one.variance for share, one in weighted)
+        heights = [(share * one.variance / variance, one.alike) for share, one in weighted]
         shapes: Any = sum(height * new.shapes for height, new in heights)
-        square = sum(share * one.square for share, one in read)
-        mean = sum(share * one.mean for share, one in read)
-        rectified = all(one.rectified for _, one in read)
+        square = sum(share * one.square for share, one in weighted)
+        mean = sum(share * one.mean for share, one in weighted)
+        rectified = all(one.rectified for one in read)
         return fresh(operation.side, mixed(heights, shapes), variance, square, mean, rectified)
+
+    slice = join

@@ -13,6 +13,7 @@ A mixture is a vector of shares of the variance, one for each m of `LADDER`, tha
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -94,17 +95,11 @@ def partly(shapes: Shapes, share: float) -> Shapes:
     return mixture
 
 
+@dataclass(eq=False, slots=True)
 class Source:
-    """A map of variance 1 whose values are new.
+    """A map of variance 1 whose values are new; its spatial correlation."""
 
-    Attributes:
-        shapes: its spatial correlation.
-    """
-
-    __slots__ = ("shapes",)
-
-    def __init__(self, shapes: Shapes = WHITE) -> None:
-        self.shapes = shapes
+    shapes: Shapes
 
 
 Parts = dict[tuple[Source, float], float]
