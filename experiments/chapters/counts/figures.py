@@ -42,7 +42,7 @@ def at_a_glance(
 
     def field(line: pd.Series) -> tuple[Colour, str, bool]:
         colour = mixed(colours[line["count"]], abs(line["agreement"]))
-        return colour, f"{LETTERS[line['count']]} {_short(line['agreement'])}", False
+        return colour, f"{LETTERS[line['count']]}\N{THIN SPACE}{_short(line['agreement'])}", False
 
     figure = _fields(grid, spaces, names, field, 0.34)
     keys = [
