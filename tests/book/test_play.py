@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.site import open_page
+from zenlib import arithmetic
 from zenlib.errors import ArchitectureError
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
@@ -15,6 +16,16 @@ from zenlib.spaces import SPACES
 
 pytestmark = pytest.mark.browser
 
+FORMULAS = (
+    "relu-units",
+    "activations",
+    "log-width",
+    "log-fan-in",
+    "naswot",
+    "synflow",
+    "az-expressivity",
+    "intrain",
+)
 BAD = [
     "",
     "SuperConvK3BNRELU(3,8,1,1",
@@ -33,7 +44,8 @@ COMPUTE = """([text, resolution, classes]) => {
   const blocks = zenlib.parse(text);
   const {score, logDelta, layers} = zenlib.closedForm(blocks, resolution);
   return {
-    text: zenlib.print(blocks), params: zenlib.params(blocks, classes),
+    ...zenlib.formulas(blocks, resolution), text: zenlib.print(blocks),
+    params: zenlib.params(blocks, classes),
     flops: zenlib.flops(blocks, resolution, classes),
     depth: zenlib.depth(blocks), score, logDelta, logSigma: layers.map(layer => layer.logSigma),
   };
@@ -87,6 +99,8 @@ def test_fifty_random_networks_have_the_numbers_of_python(page):
         assert found["score"] == pytest.approx(terms.score, rel=1e-6), text
         assert found["logDelta"] == pytest.approx(terms.log_delta, abs=1e-3)
         assert found["logSigma"] == pytest.approx(list(terms.log_sigma), abs=1e-3)
+        for name in FORMULAS:
+            assert found[name] == pytest.approx(arithmetic(name, architecture, resolution), rel=1e-9), name
 
 
 def test_a_pasted_network_shows_its_numbers(page):
@@ -99,6 +113,22 @@ def test_a_pasted_network_shows_its_numbers(page):
         ).json_value()
         assert counts == [architecture.params(100), architecture.flops(resolution, 100), architecture.depth]
         assert score == pytest.approx(closed_form_terms(architecture, resolution).score, rel=1e-6)
+
+
+def test_the_program_to_copy_prints_every_number_of_the_page(page, capsys):
+    page.select_option("#play-preset", "zennet-0.5M")
+    text = zennet_architecture("zennet-0.5M").to_string()
+    page.wait_for_function(SHOWN, arg=[text, 32], timeout=60_000)
+    exec(page.input_value("#play-python"), {})
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert list(printed) == ["score", "params", "flops", "depth", *FORMULAS]
+    for name, value in printed.items():
+        shown = page.locator(f"#play-{name}").get_attribute("data-value")
+        assert float(shown) == pytest.approx(float(value), rel=1e-6), name
+    page.get_by_role("button", name="Copy as Python").click()
+    page.locator("button", has_text="Co").filter(has_text="Copied").or_(
+        page.locator("button", has_text="Selected")
+    ).wait_for()
 
 
 def test_the_keyboard_alone_widens_a_block_and_the_numbers_follow(page):

@@ -6,6 +6,8 @@
   const KIND_NAMES = { conv: "convolution", residual: "residual", bottleneck: "bottleneck", inverted: "inverted" };
   const SVG = "http://www.w3.org/2000/svg";
   const HEIGHT = 200;
+  const COUNTS = ["relu-units", "activations", "log-width", "log-fan-in"];
+  const SCORES = ["naswot", "synflow", "az-expressivity", "intrain"];
 
   let network = null; // {blocks, resolution, classes}
   let kept = null; // the numbers of the network that is compared with
@@ -123,11 +125,12 @@
     const text = zenlib.print(blocks);
     if (!keepText) byId("string").value = text;
     byId("command").value = `zenlib score "${text}" --resolution ${resolution}`;
+    byId("python").value = program(text, resolution, classes);
     complain("string-problem", null);
     history.replaceState(null, "", `#${new URLSearchParams({ resolution, classes, network: text })}`);
     try {
       const counted = { params: zenlib.params(blocks, classes), flops: zenlib.flops(blocks, resolution, classes), depth: zenlib.depth(blocks) };
-      shown = { ...counted, score: null };
+      shown = { ...counted, ...zenlib.formulas(blocks, resolution), score: null };
       complain("problem", null);
     } catch (error) {
       shown = null;
@@ -148,6 +151,22 @@
     });
   }
 
+  // A Python program that prints every number of the page.
+  function program(text, resolution, classes) {
+    return `from zenlib import Architecture, arithmetic, closed_form_zen_score
+
+network = Architecture.from_string("${text}")
+print("score", closed_form_zen_score(network, ${resolution}))
+print("params", network.params(${classes}))
+print("flops", network.flops(${resolution}, ${classes}))
+print("depth", network.depth)
+for name in (
+    "${[...COUNTS, ...SCORES].join('",\n    "')}",
+):
+    print(name, arithmetic(name, network, ${resolution}))
+`;
+  }
+
   function numbers() {
     const show = (name, text, exact) => {
       const value = shown?.[name];
@@ -162,6 +181,8 @@
     show("params", short, whole);
     show("flops", short, whole);
     show("depth", String, String);
+    for (const name of COUNTS) show(name, name.startsWith("log") ? nats : short, String);
+    for (const name of SCORES) show(name, (value) => (value < 1000 ? nats : short)(value), String);
   }
 
   function complain(name, message) {

@@ -2,56 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from experiments.figures.forest import forest
 from experiments.figures.marks import legend
-from experiments.figures.style import COLOURS, SMALL, new_figure, styled
+from experiments.figures.style import COLOURS, PALETTE, SMALL, new_figure, styled
 
-SHORT = {
-    "params": "params",
-    "flops": "FLOPs",
-    "layers": "convs",
-    "relu_units": "ReLUs",
-    "activations": "acts",
-    "log_width": "width",
-    "log_fan_in": "fan-in",
+LETTERS = {
+    "params": "P",
+    "flops": "F",
+    "layers": "C",
+    "relu_units": "R",
+    "activations": "A",
+    "log_width": "W",
+    "log_fan_in": "I",
 }
-"""Count -> the word in a field."""
+"""Count -> the letter in a field; its colour is that of its place here."""
 
 
 @styled
-def at_a_glance(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str]) -> Figure:
-    """Above, the count that agrees best with each score in each space; below, what the score says beyond it.
+def at_a_glance(
+    grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str], counts: dict[str, str]
+) -> Figure:
+    """The count that agrees best with each score in each space: its colour, the stronger the higher tau.
+
+    Args:
+        grid: `study.grid` of the rows.
+        spaces: space -> title, in order.
+        names: score -> title, in order.
+        counts: count -> title.
+    """
+    colours = dict(zip(LETTERS, PALETTE, strict=True))
+
+    def field(line: pd.Series) -> tuple[Colour, str, bool]:
+        colour = mixed(colours[line["count"]], abs(line["agreement"]))
+        return colour, f"{LETTERS[line['count']]}\N{THIN SPACE}{_short(line['agreement'])}", False
+
+    figure = _fields(grid, spaces, names, field, 0.34)
+    keys = [
+        Patch(color=colours[count], label=f"{letter} {counts[count]}") for count, letter in LETTERS.items()
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def what_is_left(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str]) -> Figure:
+    """Kendall's tau with accuracy of a score and of its count, and of the score given that count.
 
     Args:
         grid: `study.grid` of the rows.
         spaces: space -> title, in order.
         names: score -> title, in order.
     """
-    spaces = {key: title for key, title in spaces.items() if (grid["space"] == key).any()}
-    names = {key: title for key, title in names.items() if (grid["score"] == key).any()}
-    figure, axes = new_figure(2, 1, height=3.0 + 0.62 * max(4, len(names)))
-    at = grid.set_index(["score", "space"])
-    _field(axes[0, 0], at, spaces, names, "agreement", _counted)
-    axes[0, 0].set_title("The count that a score follows; tau with it")
-    trained = grid.dropna(subset="given")["space"].unique()
-    spaces = {key: title for key, title in spaces.items() if key in trained}
-    _field(axes[1, 0], at, spaces, names, "given", _kept)
-    axes[1, 0].set_title("Tau with accuracy: score, count; what is left")
-    return figure
+
+    def field(line: pd.Series) -> tuple[Colour, str, bool]:
+        words = f"{_short(line['alone'])} {_short(line['of_count'])}\n{_short(line['given'])}"
+        colour = COLOURS["blue" if line["given"] > 0 else "vermilion"]
+        return mixed(colour, abs(line["given"])), words, bool(line["given_low"] > 0)
+
+    return _fields(grid.dropna(subset="given"), spaces, names, field, 0.43)
 
 
-def _counted(line: pd.Series) -> tuple[str, bool]:
-    return f"{SHORT[line['count']]}\n{_short(line['agreement'])}", False
+Colour = tuple[float, ...]
 
 
-def _kept(line: pd.Series) -> tuple[str, bool]:
-    words = f"{_short(line['alone'])} {_short(line['of_count'])}\n{_short(line['given'])}"
-    return words, bool(line["given_low"] > 0)
+def mixed(colour: str, share: float) -> Colour:
+    """A colour diluted with white."""
+    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
 def _short(value: float) -> str:
@@ -59,35 +83,39 @@ def _short(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
 
 
-def _field(
-    axes: Axes, at: pd.DataFrame, spaces: dict[str, str], names: dict[str, str], column: str, text
-) -> None:  # type: ignore[no-untyped-def]
-    """A table of fields coloured by a column, with words in them."""
-    values = np.full((len(names), len(spaces)), np.nan)
-    for row, score in enumerate(names):
-        for place, space in enumerate(spaces):
-            if (score, space) not in at.index or np.isnan(at.loc[(score, space)][column]):
-                continue
-            line = at.loc[(score, space)]
-            values[row, place] = line[column]
-            words, strong = text(line)
-            dark = abs(line[column]) > 0.55
-            axes.text(
-                place,
-                row,
-                words,
-                ha="center",
-                va="center",
-                fontsize=SMALL - 4,
-                linespacing=0.95,
-                fontweight="bold" if strong else "normal",
-                color="white" if dark else COLOURS["black"],
-            )
-    if values.size > 0:
-        axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+def _fields(
+    grid: pd.DataFrame,
+    spaces: dict[str, str],
+    names: dict[str, str],
+    field: Callable[[pd.Series], tuple[Colour, str, bool]],
+    row: float,
+) -> Figure:
+    """A table of scores down and spaces across; a field has a colour, words, and whether they are bold."""
+    spaces = {key: title for key, title in spaces.items() if (grid["space"] == key).any()}
+    names = {key: title for key, title in names.items() if (grid["score"] == key).any()}
+    figure, ((axes,),) = new_figure(height=1.7 + row * max(4, len(names)))
+    picture = np.ones((len(names), len(spaces), 3))
+    rows, columns = list(names), list(spaces)
+    for _, line in grid[grid["score"].isin(rows) & grid["space"].isin(columns)].iterrows():
+        at = rows.index(line["score"]), columns.index(line["space"])
+        picture[at], words, strong = field(line)
+        light = picture[at] @ (0.299, 0.587, 0.114)
+        axes.text(
+            *at[::-1],
+            words,
+            ha="center",
+            va="center",
+            fontsize=SMALL - 2 * ("\n" in words),
+            linespacing=0.95,
+            fontweight="bold" if strong else "normal",
+            color="white" if light < 0.55 else COLOURS["black"],
+        )
+    if picture.size > 0:
+        axes.imshow(picture, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(spaces)), list(spaces.values()), rotation=30, ha="right")
     axes.set_yticks(range(len(names)), list(names.values()))
     axes.grid(visible=False)
+    return figure
 
 
 @styled

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from functools import cache
+from functools import cache, partial
 
+import pandas as pd
 import torch
 
 from experiments.record.agreement import OneDraw, Within
@@ -36,7 +37,7 @@ DRAWN = (
     "phi",
     "zen",
 )
-"""What is measured: every score that draws and has a formula."""
+"""What is measured: every score that draws and has a formula, but the later one of `INTRAIN`."""
 FLOPS = 4e7
 LIMITS = Budget(params=1e6, flops=FLOPS)
 MUTATIONS = 8
@@ -76,10 +77,12 @@ def _convs(network: Architecture) -> int:
     return sum(len(unit.convs) for unit in network.units)
 
 
-def measured_row(*, network: str, resolution: int, batch_size: int, seed: int) -> dict[str, float]:
-    """Every score of one network and draw; all of them see one module and one batch."""
+def measured_row(
+    drawn: tuple[str, ...], *, network: str, resolution: int, batch_size: int, seed: int
+) -> dict[str, float]:
+    """Scores of one network and draw; all of them see one module and one batch."""
     query = Query(Architecture.from_string(network), resolution, batch_size, seed, torch.device("cpu"))
-    return {column(name): _value(query, name) for name in DRAWN}
+    return {column(name): _value(query, name) for name in drawn}
 
 
 def _value(query: Query, name: str) -> float:
@@ -94,22 +97,32 @@ def column(name: str) -> str:
     return name.replace("-", "_")
 
 
-MEASURED = Table(
-    study=STUDY,
-    name="measured",
-    key=("network", "resolution", "batch_size", "seed"),
-    compute=measured_row,
-    units={
-        "network": "text: structure string",
-        "resolution": "pixels: side of the images",
-        "batch_size": "count: images",
-        "seed": "1: seed of weights and images",
-    }
-    | {column(name): f"1, or nat: proxy {name}" for name in DRAWN},
-    agreement={
-        column(name): OneDraw(found.rounding, alike=("batch_size",))
-        if isinstance(found := PROXY_AGREEMENT[name], OneDraw)
-        else Within(1e-3)
-        for name in DRAWN
-    },
-)
+def _agreement(name: str) -> OneDraw | Within:
+    found = PROXY_AGREEMENT[name]
+    return OneDraw(found.rounding, alike=("batch_size",)) if isinstance(found, OneDraw) else Within(1e-3)
+
+
+def _table(name: str, drawn: tuple[str, ...]) -> Table:
+    return Table(
+        study=STUDY,
+        name=name,
+        key=("network", "resolution", "batch_size", "seed"),
+        compute=partial(measured_row, drawn),
+        units={
+            "network": "text: structure string",
+            "resolution": "pixels: side of the images",
+            "batch_size": "count: images",
+            "seed": "1: seed of weights and images",
+        }
+        | {column(name): f"1, or nat: proxy {name}" for name in drawn},
+        agreement={column(name): _agreement(name) for name in drawn},
+    )
+
+
+MEASURED = _table("measured", DRAWN)
+INTRAIN = _table("intrain", ("intrain",))
+
+
+def stored(score: str) -> pd.DataFrame:
+    """The measured networks with a score."""
+    return (MEASURED if score in DRAWN else INTRAIN).stored()

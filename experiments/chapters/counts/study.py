@@ -9,13 +9,14 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.chapters.counts import agreement, counted, parts
-from experiments.chapters.counts.measured import BATCH_SIZE, MEASURED, RESOLUTION, networks
+from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, MEASURED, RESOLUTION, networks
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, interval, number
 from zenlib import ARITHMETIC as FORMULAS
 
 TABLES: tuple[Table, ...] = (
     MEASURED,
+    INTRAIN,
     counted.SIZES,
     agreement.AGREEMENT,
     counted.COUNTED,
@@ -23,7 +24,7 @@ TABLES: tuple[Table, ...] = (
     parts.WITHIN,
 )
 if not nasbench201.is_there():
-    TABLES = (MEASURED,)
+    TABLES = (MEASURED, INTRAIN)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
 WANTED = {"chains": 0.95, "cells": 0.9}
@@ -96,6 +97,7 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         for text in networks(group, count)[:some]
     ]
     MEASURED.fill(drawings)
+    INTRAIN.fill(drawings)
     if not whole:
         tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
         return CountRows(*(table.stored() for table in tables))
@@ -172,9 +174,11 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
         and all(
             ((good["group"] == g) & (good["score"] == score)).any()
             for g in spaces
-            if (g, score) != ("cells", "phi")
+            if g != "cells" or score not in agreement.CHAINS
         )
     ]
+    line = _line(found, {"group": "cells", "score": "intrain"})
+    told["n_intrain_cells"] = UNKNOWN if line is None else f"{line['n']:.0f}"
     told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
     return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
 

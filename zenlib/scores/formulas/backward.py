@@ -10,15 +10,17 @@ Source: Yang et al. 2019 (arXiv 1902.08129), who prove that growth.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in, values
+from zenlib.scores.formulas.counts import fan_in, in_channels, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
 from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
 from zenlib.scores.graph_form.arithmetic import shares
+from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
 WITH_SCALE = 2 / math.pi
@@ -28,6 +30,7 @@ What BatchNorm takes of it along its own output, over what it takes with the mea
 """
 
 
+@dataclass(eq=False, slots=True)
 class Back(Source):
     """A source on the way back.
 
@@ -35,11 +38,7 @@ class Back(Source):
         common: share of its variance that all images and positions have in common.
     """
 
-    __slots__ = ("common",)
-
-    def __init__(self, shapes: Shapes, common: float) -> None:
-        super().__init__(shapes)
-        self.common = common
+    common: float
 
 
 class LayerGradient(NamedTuple):
@@ -80,6 +79,14 @@ def collision(variance: float, classes: int) -> float:
     return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
 
 
+def passed(graph: Graph, operation: Operation, read: Map) -> float:
+    """By how much a convolution, a BatchNorm or a ReLU changes the mean square of a gradient."""
+    if operation.kind == "conv":
+        share, _ = shares(operation, read.side)
+        return GAIN * share * values(operation) / (in_channels(graph, operation) * read.side**2)
+    return read.threshold[1] if operation.kind == "relu" else 1 / read.variance
+
+
 class Backward:
     """The gradients of a network.
 
@@ -95,10 +102,14 @@ class Backward:
         found: dict[int, list[Parts]] = {self.graph.output: [start]}
         for index in range(self.graph.output, -1, -1):
             if index in found:
-                parts = spread.summed(found.pop(index))
-                if self.forward.cuts[index] and len(parts) > 1:
-                    parts = self._new(parts, self.graph.operations[index].side, 1.0, 1.0)
-                self._back(index, parts, found)
+                operation, parts = self.graph.operations[index], spread.summed(found.pop(index))
+                if forward.cuts[index] and len(parts) > 1:
+                    parts = self._new(parts, operation.side, 1.0, 1.0)
+                rule = getattr(self, operation.kind, None)  # sums and concatenations hand all of it on
+                for place in operation.inputs:
+                    given = rule(index, operation, parts, forward.maps[place]) if rule else parts
+                    if place != IMAGE:
+                        found.setdefault(place, []).append(given)
         self.convs.reverse()
         self.layers = [*self.convs, classifier]
 
@@ -106,7 +117,7 @@ class Backward:
         """The classifier, and the gradient of the map before pooling: one number per image and channel."""
         last, images = self.forward.maps[self.graph.output], self.forward.images
         width, positions = self.graph.operations[self.graph.output].channels, last.side**2
-        of_mean = last.variance * min(1.0, together(last.shapes, FLAT, last.side) / positions)
+        of_mean = last.variance * min(1.0, together(last.alike.shapes, FLAT, last.side) / positions)
         logits = GAIN * (last.square + of_mean)
         wrong = collision(logits, classes) - 1 / classes  # E |p - 1/K|^2
         label = 1 - 1 / classes
@@ -117,36 +128,28 @@ class Backward:
         variance = GAIN / width * (wrong + label) / (images * positions) ** 2
         return classifier, {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
 
-    def _back(self, index: int, parts: Parts, found: dict[int, list[Parts]]) -> None:
-        """Hands a gradient on to what an operation read."""
-        operation, side = self.graph.operations[index], self.graph.operations[index].side
-        for place in operation.inputs:
-            read, given = self.forward.maps[place], parts
-            if operation.kind == "relu" and not read.rectified:
-                _, on, _ = read.threshold
-                given = self._new(parts, side, on, on)
-            elif operation.kind == "norm":
-                given = self._normed(parts, read)
-            elif operation.kind == "pool":
-                given = self._pooled(index, parts, read)
-            elif operation.kind == "slice":
-                channels = self.graph.operations[place].channels
-                given = spread.scaled(parts, math.sqrt(operation.channels / channels))
-            elif operation.kind == "conv":
-                given = self._conv(index, parts, read)
-            if place != IMAGE:
-                found.setdefault(place, []).append(given)
-
     def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
         """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
         variance, terms, shapes = spread.terms(parts, side)
-        common = sum(term[0] * term[1].common for term in terms) / variance
+        common = 0.0
+        for height, source, _ in terms:
+            common += height / variance * source.common
         shapes = spread.partly(spread.stretched(shapes, stretch), kept)
         return {(Back(shapes, kept * common), 0.0): math.sqrt(variance * factor)}
 
-    def _normed(self, parts: Parts, read: Map) -> Parts:
-        samples = self.forward.images * read.side**2
-        free = max(0.05, 1 - 2 / samples) / read.variance
+    def relu(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
+        """A share of the values passes; of a rectified map all do."""
+        on = passed(self.graph, operation, read)
+        return parts if read.rectified else self._new(parts, operation.side, on, on)
+
+    def slice(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
+        """To some of the channels."""
+        channels = in_channels(self.graph, operation)
+        return spread.scaled(parts, math.sqrt(operation.channels / channels))
+
+    def norm(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
+        """What is common, and what lies along the output, is taken away."""
+        free = max(0.05, 1 - 2 / (self.forward.images * read.side**2)) / read.variance
         given: Parts = {}
         for (source, count), amplitude in parts.items():
             common: float = source.common  # type: ignore[attr-defined]
@@ -156,8 +159,8 @@ class Backward:
             given[source, count] = amplitude * math.sqrt(free * left)
         return given
 
-    def _pooled(self, index: int, parts: Parts, read: Map) -> Parts:
-        operation = self.graph.operations[index]
+    def pool(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
+        """An average hands on averages, a maximum to some positions."""
         count = spread.averages(operation.kernel)
         if operation.mode == "avg" and operation.side == read.side:
             return spread.pooled(parts, count)
@@ -166,15 +169,14 @@ class Backward:
             return self._new(parts, operation.side, share, share, operation.stride)
         return self._new(spread.pooled(parts, 0.0), operation.side, share**2, 1.0, operation.stride)
 
-    def _conv(self, index: int, parts: Parts, read: Map) -> Parts:
-        operation = self.graph.operations[index]
+    def conv(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
+        """Here are the weights."""
         output, _, shapes = spread.terms(parts, operation.side)
         share, _ = shares(operation, read.side)
         fan = fan_in(self.graph, operation)
-        lags = together(shapes, spread.stretched(read.shapes, 1 / operation.stride), operation.side)
+        lags = together(shapes, spread.stretched(read.alike.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
-        channels = fan // operation.kernel**2 * operation.groups
-        factor = GAIN * share * values(operation) / (channels * read.side**2)
+        factor = passed(self.graph, operation, read)
         return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)

@@ -17,9 +17,10 @@ from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.formulas import paths
 from zenlib.scores.formulas.backward import Backward
-from zenlib.scores.formulas.counts import Counts, counts_of, values
+from zenlib.scores.formulas.counts import Counts, counts_of, fan_in, values
 from zenlib.scores.formulas.forward import Forward, Map
 from zenlib.scores.formulas.spread import FLAT, together
+from zenlib.scores.formulas.trainability import trainability
 from zenlib.scores.graph_form import Graph, Writes, graph_of, repaired_score
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
@@ -54,9 +55,9 @@ def naswot(graph: Graph) -> float:
     for count, source in read:
         t, on, _ = source.threshold
         slope = math.exp(-t * t) / math.pi  # of the share of common states with the correlation
-        rho = source.shared - (1 - source.shared) / (IMAGES * source.side**2)
+        rho = source.alike.shared - (1 - source.alike.shared) / (IMAGES * source.side**2)
         alike += count / units * (on**2 + (1 - on) ** 2 + rho * slope)
-        chance = chance + count / units * slope * source.noise  # type: ignore[assignment]
+        chance = chance + count / units * slope * source.alike.noise  # type: ignore[assignment]
     variance = float(np.square(chance).sum()) + (0.25 - 1 / math.pi**2) / units
     ratio = min(0.999, IMAGES * variance / (1 - alike) ** 2)
     spread = -1 - (1 - ratio) / ratio * math.log1p(-ratio)  # mean log of the eigenvalues of a Wishart matrix
@@ -69,7 +70,7 @@ def linear_regions(graph: Graph) -> float:
     steps = IMAGES - 1
     read = _rectified(Forward(graph, IMAGES, math.pi / 2 / steps))
     return 1 + steps * sum(
-        count * math.acos(1 - source.distance) / math.pi * math.exp(-(source.threshold[0] ** 2) / 2)
+        count * math.acos(1 - source.alike.distance) / math.pi * math.exp(-(source.threshold[0] ** 2) / 2)
         for count, source in read
     )
 
@@ -94,7 +95,7 @@ def fisher(graph: Graph) -> float:
     total = 0.0
     for layer in Backward(forward, CLASSES).convs:
         operation, made = graph.operations[layer.place], forward.maps[layer.place]
-        own = made.variance * together(made.shapes, layer.shapes, made.side)
+        own = made.variance * together(made.alike.shapes, layer.shapes, made.side)
         mean = made.square * together(FLAT, layer.shapes, made.side)
         total += values(operation) / 2 * layer.output * (own + mean)
     return total
@@ -121,14 +122,43 @@ def az_expressivity(graph: Graph) -> float:
 
 
 def _entropy(channels: int, features: Map) -> float:
-    """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks.
-
-    Channels / ratio - 1 is the excess: channels times the mean squared correlation of two of them, by the
-    network and by the number of samples.
-    """
-    samples = IMAGES * features.side**2 / together(features.shapes, features.shapes, features.side)
-    excess = max(1e-9, (channels - 1) * (features.overlap + 1 / samples))
+    """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks."""
+    excess = _excess(channels, features)
     return math.log(channels) - (excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess))
+
+
+def _excess(channels: int, features: Map) -> float:
+    """Channels over their participation ratio, less 1.
+
+    Channels times the mean squared correlation of two of them, by the network and by the number of samples.
+    """
+    shapes, side = features.alike.shapes, features.side
+    samples = IMAGES * side**2 / together(shapes, shapes, side)
+    return max(1e-9, (channels - 1) * (features.alike.overlap + 1 / samples))
+
+
+def intrain(graph: Graph) -> float:
+    """The log participation ratios of all convolutions, times how even gradients are, over log(L + 1).
+
+    Even is the sum over tensors of the standard deviation over the largest size, for Gaussian gradients.
+    """
+    forward, convs = Forward(graph, IMAGES), []
+    sizes = [CLASSES, CLASSES * graph.operations[graph.output].channels]
+    for place, operation in enumerate(graph.operations):
+        if operation.kind == "conv":
+            ratio = 1 + _excess(operation.channels, forward.maps[place])
+            convs.append(math.log(operation.channels / ratio))
+            sizes.append(operation.channels * fan_in(graph, operation))
+        elif operation.kind == "norm":
+            sizes += [operation.channels] * 2
+    return sum(convs) * (1 + sum(map(_evenness, sizes))) / math.log(len(convs) + 1)
+
+
+def _evenness(count: int) -> float:
+    """1 over the expected largest size of that many N(0, 1), by extreme value theory."""
+    log = math.log(2 * count)
+    root = math.sqrt(2 * log)
+    return min(1.0, 1 / (root - (math.log(log) + math.log(4 * math.pi) - 2 * np.euler_gamma) / (2 * root)))
 
 
 def blocks(graph: Graph) -> list[int]:
@@ -162,6 +192,8 @@ ARITHMETIC: dict[str, Callable[[Graph], float]] = {
     "fisher-channels": fisher,
     "zico": zico,
     "az-expressivity": az_expressivity,
+    "az-trainability": lambda graph: trainability(graph, IMAGES),
+    "intrain": intrain,
     "phi": paths.phi,
     "repaired": repaired_score,
 }

@@ -13,8 +13,9 @@ Sources: Poole et al. 2016, Schoenholz et al. 2017 and Yang et al. 2019 for mean
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from zenlib.errors import ConversionError
 from zenlib.scores.border import M1_SQUARED
 from zenlib.scores.closed_form import CENTRED, max_moments
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in
+from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.spread import WHITE, Parts, Shapes, Source
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
@@ -32,6 +33,7 @@ GAIN = 2.0
 """Fan-in times variance of a weight."""
 
 
+@dataclass(eq=False, slots=True)
 class New(Source):
     """A source on the way forward.
 
@@ -43,54 +45,45 @@ class New(Source):
             squares sum to the variance of the correlation, averaged over the map.
     """
 
-    __slots__ = ("distance", "noise", "overlap", "shared")
+    overlap: float
+    distance: float
+    shared: float
+    noise: np.ndarray
 
-    def __init__(
-        self, shapes: Shapes, overlap: float, distance: float, shared: float, noise: np.ndarray
-    ) -> None:
-        super().__init__(shapes)
-        self.overlap, self.distance, self.shared, self.noise = overlap, distance, shared, noise
+
+def mixed(shares: Iterable[tuple[float, New]], shapes: Shapes) -> New:
+    """The average of sources, by their shares of the variance."""
+    overlap = distance = shared = 0.0
+    noise: Any = 0.0
+    for share, new in shares:
+        overlap += share**2 * new.overlap
+        distance += share * new.distance
+        shared += share * new.shared
+        noise = noise + share * new.noise
+    return New(shapes, overlap, distance, shared, noise)
 
 
 @dataclass(slots=True)
 class Map:
-    """What is known of a map: what `New` has, averaged over its sources, and more.
+    """What is known of a map.
 
     Attributes:
         side: its rows.
         parts: its sources.
+        variance: of a value around the mean of its channel.
+        alike: the average of its sources.
         square: mean square of the means of its channels.
         mean: mean of all of them.
-        variance: of a value around the mean of its channel.
         rectified: whether it is one.
     """
 
     side: int
     parts: Parts
+    variance: float
+    alike: New
     square: float = 0.0
     mean: float = 0.0
     rectified: bool = False
-    variance: float = field(init=False)
-    shapes: Shapes = field(init=False)
-    overlap: float = field(init=False)
-    distance: float = field(init=False)
-    shared: float = field(init=False)
-    noise: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.variance, terms, self.shapes = spread.terms(self.parts, self.side)
-        if len(terms) == 1:
-            new: New = terms[0][1]
-            self.overlap, self.distance, self.shared = new.overlap, new.distance, new.shared
-            self.noise = new.noise
-            return
-        weights: dict[New, float] = {}
-        for variance, source, _ in terms:
-            weights[source] = weights.get(source, 0.0) + variance / self.variance
-        self.overlap = sum(weight**2 * new.overlap for new, weight in weights.items())
-        self.distance = sum(weight * new.distance for new, weight in weights.items())
-        self.shared = sum(weight * new.shared for new, weight in weights.items())
-        self.noise = sum(weight * new.noise for new, weight in weights.items())  # type: ignore[assignment]
 
     @property
     def threshold(self) -> tuple[float, float, float]:
@@ -99,6 +92,21 @@ class Map:
             return 0.0, 0.5, _DENSITY
         t = self.mean / math.sqrt(self.variance)
         return t, 0.5 * (1 + math.erf(t / math.sqrt(2))), _DENSITY * math.exp(-t * t / 2)
+
+
+def fresh(side: int, new: New, variance: float, *moments: Any) -> Map:
+    """A map of one new source; the moments are the last attributes of `Map`."""
+    return Map(side, {(new, 0.0): math.sqrt(variance)}, variance, new, *moments)
+
+
+def joined(side: int, parts: Parts, *moments: Any) -> Map:
+    """A map of several sources."""
+    variance, terms, shapes = spread.terms(parts, side)
+    weights: dict[New, float] = {}
+    for height, source, _ in terms:
+        weights[source] = weights.get(source, 0.0) + height / variance
+    alike = mixed(((weight, new) for new, weight in weights.items()), shapes)
+    return Map(side, parts, variance, alike, *moments)
 
 
 _DENSITY = 1 / math.sqrt(2 * math.pi)
@@ -124,43 +132,41 @@ class Forward:
         loadings = np.zeros(self.convs + 1)
         loadings[-1] = 1 / math.sqrt(graph.in_channels * graph.resolution**2)
         image = New(WHITE, 0.0, 1 - math.cos(angle), 0.0, loadings)
-        self.maps: dict[int, Map] = {IMAGE: Map(graph.resolution, {(image, 0.0): 1.0})}
+        self.maps: dict[int, Map] = {IMAGE: fresh(graph.resolution, image, 1.0)}
         self.cuts = graph.cuts()
         for index, operation in enumerate(graph.operations):
             rule: Callable[[int, Operation, list[Map]], Map] = getattr(self, operation.kind)
             made = rule(index, operation, [self.maps[source] for source in operation.inputs])
             if self.cuts[index] and len(made.parts) > 1:  # its past does not matter any more
-                new = New(made.shapes, made.overlap, made.distance, made.shared, made.noise)
-                made.parts = {(new, 0.0): math.sqrt(made.variance)}
+                made.parts = {(made.alike, 0.0): math.sqrt(made.variance)}
             self.maps[index] = made
 
     def conv(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A convolution: channels are alike as far as they sum alike inputs."""
-        (source,) = read
+        (source,), before = read, read[0].alike
         share, squared = shares(operation, source.side)
         printed = GAIN * source.square * (share - squared)
         variance = GAIN * source.variance * share + printed
         width, taps = fan_in(self.graph, operation), operation.kernel**2
-        group = width // taps
-        pattern = printed / variance
-        noise = (1 - pattern) * source.noise
-        values = operation.channels * operation.side**2
-        shapes = spread.stretched(source.shapes, 1 / operation.stride)
-        noise[len(self.sigma2)] = math.sqrt(spread.together(shapes, shapes, operation.side) / values)
-        blur = min(float(taps), spread.together(source.shapes, source.shapes, source.side))
-        overlap = blur / width + (1 - 1 / group) * blur / taps * source.overlap
-        if operation.groups > 1:
-            overlap = blur / taps * source.overlap + overlap / operation.groups
-        shared = pattern + (1 - pattern) * source.shared
+        kept = GAIN * source.variance * share / variance  # the rest is a pattern that all images share
+        shapes = spread.stretched(before.shapes, 1 / operation.stride)
+        noise = kept * before.noise
+        noise[len(self.sigma2)] = math.sqrt(
+            spread.together(shapes, shapes, operation.side) / values(operation)
+        )
         self.sigma2[index] = variance
-        new = New(shapes, min(1.0, overlap), source.distance, shared, noise)
-        square = GAIN * source.square * squared
-        return Map(operation.side, {(new, 0.0): math.sqrt(variance)}, square)
+        blur = min(float(taps), spread.together(before.shapes, before.shapes, source.side))
+        overlap = blur / width + (1 - taps / width) * blur / taps * before.overlap
+        if operation.groups > 1:
+            overlap = blur / taps * before.overlap + overlap / operation.groups
+        shared = 1 - kept * (1 - before.shared)
+        new = New(shapes, min(1.0, overlap), before.distance, shared, noise)
+        return fresh(operation.side, new, variance, GAIN * source.square * squared)
 
     def norm(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """BatchNorm."""
         (source,) = read
-        return Map(source.side, spread.scaled(source.parts, source.variance**-0.5))
+        return Map(source.side, spread.scaled(source.parts, source.variance**-0.5), 1.0, source.alike)
 
     def relu(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A ReLU of a Gaussian map; of a rectified one, nothing.
@@ -168,7 +174,7 @@ class Forward:
         Two values of correlation 1 - d are 2 (on d - lost) variance apart behind it: Cho and Saul 2009 where
         the mean is 0, else for a small angle between them.
         """
-        (source,) = read
+        (source,), before = read, read[0].alike
         if source.rectified:
             return source
         if source.square > 1.01 * source.mean**2:
@@ -181,58 +187,45 @@ class Forward:
         mean = math.sqrt(variance) * (t * on + density)
         centred = variance * ((1 + t * t) * on + t * density) - mean**2
         linear = on * on * variance / centred
-        angle = math.acos(1 - source.distance)
+        angle = math.acos(1 - before.distance)
         lost = math.exp(-t * t / 2) * (math.sin(angle) - angle * math.cos(angle)) / (2 * math.pi)
-        distance = min(1.0, (on * source.distance - lost) * variance / centred)
-        shapes = spread.partly(source.shapes, linear)
-        new = New(shapes, linear**2 * source.overlap, distance, linear * source.shared, linear * source.noise)
-        return Map(source.side, {(new, 0.0): math.sqrt(centred)}, mean**2, mean, True)
+        distance = min(1.0, (on * before.distance - lost) * variance / centred)
+        shapes = spread.partly(before.shapes, linear)
+        new = New(shapes, linear**2 * before.overlap, distance, linear * before.shared, linear * before.noise)
+        return fresh(source.side, new, centred, mean**2, mean, True)
 
     def add(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """A sum."""
         mean = sum(one.mean for one in read)
         square = mean**2 + sum(one.square - one.mean**2 for one in read)
-        return Map(operation.side, spread.summed([one.parts for one in read]), square, mean)
+        return joined(operation.side, spread.summed([one.parts for one in read]), square, mean)
 
     def pool(self, index: int, operation: Operation, read: list[Map]) -> Map:
         """An average; a maximum has the correlations of one, and other moments."""
         (source,) = read
-        averaged = spread.pooled(source.parts, spread.averages(operation.kernel))
+        moments = source.square, source.mean
+        made = joined(source.side, spread.pooled(source.parts, spread.averages(operation.kernel)), *moments)
         if operation.mode == "avg" and operation.side == source.side:
-            return Map(source.side, averaged, source.square, source.mean)
-        made = Map(source.side, averaged)
-        variance, square, mean = made.variance, source.square, source.mean
+            return made
+        variance = made.variance
         if operation.mode == "max":
             first, second = max_moments(operation.kernel**2)
             variance = source.variance * (second - first**2) / CENTRED
             rise = first / math.sqrt(M1_SQUARED)
-            square, mean = square * rise**2, mean * rise
-        shapes = spread.stretched(made.shapes, 1 / operation.stride)
-        new = New(shapes, made.overlap, made.distance, made.shared, made.noise)
-        return Map(operation.side, {(new, 0.0): math.sqrt(variance)}, square, mean, source.rectified)
+            moments = source.square * rise**2, source.mean * rise
+        new = mixed([(1.0, made.alike)], spread.stretched(made.alike.shapes, 1 / operation.stride))
+        return fresh(operation.side, new, variance, *moments, source.rectified)
 
     def join(self, index: int, operation: Operation, read: list[Map]) -> Map:
-        """Maps side by side: averages of them, weighted by channels."""
-        channels = [
-            self.graph.operations[source].channels / operation.channels for source in operation.inputs
-        ]
-        return self._mixture(operation, list(zip(channels, read, strict=True)))
+        """Maps side by side: averages of them, weighted by channels; of one map, some of its channels."""
+        channels = [self.graph.operations[place].channels for place in operation.inputs]
+        weighted = [(count / sum(channels), one) for count, one in zip(channels, read, strict=True)]
+        variance = sum(share * one.variance for share, one in weighted)
+        heights = [(share * one.variance / variance, one.alike) for share, one in weighted]
+        shapes: Any = sum(height * new.shapes for height, new in heights)
+        square = sum(share * one.square for share, one in weighted)
+        mean = sum(share * one.mean for share, one in weighted)
+        rectified = all(one.rectified for one in read)
+        return fresh(operation.side, mixed(heights, shapes), variance, square, mean, rectified)
 
-    def slice(self, index: int, operation: Operation, read: list[Map]) -> Map:
-        """Some of the channels."""
-        return self._mixture(operation, [(1.0, read[0])])
-
-    def _mixture(self, operation: Operation, read: list[tuple[float, Map]]) -> Map:
-        variance = sum(share * one.variance for share, one in read)
-        heights = [(share * one.variance / variance, one) for share, one in read]
-        new = New(
-            sum(height * one.shapes for height, one in heights),  # type: ignore[arg-type]
-            sum(height**2 * one.overlap for height, one in heights),
-            sum(height * one.distance for height, one in heights),
-            sum(height * one.shared for height, one in heights),
-            sum(height * one.noise for height, one in heights),  # type: ignore[arg-type]
-        )
-        square = sum(share * one.square for share, one in read)
-        mean = sum(share * one.mean for share, one in read)
-        rectified = all(one.rectified for _, one in read)
-        return Map(operation.side, {(new, 0.0): math.sqrt(variance)}, square, mean, rectified)
+    slice = join

@@ -74,9 +74,11 @@ def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> 
         read = [sums[source] for source in operation.inputs]
         grids, log = read[0]
         if operation.kind == "conv":
-            grids = factor(operation) * _windows(np.stack([grids[0], grids[0] + grids[1]]), operation)
+            grids = grids.copy()
+            grids[1] += grids[0]
+            grids = _windows(grids, operation)
             top = float(grids[0].max())
-            grids, log = grids / top, log + math.log(top)
+            grids, log = grids / top, log + math.log(top * factor(operation))
         elif operation.kind == "relu":
             log += math.log(passed)
         elif operation.kind in ("add", "join"):
@@ -85,7 +87,7 @@ def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> 
             if operation.kind == "join":
                 widths = [graph.operations[source].channels for source in operation.inputs]
                 scales = [a * width / operation.channels for a, width in zip(scales, widths, strict=True)]
-            grids = np.sum([scale * one for scale, (one, _) in zip(scales, read, strict=True)], axis=0)
+            grids = sum(scale * one for scale, (one, _) in zip(scales, read, strict=True))  # type: ignore[assignment]
         elif operation.kind == "pool":
             if operation.mode == "max":
                 raise ConversionError("a maximum is no sum over paths: needed averages, got a max pooling")

@@ -13,6 +13,7 @@ A mixture is a vector of shares of the variance, one for each m of `LADDER`, tha
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -87,20 +88,18 @@ def stretched(shapes: Shapes, factor: float) -> Shapes:
 
 def partly(shapes: Shapes, share: float) -> Shapes:
     """The mixture of some shapes and of independent values."""
-    return shapes if shapes is WHITE else share * shapes + (1 - share) * WHITE
+    if shapes is WHITE or share == 1:
+        return shapes
+    mixture = share * shapes
+    mixture[0] += 1 - share
+    return mixture
 
 
+@dataclass(eq=False, slots=True)
 class Source:
-    """A map of variance 1 whose values are new.
+    """A map of variance 1 whose values are new; its spatial correlation."""
 
-    Attributes:
-        shapes: its spatial correlation.
-    """
-
-    __slots__ = ("shapes",)
-
-    def __init__(self, shapes: Shapes = WHITE) -> None:
-        self.shapes = shapes
+    shapes: Shapes
 
 
 Parts = dict[tuple[Source, float], float]
@@ -121,6 +120,8 @@ def pooled(parts: Parts, count: float) -> Parts:
 
 def summed(maps: list[Parts]) -> Parts:
     """A sum of maps: what comes from one source adds up as amplitudes."""
+    if len(maps) == 1:
+        return maps[0]
     total = dict(maps[0])
     for parts in maps[1:]:
         for key, amplitude in parts.items():
@@ -132,6 +133,9 @@ def terms(parts: Parts, side: int) -> tuple[float, list[Term], Shapes]:
     """The variance of a map, that of each pair of parts with one source, and the correlation of the whole."""
     found: list[Term] = []
     items = list(parts.items())
+    if len(items) == 1 and items[0][0][1] == 0:
+        ((source, _), amplitude) = items[0]
+        return amplitude**2, [(amplitude**2, source, source.shapes)], source.shapes
     for i, ((source, p), a) in enumerate(items):
         for (other, q), b in items[i:]:
             if other is source:
