@@ -49,7 +49,7 @@ class Estimate:
             raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
         units = self.influence
         if families is not None:
-            units = np.bincount(codes_of(families, len(units)), weights=units)
+            units = np.bincount(codes_of(families, len(units)), weights=units).astype(np.float64)
         return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
 
     def interval(self, families: Sequence[Hashable] | None, confidence: float) -> Interval:
