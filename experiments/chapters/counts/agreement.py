@@ -125,7 +125,8 @@ AGREEMENT = Table(
         "difference": "nat, or as the score: mean of formula minus draw, of logarithms for products",
         "difference_spread": "the same: standard deviation of that",
         "spread": "the same: standard deviation of the draws over the networks",
-        "milliseconds": "ms: processor time of one formula and of reading the network, fastest of three passes",
+        "milliseconds": "ms: processor time of one formula and of reading the network, "
+        "fastest of three passes",
         "redrawn": "1: Spearman's rho of two draws",
         "redrawn_n": "count: networks that were drawn twice",
     },
