@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.benchmarks import layer_sums
 from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.chapters.counts import counted, measured, parts, study
 from zenlib import PROXIES, Architecture
@@ -22,7 +23,7 @@ def sums(module) -> list[float]:
 
 @pytest.mark.parametrize("code", ["00000000", "12021210", "21100212"])
 def test_counts_of_a_macro_code_are_those_of_its_module(code):
-    assert sums(macro.build(code)) == pytest.approx(list(counted.macro_counts(code)), rel=1e-12)
+    assert sums(macro.build(code)) == pytest.approx(list(macro.layer_sums(code)), rel=1e-12)
 
 
 def test_counts_of_cells_add_up_and_dead_edges_count():
@@ -31,8 +32,7 @@ def test_counts_of_cells_add_up_and_dead_edges_count():
         "|nor_conv_1x1~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|",
     ]
     cells = [Cell.from_string(text) for text in texts]
-    found = np.array(list(counted.cell_counts(cells).values())).T
-    for cell, counts in zip(cells, found, strict=True):
+    for cell, counts in zip(cells, layer_sums.cell_sums(cells).to_numpy(), strict=True):
         assert sums(build(cell)) == pytest.approx(counts.tolist(), rel=1e-12)
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
+from experiments.benchmarks.best_cells import BEST, best_facts
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
@@ -274,7 +275,9 @@ WHOLE = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
+    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
+    if nasbench201.is_there()
+    else (AGREEMENT, EXAMPLES_OF)
 )
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 SCORE_CHECKS = CHECKS
@@ -363,6 +366,7 @@ def facts(rows: CellRows) -> dict[str, str]:
         | _larger_facts(rows)
         | _whole_facts(rows.whole)
         | _example_facts(rows.examples)
+        | best_facts()
     )
 
 
