@@ -19,6 +19,8 @@ from zenlib.spaces.nasbench201 import CONVS, Cell
 
 ON_SHAPES = ("nasbench101", "nats_sizes")
 """Benchmarks whose modules can be built without weights; a RegNet computes its widths with tensors."""
+DIGITS = 9
+"""Behind the point: sums of logarithms that are equal must be tied, whatever the order of their terms."""
 
 
 def size_row(*, space: str, network: str) -> dict[str, float]:
@@ -59,11 +61,13 @@ def cell_sums(cells: list[Cell]) -> pd.DataFrame:
     for op in CONVS:
         one = np.array(counts_of(graph_of(Cell((op, *plain.ops[1:]))))) - base
         total += np.array([[cell.ops.count(op)] for cell in cells]) * one
-    return pd.DataFrame(total, columns=Counts._fields)
+    return pd.DataFrame(total, columns=Counts._fields).round(DIGITS)
 
 
 def network_sums(benchmark: str, names: list[str]) -> pd.DataFrame:
     """The sums of networks of a benchmark by their names, one row each."""
     if benchmark == "nasbench201":
         return cell_sums([Cell.from_string(text) for text in names])
-    return SIZES.fill([{"space": benchmark, "network": name} for name in names])[list(Counts._fields)]
+    return SIZES.fill([{"space": benchmark, "network": name} for name in names])[list(Counts._fields)].round(
+        DIGITS
+    )

@@ -14,7 +14,7 @@ from experiments.chapters.counts import counted, measured, parts, study
 from zenlib import PROXIES, Architecture
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.formulas.counts import Counts
-from zenlib.spaces.nasbench201 import Cell, build
+from zenlib.spaces.nasbench201 import CONVS, Cell, build
 
 
 def sums(module) -> list[float]:
@@ -34,6 +34,12 @@ def test_counts_of_cells_add_up_and_dead_edges_count():
     cells = [Cell.from_string(text) for text in texts]
     for cell, counts in zip(cells, layer_sums.cell_sums(cells).to_numpy(), strict=True):
         assert sums(build(cell)) == pytest.approx(counts.tolist(), rel=1e-12)
+
+
+def test_cells_with_as_many_convolutions_are_tied_in_all_sums_but_that_of_fan_in():
+    cells = [Cell((op, *("none",) * 4, other)) for op in CONVS for other in CONVS]
+    counts = layer_sums.cell_sums(cells).nunique().to_dict()
+    assert counts == {"relu_units": 1, "activations": 1, "log_width": 1, "log_fan_in": 3}
 
 
 def test_mutants_are_as_deep_as_their_parent_and_the_first_ones_do_not_depend_on_the_number():
