@@ -299,6 +299,11 @@ def _switch_facts(rows: BenchmarkRows) -> dict[str, str]:
         told[f"switched_{count}"] = f"{found[count].max()}" if len(found) else NOT_MEASURED
         rows_of = Told(found, [by, "switch"], NOT_MEASURED)
         for name, some in switches.items():
+            known = found[found[by] == name].dropna(subset=coefficient)
+            best = known.loc[known[coefficient].idxmax()] if len(known) else None
+            told[f"switched_best_{_slug(name)}"] = (
+                NOT_MEASURED if best is None else f"{best['switch']}: {number(best[coefficient], digits)}"
+            )
             for switch in some:
                 fact = f"switched_{_slug(name)}_{switch.replace(' ', '_').replace(chr(39), '')}"
                 told[fact] = rows_of.interval((name, switch), coefficient, digits)
