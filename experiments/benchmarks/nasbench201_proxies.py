@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks.network_scores import BENCHMARKS
+from experiments.benchmarks.network_scores import BENCHMARKS, PEERS
 
 PROXY_SCORES = BENCHMARKS["nasbench201"].scores
 """One row per cell, by official index; without the file no column."""
@@ -20,5 +20,6 @@ def proxy_scores(seed: int) -> pd.DataFrame:
 
 
 def computed(seed: int) -> dict[str, np.ndarray]:
-    """For each proxy by name whether it was computed, by official index."""
-    return {name.removesuffix(f"_s{seed}"): PROXY_SCORES.done(name) for name in proxy_scores(seed)}
+    """For each proxy by name whether it was computed, by official index, without those of 2023 to 2026."""
+    names = {name.removesuffix(f"_s{seed}"): name for name in proxy_scores(seed)}
+    return {name: PROXY_SCORES.done(stored) for name, stored in names.items() if name not in PEERS}

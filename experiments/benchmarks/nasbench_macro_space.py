@@ -9,13 +9,15 @@ Source: Su et al. 2021 (arXiv 2103.11922), section 4.1, as described with its pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from zenlib.errors import ArchitectureError
+from zenlib.scores.formulas.counts import Counts, count
 from zenlib.vanilla.vcnn import VCNN, Conv
 
 STEM = 32
@@ -181,3 +183,17 @@ def costs(code: str, num_classes: int = 10) -> dict[str, int]:
         "flops": chain.flops + HEAD * num_classes,
         "depth": len(chain.convs) + 1,
     }
+
+
+def layer_sums(code: str) -> Counts:
+    """The sums over layers of a code, projections of shortcuts not being there."""
+    convs = vanilla(code).convs
+    followed = [later.groups > 1 or conv.groups > 1 for conv, later in pairwise(convs)]
+    rectified = [True, *followed[1:], True]  # stem and head, and what a depthwise convolution reads or makes
+    values = [conv.out_channels * math.prod(conv.out_resolution) for conv in convs]
+    units = sum(value for value, counts in zip(values, rectified, strict=True) if counts)
+    shapes = [
+        (conv.out_channels, value, conv.weights // conv.out_channels)
+        for conv, value in zip(convs, values, strict=True)
+    ]
+    return count(shapes, units)

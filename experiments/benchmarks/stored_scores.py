@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201_scores
+from experiments.benchmarks.layer_sums import network_sums
 from experiments.benchmarks.nasbench201_space import CONVS, Cell, costs
 from experiments.benchmarks.network_scores import (
     AS_BUILT,
@@ -24,6 +25,7 @@ from experiments.benchmarks.network_scores import (
 from experiments.record.correlations import compare_many
 from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
+from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, compare, correlate
 from zenlib.stats.influence import correlate_many
 
@@ -34,6 +36,7 @@ JOINED = {
 """Scores that add the logarithms of ranks, and what they join."""
 PREDICTORS = (
     *COUNTS,
+    *SUMS,
     "random",
     *GRADIENTS,
     *FORWARD,
@@ -114,11 +117,20 @@ def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
 
 
 @cache
+def layer_sums(benchmark: str) -> pd.DataFrame:
+    """The sums over layers of all networks."""
+    found = network_sums(benchmark, networks(benchmark)["network"].tolist())
+    return found.rename(columns=lambda name: name.replace("_", "-"))
+
+
+@cache
 def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
     """The values of all networks; NaN where not computed, and `WITHOUT_SCORE` where undefined."""
     rows = networks(benchmark)
     if benchmark == "nasbench201" and proxy in COUNTS:
         return rows[proxy].astype(float)
+    if proxy in SUMS:
+        return layer_sums(benchmark)[proxy]
     file, name = BENCHMARKS[benchmark].scores, column(proxy, None if proxy in FIXED else seed)
     if benchmark == "nasbench201" and proxy in _ZEN_201:
         file, name = nasbench201_scores.SCORES, f"{_ZEN_201[proxy]}_s{seed}"
@@ -146,6 +158,9 @@ NAMES = {name: name for name in PREDICTORS} | {
     "fisher-channels": "fisher, per channel",
     "flops": "FLOPs",
     "layers": "convolutions",
+    "relu-units": "ReLU values",
+    "log-width": "sum log width",
+    "log-fan-in": "sum log fan-in",
     "random": "random number",
     "closed-form": "Zen, closed form",
     "zen": "Zen, skips cut",

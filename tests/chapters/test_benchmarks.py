@@ -20,6 +20,7 @@ from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
 from experiments.benchmarks.nasbench101_space import Cell101
 from experiments.benchmarks.nasbench201_space import Cell, build
+from experiments.benchmarks.tables import read_table
 from experiments.chapters.benchmarks import figures as draw
 from experiments.chapters.benchmarks import study, tables
 from experiments.record.citation import citation
@@ -309,6 +310,32 @@ def test_counts_have_both_published_values_each_in_its_population():
         ]
         assert taus == pytest.approx(values, abs=0.001)
     assert ndcg(rows["flops"][live], rows["cifar10"][live]) == pytest.approx(0.743, abs=0.002)
+
+
+@needs_tables
+def test_the_norm_of_all_weights_is_the_number_of_convolutions():
+    columns = {"index": "official index", "dataset": "text", "l2_norm": "score"}
+    rows = read_table(fidelity.FILE, columns, "NASLib").query("dataset == 'cifar10'")
+    convs = (study.networks("nasbench201")["layers"].loc[rows["index"]].to_numpy() - 8) / 15
+    per_edge = 5 * sum((width / 3) ** 0.5 for width in (16, 32, 64))
+    rest = rows["l2_norm"] - convs * per_edge
+    assert rest.between(25, 31).all() and rows["l2_norm"].max() > 300
+
+
+def test_weight_times_gradient_vanishes_in_front_of_a_batch_norm():
+    query = Query(build(Cell(("nor_conv_3x3",) * 6), **SMALL), 8, 4, 0, CPU)
+    gradients = query.weight_gradients(query.loss())
+    layers = (nn.Conv2d, nn.Linear)
+    names = [name for name, layer in query.module.named_modules() if isinstance(layer, layers)]
+    plain = {
+        name: abs(float((weight * gradient).detach().sum() / (weight.norm() * gradient.norm())))
+        for name, weight, gradient in zip(names, query.weights, gradients, strict=True)
+    }
+    assert {name for name in names if plain[name] > 1e-4} == {
+        "cells.1.shortcut.1",
+        "cells.3.shortcut.1",
+        "classifier",
+    }
 
 
 def test_a_chapter_has_a_bibtex_entry(capsys):

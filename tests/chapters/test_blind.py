@@ -258,7 +258,7 @@ def test_values_that_meet_a_relu_are_counted_as_a_forward_pass_has_them(code):
         if isinstance(layer, torch.nn.ReLU):
             layer.register_forward_hook(lambda _, __, out: found.append(out[0].numel()))
     module(torch.zeros(1, 3, 32, 32))
-    assert opened.relu_units(code) == sum(found)
+    assert space.layer_sums(code).relu_units == sum(found)
 
 
 def test_the_ceiling_is_what_a_perfect_score_reaches_with_the_mean_of_three_noisy_trainings():
@@ -280,7 +280,8 @@ def test_the_stored_result_has_every_comparison_of_the_registration_and_says_its
 
 
 def test_without_any_accuracy_every_fact_of_the_result_is_told_as_unknown():
-    empty = opened.Opened(*(table.stored().iloc[:0] for table in (opened.JUDGED, opened.FIRST, opened.AFTER)))
+    opened_tables = (opened.JUDGED, opened.FIRST, opened.AFTER, opened.BEST)
+    empty = opened.Opened(*(table.stored().iloc[:0] for table in opened_tables))
     told = opened.facts(empty)
     assert told["verdict_primary"] == "not opened here"
     assert told["came_all_naswot"] == told["ceiling"] == told["regret_params"] == "?"

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.benchmarks import layer_sums
 from experiments.benchmarks import nasbench_macro_space as macro
-from experiments.benchmarks.nasbench201_space import Cell, build
+from experiments.benchmarks.nasbench201_space import CONVS, Cell, build
 from experiments.chapters.counts import counted, measured, parts, study
 from zenlib import PROXIES, Architecture
 from zenlib.errors import ScoreUndefined
@@ -22,7 +23,7 @@ def sums(module) -> list[float]:
 
 @pytest.mark.parametrize("code", ["00000000", "12021210", "21100212"])
 def test_counts_of_a_macro_code_are_those_of_its_module(code):
-    assert sums(macro.build(code)) == pytest.approx(list(counted.macro_counts(code)), rel=1e-12)
+    assert sums(macro.build(code)) == pytest.approx(list(macro.layer_sums(code)), rel=1e-12)
 
 
 def test_counts_of_cells_add_up_and_dead_edges_count():
@@ -31,9 +32,14 @@ def test_counts_of_cells_add_up_and_dead_edges_count():
         "|nor_conv_1x1~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|",
     ]
     cells = [Cell.from_string(text) for text in texts]
-    found = np.array(list(counted.cell_counts(cells).values())).T
-    for cell, counts in zip(cells, found, strict=True):
+    for cell, counts in zip(cells, layer_sums.cell_sums(cells).to_numpy(), strict=True):
         assert sums(build(cell)) == pytest.approx(counts.tolist(), rel=1e-12)
+
+
+def test_cells_with_as_many_convolutions_are_tied_in_all_sums_but_that_of_fan_in():
+    cells = [Cell((op, *("none",) * 4, other)) for op in CONVS for other in CONVS]
+    counts = layer_sums.cell_sums(cells).nunique().to_dict()
+    assert counts == {"relu_units": 1, "activations": 1, "log_width": 1, "log_fan_in": 3}
 
 
 def test_mutants_are_as_deep_as_their_parent_and_the_first_ones_do_not_depend_on_the_number():

@@ -22,6 +22,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "zenlib score zennet-1.0M --repeats 32 --json",
         "zenlib score my_module.py:Net --resolution 64",
         "zenlib score timm:resnet18d --proxy synflow --proxy naswot",
+        "zenlib score resnet18 --proxy naswot --batch images.npy",
         "zenlib score found",
         "zenlib score - --workers 4 < names.txt",
     ),

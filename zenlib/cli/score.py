@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +13,9 @@ from zenlib.cli.answer import Json, answer, as_text, say
 from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion, optional
 from zenlib.networks.named import load_network
 from zenlib.scores.many import require_known, score_many, scores_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PROXY_NAMES = (
     "zen",
@@ -49,6 +53,15 @@ Proxies = Annotated[
 Repeats = Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")]
 BatchSize = Annotated[int, typer.Option(help="Images per repeat.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights and images.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--batch",
+        help="A .npy file of images that the proxies see instead of noise: floats (N, C, side, side), scaled "
+        "as for training. Labels are drawn.",
+        show_default=False,
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Processes that score many networks; 0 for this one.")]
 
 
@@ -57,6 +70,7 @@ def score(
     resolution: Resolution = None,
     in_channels: InChannels = None,
     proxy: Proxies = None,
+    batch: Images = None,
     repeats: Repeats = 8,
     batch_size: BatchSize = 16,
     seed: Seed = 0,
@@ -71,13 +85,19 @@ def score(
     """
     from zenlib.vanilla.convert import to_vcnn
 
-    settings = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
     names = proxy or []
     require_known(names)
+    settings: dict[str, Any] = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
+    if batch is not None:
+        if not names or network == "-":
+            raise ValueError("batch: needed --proxy and one network, as the Zen-Score draws its images")
+        images = read_images(batch)
+        batch_size, resolution = len(images), resolution or images.shape[-1]
+        settings["batch"] = images, None
     if in_channels is not None and (names or network == "-"):
         raise ValueError("in_channels: needed the Zen-Score of one network, got --proxy or many networks")
     if network == "-":
-        for row in score_many(_lines(), resolution, proxies=names, workers=workers, **settings):  # type: ignore[arg-type]
+        for row in score_many(_lines(), resolution, proxies=names, workers=workers, **settings):
             say(as_text(row))
         return
     loaded = load_network(network)
@@ -131,6 +151,27 @@ def rank(
         print(f"{row['network']}: {row['reason']}", file=sys.stderr)
     if not ranked:
         raise ValueError(f"network: needed at least one that can be scored, got {len(rows)} that cannot")
+
+
+def read_images(path: Path) -> Tensor:
+    """The array of a .npy file as a tensor, in single precision where it has floats.
+
+    Raises:
+        ValueError: it holds no images, or objects, which could run code when they are read.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if found.ndim != 4:
+            raise ValueError(f"an array of {found.ndim} axes")
+        return torch.from_numpy(found.astype(np.float32) if found.dtype.kind == "f" else found)
+    except (OSError, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"batch: needed a .npy file of images (N, C, side, side), as numpy.save writes it, got {path}: "
+            f"{error}"
+        ) from error
 
 
 def _lines() -> list[str]:

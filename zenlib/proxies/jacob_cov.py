@@ -24,6 +24,12 @@ def jacob_cov(query: Query) -> Tensor:
     Code: 256 real images, cropped and mirrored; BatchNorm trains.
     Differs: eigenvalues of a symmetric matrix in float64, where theirs may be complex.
     """
+    eigenvalues = jacobian_spectrum(query) + K
+    return -(eigenvalues.log() + 1 / eigenvalues).sum()
+
+
+def jacobian_spectrum(query: Query) -> Tensor:
+    """Eigenvalues of the correlations between the images' Jacobians, smallest first."""
     images = query.images.clone().requires_grad_()
     outputs = query.outputs(images)
     (gradient,) = (
@@ -33,5 +39,4 @@ def jacob_cov(query: Query) -> Tensor:
         raise ScoreUndefined("jacob-cov: the output does not depend on the images, so there is no Jacobian")
     rows = gradient.flatten(1).double()
     rows = F.normalize(rows - rows.mean(1, keepdim=True), eps=0)
-    eigenvalues = torch.linalg.eigvalsh(rows @ rows.T) + K
-    return -(eigenvalues.log() + 1 / eigenvalues).sum()
+    return torch.linalg.eigvalsh(rows @ rows.T)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.query import Query, hooked, innermost
 
 
@@ -28,6 +29,9 @@ def meco(query: Query) -> Tensor:
             # A channel that is the same everywhere correlates with none, so that the least eigenvalue is 0.
             terms.append(torch.linalg.eigvalsh(rows @ rows.T)[0].clamp(min=0))
 
-    with hooked(innermost(query.module), note):
-        query.module(query.images[:1])
+    try:
+        with hooked(innermost(query.module), note):
+            query.module(query.images[:1])
+    except ValueError as error:  # of BatchNorm, which needs two values of a channel
+        raise ScoreUndefined(f"meco: one image of {query.resolution} pixels is too small: {error}") from error
     return torch.stack(terms).sum() if terms else torch.zeros((), device=query.images.device)

@@ -79,8 +79,8 @@ class Proxy:
             batch_size: images in the mini-batch; not used with `batch`.
             seed: of weights, images and labels, 0 or more.
             device: where to compute; None means CUDA if there is one, else the CPU.
-            batch: real (images, labels), (N, C, H, W) and (N,), for the proxies whose papers take them; the
-                others ignore it.
+            batch: real (images, labels), (N, C, H, W) and (N,), for the proxies whose papers take them; None
+                for the labels draws them. The others ignore it.
 
         Raises:
             ScoreUndefined: the score has no finite value; the reason says why.
@@ -134,11 +134,16 @@ class Proxy:
 
 def _check_batch(batch: Batch, resolution: int | None) -> tuple[int, int]:
     """Side and number of the images of a real batch."""
-    images, labels = batch
-    if images.dim() != 4 or images.shape[2] != images.shape[3] or labels.shape != images.shape[:1]:
+    images = batch[0]
+    shapes = [tuple(given.shape) for given in batch if given is not None]
+    if images.dim() != 4 or images.shape[2] != images.shape[3] or shapes[1:] not in ([], [shapes[0][:1]]):
         raise ValueError(
-            f"batch: needed images (N, C, side, side) and labels (N,), got {tuple(images.shape)} and "
-            f"{tuple(labels.shape)}"
+            f"batch: needed images (N, C, side, side) and labels (N,), got {' and '.join(map(str, shapes))}"
+        )
+    if not images.is_floating_point() or not images.isfinite().all():
+        raise ValueError(
+            f"batch: needed images as finite floating-point numbers, scaled as for training, got "
+            f"{images.dtype}, of which {images.isfinite().float().mean():.0%} are finite"
         )
     if resolution not in (None, images.shape[2]):
         raise ValueError(

@@ -33,7 +33,7 @@ from zenlib.vanilla.capture import image_axes, image_shape
 
 T = TypeVar("T")
 Network = Architecture | nn.Module
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor | None]
 
 CLASSES = 10
 """Classes of the classifier that an `Architecture` is built with; a module keeps its own."""
@@ -49,7 +49,8 @@ class Query:
         batch_size: images in the mini-batch.
         seed: seed of weights, images and labels.
         device: where to compute.
-        batch: real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them.
+        batch: real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and where
+            it stands for the labels those alone.
     """
 
     network: Network
@@ -85,7 +86,12 @@ class Query:
 
     def labels(self, classes: int) -> Tensor:
         """(N,), on the device."""
-        if self.batch is not None:
+        if self.batch is not None and self.batch[1] is not None:
+            if not 0 <= (least := self.batch[1].min()) <= (most := self.batch[1].max()) < classes:
+                raise ValueError(
+                    f"batch: needed labels from 0 to {classes - 1}, as the network gives {classes} scores, "
+                    f"got {least:g} to {most:g}"
+                )
             return self.batch[1].to(self.device)
         return (torch.rand(self.batch_size, generator=self.generator(2)) * classes).long().to(self.device)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks import fidelity
+from experiments.benchmarks import fidelity, switches
 from experiments.benchmarks.network_scores import (
     AS_BUILT,
     BENCHMARKS,
@@ -38,6 +38,7 @@ from experiments.benchmarks.stored_scores import (
     RESAMPLES,
     WITHOUT_SCORE,
     is_there,
+    layer_sums,
     networks,
     rank_correlation,
     rank_difference,
@@ -50,16 +51,17 @@ from experiments.record.correlations import kendall_near, partial_many
 from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
+from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, ndcg, partial_correlation
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": COUNTS,
+    "sums": tuple(SUMS),
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
-    "peers": tuple(name for name in PEERS if name not in ("meco", "vkdnw")),
-    "meco": ("meco",),
-    "vkdnw": ("vkdnw",),
+    "peers": PEERS[:-1],
+    "vkdnw": PEERS[-1:],
     "zen": VANILLA[1:],
     "as-built": AS_BUILT,
     "closed-form": ("closed-form",),
@@ -294,7 +296,10 @@ ISOMORPHIC = Table(
     otherwise=ARITHMETIC,
 )
 
-TABLES = (CORRELATIONS, TOP, PARTIALS, EQUAL_COST, ISOMORPHIC, fidelity.AGREEMENT)
+TABLES = (
+    *(CORRELATIONS, TOP, PARTIALS, EQUAL_COST, ISOMORPHIC, fidelity.AGREEMENT),
+    *(switches.SUITE_SWITCHES, switches.ZEN_SWITCHES),
+)
 SCORE_CHECKS = (*CHECKS, fidelity.CHECK)
 """How a sample of the stored scores is computed again."""
 
@@ -312,6 +317,7 @@ class BenchmarkRows:
         isomorphic: one line per proxy.
         top: first draw, one line per benchmark, data set, population and proxy.
         fidelity: `experiments.benchmarks.fidelity.agreements`.
+        suite_switches, zen_switches: those of `experiments.benchmarks.switches`.
         missing: benchmarks whose file the user has not brought.
     """
 
@@ -322,6 +328,8 @@ class BenchmarkRows:
     isomorphic: pd.DataFrame
     top: pd.DataFrame
     fidelity: pd.DataFrame
+    suite_switches: pd.DataFrame
+    zen_switches: pd.DataFrame
     missing: tuple[str, ...]
 
 
@@ -329,7 +337,9 @@ Samples = Mapping[str, Mapping[str, int]]
 """Benchmark -> group of proxies (see `GROUPS`) -> how many networks are drawn for it."""
 
 
-def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int) -> BenchmarkRows:
+def run(
+    *, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int, whole: bool = False
+) -> BenchmarkRows:
     """Scores the networks, or reads their scores from the store, and correlates them.
 
     Nothing new is computed for a benchmark whose file is not there; its stored aggregates are read.
@@ -340,6 +350,7 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         repeated: for each further draw, whose seeds follow the first, the networks that are scored once more;
             at most as many.
         pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
+        whole: also compute what is missing where single choices are switched.
     """
     _require_drawn(samples, repeated)
     there = [name for name in samples if is_there(name)]
@@ -369,7 +380,7 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         for drawn_with, sizes in draws.items()
         if drawn_with != seed
         for key in _keys(sizes, drawn_with)
-        if key["proxy"] not in FIXED
+        if key["proxy"] not in (*FIXED, *SUMS)
     ]
     both = {
         tuple(key.values()): key | {"population": "all"}
@@ -395,6 +406,8 @@ def run(*, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int)
         rows(ISOMORPHIC, same, "equal"),
         rows(TOP, best, "ndcg"),
         fidelity.agreements(),
+        switches.suite_switches() if whole else switches.SUITE_SWITCHES.stored(),
+        switches.zen_switches(is_there) if whole else switches.ZEN_SWITCHES.stored(),
         missing,
     )
 
@@ -415,7 +428,7 @@ def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
     """Scores the networks drawn for each group; the Zen-Scores of cells come from their own chapter."""
     found = BENCHMARKS[benchmark]
     for group, count in sizes.items():
-        if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):
+        if group != "sums" and (benchmark != "nasbench201" or group not in ("counts", "zen", "as-built")):
             fill(found, GROUPS[group], seed, found.drawn(count))
 
 
@@ -436,5 +449,5 @@ def _joined(group: str) -> tuple[str, ...]:
 
 def forget() -> None:
     """Drops what was read, since scores have been added."""
-    for cached in (networks, scores, stored_values, isomorphic_pairs):
+    for cached in (networks, scores, layer_sums, stored_values, isomorphic_pairs):
         cached.cache_clear()

@@ -8,10 +8,12 @@ from IPython.display import HTML
 from experiments.benchmarks.fidelity import OFFICIAL, SETTINGS, Setting
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
+from experiments.benchmarks.switches import SUITE, ZEN
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
 from experiments.record.estimates import ENDS
 from experiments.record.wording import Told, bracketed, interval, number
 from zenlib.proxies import PROXIES
+from zenlib.proxies.counts import SUMS
 
 TITLES = {
     ("nats_sizes", "cifar10"): "NATS sizes",
@@ -25,7 +27,7 @@ TITLES = {
 """Columns of the chapter's tables: benchmark and data set."""
 
 
-NOT_PROXIES = (*COSTS, "random")
+NOT_PROXIES = (*COSTS, *SUMS, "random")
 
 _ZICO = "ZiCo (2023)"
 _RELEASED = "zen-as-built-l1-running"
@@ -49,6 +51,7 @@ PUBLISHED: tuple[tuple[str, str, str, str, tuple[float, ...]], ...] = (
     ("InTrain (2026)", "nasbench201", "intrain", "kendall", (0.669, 0.671, 0.675)),
     ("epsinas (2023)", "nasbench201", "epsinas", "kendall", (0.69,)),
     ("WRCor (2025)", "nasbench201", "wrcor", "spearman", (0.812,)),
+    ("APD (2025)", "nasbench201", "swap", "kendall", (0.634, 0.649, 0.610)),
     (_ZICO, "nats_sizes", _RELEASED, "kendall", (0.50,)),
     (_ZICO, "nats_sizes", "params", "kendall", (0.53,)),
     (_ZICO, "nats_sizes", "flops", "kendall", (0.19,)),
@@ -190,6 +193,26 @@ def fidelity(rows: BenchmarkRows) -> pd.DataFrame:
     return pd.DataFrame(told).fillna("").T.rename_axis("setting")
 
 
+def suite_switches(rows: BenchmarkRows) -> pd.DataFrame:
+    """Spearman's rho with the stored scores of the suite, one choice switched in each row."""
+    return _switched(rows.suite_switches, "proxy", ("spearman",), 3)
+
+
+def zen_switches(rows: BenchmarkRows) -> pd.DataFrame:
+    """Kendall's tau and Spearman's rho of Zen as built with accuracy, one choice switched in each row."""
+    return _switched(rows.zen_switches, "benchmark", ("kendall", "spearman"), 2)
+
+
+def _switched(found: pd.DataFrame, by: str, coefficients: tuple[str, ...], digits: int) -> pd.DataFrame:
+    told: dict[str, dict[str, str]] = {}
+    for row in found.to_dict("records"):
+        for coefficient in coefficients:
+            title = f"{row[by]}, {row['n']:.0f}: {'tau' if coefficient == 'kendall' else 'rho'}"
+            lost = f", {row['undefined']:.0f} undefined" if row.get("undefined", 0) > 0 else ""
+            told.setdefault(title, {})[row["switch"]] = interval(row, coefficient, digits) + lost
+    return pd.DataFrame(told).fillna("").rename_axis("switched")
+
+
 def audit(rows: BenchmarkRows) -> pd.DataFrame:
     """What each proxy takes from its authors, and how near its values come to theirs."""
     found = rows.fidelity[(rows.fidelity["beside"] == "suite") & (rows.fidelity["cells"] == 120)]
@@ -242,6 +265,7 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         | _redrawn_facts(rows)
         | _published_facts(rows)
         | _fidelity_facts(rows)
+        | _switch_facts(rows)
         | _top_facts(rows)
     )
 
@@ -262,6 +286,30 @@ def _fidelity_facts(rows: BenchmarkRows) -> dict[str, str]:
     counts = rows.fidelity["cells"]
     few, many = (f"{counts.min()}", f"{counts.max()}") if len(counts) else (NOT_MEASURED, NOT_MEASURED)
     return told | {"fidelity_few": few, "fidelity_many": many}
+
+
+def _switch_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """What each switch gives."""
+    kinds = (
+        (rows.suite_switches, "proxy", SUITE, "spearman", "cells", 3),
+        (rows.zen_switches, "benchmark", ZEN, "kendall", "networks", 2),
+    )
+    told = {}
+    for found, by, switches, coefficient, count, digits in kinds:
+        told[f"switched_{count}"] = f"{found[count].max()}" if len(found) else NOT_MEASURED
+        rows_of = Told(found, [by, "switch"], NOT_MEASURED)
+        for name, some in switches.items():
+            known = found[found[by] == name].dropna(subset=coefficient)
+            best = known.loc[known[coefficient].idxmax()] if len(known) else None
+            told[f"switched_best_{_slug(name)}"] = (
+                NOT_MEASURED if best is None else f"{best['switch']}: {number(best[coefficient], digits)}"
+            )
+            for switch in some:
+                fact = f"switched_{_slug(name)}_{switch.replace(' ', '_').replace(chr(39), '')}"
+                told[fact] = rows_of.interval((name, switch), coefficient, digits)
+                if by == "benchmark":
+                    told[f"{fact}_undefined"] = rows_of.text((name, switch), "{undefined:.0f}")
+    return told
 
 
 def _top_facts(rows: BenchmarkRows) -> dict[str, str]:

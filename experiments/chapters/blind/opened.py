@@ -1,7 +1,8 @@
 """What came out when the accuracies were opened.
 
 The comparisons are those that `endpoints` names, run as they were registered, on the registered file. What is
-asked after the opening has a table of its own: the noise of the trainings, and the values that meet a ReLU.
+asked after the opening has a table of its own: the noise of the trainings, sums over layers, and scores of
+2023 to 2026 on some of the networks.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ import pandas as pd
 from experiments.benchmarks import nasbench_macro_space as space
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.blind import endpoints as judge
-from experiments.chapters.blind.scores import FILE, STUDY, digest
+from experiments.chapters.blind.scores import (
+    FILE,
+    PEER_SCORES,
+    SAMPLED_SCORES,
+    STUDY,
+    digest,
+    networks,
+    peers_are_there,
+    sample,
+)
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.correlations import compare_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, bracketed, number
 from zenlib.errors import BenchmarkMissing, ResultsError
+from zenlib.scores.formulas.counts import Counts
+from zenlib.stats import ndcg
 from zenlib.stats.influence import correlate_many
 
 REGISTERED = "ea1d9084b500f1c214be811ffa997361d616840f0f6eedb341da6fe343398d33"
@@ -37,27 +49,22 @@ POPULATIONS = {
 }
 ALONE = "none"
 """Stands for the baseline where a score is reported alone."""
-UNITS = "relu_units"
+SUMS = Counts._fields
+UNITS = SUMS[0]
+COUNTED = {"units alone": UNITS} | {f"{name} alone": name for name in SUMS[1:]}
+"""Questions about a sum over layers, and which."""
+SAMPLED = 100
+"""Networks, the first of a random order, for which the scores of 2023 to 2026 were computed."""
+DRAWN = "sample"
+"""The question about those."""
+BESIDE = (*SAMPLED_SCORES, "naswot", "repaired", "flops", "params", UNITS)
+"""Scores that are told of them."""
 TAU = {
     "kendall": "1: Kendall's tau with accuracy, or its difference from that of the baseline",
     "low": "1: lower end of its 95 % interval, a network with all its codes one unit",
     "high": "1: upper end of that interval",
     "n": "count: codes, networks, or pairs of codes",
 }
-
-
-def relu_units(code: str) -> int:
-    """Values that meet a ReLU in one forward pass of one image."""
-    chain = space.vanilla(code)
-    followed = [
-        later.groups > 1 or conv.groups > 1 for conv, later in zip(chain.convs, chain.convs[1:], strict=False)
-    ]
-    rectified = [True, *followed[1:], True]  # stem and head; else what a depthwise convolution reads or makes
-    return sum(
-        conv.out_channels * math.prod(conv.out_resolution)
-        for conv, counts in zip(chain.convs, rectified, strict=True)
-        if counts
-    )
 
 
 def accuracies() -> pd.DataFrame:
@@ -86,12 +93,29 @@ def registered() -> pd.DataFrame:
 
 
 @functools.cache
+def _sums() -> pd.DataFrame:
+    """The sums over layers by code."""
+    return pd.DataFrame({code: space.layer_sums(code) for code in space.codes()}, SUMS).T
+
+
+@functools.cache
+def _sampled() -> pd.DataFrame:
+    """Every score of the networks that were drawn for those of 2023 to 2026, and the mean accuracy."""
+    drawn = sample(SAMPLED)
+    peers = PEER_SCORES.read().loc[drawn, [f"{name}_s0" for name in SAMPLED_SCORES]]
+    peers = peers.set_axis(SAMPLED_SCORES, axis=1).set_axis([networks()[row] for row in drawn])
+    known = accuracies()["test_acc_mean"].rename("accuracy")
+    mean = known.groupby(known.index.map(space.canonical)).mean()
+    return peers.join([registered().set_index("arch"), _sums(), mean])
+
+
+@functools.cache
 def _endpoints(*extra: str) -> pd.DataFrame:
     """The registered comparisons by population, score and baseline."""
     predictions = registered()
     scores = [name for name in predictions if name != "arch" and not name.startswith("az_")] + ["az_nas"]
     if extra:
-        predictions, scores = predictions.assign(relu_units=predictions["arch"].map(relu_units)), list(extra)
+        predictions, scores = predictions.join(_sums(), on="arch"), list(extra)
     found = judge.endpoints(predictions, accuracies()["test_acc_mean"], scores)
     found["baseline"] = found["baseline"].fillna(ALONE)
     return found.set_index(["population", "score", "baseline"])
@@ -110,13 +134,14 @@ def first_row(*, score: str) -> dict[str, float]:
 def after_row(*, question: str, score: str) -> dict[str, Any]:
     """One comparison that nobody had registered."""
     predictions, known = registered(), accuracies()
-    rows = predictions.assign(relu_units=predictions["arch"].map(relu_units))
-    rows = rows.join(known[["test_acc_mean", *TRAININGS]], on="arch")
+    rows = predictions.join(_sums(), on="arch").join(known[["test_acc_mean", *TRAININGS]], on="arch")
     families = rows["arch"].map(space.canonical).tolist()
-    if question == "units alone":
-        return _endpoints(UNITS).loc[(score, UNITS, ALONE)].to_dict()
-    if question == "agreement with units":
-        found: Any = correlate_many(rows[score], rows[UNITS], families=families)
+    if question in COUNTED:
+        return _endpoints(COUNTED[question]).loc[(score, COUNTED[question], ALONE)].to_dict()
+    if question == DRAWN:
+        found: Any = correlate_many(*_sampled()[[score, "accuracy"]].to_numpy(float).T)
+    elif question == "agreement with units":
+        found = correlate_many(rows[score], rows[UNITS], families=families)
     elif question == "minus units":
         found = compare_many(rows[score], rows[UNITS], rows["test_acc_mean"], families=families)
     else:
@@ -124,6 +149,12 @@ def after_row(*, question: str, score: str) -> dict[str, Any]:
     return {"kendall": found.kendall, "n": found.n} | dict(
         zip(("low", "high"), found.kendall_interval, strict=True)
     )
+
+
+def best_row(*, score: str, top: int) -> dict[str, float]:
+    """nDCG@P over all codes, which nobody had registered."""
+    rows = registered().join(_sums(), on="arch").join(accuracies()["test_acc_mean"], on="arch")
+    return {"ndcg": ndcg(rows[score], rows["test_acc_mean"], top)}
 
 
 JUDGED = Table(
@@ -166,6 +197,22 @@ AFTER = Table(
 )
 
 
+BEST = Table(
+    study=STUDY,
+    name="best",
+    key=("score", "top"),
+    compute=best_row,
+    units={
+        "score": "name: which score",
+        "top": "count: codes that it ranks first and whose gain counts",
+        "ndcg": "1: nDCG@P, see zenlib.stats.ndcg",
+    },
+    otherwise=ARITHMETIC,
+)
+TOP = 656
+"""A tenth of the codes."""
+
+
 def is_open() -> bool:
     """Whether the user has brought the accuracies, and the predictions are complete."""
     try:
@@ -175,7 +222,7 @@ def is_open() -> bool:
     return export_path(STUDY, FILE).exists()
 
 
-TABLES = (JUDGED, FIRST, AFTER) if is_open() else ()
+TABLES = (JUDGED, FIRST, AFTER, BEST) if is_open() else ()
 """Only what can be computed here is verified."""
 
 
@@ -187,11 +234,13 @@ class Opened:
         judged: one line per population, score and baseline.
         first: one line per score.
         after: one line per question and score.
+        best: nDCG@P, one line per score.
     """
 
     judged: pd.DataFrame
     first: pd.DataFrame
     after: pd.DataFrame
+    best: pd.DataFrame
 
 
 def run(whole: bool) -> Opened:
@@ -201,23 +250,25 @@ def run(whole: bool) -> Opened:
         whole: whether all networks were scored; else nothing can be judged.
     """
     if not whole or not is_open():
-        return Opened(JUDGED.stored(), FIRST.stored(), AFTER.stored())
+        return Opened(JUDGED.stored(), FIRST.stored(), AFTER.stored(), BEST.stored())
     scores = [score for population, score, _ in _endpoints().index if population == "all"]
     scores = list(dict.fromkeys(scores))
     judged = [dict(zip(JUDGED.key, key, strict=True)) for key in _endpoints().index]
-    asked = [("units alone", population) for population in POPULATIONS]
+    asked = [(question, population) for question in COUNTED for population in POPULATIONS]
+    asked += [(DRAWN, score) for score in BESIDE if peers_are_there(SAMPLED)]
     asked += [(question, score) for question in ("agreement with units", "minus units") for score in scores]
     asked += [(a, b) for place, a in enumerate(TRAININGS) for b in TRAININGS[place + 1 :]]
     return Opened(
         JUDGED.fill(judged),
         FIRST.fill([{"score": score} for score in scores]),
         AFTER.fill([{"question": question, "score": score} for question, score in asked]),
+        BEST.fill([{"score": score, "top": TOP} for score in (*scores, UNITS)]),
     )
 
 
 def facts(opened: Opened) -> dict[str, str]:
     """The numbers of the result, by the names of populations, scores and baselines."""
-    told: dict[str, str] = _Unknown()
+    told: dict[str, str] = _Unknown(sampled=str(SAMPLED), top=str(TOP))
     for line in opened.judged.itertuples(index=False):
         place = line.population.replace(" ", "_")
         kind = line.score if line.baseline == ALONE else f"minus_{line.baseline}"
@@ -234,6 +285,7 @@ def facts(opened: Opened) -> dict[str, str]:
     for line in opened.after.itertuples(index=False):
         name = f"after_{line.question}_{line.score}".replace(" ", "_")
         told[name] = bracketed(line.kendall, line.low, line.high)
+    told |= {f"ndcg_{line.score}": number(line.ndcg, 3) for line in opened.best.itertuples(index=False)}
     pairs = opened.after[opened.after["question"].isin(TRAININGS)]["kendall"]
     told["tau_trainings"] = number(pairs.mean()) if len(pairs) else UNKNOWN
     told["ceiling"] = number(ceiling(pairs.mean())) if len(pairs) else UNKNOWN
@@ -267,8 +319,9 @@ def _needed() -> list[str]:
     scores = list(dict.fromkeys(scores))
     names = [f"came_{place.replace(' ', '_')}_{score}" for place in POPULATIONS for score in scores]
     names += [f"came_{place}_minus_{name}" for place in ("all", "top") for name in judge.BASELINES]
-    names += [f"regret_{score}" for score in scores]
-    names += [f"after_units_alone_{place.replace(' ', '_')}" for place in POPULATIONS]
+    names += [f"regret_{score}" for score in scores] + [f"ndcg_{score}" for score in (*scores, UNITS)]
+    names += [f"after_{asked}_{place}".replace(" ", "_") for asked in COUNTED for place in POPULATIONS]
+    names += [f"after_{DRAWN}_{score}".replace(" ", "_") for score in BESIDE]
     names += [
         f"after_{question}_{score}"
         for question in ("agreement_with_units", "minus_units")

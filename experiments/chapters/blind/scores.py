@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
+import numpy as np
 import torch
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.chain_zen import chain_terms
 from experiments.benchmarks.module_zen import module_terms
+from experiments.benchmarks.network_scores import PEERS
 from experiments.record.results import export_path
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
@@ -49,6 +51,8 @@ SHARED = (
 """Proxies of the module, and its Zen-Scores as it is built, computed from one module and its images."""
 MEASURED = ("zico",)
 """Proxies that are computed each for itself."""
+SAMPLED_SCORES = tuple(name for name in PEERS if name not in ("meco", "near", "vkdnw"))
+"""Scores that were computed after the opening, for some networks; each of the others takes seconds."""
 
 _HOW = f"{BATCH_SIZE} images of {nasbench_macro.RESOLUTION} pixels"
 
@@ -78,6 +82,33 @@ SCORES = ScoreColumns(
     | {name.replace("-", "_"): f"1: proxy {name} of the module, {_HOW}" for name in (*SHARED[:5], *MEASURED)},
 )
 """One row per network; columns of random scores end in _s and their seed."""
+
+
+PEER_SCORES = ScoreColumns(
+    STUDY, 3969, {name: f"1: proxy {name} of the module, {_HOW}" for name in SAMPLED_SCORES}, name="peers"
+)
+"""The same for the scores of 2023 to 2026."""
+
+
+def sample(count: int) -> list[int]:
+    """Rows of the networks that come first in a random order."""
+    return sorted(np.random.default_rng(0).permutation(SCORES.rows)[:count].tolist())
+
+
+def fill_peers(seed: int, indices: Sequence[int]) -> None:
+    """The scores of `SAMPLED_SCORES` of some networks, with one draw."""
+    PEER_SCORES.fill([f"{name}_s{seed}" for name in SAMPLED_SCORES], partial(_peers, seed), indices)
+
+
+def peers_are_there(count: int) -> bool:
+    """Whether those of the first networks were all computed."""
+    return all(PEER_SCORES.done(f"{name}_s0")[sample(count)].all() for name in SAMPLED_SCORES)
+
+
+def _peers(seed: int, index: int) -> Values:
+    module = nasbench_macro.build(networks()[index])
+    query = Query(module, nasbench_macro.RESOLUTION, BATCH_SIZE, seed, torch.device("cpu"))
+    return {f"{name}_s{seed}": PROXIES[name].value(query) for name in SAMPLED_SCORES}
 
 
 def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
@@ -167,6 +198,11 @@ def recomputed(column: str, index: int) -> float:
 
 
 CHECKS = (
+    ScoreCheck(
+        PEER_SCORES,
+        lambda column, index: _peers(seed_of(column), index)[column],
+        {name: PROXY_AGREEMENT[name] for name in SAMPLED_SCORES},
+    ),
     ScoreCheck(
         SCORES,
         recomputed,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
@@ -38,10 +37,12 @@ from experiments.chapters.blind.scores import (
     digest,
     fill_closed_form,
     fill_measured,
+    fill_peers,
     fill_repaired,
     fill_shared,
     fill_zen,
     networks,
+    sample,
 )
 from experiments.figures.agreement import agreement
 from experiments.record.agreement import ARITHMETIC, EXACT
@@ -176,7 +177,7 @@ def run(
     """
     if not 2 <= count <= SCORES.rows:
         raise ValueError(f"count: needed 2 to {SCORES.rows} networks, got {count}")
-    indices = sorted(np.random.default_rng(0).permutation(SCORES.rows)[:count].tolist())
+    indices = sample(count)
     fill_closed_form(indices)
     fill_repaired(indices)
     for seed in seeds:
@@ -184,6 +185,8 @@ def run(
     if proxies:
         fill_shared(proxy_seed, indices)
         fill_measured(proxy_seed, indices)
+    if proxies and opened.is_open():
+        fill_peers(proxy_seed, sample(min(count, opened.SAMPLED)))
     examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
     predictions = _predictions(indices, tuple(seeds), proxy_seed)
     if count == SCORES.rows:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
+from experiments.benchmarks.best_cells import BEST, best_facts
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_space import cells as all_cells
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
@@ -271,7 +272,9 @@ WHOLE = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE) if nasbench201.is_there() else (AGREEMENT, EXAMPLES_OF)
+    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
+    if nasbench201.is_there()
+    else (AGREEMENT, EXAMPLES_OF)
 )
 """Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
 SCORE_CHECKS = CHECKS
@@ -360,6 +363,7 @@ def facts(rows: CellRows) -> dict[str, str]:
         | _larger_facts(rows)
         | _whole_facts(rows.whole)
         | _example_facts(rows.examples)
+        | best_facts()
     )
 
 

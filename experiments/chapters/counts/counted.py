@@ -7,19 +7,16 @@ are aggregates.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
-from experiments.benchmarks.nasbench201_space import CONVS, Cell
-from experiments.benchmarks.network_scores import BENCHMARKS
+from experiments.benchmarks.layer_sums import SIZES, cell_sums
+from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
@@ -30,9 +27,7 @@ from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.az_nas import az_nas
-from zenlib.proxies.counts import sums
-from zenlib.proxies.query import Query
-from zenlib.scores.formulas.counts import Counts, count, counts_of
+from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.graph_form import graph_of
 from zenlib.stats import correlate, partial_correlation
 from zenlib.stats.influence import correlate_many
@@ -57,8 +52,6 @@ SCORES = (
     "zen",
     "zen-as-built-l1-minibatch",
 )
-ON_SHAPES = ("nasbench101", "nats_sizes")
-"""Benchmarks whose modules can be built without weights; a RegNet computes its widths with tensors."""
 FROM_MODULES = ("nasbench101", "nats_sizes", "pycls", "torchvision")
 MACRO_SCORES = {"zen": "zen", "built": "zen-as-built-l1-minibatch"}
 """Columns of the registered predictions that have another name here."""
@@ -86,33 +79,6 @@ UNTRAINED = "none"
 """Stands for the data set of a space whose networks nobody trained."""
 LEAST = 20
 RESAMPLES = 1000
-
-
-def size_row(*, space: str, network: str) -> dict[str, float]:
-    """The sums over layers of one network of a benchmark."""
-    found = BENCHMARKS[space]
-    with torch.device("meta") if space in ON_SHAPES else nullcontext():
-        module = found.build(network)
-    query = Query(module, found.counted_at, 2, 0, torch.device("cpu"))
-    return sums(query)._asdict()
-
-
-SIZES = Table(
-    study=STUDY,
-    name="sizes",
-    key=("space", "network"),
-    compute=size_row,
-    units={
-        "space": "name: which benchmark",
-        "network": "name: the benchmark's own name of the network",
-        "relu_units": "count: values of one image that meet a rectifier",
-        "activations": "count: values of one image that convolutions give",
-        "log_width": "nat: sum over convolutions of the log of their output channels",
-        "log_fan_in": "nat: sum over convolutions of the log of the inputs of one output",
-    },
-    agreement={"relu_units": EXACT, "activations": EXACT},
-    otherwise=ARITHMETIC,
-)
 
 
 def size_keys() -> list[dict[str, str]]:
@@ -149,7 +115,7 @@ def networks(space: str) -> pd.DataFrame:
         rows["az_nas"] = pd.Series(az_nas(measured), measured.index)
     if space == "nasbench201":
         texts = [Cell.from_string(text) for text in rows["network"]]
-        return rows.assign(**cell_counts(texts))[rows["valid"]]
+        return pd.concat([rows, cell_sums(texts)], axis=1)[rows["valid"]]
     sizes = SIZES.stored()
     return rows.merge(sizes.loc[sizes["space"] == space, ["network", *Counts._fields]], on="network")
 
@@ -159,34 +125,6 @@ def _has(space: str, name: str) -> bool:
     return bool(stored.stored_values(space, name, 0).notna().any())
 
 
-def cell_counts(cells: list[Cell]) -> dict[str, np.ndarray]:
-    """The sums over layers of cells: those of a cell of skips, and what every edge with a convolution adds.
-
-    A convolution without effect runs, so it counts.
-    """
-    plain = Cell(("skip_connect",) * 6)
-    base = np.array(counts_of(graph_of(plain)))
-    total = np.tile(base, (len(cells), 1))
-    for op in CONVS:
-        one = np.array(counts_of(graph_of(Cell((op, *plain.ops[1:]))))) - base
-        total += np.array([[cell.ops.count(op)] for cell in cells]) * one
-    return dict(zip(Counts._fields, total.T, strict=True))
-
-
-def macro_counts(code: str) -> Counts:
-    """The sums over layers of a code of NAS-Bench-Macro, projections of shortcuts not being there."""
-    convs = macro.vanilla(code).convs
-    followed = [later.groups > 1 or conv.groups > 1 for conv, later in pairwise(convs)]
-    rectified = [True, *followed[1:], True]  # stem and head, and what a depthwise convolution reads or makes
-    values = [conv.out_channels * math.prod(conv.out_resolution) for conv in convs]
-    units = sum(value for value, counts in zip(values, rectified, strict=True) if counts)
-    shapes = [
-        (conv.out_channels, value, conv.weights // conv.out_channels)
-        for conv, value in zip(convs, values, strict=True)
-    ]
-    return count(shapes, units)
-
-
 def _macro() -> pd.DataFrame:
     columns = {"arch": "text: the code", "test_acc_mean": "percent: mean of the trainings"}
     known = read_table("nasbench_macro_cifar10.csv", columns, "the benchmark's published results")[
@@ -194,7 +132,7 @@ def _macro() -> pd.DataFrame:
     ]
     rows = pd.read_csv(export_path("blind", "nasbench_macro.csv"), dtype={"arch": str})
     rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
-    counts = pd.DataFrame([macro_counts(code) for code in rows["arch"]])
+    counts = pd.DataFrame([macro.layer_sums(code) for code in rows["arch"]])
     rows = pd.concat([rows.rename(columns={"depth": "layers"} | _macro_names()), counts], axis=1)
     return rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
 

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.best_cells import best_facts
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.nasbench201_cells import (
     COUNTS,
@@ -394,6 +395,7 @@ def facts(rows: CellRows) -> dict[str, str]:
         | _draw_facts(rows.draws)
         | _example_facts(rows)
         | _found(rows)
+        | best_facts()
     )
 
 

@@ -27,6 +27,7 @@ from experiments.record.estimates import ENDS, explained_units, kendall, with_en
 from experiments.record.keys import crossed
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
+from zenlib.stats import ndcg
 
 SEED = 0
 COUNTS = ("params", "flops", "convs")
@@ -35,7 +36,7 @@ OWN = ("repaired", *COUNTS, "gain", "repaired_vanilla", "gain_vanilla")
 PROXIES = tuple(
     name
     for name in proxy_study.PREDICTORS
-    if name not in (*proxy_study.COUNTS, *proxy_study.PEERS, "vkdnw-aggregate")
+    if name not in (*proxy_study.COUNTS, *proxy_study.SUMS, *proxy_study.PEERS, "vkdnw-aggregate")
 )
 DRAWN = {"nasbench201": 500, "nasbench101": 500, "nats_sizes": 500, "pycls": 36, "torchvision": 34}
 """Networks for which the benchmark study has proxies."""
@@ -160,6 +161,34 @@ COMPARISONS = Table(
     | explained_units("other", "1: Kendall's tau-b of the other score on the same networks")
     | explained_units("over", "1: the first minus the second"),
     agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+
+
+def best_row(*, benchmark: str, dataset: str, networks_used: int, contestant: str) -> dict[str, Any]:
+    """nDCG@P of the repaired score and of another one on the same networks, P a tenth of them."""
+    rows = members(benchmark, dataset, "all", networks_used, contestant)
+    top = max(10, min(1000, len(rows) // 10))
+    told = {name: ndcg(rows[name], rows["accuracy"], top) for name in ("repaired", "other")}
+    return {"n": len(rows), "top": top} | told
+
+
+BEST = Table(
+    study=STUDY,
+    name="best",
+    key=("benchmark", "dataset", "networks_used", "contestant"),
+    compute=best_row,
+    units={
+        "benchmark": "name: which benchmark",
+        "dataset": "name: data set of the accuracies",
+        "networks_used": "count: networks that were drawn; 0 for all that have a repaired score",
+        "contestant": "name: the count that the repaired score is compared with",
+        "n": "count: networks that have both",
+        "top": "count: networks ranked first whose gain counts",
+        "repaired": "1: nDCG@P of the repaired score, see zenlib.stats.ndcg",
+        "other": "1: nDCG@P of the other score",
+    },
+    agreement={"n": EXACT, "top": EXACT},
     otherwise=ARITHMETIC,
 )
 

@@ -90,7 +90,9 @@ CHAINS = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    (CHAINS, COMPARISONS, SEARCHES, CONVENTIONS) if all(map(proxy_study.is_there, BENCHMARKS)) else ()
+    (CHAINS, COMPARISONS, others.BEST, SEARCHES, CONVENTIONS)
+    if all(map(proxy_study.is_there, BENCHMARKS))
+    else ()
 )
 """Only what can be computed here is verified: aggregates need the benchmarks' files."""
 SCORE_CHECKS = (*changes.CHECKS, *other_scores.CHECKS)
@@ -105,6 +107,7 @@ class RepairedRows:
         chains: one line per benchmark of chains.
         searches: one line per data set, space, strategy, score and number of evaluations.
         conventions: one line per change and half.
+        best: nDCG@P, one line per benchmark, data set and count.
         missing: benchmarks whose file the user has not brought.
     """
 
@@ -112,6 +115,7 @@ class RepairedRows:
     chains: pd.DataFrame
     searches: pd.DataFrame
     conventions: pd.DataFrame
+    best: pd.DataFrame
     missing: tuple[str, ...]
 
 
@@ -148,6 +152,14 @@ def run(
         if name in benchmarks
     ]
 
+    best = [
+        {"networks_used": 0 if name == "nasbench201" else _count(name, networks101), "contestant": count}
+        | {"benchmark": name, "dataset": dataset}
+        for name in benchmarks
+        for dataset in proxy_study.BENCHMARKS[name].datasets
+        for count in others.COUNTS
+    ]
+
     def has(key: dict[str, Any]) -> bool:
         return key.get("benchmark", "nasbench201") in there
 
@@ -156,6 +168,7 @@ def run(
         filled(CHAINS, chains, has),
         filled(SEARCHES, search.asked(datasets, seeds), has),
         filled(CONVENTIONS, changes.asked(), has),
+        filled(others.BEST, best, has),
         tuple(name for name in benchmarks if not proxy_study.is_there(name)),
     )
 
@@ -249,6 +262,7 @@ def facts(rows: RepairedRows) -> dict[str, str]:
         | _chain_facts(rows.chains)
         | _search_facts(rows.searches)
         | _convention_facts(rows.conventions)
+        | _best_facts(rows.best)
     )
 
 
@@ -282,6 +296,17 @@ def _place_facts(rows: pd.DataFrame, place: tuple[str, str], slug: str) -> dict[
         f"behind_{slug}": str(int((proxies["over_high"] < 0).sum())),
         f"best_{slug}": f"{NAMES[best['contestant']]} ({number(best['other'])}, n = {best['n']:.0f})",
     }
+
+
+def _best_facts(best: pd.DataFrame) -> dict[str, str]:
+    found = Told(best, ["benchmark", "dataset", "contestant"], MISSING)
+    told: dict[str, str] = {}
+    for place in PLACES:
+        name = "_".join(place)
+        told[f"best_repaired_{name}"] = found.number((*place, "params"), "repaired", 3)
+        told[f"best_top_{name}"] = found.text((*place, "params"), "{top:.0f} of {n:,.0f}")
+        told |= {f"best_{count}_{name}": found.number((*place, count), "other", 3) for count in others.COUNTS}
+    return told
 
 
 def _chain_facts(chains: pd.DataFrame) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Many networks at once: `zenlib score -`, `zenlib rank` and `score_many`."""
+"""Many networks at once: `zenlib score -`, `zenlib rank` and `score_many`; and proxies on given images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from tests.library.cli.test_cli import TINY, run
 from tests.library.cli.test_cli_networks import read
-from zenlib import Architecture, closed_form_zen_score, score_many, zen_score
+from zenlib import PROXIES, Architecture, closed_form_zen_score, score_many, zen_score
 from zenlib.vanilla.convert import to_vcnn
 
 LINES = f"{TINY}\n# a remark\n\nwild.py:tall\n wild.py:flat \nleaves.py:Net\nnonesuch\nsqueezenet1_1\n"
@@ -88,3 +90,33 @@ def test_modules_and_proxies_are_scored_from_python():
     (row,) = score_many([TINY], 16, proxies=["params", "flops", "naswot"], progress=False)
     assert row["by"] == "params" and row["score"] == Architecture.from_string(TINY).params(10)
     assert row["flops"] == Architecture.from_string(TINY).flops(16, 10) and row["naswot"] > 0
+
+
+def test_a_proxy_sees_the_images_of_a_file_and_a_file_that_is_none_is_one_message(capsys, tmp_path):
+    images = np.random.default_rng(0).normal(size=(4, 3, 16, 16))
+    np.save(tmp_path / "images.npy", images)
+    asked = ["score", TINY, "--proxy", "naswot", "--json", "--batch"]
+    code, out, err = run(capsys, *asked, tmp_path / "images.npy")
+    assert code == 0, err
+    net, batch = Architecture.from_string(TINY), torch.from_numpy(images).float()
+    told = json.loads(out)
+    assert told["scores"]["naswot"]["value"] == PROXIES["naswot"](net, device="cpu", batch=(batch, None))
+    assert (told["batch_size"], told["resolution"]) == (4, 16)
+    wrong = {
+        "flat": (images[0], "flat.npy: an array of 3 axes"),
+        "wide": (
+            images[..., 1:],
+            "batch: needed images (N, C, side, side) and labels (N,), got (4, 3, 16, 15)",
+        ),
+        "bytes": (images.astype(np.uint8), "batch: needed images as finite floating-point numbers"),
+        "objects": (np.array([None]), "batch: needed a .npy file of images"),
+    }
+    for name, (array, message) in wrong.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        assert message in run(capsys, *asked, tmp_path / f"{name}.npy")[2]
+    assert "batch: needed a .npy file of images" in run(capsys, *asked, tmp_path / "none.npy")[2]
+    assert (
+        "needed 16, the side of the images"
+        in run(capsys, *asked, tmp_path / "images.npy", "--resolution", 32)[2]
+    )
+    assert "batch: needed --proxy" in run(capsys, "score", TINY, "--batch", tmp_path / "images.npy")[2]

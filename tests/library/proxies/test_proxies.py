@@ -385,6 +385,11 @@ def test_az_nas_joins_ranks_and_keeps_what_is_undefined_apart():
         ),
         (
             NET,
+            {"batch": (torch.zeros(4, 3, 12, 12), torch.tensor([0, 3, 10, 1]))},
+            "batch: needed labels from 0 to 9, as the network gives 10 scores, got 0 to 10",
+        ),
+        (
+            NET,
             {"batch": (torch.zeros(4, 3, 8, 8), torch.zeros(4))},
             "resolution: needed 8, the side of the images in batch, or None; got 12",
         ),

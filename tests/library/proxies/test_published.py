@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from zenlib import PROXIES
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.az_nas import entropy, trainability
 from zenlib.proxies.intrain import log_participation
 from zenlib.proxies.near import effective_rank
@@ -274,3 +275,9 @@ def test_wrcor_adds_correlations_of_inputs_and_of_gradients():
     expected = np.linalg.slogdet(2 * sum(both)).logabsdet  # behind the first block, the convolution
     value = PROXIES["wrcor"](module, device="cpu", batch=(images, labels))
     assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_meco_of_one_image_that_leaves_one_value_of_a_channel_says_so():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten())
+    with pytest.raises(ScoreUndefined, match="meco: one image of 8 pixels is too small"):
+        PROXIES["meco"](module, 8, device="cpu")
