@@ -22,12 +22,16 @@ from experiments.chapters.devices.cells import keys as cell_keys
 from experiments.chapters.devices.gpus import (
     CARRIED,
     CONVOLUTIONAL,
+    FLOPS,
     FRONTS,
     GENETS,
     GPUS,
     MEASURES,
     OWN,
+    OWN_CPU,
     PAIRS,
+    PARAMS,
+    V100,
     carried_keys,
     own_keys,
     pair_keys,
@@ -57,6 +61,12 @@ SHOWN = {
 """Scores of the figure, with their labels."""
 FRONTS_SHOWN = {name: SCORES[name] for name in ("zen_l1_running", "effective_gain", "params", "latency")}
 """Scores whose fronts are drawn."""
+MEASURED = {
+    **{gpu: gpu.upper().replace("RTX", "RTX ").replace("EAGER", "uncompiled") for gpu in GPUS},
+    **{"pro6000": "RTX Pro 6000", "i9-10940x": "i9-10940X", "i7-12700h": "i7-12700H"},
+    **{V100: "V100, paper", OWN_CPU: "our processor", FLOPS: FLOPS, PARAMS: PARAMS},
+}
+"""Measures of the cost of an image, with their labels."""
 NOT_MEASURED = "not yet measured on a GPU"
 _V100 = device_tables.is_there(device_tables.CONVOLUTIONS)
 _CELLS = device_tables.is_there(device_tables.CELLS) and nasbench201.is_there()
