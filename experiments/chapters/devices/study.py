@@ -36,7 +36,7 @@ from experiments.chapters.devices.gpus import (
     own_keys,
     pair_keys,
 )
-from experiments.chapters.devices.kit import GPU, LIMITS, OTHERS, planned
+from experiments.chapters.devices.kit import AT_ONCE, GPU, LIMITS, OTHERS, planned
 from experiments.chapters.devices.v100 import (
     BATCH,
     HELD_OUT,
@@ -218,6 +218,7 @@ def facts(rows: DeviceRows) -> dict[str, str]:
     return told | {
         "kit_rows": f"{len(rows.gpu):,}" if len(rows.gpu) else NOT_MEASURED,
         "kit_cases": str(len(planned())),
+        "kit_at_once": str(AT_ONCE),
         "kit_minutes": number(sum(LIMITS.values()) / 60, 0),
     }
 
