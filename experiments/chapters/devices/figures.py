@@ -58,15 +58,19 @@ def fronts(lines: pd.DataFrame, devices: Mapping[str, str], scores: Mapping[str,
     for panel, (device, title) in zip(axes.flat, devices.items(), strict=False):
         for index, (score, text) in enumerate(scores.items()):
             mine = lines[(lines["device"] == device) & (lines["score"] == score)]
-            band(panel, mine, "budget", "lost", index, text, alpha=0.15, linestyle="-")
+            if score == "latency":
+                panel.plot(mine["budget"], mine["lost"], "--", color=COLOURS["grey"], label=text)
+            else:
+                band(panel, mine, "budget", "lost", index, text, alpha=0.15)
         zero(panel)
         panel.set_title(title)
-    axes[0, 0].set_yscale("symlog", linthresh=1)
+    axes[0, 0].set_yscale("symlog", linthresh=1, linscale=0.6)
     ticks = [0, 1, 2, 5, 10, 20]
     axes[0, 0].set_yticks(ticks, [str(tick) for tick in ticks])
     axes[0, 0].set_yticks([], minor=True)
-    axes[0, 0].set_ylim(30, -0.3)
-    figure.supxlabel("cells within the latency budget (%)")
+    axes[0, 0].set_ylim(25, -0.1)
+    for panel in axes[-1]:
+        panel.set_xlabel("cells within budget (%)")
     figure.supylabel("accuracy below the true front (points)")
     legend(figure, axes[0, :1])
     return figure
