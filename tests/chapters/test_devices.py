@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from experiments.benchmarks import device_tables
 from experiments.chapters.devices import cells, gpus, kit, study, v100
 from experiments.chapters.devices import figures as draw
+from experiments.figures.agreement import triangle
 from experiments.record.results import checkout
 from experiments.speed import gpu as script
 from experiments.speed import graphs
@@ -182,6 +183,8 @@ def test_nothing_stored_leaves_the_facts_unknown(results, monkeypatch):
     told = study.facts(rows)
     assert told["tau_fp16"] == told["cost_zen"] == told["gpus_alike"] == told["score_01"] == "?"
     assert told["kit_rows"] == study.NOT_MEASURED and told["zen_memory_01ms"] != "?"
+    assert isinstance(draw.fronts(study.front_lines(rows), study.DEVICES, study.FRONTS_SHOWN), Figure)
+    assert isinstance(triangle(study.agreement(rows), study.MEASURED), Figure)
 
 
 def test_what_is_stored_cannot_give_the_published_tables_back():

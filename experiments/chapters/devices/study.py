@@ -395,17 +395,18 @@ def front_lines(rows: DeviceRows) -> pd.DataFrame:
     for share in SHARES:
         found = ["device", "score", *(f"lost_{share}{end}" for end in ("", "_low", "_high"))]
         parts.append(ours[found].set_axis(columns, axis=1).assign(budget=share))
-    return pd.concat(parts)[["device", "score", "budget", *columns[2:]]]
+    lines = pd.concat(parts)[["device", "score", "budget", *columns[2:]]]
+    return lines.astype(dict.fromkeys(columns[2:], float))  # also where there are none
 
 
 def agreement(rows: DeviceRows) -> pd.DataFrame:
     """Kendall's tau of the costs of an image between every two measures, both ways and with themselves."""
     pairs = rows.pairs[["first", "second", "kendall"]]
-    names = dict.fromkeys([*pairs["first"], *pairs["second"]])
-    alike = pd.DataFrame({"first": list(names), "second": list(names), "kendall": 1.0})
+    names = [*dict.fromkeys([*pairs["first"], *pairs["second"]])] or [FLOPS]
+    alike = pd.DataFrame({"first": names, "second": names, "kendall": 1.0})
     turned = pairs.set_axis(["second", "first", "kendall"], axis=1)
     both = pd.concat([pairs, turned, alike])
-    return both.rename(columns={"first": "score", "second": "other"})
+    return both.rename(columns={"first": "score", "second": "other"}).astype({"kendall": float})
 
 
 def v100_table(rows: DeviceRows) -> pd.DataFrame:
