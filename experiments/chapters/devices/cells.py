@@ -30,7 +30,8 @@ BUDGETS = 20
 """Latency budgets: equally spaced quantiles of the device's latencies, the last being all cells."""
 SHARES = tuple(range(10, 101, 10))
 """Percent of the cells that are within the budgets of the fronts."""
-RESAMPLES = 200
+RESAMPLES = 100
+"""Of the cells, for the intervals of a front."""
 
 
 @cache

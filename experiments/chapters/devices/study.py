@@ -113,7 +113,7 @@ class DeviceRows:
         searches: one line per limit.
         zennets: one line per published network, by our counts.
         cells: one line per data set, device and score.
-        cell_fronts: the same, what the front that a score finds loses at every budget.
+        cell_fronts: one line per device and drawn score: what its front loses on CIFAR-10 at every budget.
         pairs: one line per pair of measures.
         fronts: one line per GPU.
         carried: one line per ZenNet and GPU.
@@ -172,12 +172,18 @@ def run(
         searches=_filled(SEARCHES, _searches(limits, evaluations), _V100),
         zennets=ZENNET_ROWS.fill([{"network": name, "precision": "int8"} for name in ZENNETS]),
         cells=_filled(CELLS, cell_keys(list(datasets), list(devices)), _CELLS),
-        cell_fronts=_filled(CELL_FRONTS, cell_keys(list(datasets), list(devices)), _CELLS),
+        cell_fronts=_filled(CELL_FRONTS, front_keys(datasets, devices), _CELLS),
         pairs=_pairs(measures),
         fronts=_filled(FRONTS, [{"setting": gpu} for gpu in GPUS if gpu in measures], _SPEED),
         carried=_filled(CARRIED, [key for key in carried_keys() if key["setting"] in measures], _SPEED),
         gpu=GPU.stored(),
     )
+
+
+def front_keys(datasets: Sequence[str], devices: Sequence[str]) -> list[dict[str, str]]:
+    """Keys of the fronts that are drawn, those of CIFAR-10."""
+    keys = cell_keys([name for name in datasets if name == "cifar10"], list(devices))
+    return [key for key in keys if key["score"] in FRONTS_SHOWN]
 
 
 def _filled(table: Table, keys: list[dict[str, Any]], there: bool) -> pd.DataFrame:
@@ -389,7 +395,6 @@ def figure_data(rows: DeviceRows) -> pd.DataFrame:
 def front_lines(rows: DeviceRows) -> pd.DataFrame:
     """What the drawn fronts lose on CIFAR-10, a line per device, score and budget in percent of the cells."""
     ours = rows.cell_fronts
-    ours = ours[(ours["dataset"] == "cifar10") & ours["score"].isin(FRONTS_SHOWN)]
     columns = ["device", "score", "lost", "lost_low", "lost_high"]
     parts = []
     for share in SHARES:
