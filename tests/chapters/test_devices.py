@@ -396,10 +396,10 @@ def test_rows_of_a_gpu_are_taken_in_and_shown_and_those_of_a_cpu_are_not(results
     assert shown.loc["ResNet-50", "V100, paper (ms)"] == "0.4" and len(shown) == 12 + len(kit.OTHERS)
     kit.take(FAKE | {"step": "agreement", "rows": [["zen", "relative difference", 0.002]]})
     kit.take(FAKE | {"step": "search", "rows": [["search at 32, one process", "candidates a second", 40.5]]})
-    told = study.kit_table(study.DeviceRows(*[pd.DataFrame()] * 9, kit.GPU.stored()))["measured"]
-    assert "0.002 of its size, zen (Fake GPU)" in told.iloc[-1]
-    assert told["search at 32, one process"] == "candidates a second 40.5 (Fake GPU)"
-    assert (told == study.NOT_MEASURED).sum() == len(told) - 2
+    page = study.kit_table(study.DeviceRows(*[pd.DataFrame()] * 9, kit.GPU.stored()))["measured"]
+    assert "0.002 of its size, zen (Fake GPU)" in page.iloc[-1]
+    assert page["search at 32, one process"] == "candidates a second 40.5 (Fake GPU)"
+    assert (page == study.NOT_MEASURED).sum() == len(page) - 2
     with pytest.raises(ResultsError, match="needed what was measured on a GPU"):
         kit.take(told | {"device": "cpu: some"})
     if not torch.cuda.is_available():
