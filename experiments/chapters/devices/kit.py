@@ -73,16 +73,17 @@ def tests(small: bool) -> Cases:
 
 
 def _tests(where: str) -> Values:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", where]
+    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "-m", "gpu", where]  # quiet tells no counts
     told = subprocess.run(command, capture_output=True, text=True, check=False)
-    if told.returncode:
+    words = told.stdout.replace(",", " ").split()
+    pairs = [(word, float(count)) for count, word in itertools.pairwise(words) if count.isdigit()]
+    found = {word: count for word, count in pairs if word in ("passed", "skipped")}
+    if told.returncode or not found:
         raise ResultsError(
             f"tests marked gpu: needed all to pass, got status {told.returncode}; {told.stdout[-3000:]}"
             f"{told.stderr[-1000:]}"
         )
-    words = told.stdout.replace(",", " ").split()
-    pairs = [(word, float(count)) for count, word in itertools.pairwise(words) if count.isdigit()]
-    return {word: count for word, count in pairs if word in ("passed", "skipped")}
+    return found
 
 
 def zen(small: bool) -> Cases:
