@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from zenlib.durable import (
     append_line,
@@ -25,7 +23,7 @@ from zenlib.durable import (
     require_as_published,
     require_same_settings,
 )
-from zenlib.errors import ResultsError
+from zenlib.errors import ResultsError, extra
 
 FORMAT = 2
 """Version of the layout and of the meaning of a search's random draws; a file with another one is refused."""
@@ -127,6 +125,9 @@ def write_history(path: Path, history: pd.DataFrame, settings: dict[str, Any]) -
     Raises:
         ResultsError: the file cannot be written.
     """
+    with extra("search"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     table = pa.Table.from_pandas(history, preserve_index=False)
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(settings).encode()})
     replace_file(
@@ -148,6 +149,9 @@ def best_in(path: Path) -> tuple[str, int]:
     if path.is_dir():
         path = path / (JOURNAL if (path / JOURNAL).exists() else HISTORY)
     if path.suffix == ".parquet":
+        with extra("search"):
+            import pyarrow as pa
+            import pyarrow.parquet as pq
         require_as_published(path, ResultsError)
         try:
             table = pq.read_table(path, columns=["score", "architecture"])

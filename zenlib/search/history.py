@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from zenlib.networks.architecture import Architecture
 from zenlib.spaces.choices import Point
@@ -119,30 +118,18 @@ class History:
         """Scores in the order of ids, NaN for failures; shape (candidates,)."""
         return np.array(self._columns["score"])
 
-    def table(self) -> pa.Table:
-        """The columns of `UNITS` as an Arrow table."""
-        arrays: dict[str, pa.Array] = {"id": pa.array(np.arange(len(self)))}
-        for name in ("round", "generation", "parent"):
-            arrays[name] = pa.array(np.array(self._columns[name]))
-        ends, texts = pa.py_buffer(np.array(self._ends)), pa.py_buffer(bytes(self._texts))
-        arrays["architecture"] = pa.LargeStringArray.from_buffers(len(self), ends, texts)
-        for name in ("params", "flops", "depth", "latency_ms", "memory", "score"):
-            arrays[name] = pa.array(np.array(self._columns[name]))
-        fates = pa.array(np.array(self._columns["fate"], dtype=np.int8))
-        arrays["fate"] = pa.DictionaryArray.from_arrays(fates, pa.array(FATES))
-        reasons = np.zeros(len(self), dtype=np.int32)
-        numbers = {
-            reason: number for number, reason in enumerate(dict.fromkeys(["", *self._reasons.values()]))
-        }
-        for index, reason in self._reasons.items():
-            reasons[index] = numbers[reason]
-        distinct = list(numbers)
-        arrays["reason"] = pa.DictionaryArray.from_arrays(pa.array(reasons), pa.array(distinct))
-        return pa.table(arrays)
-
     def frame(self) -> pd.DataFrame:
         """The columns of `UNITS` as a data frame."""
-        return self.table().to_pandas()
+        columns: dict[str, Any] = {"id": np.arange(len(self))}
+        columns |= {name: np.array(self._columns[name]) for name in ("round", "generation", "parent")}
+        ends = zip(self._ends, self._ends[1:], strict=False)
+        columns["architecture"] = [self._texts[start:end].decode() for start, end in ends]
+        for name in ("params", "flops", "depth", "latency_ms", "memory", "score"):
+            columns[name] = np.array(self._columns[name])
+        columns["fate"] = pd.Categorical.from_codes(np.array(self._columns["fate"]), list(FATES))
+        reasons = [self._reasons.get(index, "") for index in range(len(self))]
+        columns["reason"] = pd.Categorical(reasons, list(dict.fromkeys(["", *self._reasons.values()])))
+        return pd.DataFrame(columns)
 
 
 def front(history: pd.DataFrame, cost: str) -> pd.DataFrame:

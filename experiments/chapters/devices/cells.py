@@ -28,6 +28,10 @@ BINS = 50
 """Groups of cells of nearly equal latency, equally many in each."""
 BUDGETS = 20
 """Latency budgets: equally spaced quantiles of the device's latencies, the last being all cells."""
+SHARES = tuple(range(10, 101, 10))
+"""Percent of the cells that are within the budgets of the fronts."""
+RESAMPLES = 100
+"""Of the cells, for the intervals of a front."""
 
 
 @cache
@@ -43,7 +47,8 @@ def cell_row(*, dataset: str, device: str, score: str) -> dict[str, Any]:
     rows = members(dataset, device)
     values, latency, accuracy = (rows[name].to_numpy(float) for name in (score, "latency", "accuracy"))
     within = _at_equal_latency(values, latency, accuracy)
-    losses, fastest = _losses(values, latency, accuracy)
+    budgets = np.quantile(latency, np.arange(1, BUDGETS + 1) / BUDGETS)
+    losses = _lost(values, latency, accuracy, budgets)
     return {
         "n": len(rows),
         "tau_latency": float(kendalltau(values, latency).statistic),
@@ -53,7 +58,7 @@ def cell_row(*, dataset: str, device: str, score: str) -> dict[str, Any]:
         "bins": len(within),
         "loss": float(np.mean(losses)),
         "worst_loss": float(np.max(losses)),
-        "spread": float(np.std(accuracy[latency <= fastest])),
+        "spread": float(np.std(accuracy[latency <= budgets[0]])),
     }
 
 
@@ -66,15 +71,28 @@ def _at_equal_latency(values: np.ndarray, latency: np.ndarray, accuracy: np.ndar
     return [0.0 if np.isnan(tau) else tau for tau in found]
 
 
-def _losses(values: np.ndarray, latency: np.ndarray, accuracy: np.ndarray) -> tuple[list[float], float]:
+def _lost(values: np.ndarray, latency: np.ndarray, accuracy: np.ndarray, budgets: np.ndarray) -> list[float]:
     """Points of accuracy that the highest score in each budget is below the best cell; ties are averaged."""
-    budgets = np.quantile(latency, np.arange(1, BUDGETS + 1) / BUDGETS)
     losses = []
     for budget in budgets:
         affordable = latency <= budget
         best = values[affordable] == values[affordable].max()
         losses.append(float(accuracy[affordable].max() - accuracy[affordable][best].mean()))
-    return losses, float(budgets[0])
+    return losses
+
+
+def front_row(*, dataset: str, device: str, score: str) -> dict[str, float]:
+    """How far the front that a score finds lies below the true one, at every budget."""
+    rows = members(dataset, device)
+    columns = rows[[score, "latency", "accuracy"]].to_numpy(float).T
+    budgets = np.quantile(columns[1], np.array(SHARES) / 100)
+    rng = np.random.default_rng(0)
+    others = [_lost(*columns[:, rng.integers(len(rows), size=len(rows))], budgets) for _ in range(RESAMPLES)]
+    low, high = np.quantile(others, (0.025, 0.975), axis=0)
+    found: dict[str, float] = {}
+    for share, *values in zip(SHARES, _lost(*columns, budgets), low, high, strict=True):
+        found |= dict(zip((f"lost_{share}", f"lost_{share}_low", f"lost_{share}_high"), values, strict=True))
+    return found
 
 
 CELLS = Table(
@@ -102,6 +120,23 @@ CELLS = Table(
         "spread": "points: standard deviation of the accuracies in the smallest budget",
     },
     agreement={"n": EXACT, "bins": EXACT},
+    otherwise=ARITHMETIC,
+)
+CELL_FRONTS = Table(
+    study=STUDY,
+    name="cell_fronts",
+    key=CELLS.key,
+    compute=front_row,
+    units={name: CELLS.units[name] for name in CELLS.key}
+    | {
+        f"lost_{share}{end}": f"points: {meaning} when the {share} % fastest cells are within the budget"
+        for share in SHARES
+        for end, meaning in (
+            ("", "accuracy of the highest score below that of the best cell"),
+            ("_low", "lower end of its 95 % interval over resampled cells"),
+            ("_high", "upper end of its 95 % interval over resampled cells"),
+        )
+    },
     otherwise=ARITHMETIC,
 )
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.figures.marks import band, legend, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
@@ -41,6 +42,37 @@ def overview(
     panel.set_xlabel("Kendall's tau with accuracy at equal latency")
     panel.set_title("NAS-Bench-201, CIFAR-10")
     panel.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
+    return figure
+
+
+@styled
+def fronts(lines: pd.DataFrame, devices: Mapping[str, str], scores: Mapping[str, str]) -> Figure:
+    """What the fronts that scores find lose against the true one, a panel for each device.
+
+    Args:
+        lines: `study.front_lines`.
+        devices: name of a device -> its label.
+        scores: name of a score -> its label, those to show.
+    """
+    figure, axes = new_figure(-(-len(devices) // 2), 2, height=9.6, sharex=True, sharey=True)
+    for panel, (device, title) in zip(axes.flat, devices.items(), strict=False):
+        for index, (score, text) in enumerate(scores.items()):
+            mine = lines[(lines["device"] == device) & (lines["score"] == score)]
+            if score == "latency":
+                panel.plot(mine["budget"], mine["lost"], "--", color=COLOURS["grey"], label=text)
+            else:
+                band(panel, mine, "budget", "lost", index, text, alpha=0.15)
+        zero(panel)
+        panel.set_title(title)
+    axes[0, 0].set_yscale("symlog", linthresh=1, linscale=0.6)
+    ticks = [0, 1, 2, 5, 10, 20]
+    axes[0, 0].set_yticks(ticks, [str(tick) for tick in ticks])
+    axes[0, 0].set_yticks([], minor=True)
+    axes[0, 0].set_ylim(25, -0.1)
+    for panel in axes[-1]:
+        panel.set_xlabel("cells within budget (%)")
+    figure.supylabel("accuracy below the true front (points)")
+    legend(figure, axes[0, :1])
     return figure
 
 

@@ -1,50 +1,60 @@
 """What `make gpu` measures on a GPU, and the table that keeps it; without a GPU nothing is stored.
 
-Every step gives values by case and quantity. On a CPU the same steps run at their smallest, to test them.
+Every step is a list of cases, each with a function that measures its quantities; listing them measures
+nothing. On a CPU the same steps run at their smallest, to test them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
+import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any
 
 import torch
 
+from experiments.benchmarks.published_networks import TABLE7
 from experiments.record.agreement import NotCompared
 from experiments.record.results import training_folder
 from experiments.record.table import Table
 from experiments.speed import released_procedure
+from experiments.speed.graphs import ZenGraph, one_by_one, together
 from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.machine import processor
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet, zennet_architecture, zennet_resolution
+from zenlib.scores.fused import fused_kernels
+from zenlib.scores.pairs import EAGER
 from zenlib.scores.zen import zen_score
+from zenlib.threads import begin_worker
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
-Values = dict[tuple[str, str], float]
+Values = dict[str, float]
+Cases = Iterator[tuple[str, Callable[[], Values]]]
 STUDY = "devices"
-LIMITS = {"tests": 80, "zen": 110, "search": 50, "agreement": 60, "latency": 110, "training": 70}
+LIMITS = {"tests": 70, "zen": 110, "search": 70, "agreement": 50, "latency": 110, "training": 70}
 """Seconds that each step may take; eight minutes together."""
 TINY = "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,16,2,16,1)SuperConvK1BNRELU(16,32,1,1)"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}
 """Dense bfloat16 operations a second by NVIDIA's data sheets."""
-LATENCY_NETWORKS = (
-    "resnet18",
-    "resnet50",
-    "resnet152",
-    "efficientnet_b0",
-    "efficientnet_b3",
-    "efficientnet_b5",
-)
-LATENCY_SIDES = {"efficientnet_b3": 300, "efficientnet_b5": 456}
+MODES = ("eager", "compiled", "CUDA graph")
+AT_ONCE = 8
+"""Networks that are scored at the same time in one process."""
+OTHERS = tuple(row.torchvision for row in TABLE7 if row.torchvision)
+"""The networks of Table 7 that torchvision has."""
+SIDES = dict(zip(range(8), (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
+"""Side of an EfficientNet's images by its number."""
 
 
 def device() -> str:
@@ -57,73 +67,101 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu: {processor()}"
 
 
-def tests(small: bool) -> Values:
-    """How many of the tests that are marked for GPUs pass."""
-    where = "tests/library/scores" if small else "tests/library"
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", where]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    words = told.replace(",", " ").split()
-    counts = {
-        word: float(before)
-        for before, word in itertools.pairwise(words)
-        if word in ("passed", "failed", "skipped") and before.isdigit()
-    }
-    return {("tests marked gpu", word): counts.get(word, 0.0) for word in ("passed", "failed", "skipped")}
+def tests(small: bool) -> Cases:
+    """How many of the tests that are marked for GPUs pass; none may fail."""
+    yield "tests marked gpu", partial(_tests, "tests/library/scores" if small else "tests/library")
 
 
-def zen(small: bool) -> Values:
-    """The Zen-Score by Monte Carlo: value, time, memory and share of the peak; and the released procedure."""
-    found: Values = {}
-    for case, (vcnn, batch) in _zen_cases(small).items():
-        for dtype in (torch.float32, torch.bfloat16):
-            for compiled in (False,) if small else (False, True):
-                name = f"{case}, {str(dtype).partition('.')[2]}, {'compiled' if compiled else 'eager'}"
-                found |= _zen_values(name, vcnn, batch, dtype, compiled, repeats=2 if small else 8)
-        shape = batch, vcnn.in_channels, vcnn.resolution, vcnn.resolution
-        with torch.device(device()):
-            once = partial(released_procedure.score_once, released_procedure.build(vcnn), shape)
-            scores, seconds = _timed(lambda: float(once()), 2 if small else 8)  # noqa: B023  called at once
-        found[f"{case}, released", "seconds"] = seconds
-        found[f"{case}, released", "score"] = statistics.mean(scores)
-        found[f"{case}, released", "stderr"] = statistics.stdev(scores) / math.sqrt(len(scores))
+def _tests(where: str) -> Values:
+    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "-m", "gpu", where]  # quiet tells no counts
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = told.stdout.replace(",", " ").split()
+    pairs = [(word, float(count)) for count, word in itertools.pairwise(words) if count.isdigit()]
+    found = {word: count for word, count in pairs if word in ("passed", "skipped")}
+    if told.returncode or not found:
+        raise ResultsError(
+            f"tests marked gpu: needed all to pass, got status {told.returncode}; {told.stdout[-3000:]}"
+            f"{told.stderr[-1000:]}"
+        )
     return found
 
 
-def _zen_cases(small: bool) -> dict[str, tuple[VCNN, int]]:
+def zen(small: bool) -> Cases:
+    """The Zen-Score by Monte Carlo: value, time, memory and share of the peak; and the released procedure.
+
+    A CPU has no CUDA graphs, and compiling takes longer there than all the rest.
+    """
+    repeats = 2 if small else 8
+    for network, (build, batch) in _zen_cases(small).items():
+        yield f"{network}, released", partial(_released_values, build, batch, repeats)
+        for dtype, mode in itertools.product((torch.float32, torch.bfloat16), MODES[: 1 if small else None]):
+            name = f"{network}, {str(dtype).partition('.')[2]}, {mode}"
+            yield name, partial(_zen_values, build, batch, dtype, mode, repeats)
+
+
+def _zen_cases(small: bool) -> dict[str, tuple[Callable[[], VCNN], int]]:
     if small:
-        return {"tiny at 16": (to_vcnn(Architecture.from_string(TINY), 16), 2)}
-    import torchvision
-
+        return {"tiny at 16": (partial(to_vcnn, Architecture.from_string(TINY), 16), 2)}
     return {
-        "ResNet-50 at 224": (to_vcnn(torchvision.models.resnet50(), 224), 16),
-        "ZenNet-1.0M at 32": (to_vcnn(zennet_architecture("zennet-1.0M"), 32), 64),
+        "ResNet-50 at 224": (lambda: to_vcnn(_others("resnet50"), 224), 16),
+        "ZenNet-1.0M at 32": (partial(to_vcnn, zennet_architecture("zennet-1.0M"), 32), 64),
     }
 
 
-def _zen_values(
-    name: str, vcnn: VCNN, batch: int, dtype: torch.dtype, compiled: bool, repeats: int
-) -> Values:
-    settings: dict[str, Any] = {"batch_size": batch, "dtype": dtype, "compiled": compiled, "device": device()}
-    zen_score(vcnn, repeats=1, **settings)  # what the first call ever costs
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    numbers = iter(range(repeats))
-    scores, seconds = _timed(
-        lambda: (
-            zen_score(vcnn, repeats=1, seed=next(numbers), norm="l1", bn_variance="running", **settings).mean
-        ),
-        repeats,
-    )
+def _others(name: str) -> torch.nn.Module:
+    from experiments.benchmarks import torchvision_zoo
+
+    return torchvision_zoo.build(name)
+
+
+def _zen_values(build: Callable[[], VCNN], batch: int, dtype: torch.dtype, mode: str, repeats: int) -> Values:
+    vcnn = build()
+    with _peak_memory() as memory:
+        once = _once(vcnn, batch, dtype, mode)
+        once()  # what the first call ever costs
+        scores, seconds = _timed(once, repeats)
     peak = next((rate for chip, rate in PEAKS.items() if chip in device_name()), math.nan)
-    memory = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else math.nan
     share = 4 * batch * vcnn.flops / seconds / peak if dtype == torch.bfloat16 else math.nan
-    return {
-        (name, "seconds"): seconds,
-        (name, "score"): statistics.mean(scores),
-        (name, "stderr"): statistics.stdev(scores) / math.sqrt(repeats),
-        (name, "peak MiB"): memory,
-        (name, "share of peak"): share,
-    }
+    return _told(scores, seconds) | memory | {"share of peak": share}
+
+
+def _once(vcnn: VCNN, batch: int, dtype: torch.dtype, mode: str) -> Callable[[], float]:
+    """One repeat of the released Zen-Score in this way, another one at each call."""
+    if mode == "CUDA graph":
+        graph = ZenGraph(vcnn, batch, dtype, torch.Generator(device()))
+        return lambda: one_by_one([graph])[0]
+    if mode == "compiled" and fused_kernels() is EAGER:
+        raise ResultsError("compiled: needed torch.compile, got a machine where it does not work")
+    numbers = itertools.count()
+    settings: dict[str, Any] = {"batch_size": batch, "dtype": dtype, "compiled": mode == "compiled"}
+    settings |= {"repeats": 1, "norm": "l1", "bn_variance": "running", "device": device()}
+    return lambda: zen_score(vcnn, seed=next(numbers), **settings).mean
+
+
+def _released_values(build: Callable[[], VCNN], batch: int, repeats: int) -> Values:
+    vcnn = build()
+    shape = batch, vcnn.in_channels, vcnn.resolution, vcnn.resolution
+    with torch.device(device()), _peak_memory() as memory:
+        network = released_procedure.build(vcnn)
+        released_procedure.score_once(network, shape)
+        told = _timed(lambda: float(released_procedure.score_once(network, shape)), repeats)
+    return _told(*told) | memory
+
+
+@contextmanager
+def _peak_memory() -> Iterator[Values]:
+    """The most memory that the GPU held, told when the block ends."""
+    told: Values = {}
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    yield told
+    told["peak MiB"] = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else math.nan
+
+
+def _told(scores: list[float], seconds: float) -> Values:
+    stderr = statistics.stdev(scores) / math.sqrt(len(scores))
+    return {"seconds": seconds, "score": statistics.mean(scores), "stderr": stderr}
 
 
 def _timed(run: Callable[[], float], repeats: int) -> tuple[list[float], float]:
@@ -136,66 +174,145 @@ def _timed(run: Callable[[], float], repeats: int) -> tuple[list[float], float]:
     return values, statistics.median(times)
 
 
-def search(small: bool) -> Values:
-    """Candidates a second of an evolutionary search that scores by Monte Carlo in one process."""
+def search(small: bool) -> Cases:
+    """Candidates a second of an evolutionary search that scores by Monte Carlo, and networks as graphs."""
+    for side, count in ((16, 2),) if small else ((32, 256), (224, 64)):
+        for way in EXECUTORS:
+            yield f"search at {side}, {way}", partial(_search_values, side, count, way)
+        if not small:
+            yield f"{AT_ONCE} networks at {side} as CUDA graphs", partial(_graph_values, side, AT_ONCE, 8)
+
+
+def _search_values(side: int, count: int, way: str) -> Values:
     from zenlib.search import Budget
     from zenlib.search import search as run
 
-    found: Values = {}
-    for resolution, count in ((16, 2),) if small else ((32, 256), (224, 64)):
-        done = run(
-            "resnet-like", "zen", Budget(params=1e6, depth=18), evaluations=count, resolution=resolution,
-            progress=False,
-        )  # fmt: skip
-        found[f"Monte Carlo at {resolution}", "candidates a second"] = count / done.seconds
-    return found
+    budget = Budget(params=1e6, depth=18)
+    settings: dict[str, Any] = {"resolution": side, "progress": False, "round_size": 8 * workers()}
+    with EXECUTORS[way]() as executor:
+        settings["executor"] = executor
+        run("resnet-like", "zen", budget, evaluations=settings["round_size"], **settings)  # starts them all
+        done = run("resnet-like", "zen", budget, evaluations=count, seed=1, **settings)
+    return {"candidates a second": count / done.seconds, "best score": done.best_score}
 
 
-def agreement(small: bool) -> Values:
+def workers() -> int:
+    """One for each GPU; one on a CPU."""
+    return max(1, torch.cuda.device_count())
+
+
+def _own_gpu(places: Any) -> None:
+    begin_worker()
+    os.environ["CUDA_VISIBLE_DEVICES"] = places.get()
+
+
+def _one_each() -> Executor:
+    """A process for each GPU, which sees no other."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    context = multiprocessing.get_context("spawn")
+    places = context.Queue()
+    for place in given.split(",") if given else map(str, range(workers())):
+        places.put(place)
+    return ProcessPoolExecutor(workers(), context, _own_gpu, (places,))
+
+
+def _own_stream() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_stream(torch.cuda.Stream())
+
+
+EXECUTORS: dict[str, Callable[[], Any]] = {
+    "one process": nullcontext,
+    "one worker for each GPU": _one_each,
+    f"{AT_ONCE} networks at once, a stream each": partial(
+        ThreadPoolExecutor, AT_ONCE, initializer=_own_stream
+    ),
+}
+"""Who scores a round of candidates, by the words of the case."""
+
+
+def _graph_values(side: int, count: int, rounds: int) -> Values:
+    """What a search could gain at most: networks of its space, captured before the clock starts."""
+    from zenlib.search import Budget
+    from zenlib.search.budget import Gate
+    from zenlib.search.sampling import sample_within
+    from zenlib.spaces import SPACES
+
+    gate, rng = Gate(Budget(params=1e6, depth=18), side, 1000), random.Random(0)
+    drawn = [Architecture(sample_within(SPACES["resnet-like"], gate, rng)) for _ in range(count)]
+    start = time.perf_counter()
+    graphs = [
+        ZenGraph(to_vcnn(network, side), 16, torch.float32, torch.Generator(device())) for network in drawn
+    ]
+    captured = time.perf_counter() - start
+    _, alone = _timed(lambda: sum(one_by_one(graphs)), rounds)
+    _, at_once = _timed(lambda: sum(together(graphs)), rounds)
+    return {
+        "seconds to capture one": captured / count,
+        "networks a second, one by one": count / alone,
+        "networks a second, together": count / at_once,
+    }
+
+
+def agreement(small: bool) -> Cases:
     """How far every score on the device lies from that on the CPU, as a share of its size."""
     from zenlib.proxies import PROXIES
 
-    network, side = Architecture.from_string(TINY), 16
-    if not small:
-        network, side = zennet_architecture("zennet-0.5M"), 32
-    found: Values = {}
-    for name, proxy in PROXIES.items():
-        try:
-            here, there = (
-                proxy(network, side, batch_size=8, seed=0, device=place) for place in ("cpu", device())
-            )
-        except ScoreUndefined:
-            continue
-        found[name, "cpu"], found[name, "device"] = here, there
-        found[name, "relative difference"] = abs(there - here) / max(abs(here), 1e-30)
-    return found
+    for name in PROXIES:
+        yield name, partial(_agreement_values, name, small)
 
 
-def latency(small: bool) -> Values:
+def _agreement_values(name: str, small: bool) -> Values:
+    from zenlib.proxies import PROXIES
+
+    network = Architecture.from_string(TINY) if small else zennet_architecture("zennet-0.5M")
+    settings: dict[str, Any] = {"batch_size": 8, "seed": 0}
+    try:
+        here, there = (
+            PROXIES[name](network, 16 if small else 32, device=place, **settings)
+            for place in ("cpu", device())
+        )
+    except ScoreUndefined as undefined:
+        print(f"{name}: {undefined}")
+        return {}
+    return {
+        "cpu": here,
+        "device": there,
+        "relative difference": abs(there - here) / max(abs(here), 1e-30),
+    }
+
+
+def latency(small: bool) -> Cases:
     """Milliseconds of an image in half precision, channels last, in batches of 64."""
-    from experiments.benchmarks import torchvision_zoo
+    for name in ("zennet-0.5M",) if small else ZENNETS + OTHERS:
+        yield name, partial(_latency_values, name, small)
+
+
+def _latency_values(name: str, small: bool) -> Values:
     from zenlib.search.latency import measure_latency
 
     settings: dict[str, Any] = {"batch_size": 64, "dtype": torch.float16}
-    names = ZENNETS + LATENCY_NETWORKS
     if small:
-        names, settings = ("zennet-0.5M",), {"batch_size": 1, "dtype": torch.float32, "repeats": 2}
-    found: Values = {}
-    for name in names:
-        module = zennet(name) if name in ZENNETS else torchvision_zoo.build(name)
-        side = zennet_resolution(name) if name in ZENNETS else LATENCY_SIDES.get(name, 224)
-        module.to(device(), settings["dtype"], memory_format=torch.channels_last)  # type: ignore[call-overload]
-        told = measure_latency(module, side, device=device(), channels_last=True, **settings)
-        found[name, "milliseconds"], found[name, "spread"] = told.milliseconds, told.spread
-    return found
+        settings = {"batch_size": 1, "dtype": torch.float32, "repeats": 2}
+    with torch.device(device()):  # the weights are drawn where they are needed
+        module = zennet(name) if name in ZENNETS else _others(name)
+    side = SIDES[int(name[-1])] if name.startswith("efficientnet") else 224
+    side = zennet_resolution(name) if name in ZENNETS else side
+    module.to(device(), settings["dtype"], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    told = measure_latency(module, side, device=device(), channels_last=True, **settings)
+    return {"milliseconds": told.milliseconds, "spread": told.spread}
 
 
-def training(small: bool) -> Values:
+def training(small: bool) -> Cases:
     """One training of a small network on Fashion-MNIST; on a CPU two epochs on the digits."""
+    data = "digits" if small else "fashion-mnist"
+    yield data, partial(_training_values, data, small)
+
+
+def _training_values(data: str, small: bool) -> Values:
     from zenlib.train.loop import train
     from zenlib.train.recipes import RECIPES
 
-    data = "digits" if small else "fashion-mnist"
     epochs = 2 if small else RECIPES[data].epochs
     start = time.perf_counter()
     log = train(
@@ -207,11 +324,10 @@ def training(small: bool) -> Values:
         dtype="float32" if small else "bfloat16",
         until=epochs,
     )
-    case = f"{data}, {epochs} epochs"
-    return {(case, "seconds"): time.perf_counter() - start, (case, "top-1 (%)"): log[-1]["test_top1"]}
+    return {"epochs": epochs, "seconds": time.perf_counter() - start, "top-1 (%)": log[-1]["test_top1"]}
 
 
-STEPS: dict[str, Callable[[bool], Values]] = {
+STEPS: dict[str, Callable[[bool], Cases]] = {
     "tests": tests,
     "zen": zen,
     "search": search,
@@ -222,19 +338,25 @@ STEPS: dict[str, Callable[[bool], Values]] = {
 
 
 @cache
-def measured(step: str) -> Values:
-    """The values of a step on this machine's GPU."""
+def planned() -> tuple[tuple[str, str], ...]:
+    """Step and case of everything that the kit measures on a GPU."""
+    return tuple((step, case) for step, cases in STEPS.items() for case, _ in cases(False))
+
+
+@cache
+def measured(step: str, case: str) -> Values:
+    """The values of a case on this machine's GPU."""
     if not torch.cuda.is_available():
         raise ResultsError(
             f"gpu: needed a CUDA device to measure {step!r}, found none; run it where there is one"
         )
-    return STEPS[step](False)
+    return dict(STEPS[step](False))[case]()
 
 
 def gpu_row(*, device: str, step: str, case: str, quantity: str) -> dict[str, float]:
     """One value that the kit measured."""
     value = _TAKEN.get((device, step, case, quantity))
-    return {"value": measured(step)[case, quantity] if value is None else value}
+    return {"value": measured(step, case)[quantity] if value is None else value}
 
 
 _TAKEN: dict[tuple[str, str, str, str], float] = {}

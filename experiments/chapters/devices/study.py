@@ -16,23 +16,27 @@ import torch
 from scipy.stats import kendalltau
 
 from experiments.benchmarks import device_tables, nasbench201, timm_results
-from experiments.benchmarks.published_networks import PUBLISHED
-from experiments.chapters.devices.cells import CELLS, SCORES
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
+from experiments.chapters.devices.cells import CELL_FRONTS, CELLS, SCORES, SHARES
 from experiments.chapters.devices.cells import keys as cell_keys
 from experiments.chapters.devices.gpus import (
     CARRIED,
     CONVOLUTIONAL,
+    FLOPS,
     FRONTS,
     GENETS,
     GPUS,
     MEASURES,
     OWN,
+    OWN_CPU,
     PAIRS,
+    PARAMS,
+    V100,
     carried_keys,
     own_keys,
     pair_keys,
 )
-from experiments.chapters.devices.kit import GPU, LIMITS
+from experiments.chapters.devices.kit import AT_ONCE, GPU, LIMITS, OTHERS, planned
 from experiments.chapters.devices.v100 import (
     BATCH,
     HELD_OUT,
@@ -55,6 +59,14 @@ SHOWN = {
     "live_convs": "live convolutions",
 }
 """Scores of the figure, with their labels."""
+FRONTS_SHOWN = {name: SCORES[name] for name in ("zen_l1_running", "effective_gain", "params", "latency")}
+"""Scores whose fronts are drawn."""
+MEASURED = {
+    **{gpu: gpu.upper().replace("RTX", "RTX ").replace("EAGER", "uncompiled") for gpu in GPUS},
+    **{"pro6000": "RTX Pro 6000", "i9-10940x": "i9-10940X", "i7-12700h": "i7-12700H"},
+    **{V100: "V100, paper", OWN_CPU: "our processor", FLOPS: FLOPS, PARAMS: PARAMS},
+}
+"""Measures of the cost of an image, with their labels."""
 NOT_MEASURED = "not yet measured on a GPU"
 _V100 = device_tables.is_there(device_tables.CONVOLUTIONS)
 _CELLS = device_tables.is_there(device_tables.CELLS) and nasbench201.is_there()
@@ -62,7 +74,7 @@ _SPEED = device_tables.is_there(device_tables.SPEED) and device_tables.is_there(
 TABLES: tuple[Table, ...] = (
     ZENNET_ROWS,
     *((PREDICTIONS, INTERPOLATION, SEARCHES) if _V100 else ()),
-    *((CELLS,) if _CELLS else ()),
+    *((CELLS, CELL_FRONTS) if _CELLS else ()),
     *((PAIRS, OWN, FRONTS, CARRIED) if _SPEED else ()),
     *((GPU,) if torch.cuda.is_available() else ()),
 )
@@ -101,6 +113,7 @@ class DeviceRows:
         searches: one line per limit.
         zennets: one line per published network, by our counts.
         cells: one line per data set, device and score.
+        cell_fronts: one line per device and drawn score: what its front loses on CIFAR-10 at every budget.
         pairs: one line per pair of measures.
         fronts: one line per GPU.
         carried: one line per ZenNet and GPU.
@@ -112,6 +125,7 @@ class DeviceRows:
     searches: pd.DataFrame
     zennets: pd.DataFrame
     cells: pd.DataFrame
+    cell_fronts: pd.DataFrame
     pairs: pd.DataFrame
     fronts: pd.DataFrame
     carried: pd.DataFrame
@@ -158,11 +172,18 @@ def run(
         searches=_filled(SEARCHES, _searches(limits, evaluations), _V100),
         zennets=ZENNET_ROWS.fill([{"network": name, "precision": "int8"} for name in ZENNETS]),
         cells=_filled(CELLS, cell_keys(list(datasets), list(devices)), _CELLS),
+        cell_fronts=_filled(CELL_FRONTS, front_keys(datasets, devices), _CELLS),
         pairs=_pairs(measures),
         fronts=_filled(FRONTS, [{"setting": gpu} for gpu in GPUS if gpu in measures], _SPEED),
         carried=_filled(CARRIED, [key for key in carried_keys() if key["setting"] in measures], _SPEED),
         gpu=GPU.stored(),
     )
+
+
+def front_keys(datasets: Sequence[str], devices: Sequence[str]) -> list[dict[str, str]]:
+    """Keys of the fronts that are drawn, those of CIFAR-10."""
+    keys = cell_keys([name for name in datasets if name == "cifar10"], list(devices))
+    return [key for key in keys if key["score"] in FRONTS_SHOWN]
 
 
 def _filled(table: Table, keys: list[dict[str, Any]], there: bool) -> pd.DataFrame:
@@ -202,6 +223,8 @@ def facts(rows: DeviceRows) -> dict[str, str]:
     told |= _v100_facts(rows) | _search_facts(rows) | _cell_facts(rows) | _gpu_facts(rows)
     return told | {
         "kit_rows": f"{len(rows.gpu):,}" if len(rows.gpu) else NOT_MEASURED,
+        "kit_cases": str(len(planned())),
+        "kit_at_once": str(AT_ONCE),
         "kit_minutes": number(sum(LIMITS.values()) / 60, 0),
     }
 
@@ -211,6 +234,7 @@ def _v100_facts(rows: DeviceRows) -> dict[str, str]:
     refused = PREDICTIONS.stored()
     refused = refused[refused["milliseconds"].isna() & (refused["precision"] == "fp16")]
     told["refused"] = ", ".join(refused["network"]) or "none"
+    told["not_built"] = ", ".join(row.name for row in TABLE7 if row.name not in table7())
     for precision in PRECISIONS:
         found = rows.predictions[rows.predictions["precision"] == precision]
         whole = found[found["whole"].astype(bool)]
@@ -284,7 +308,10 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
         counts = cells.groupby("device")["n"].max()
         told["edgetpu_missing"] = f"{counts.max() - counts.get('edgetpu', counts.max()):,.0f}"
     ours = cells[cells["dataset"] == "cifar10"] if len(cells) else cells
-    for score, short in (("zen_l1_running", "zen"), ("effective_gain", "repaired"), ("params", "params")):
+    for score, short in (
+        *(("zen_l1_running", "zen"), ("effective_gain", "repaired"), ("params", "params")),
+        ("latency", "latency"),
+    ):
         mine = ours[ours["score"] == score] if len(ours) else ours
         for column, name in (("tau_latency", "cost"), ("tau_equal", "equal"), ("loss", "loss")):
             spread = mine[column] if len(mine) else pd.Series(dtype=float)
@@ -301,7 +328,19 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
             )
         told["cells_cases"] = str(len(equal))
         told["repaired_first"] = str((equal == "effective_gain").sum())
-    return {"cells_cases": UNKNOWN} | told
+    return {"cells_cases": UNKNOWN} | told | _front_facts(rows)
+
+
+def _front_facts(rows: DeviceRows) -> dict[str, str]:
+    """What each front loses on CIFAR-10 with half of the cells within the budget, over the devices."""
+    half = front_lines(rows).query("budget == 50") if len(rows.cell_fronts) else pd.DataFrame()
+    told = {}
+    for score, label in FRONTS_SHOWN.items():
+        mine = half[half["score"] == score]["lost"] if len(half) else half
+        told[f"half_{label.split()[0].rstrip(',').lower()}"] = (
+            f"{number(mine.min(), 1)} to {number(mine.max(), 1)}" if len(mine) else UNKNOWN
+        )
+    return told
 
 
 def _gpu_facts(rows: DeviceRows) -> dict[str, str]:
@@ -351,6 +390,28 @@ def figure_data(rows: DeviceRows) -> pd.DataFrame:
     first = ["panel", "network", "device", "score"]
     both = pd.concat([above, below]).fillna({name: "" for name in first})
     return both[[*first, *(name for name in both if name not in first)]]
+
+
+def front_lines(rows: DeviceRows) -> pd.DataFrame:
+    """What the drawn fronts lose on CIFAR-10, a line per device, score and budget in percent of the cells."""
+    ours = rows.cell_fronts
+    columns = ["device", "score", "lost", "lost_low", "lost_high"]
+    parts = []
+    for share in SHARES:
+        found = ["device", "score", *(f"lost_{share}{end}" for end in ("", "_low", "_high"))]
+        parts.append(ours[found].set_axis(columns, axis=1).assign(budget=share))
+    lines = pd.concat(parts)[["device", "score", "budget", *columns[2:]]]
+    return lines.astype(dict.fromkeys(columns[2:], float))  # also where there are none
+
+
+def agreement(rows: DeviceRows) -> pd.DataFrame:
+    """Kendall's tau of the costs of an image between every two measures, both ways and with themselves."""
+    pairs = rows.pairs[["first", "second", "kendall"]]
+    names = [*dict.fromkeys([*pairs["first"], *pairs["second"]])] or [FLOPS]
+    alike = pd.DataFrame({"first": names, "second": names, "kendall": 1.0})
+    turned = pairs.set_axis(["second", "first", "kendall"], axis=1)
+    both = pd.concat([pairs, turned, alike])
+    return both.rename(columns={"first": "score", "second": "other"}).astype({"kendall": float})
 
 
 def v100_table(rows: DeviceRows) -> pd.DataFrame:
@@ -419,18 +480,42 @@ def front_table(rows: DeviceRows) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def gpu_table(rows: DeviceRows) -> pd.DataFrame:
-    """What the kit measured beside the paper's column, one line a ZenNet; empty cells say that nothing is."""
-    mine = rows.gpu[(rows.gpu["step"] == "latency") & (rows.gpu["quantity"] == "milliseconds")]
+def latency_table(rows: DeviceRows) -> pd.DataFrame:
+    """Latencies of the kit beside the paper's column, one line a network; a cell says where nothing is."""
+    published = {row.torchvision: (row.name, row.v100) for row in TABLE7 if row.torchvision}
+    published |= {name: (name.replace("zennet", "ZenNet"), PUBLISHED[name].v100) for name in ZENNETS}
     shown = {}
-    for name in ZENNETS:
-        found = mine[mine["case"] == name]
-        paper = PUBLISHED[name].v100
-        shown[name.replace("zennet", "ZenNet")] = {
+    for case in ZENNETS + OTHERS:
+        name, paper = published[case]
+        shown[name] = {
             "V100, paper (ms)": "–" if paper is None else f"{paper:g}",
-            "GPU, kit (ms)": "; ".join(
-                f"{row['value']:.3f} ({row['device']})" for row in found.to_dict("records")
-            )
-            or NOT_MEASURED,
+            "GPU, kit (ms)": _measured(rows, "latency", case, ("milliseconds",)),
         }
     return pd.DataFrame(shown).T
+
+
+def kit_table(rows: DeviceRows) -> pd.DataFrame:
+    """Everything else that the kit measures; the agreement with the CPU is one line, by the worst score."""
+    cases = [(step, case) for step, case in planned() if step not in ("latency", "agreement")]
+    shown = {case: _measured(rows, step, case) for step, case in cases}
+    off = rows.gpu[(rows.gpu["step"] == "agreement") & (rows.gpu["quantity"] == "relative difference")]
+    scores = sum(step == "agreement" for step, _ in planned())
+    worst = off.loc[off.groupby("device")["value"].idxmax()].to_dict("records") if len(off) else []
+    shown[f"agreement of {scores} scores with the CPU"] = "; ".join(
+        f"at worst {row['value']:.2g} of its size, {row['case']} ({row['device']})" for row in worst
+    )
+    return pd.DataFrame({"measured": {case: text or NOT_MEASURED for case, text in shown.items()}})
+
+
+def _measured(rows: DeviceRows, step: str, case: str, quantities: Sequence[str] = ()) -> str:
+    """The values of a case on every GPU; of some quantities without their names."""
+    found = rows.gpu[(rows.gpu["step"] == step) & (rows.gpu["case"] == case)]
+    found = found[found["quantity"].isin(quantities)] if quantities else found
+    texts = []
+    for device, mine in found.groupby("device", sort=False):
+        values = [
+            f"{row['value']:.3g}" if quantities else f"{row['quantity']} {row['value']:.4g}"
+            for row in mine.to_dict("records")
+        ]
+        texts.append(f"{', '.join(values)} ({device})")
+    return "; ".join(texts) or NOT_MEASURED

@@ -214,6 +214,10 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
             "FLOPs, paper's rule": sizes["operations"].map("{:,}".format),
             "digits of FLOPs": sizes["flops_agree"],
             "FLOPs (multiply-adds)": sizes["flops"].map("{:,}".format),
+            "peak of 8-bit maps (KiB)": [
+                f"{zennet_architecture(name).peak_memory(side) / 1024:,.0f}"
+                for name, side in zip(sizes["network"], sizes["resolution"], strict=True)
+            ],
             "Zen-Score, closed form": sizes["zen"].map("{:.1f}".format),
         }
     ).set_index("network")
