@@ -20,9 +20,18 @@ def build(vcnn: VCNN) -> nn.Sequential:
         if isinstance(step, Pool):
             layers.append(nn.MaxPool2d(step.kernel, step.stride, step.padding))
         elif isinstance(step, Conv):
-            padding = step.padding[0], step.padding[2]
-            shape = step.in_channels, step.out_channels, step.kernel, step.stride, padding
-            layers.append(nn.Conv2d(*shape, groups=step.groups, bias=False))
+            (rows, columns), (down, across), padding = step.kernel, step.stride, step.padding[::2]
+            layers.append(
+                nn.Conv2d(
+                    step.in_channels,
+                    step.out_channels,
+                    (rows, columns),
+                    (down, across),
+                    (padding[0], padding[1]),
+                    groups=step.groups,
+                    bias=False,
+                )
+            )
             layers += [nn.BatchNorm2d(step.out_channels), nn.ReLU()]
     return nn.Sequential(*layers).train()
 

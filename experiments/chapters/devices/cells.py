@@ -87,10 +87,15 @@ def front_row(*, dataset: str, device: str, score: str) -> dict[str, float]:
     columns = rows[[score, "latency", "accuracy"]].to_numpy(float).T
     budgets = np.quantile(columns[1], np.array(SHARES) / 100)
     rng = np.random.default_rng(0)
-    others = [_lost(*columns[:, rng.integers(len(rows), size=len(rows))], budgets) for _ in range(RESAMPLES)]
+
+    def lost(chosen: np.ndarray) -> list[float]:
+        values, latency, accuracy = columns[:, chosen]
+        return _lost(values, latency, accuracy, budgets)
+
+    others = [lost(rng.integers(len(rows), size=len(rows))) for _ in range(RESAMPLES)]
     low, high = np.quantile(others, (0.025, 0.975), axis=0)
     found: dict[str, float] = {}
-    for share, *values in zip(SHARES, _lost(*columns, budgets), low, high, strict=True):
+    for share, *values in zip(SHARES, lost(np.arange(len(rows))), low, high, strict=True):
         found |= dict(zip((f"lost_{share}", f"lost_{share}_low", f"lost_{share}_high"), values, strict=True))
     return found
 

@@ -72,7 +72,7 @@ def fronts(lines: pd.DataFrame, devices: Mapping[str, str], scores: Mapping[str,
     for panel in axes[-1]:
         panel.set_xlabel("cells within budget (%)")
     figure.supylabel("accuracy below the true front (points)")
-    legend(figure, axes[0, :1])
+    legend(figure, [axes[0, 0]])
     return figure
 
 

@@ -482,7 +482,9 @@ def front_table(rows: DeviceRows) -> pd.DataFrame:
 
 def latency_table(rows: DeviceRows) -> pd.DataFrame:
     """Latencies of the kit beside the paper's column, one line a network; a cell says where nothing is."""
-    published = {row.torchvision: (row.name, row.v100) for row in TABLE7 if row.torchvision}
+    published: dict[str, tuple[str, float | None]] = {
+        row.torchvision: (row.name, row.v100) for row in TABLE7 if row.torchvision
+    }
     published |= {name: (name.replace("zennet", "ZenNet"), PUBLISHED[name].v100) for name in ZENNETS}
     shown = {}
     for case in ZENNETS + OTHERS:
