@@ -36,7 +36,7 @@ TEMPERATURE = 200
 FRESH, TWO, AVERAGED = "BatchNorm as fresh", "2 images", f"mean rank of {len(SEEDS)} draws"
 SUITE = {
     "jacob-cov": ("none", AVERAGED, FRESH, "64 crops", "logarithms alone", "reciprocals alone"),
-    "grasp": ("none", AVERAGED, f"temperature {TEMPERATURE}", "convolutions alone"),
+    "grasp": ("none", AVERAGED, f"temperature {TEMPERATURE}"),
 }
 """Proxy -> what is switched, each alone."""
 ZEN = {
@@ -61,12 +61,8 @@ def suite_score(proxy: str, switch: str, index: int) -> float:
         keep_fresh(query.module)
     if switch.startswith("temperature"):
         query.__dict__["module"] = nn.Sequential(query.module, Cooled())
-    if switch == "convolutions alone":
-        query.__dict__["weights"] = [
-            layer.weight for layer in query.module.modules() if isinstance(layer, nn.Conv2d)
-        ]
     try:
-        if switch.endswith(" alone") and proxy == "jacob-cov":
+        if switch.endswith(" alone"):
             values = jacobian_spectrum(query) + K
             return -float((values.log() if switch.startswith("log") else 1 / values).sum())
         return PROXIES[proxy].value(query)

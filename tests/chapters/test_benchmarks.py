@@ -328,7 +328,7 @@ def test_weight_times_gradient_vanishes_in_front_of_a_batch_norm():
     layers = (nn.Conv2d, nn.Linear)
     names = [name for name, layer in query.module.named_modules() if isinstance(layer, layers)]
     plain = {
-        name: abs(float((weight * gradient).detach().sum() / (weight.norm() * gradient.norm())))
+        name: abs(float((weight.detach() * gradient).sum() / (weight.detach().norm() * gradient.norm())))
         for name, weight, gradient in zip(names, query.weights, gradients, strict=True)
     }
     assert {name for name in names if plain[name] > 1e-4} == {
