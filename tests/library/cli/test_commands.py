@@ -132,7 +132,7 @@ def test_a_file_that_gives_other_logits_is_not_kept(tmp_path, monkeypatch):
         (["train", "resnet18", "--data", "digits", "--gates"], "gates: needed a network built of blocks"),
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
         (
-            ["search", "--initial", "resnet18", "--params", "1e6"],
+            ["search", "--space", "resnet-like", "--initial", "resnet18", "--params", "1e6"],
             "needed one built of blocks, since a search changes blocks",
         ),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),
