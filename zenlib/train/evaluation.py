@@ -141,8 +141,8 @@ def require_classes(logits: Tensor, classes: int) -> None:
     """Refuses logits of another number of classes than a data set has."""
     if logits.shape[1] != classes:
         raise ValueError(
-            f"network: needed {classes} classes, as the data set has, got {logits.shape[1]}; choose the "
-            "weights that were trained on it"
+            f"network: needed {classes} classes, as the data set has, got {logits.shape[1]}; build it with "
+            "as many, or choose weights that were trained on the data set"
         )
 
 

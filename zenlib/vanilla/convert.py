@@ -25,8 +25,8 @@ def to_vcnn(
     Args:
         network: an `Architecture`; any PyTorch module whose graph can be captured; or a `VCNN`, returned as
             it is.
-        resolution: side of the square input image in pixels. None means 224, or the resolution of a given
-            `VCNN`.
+        resolution: side of the input image in pixels: a square, a signal for 1-d convolutions, a cube for 3-d
+            ones. None means 224, or 64 for cubes, or the resolution of a given `VCNN`.
         in_channels: channels of the image. None means those of the network; for a module, those of its first
             convolution, and 3 or 1 where it does not run on these.
 

@@ -139,7 +139,7 @@ def test_an_exporter_that_fails_on_batchnorm_is_named_before_it_is_called(tmp_pa
         (["train", "resnet18", "--data", "digits", "--gates"], "gates: needed a network built of blocks"),
         (["train", "--arch", SMALL, "--data", "mnist", "--recipe", "digits"], "data: needed one of cifar10"),
         (
-            ["search", "--initial", "resnet18", "--params", "1e6"],
+            ["search", "--space", "resnet-like", "--initial", "resnet18", "--params", "1e6"],
             "needed one built of blocks, since a search changes blocks",
         ),
         (["train", "--arch", SMALL, "--data", "digits", "--set", "epoch=3"], "needed name=value"),
