@@ -148,15 +148,12 @@ class Block:
         """Costs of all units."""
         units = self.units()
         convs = [conv for unit in units for conv in unit.convs]
-        projections = [
-            unit.projection for unit in units if unit.projection
-        ]  # with a bias, before a BatchNorm
+        projections = [unit.projection for unit in units if unit.projection]
         weights = sum([conv.weights for conv in convs + projections])
-        rest = sum([2 * conv.out_channels for conv in convs]) + sum(
-            [3 * one.out_channels for one in projections]
-        )
+        norms = sum([2 * conv.out_channels for conv in convs])
+        norms += sum([3 * conv.out_channels for conv in projections])  # which have a bias
         before = convs[0].weights if len(units[0].convs) > 2 else 0
-        return BlockCost(weights + rest, before, weights - before)
+        return BlockCost(weights + norms, before, weights - before)
 
     def _unit_widths(self) -> Iterator[tuple[int, int]]:
         """(output width, inner width) of each unit."""
