@@ -66,7 +66,7 @@ def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Ce
         name = f"{column(score)}_s{seed}"
         scores = proxy_scores(seed)
         if name not in scores:
-            raise ScoreUndefined("not measured on cells")
+            return []
         texts = nasbench201.table()["arch"]
         known = scores[name].notna()
         both = known & scores[f"snip_s{seed}"].notna()  # the same cells for all scores of that chapter
