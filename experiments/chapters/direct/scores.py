@@ -79,7 +79,8 @@ SCORES = ScoreColumns(
     units={
         "closed_form": "nat: Zen-Score of the vanilla chain in closed form, L1 norm, mini-batch variance",
         "derivative": "nat: the same with the exact derivative in the place of the small perturbation",
-        "closed_form_frobenius": "nat: the same in closed form, Frobenius norm, as Algorithm 1 of the paper has it",
+        "closed_form_frobenius": "nat: the same in closed form, Frobenius norm, "
+        "as Algorithm 1 of the paper has it",
         "repaired": "nat: repaired score of the network as it is built, shortcuts and gates included",
         "growth": "nat: log of the squared gradient behind the first convolution over that behind the last",
         "relu_units": "count: values that meet a ReLU in one forward pass",
@@ -126,7 +127,7 @@ def repaired(index: int) -> Values:
 
 
 def formulas(index: int) -> Values:
-    """The expected values of scores that draw, and how much gradients grow from the last layer to the first."""
+    """The expected values of scores that draw, and how much gradients grow on their way back."""
     network = space.networks()[index]
     graph = space.graph(network)
     read = {name: space.vanilla(network) if name == "phi" else graph for name in FORMULAS}

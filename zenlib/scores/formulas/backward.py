@@ -106,7 +106,8 @@ class Backward:
     def growth(self) -> float:
         """Log of the squared gradient behind the first convolution over that behind the last."""
         first, last = (
-            conv.output * values(self.graph.operations[conv.place]) for conv in (self.convs[0], self.convs[-1])
+            conv.output * values(self.graph.operations[conv.place])
+            for conv in (self.convs[0], self.convs[-1])
         )
         return math.log(first / last)
 
