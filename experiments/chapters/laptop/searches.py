@@ -16,7 +16,7 @@ from zenlib.search import Budget, search
 from zenlib.search.history import best_so_far
 from zenlib.search.scores import ZEN_BATCH, Score
 
-STUDY = "table1"
+STUDY = "laptop"
 SPACE = "resnet-like"
 CLASSES = 10
 MINIMISED = "synflow, minimised"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.chapters.table1.searches import STUDY
+from experiments.chapters.laptop.searches import STUDY
 from experiments.record.agreement import AFTER_TRAINING, TIME
 from experiments.record.results import training_folder
 from experiments.record.table import Table
@@ -36,7 +36,7 @@ FEWEST = 8
 
 def members(count: int, seed: int) -> list[str]:
     """Different networks of the slice, drawn at random."""
-    from experiments.chapters.table1.supernet_training import Slice
+    from experiments.chapters.laptop.supernet_training import Slice
 
     networks = Slice(Architecture.from_string(SKELETON))
     if not 0 <= count <= networks.size:
@@ -53,7 +53,7 @@ def shared_row(
     *, network: str, data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int
 ) -> dict[str, float]:
     """Accuracy of one network with the shared weights, which are trained unless the cache holds them."""
-    from experiments.chapters.table1.supernet_training import judge
+    from experiments.chapters.laptop.supernet_training import judge
 
     settings = {
         "data": data,
@@ -85,7 +85,7 @@ def shared_row(
 
 @lru_cache(maxsize=1)
 def _trained(data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> tuple[Any, float]:
-    from experiments.chapters.table1.supernet_training import Slice, train_supernet
+    from experiments.chapters.laptop.supernet_training import Slice, train_supernet
 
     folder = _folder(
         {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from experiments.chapters.table1.searches import CLASSES, STUDY
+from experiments.chapters.laptop.searches import CLASSES, STUDY
 from experiments.record.agreement import TIME
 from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
