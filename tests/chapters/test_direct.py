@@ -216,10 +216,13 @@ def test_without_accuracies_every_result_is_told_as_not_opened(brought):
     assert set(opened.guesses(opened.run(whole=True), study.NAMES)["result"]) == {opened.CLOSED}
 
 
-def test_fractions_in_the_place_of_percent_are_refused(brought):
+def test_accuracies_may_be_fractions_and_are_refused_where_two_columns_could_be_meant(brought):
     accuracies, path = brought
-    accuracies.assign(top1=0.5).to_csv(path, index=False)
-    with pytest.raises(ResultsError, match="needed top1 in percent"):
+    renamed = accuracies.assign(top1=accuracies["top1"] / 100).rename(columns={"top1": "val_top-1"})
+    renamed.to_csv(path, index=False)
+    assert opened.accuracies().to_numpy() == pytest.approx(accuracies["top1"].to_numpy())
+    renamed.assign(test_acc=0.5).to_csv(path, index=False)
+    with pytest.raises(ResultsError, match="needed one column of accuracies, top1, got val_top-1, test_acc"):
         opened.accuracies()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,20 +34,22 @@ CLOSED = "not opened"
 
 
 def accuracies() -> pd.Series:
-    """ImageNet top-1 in percent by id.
+    """ImageNet top-1 in percent by id; the file may say it as a fraction.
 
     Raises:
         BenchmarkMissing: the user has not brought them.
-        ResultsError: they are no percentages.
+        ResultsError: no column, or more than one, is an accuracy.
     """
-    columns = {"id": "number of the network", "top1": "percent: ImageNet top-1 accuracy"}
-    found = read_table(ACCURACIES, columns, SOURCE).set_index("id")["top1"].astype(float)
-    if not found.between(0, 100).all() or found.max() <= 1:
+    columns = {"id": "number of the network; and top1: its ImageNet top-1 accuracy in percent"}
+    rows = read_table(ACCURACIES, columns, SOURCE).set_index("id")
+    named = [name for name in rows if "top1" in re.sub(r"\W|_", "", name.lower()) or "acc" in name.lower()]
+    if len(named) != 1:
         raise ResultsError(
-            f"{ACCURACIES}: needed top1 in percent, got {found.min()} to {found.max()}; "
-            "multiply fractions by 100"
+            f"{ACCURACIES}: needed one column of accuracies, top1, got {', '.join(named) or 'none'} among "
+            f"{', '.join(rows)}; leave one and call it top1"
         )
-    return found
+    found = rows[named[0]].astype(float)
+    return found * 100 if found.max() <= 1 else found
 
 
 def digest() -> str:
