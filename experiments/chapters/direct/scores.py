@@ -48,11 +48,10 @@ MEASURED = (
     "snip",
     "swap",
     "wrcor",
-    "epsinas",
 )
 """Proxies of the built network, gates and shortcuts included.
 
-The last three are newer scores: the cheapest, which together take less than a second a network.
+The last two are newer scores: the cheapest, which together take less than a second a network.
 """
 FORMULAS = (
     "naswot",

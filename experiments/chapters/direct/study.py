@@ -75,15 +75,13 @@ NAMES = {
     "az_trainability": "AZ trainability",
     "swap": "SWAP",
     "wrcor": "WRCor",
-    "epsinas": "EpsiNAS",
 }
 """Scores of the figures and the prose, in their order."""
 SHOWN = {
     name: NAMES[name]
     for name in (
-        *("params", "multiply_adds", "convs", "relu_units", "activations", "log_width", "log_fan_in"),
-        *("closed_form", "closed_form_frobenius", "repaired", "parts", "formula_naswot", "formula_synflow"),
-        *("formula_grad_norm", "formula_zico", "formula_az_expressivity", "zen_running", "az_nas", "swap"),
+        *("params", "multiply_adds", "convs", "relu_units", "log_width", "closed_form", "repaired", "parts"),
+        *("formula_naswot", "formula_synflow", "formula_zico", "zen_running", "az_nas", "swap"),
     )
 }
 """Scores of the figure."""
