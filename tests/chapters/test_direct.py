@@ -155,7 +155,7 @@ def test_the_normalised_gain_of_ten_networks_is_the_one_counted_by_hand():
 
 def test_the_facts_of_an_empty_checkout_say_that_there_is_nothing():
     nothing = opened.Opened(opened.JUDGED.stored().iloc[:0], opened.LOOKUPS.stored().iloc[:0])
-    told = study.facts(study.DirectRows(study.nothing(), 0, cases.CASES.stored().iloc[:0], nothing))
+    told = study.facts(study.DirectRows(study.nothing(), cases.CASES.stored().iloc[:0], nothing))
     assert told["networks"] == "0" and told["tau_params"] == "?"
 
 

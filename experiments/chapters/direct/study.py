@@ -110,15 +110,18 @@ class DirectRows:
     Attributes:
         predictions: one row per network: `id`, `network` (the first id of an equal one), `gates`, and the
             scores; empty where neither the file nor the list of networks is there.
-        sampled: networks of the sample that have every dear score.
         cases: networks that others searched.
         opened: what came out.
     """
 
     predictions: pd.DataFrame
-    sampled: int
     cases: pd.DataFrame
     opened: opened.Opened
+
+    @property
+    def sampled(self) -> int:
+        """Networks that have the dear scores."""
+        return int(self.predictions["zen"].notna().sum()) if "zen" in self.predictions else 0
 
     @property
     def scores(self) -> list[str]:
@@ -145,7 +148,7 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
     try:
         space.networks()
     except BenchmarkMissing:  # what was registered is shown without the list
-        return DirectRows(_read(), dear, cases.run(), opened.run(False))
+        return DirectRows(_read(), cases.run(), opened.run(False))
     chosen = [index for index in sample() if index < count][:dear]
     fill(range(count), chosen, proxies)
     predictions, whole = _predictions(count, chosen), count == SCORES.rows and dear == SAMPLE
@@ -153,7 +156,7 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
     if whole and set(NAMES) <= set(predictions) and not path.exists():  # what was registered stays as it is
         content = predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
         replace_file(path, lambda file: file.write(content), ResultsError)
-    return DirectRows(predictions, len(chosen), cases.run(), opened.run(whole))
+    return DirectRows(predictions, cases.run(), opened.run(whole))
 
 
 def _read() -> pd.DataFrame:
