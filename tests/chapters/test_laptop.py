@@ -19,6 +19,7 @@ from experiments.record import training_rows
 from tests.library.train.small import few_digits
 from zenlib import PROXIES, SPACES, Architecture
 from zenlib.search.latency import Latency
+from zenlib.stats import correlate
 
 BUDGET = {"params": 60_000.0, "flops": 3e6, "resolution": 28, "classes": 10, "seed": 0}
 EVOLUTION = {"params": 20_000, "flops": 1_000_000, "depth": 6, "population": 6, "round_size": 4}
@@ -161,13 +162,14 @@ def test_a_perfect_order_has_a_tau_of_one_and_leads_its_reverse_by_two():
     assert found.loc[("uniform", "params"), "gain"] == 2
 
 
-def test_as_many_networks_are_needed_as_make_the_interval_of_a_random_order_exclude_the_effect():
+def test_as_many_networks_are_needed_as_make_the_interval_exclude_the_effect():
     rng, effect = np.random.default_rng(0), 0.3
-    line = facts.correlations(members(rng.normal(size=60), rng.normal(size=60))).iloc[-2]
-    count = round(facts.needed(line, "kendall", effect))
-    rho = math.sin(math.pi / 2 * effect)
-    pairs = [rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=count) for _ in range(60)]
-    seen = [facts.correlations(members(*pair.T)).iloc[-2]["kendall_low"] > 0 for pair in pairs]
+    found = correlate(rng.normal(size=60), rng.normal(size=60))
+    low, high = found.kendall_interval
+    line = pd.Series({"n": 60, "kendall_low": low, "kendall_high": high})
+    count, rho = round(facts.needed(line, "kendall", effect)), math.sin(math.pi / 2 * effect)
+    pairs = [rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=count).T for _ in range(30)]
+    seen = [correlate(*pair).kendall_interval[0] > 0 for pair in pairs]
     assert 0.6 < np.mean(seen) <= 1
 
 

@@ -241,7 +241,10 @@ def shown(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
         [
             {"score": text}
             | {where: came(opened.judged, key, name, judge.ALONE) for key, where in judge.POPULATIONS.items()}
-            | {f"minus {cost}": came(opened.judged, "all", name, key) for cost, key in _MINUS.items()}
+            | {
+                f"minus {cost}": came(opened.judged, "all", name, key) if key != name else ""
+                for cost, key in _MINUS.items()
+            }
             for name, text in names.items()
         ]
     )
