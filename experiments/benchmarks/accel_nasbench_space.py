@@ -10,13 +10,14 @@ Source: Ahmad et al. 2024 (arXiv 2404.08005), as described with its published li
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from torch import Tensor, nn
 
 from experiments.benchmarks.tables import read_table
 from zenlib.errors import ArchitectureError
+from zenlib.scores.graph_form import Graph, Operation
 from zenlib.vanilla.vcnn import VCNN, Conv
 
 RESOLUTION = 224
@@ -85,6 +86,11 @@ class Shape(NamedTuple):
     stride: int
     gate: int
 
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether its input is added to its output."""
+        return self.stride == 1 and self.reads == self.out
+
 
 @cache
 def architectures() -> pd.DataFrame:
@@ -119,10 +125,7 @@ def build(network: Network, num_classes: int = CLASSES) -> nn.Sequential:
 
 
 class Bottleneck(nn.Module):
-    """1x1 expansion, depthwise convolution, gate and 1x1 projection.
-
-    Expansion and gate where there are any.
-    """
+    """1x1 expansion, depthwise convolution, gate and 1x1 projection; expansion and gate if there are any."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -130,7 +133,7 @@ class Bottleneck(nn.Module):
         layers += _rectified(shape.inner, shape.inner, shape.kernel, shape.stride, groups=shape.inner)
         layers += [Gate(shape.inner, shape.gate)] if shape.gate else []
         self.path = nn.Sequential(*layers, *_convolution(shape.inner, shape.out, 1))
-        self.has_shortcut = shape.stride == 1 and shape.reads == shape.out
+        self.has_shortcut = shape.has_shortcut
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, reads, H, W) to (N, out, H / stride, W / stride)."""
@@ -194,6 +197,35 @@ def vanilla(network: Network) -> VCNN:
         add(shape.out, 1)
     add(HEAD, 1)
     return VCNN(tuple(convs), RESOLUTION)
+
+
+def graph(network: Network) -> Graph:
+    """What `graph_of` reads from the built module, without building it; its blocks are marked."""
+    operations: list[Operation] = []
+    convs = iter(vanilla(network).convs)
+
+    def add(*kinds: Literal["conv", "norm", "relu"]) -> None:
+        conv = next(convs)
+        shape = conv.out_channels, conv.out_resolution[0]
+        window = conv.kernel[0], conv.stride[0], conv.padding[0], 1, conv.groups
+        for kind in kinds:
+            sides = window if kind == "conv" else ()
+            operations.append(Operation(kind, conv.name, (len(operations) - 1,), *shape, *sides))
+
+    add("conv", "norm", "relu")
+    marks = [0]  # AZ-NAS reads convolutions outside of blocks before their BatchNorm
+    for block in network.blocks():
+        reads = len(operations) - 1
+        for _ in range(1 + (block.inner != block.reads)):
+            add("conv", "norm", "relu")
+        add("conv", "norm")
+        if block.has_shortcut:
+            last = operations[-1]
+            operations.append(Operation("add", "", (reads, len(operations) - 1), last.channels, last.side))
+        marks.append(len(operations) - 1)
+    marks.append(len(operations))
+    add("conv", "norm", "relu")
+    return Graph("Accel-NASBench", tuple(operations), len(operations) - 1, 3, RESOLUTION, marks=tuple(marks))
 
 
 def params(network: Network) -> int:

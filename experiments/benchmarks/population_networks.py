@@ -21,7 +21,7 @@ from zenlib.search.budget import Gate
 from zenlib.search.sampling import sample_within
 from zenlib.spaces import SPACES
 
-STUDY = "population"
+STUDY = "laptop"
 GROUPS = {
     "uniform": "drawn at random within the budget",
     "evolution": "along one search, early to late",

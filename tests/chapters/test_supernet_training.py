@@ -8,8 +8,8 @@ import random
 import pytest
 import torch
 
-from experiments.chapters.table1 import supernet_training as shared
-from experiments.chapters.table1.supernet_training import Slice, Supernet, judge, train_supernet
+from experiments.chapters.laptop import supernet_training as shared
+from experiments.chapters.laptop.supernet_training import Slice, Supernet, judge, train_supernet
 from tests.library.train.small import few_digits
 from zenlib import Architecture, build_network
 from zenlib.train import RECIPES

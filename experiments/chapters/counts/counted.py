@@ -154,11 +154,12 @@ def _architectures(texts: list[str], resolution: int) -> pd.DataFrame:
 
 
 def _population() -> pd.DataFrame:
-    scores = pd.read_csv(export_path("population", "scores.csv"))
+    scores = pd.read_csv(export_path("laptop", "scores.csv"))
     resolution = int(scores["resolution"].iloc[0])
     wide = scores[scores["seed"] == 0].pivot(index="network", columns="proxy", values="score")
     wide.columns = [column(name) for name in wide]
-    trained = pd.read_csv(export_path("population", "trained.csv"))
+    trained = pd.read_csv(export_path("laptop", "trained.csv"))
+    trained = trained[trained["network"].isin(scores["network"])]
     accuracy = trained.groupby("network")["top1"].mean().rename("fashion-mnist")
     found = _architectures(accuracy.index.tolist(), resolution).set_index("network").join(accuracy)
     return found.join(wide.drop(columns=[name for name in wide if name in found])).reset_index()

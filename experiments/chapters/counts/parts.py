@@ -28,7 +28,6 @@ from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.formulas.backward import Backward
 from zenlib.scores.formulas.by_name import CLASSES, IMAGES, az_expressivity, naswot
-from zenlib.scores.formulas.counts import values
 from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import graph_of
 from zenlib.stats.influence import correlate_many
@@ -49,9 +48,8 @@ def formulas_of(cell: Cell) -> Values:
         ScoreUndefined: no path leads through it.
     """
     graph = graph_of(live_part(cell))
-    convs = Backward(Forward(graph, IMAGES), CLASSES).convs
-    first, last = (conv.output * values(graph.operations[conv.place]) for conv in (convs[0], convs[-1]))
-    return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": math.log(first / last)}
+    growth = Backward(Forward(graph, IMAGES), CLASSES).growth
+    return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": growth}
 
 
 def fill() -> None:

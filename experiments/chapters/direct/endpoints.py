@@ -28,31 +28,58 @@ Kendall's tau of the first with accuracy minus that of the second, all networks.
 """
 SECOND = (SCORE, "params")
 """The same against parameters."""
-BASELINES = ("multiply_adds", "params", "convs", "relu_units", "activations", "log_width", "log_fan_in")
-"""Counts that the score is compared with."""
+COUNTS = ("multiply_adds", "params", "convs", "relu_units", "activations", "log_width", "log_fan_in")
+BASELINES = (*COUNTS, SCORE)
+"""What every score is compared with."""
 BEST = 0.1
 """Share of networks, by accuracy, in which the order is asked again."""
 NEAR = 1.02
 """Largest ratio of the costs of two networks of nearly equal cost."""
 QUANTILES = (0.25, 0.5, 0.75)
 """Budgets of the lookups, as quantiles of a cost over all networks."""
+RANDOM = "random"
+"""Stands for the score of a choice at random."""
 COSTS = ("multiply_adds", "params", "seconds")
 """What budgets limit; `seconds` is the published time of an image on an A100."""
-GUESSES: dict[str, tuple[float, float]] = {
-    "closed_form": (0.40, 0.65),
-    "repaired": (0.40, 0.70),
-    "multiply_adds": (0.50, 0.75),
-    "params": (0.25, 0.55),
-    "convs": (0.30, 0.55),
-    "relu_units": (0.35, 0.65),
+ALONE = "none"
+"""Stands for the baseline where a score is reported alone."""
+POPULATIONS = {
+    "all": "all networks",
+    "no gates": "networks without gates",
+    "best": "best tenth by accuracy",
+    "equal multiply_adds": "pairs of equal multiply-adds",
+    "equal params": "pairs of equal parameters",
 }
-"""Our guess of Kendall's tau over all networks, as a range that we would bet on four times in five.
+GUESSES: dict[tuple[str, str, str], tuple[float, float]] = {
+    ("all", SCORE, ALONE): (0.40, 0.65),
+    ("all", "repaired", ALONE): (0.40, 0.70),
+    ("all", "parts", ALONE): (0.35, 0.70),
+    ("all", "multiply_adds", ALONE): (0.50, 0.75),
+    ("all", "params", ALONE): (0.25, 0.55),
+    ("all", "convs", ALONE): (0.30, 0.55),
+    ("all", "relu_units", ALONE): (0.35, 0.65),
+    ("all", "formula_naswot", ALONE): (0.35, 0.65),
+    ("all", "formula_synflow", ALONE): (0.30, 0.65),
+    ("all", *PRIMARY): (-0.20, 0.00),
+    ("all", *SECOND): (0.00, 0.25),
+    ("no gates", SCORE, ALONE): (0.45, 0.75),
+    ("no gates", *PRIMARY): (-0.20, 0.02),
+    ("best", SCORE, ALONE): (0.00, 0.35),
+    ("equal multiply_adds", SCORE, ALONE): (-0.05, 0.30),
+    ("equal params", SCORE, ALONE): (0.20, 0.60),
+}
+"""Population, score, baseline -> our guess of Kendall's tau, or of the difference.
 
-The networks have had 16 epochs, which is short for the deep ones; early stages cost most operations and late
-ones most parameters, and gates, which the score does not see, raise accuracy at no cost.
+A range that we would bet on four times in five. The networks have had 16 epochs, which is short for the deep
+ones; early stages cost most operations and late ones most parameters, and gates, which the score does not
+see, raise accuracy at no cost.
 """
-GUESSED_GAINS = {"multiply_adds": (-0.20, 0.00), "params": (0.00, 0.25)}
-"""Our guess of the primary and the second difference, in the same sense."""
+GUESSED_REGRETS: dict[str, tuple[float, float]] = {
+    SCORE: (0.2, 3.0),
+    "params": (0.5, 5.0),
+    RANDOM: (3.0, 8.0),
+}
+"""The same of the regret under the middle budget of multiply-adds, in points."""
 
 
 def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence[str]) -> pd.DataFrame:
@@ -65,10 +92,8 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
         scores: columns of the predictions.
 
     Returns:
-        One line per population, score and baseline (None for the score alone): `kendall`, `low`, `high` (95
-            %)
-        and `n`, networks or pairs. Populations: all, those without gates, the best tenth, pairs of nearly
-        equal multiply-adds and of nearly equal parameters. A score of the sample is compared within it.
+        One line per population (of `POPULATIONS`), score and baseline: `kendall`, `low`, `high` (95 %) and
+        `n`, networks or pairs. A score of the sample is compared within it.
 
     Raises:
         ValueError: an accuracy is missing, or given for a network that the predictions lack.
@@ -84,7 +109,7 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
     lines: list[dict[str, Any]] = []
     for population, members in (("all", rows), ("no gates", rows[~rows["gates"]]), ("best", best)):
         for score in scores:
-            for baseline in (None, *(name for name in BASELINES if name != score)):
+            for baseline in (ALONE, *(name for name in BASELINES if name != score)):
                 there = members.dropna(subset=[score])
                 found = _found(there, score, baseline)
                 lines.append({"population": population, "score": score, "baseline": baseline} | found)
@@ -95,13 +120,13 @@ def endpoints(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence
                 there[score], there["accuracy"], there[cost], NEAR, families=there["network"].tolist()
             )
             found = {"kendall": value, "low": low, "high": high, "n": pairs}
-            lines.append({"population": f"equal {cost}", "score": score, "baseline": None} | found)
+            lines.append({"population": f"equal {cost}", "score": score, "baseline": ALONE} | found)
     return pd.DataFrame(lines)
 
 
-def _found(rows: pd.DataFrame, score: str, baseline: str | None) -> dict[str, Any]:
+def _found(rows: pd.DataFrame, score: str, baseline: str) -> dict[str, Any]:
     families = rows["network"].tolist()
-    if baseline is None:
+    if baseline == ALONE:
         found: Any = correlate_many(rows[score], rows["accuracy"], families=families)
     else:
         found = compare_many(rows[score], rows[baseline], rows["accuracy"], families=families)
@@ -126,25 +151,21 @@ def lookups(predictions: pd.DataFrame, accuracies: pd.Series, scores: Sequence[s
         scores: columns that all rows have.
 
     Returns:
-        One line per cost, budget and score, and for "random": `regret`, by how many points what is put first
-        (the mean over ties) lies below the best under the budget; for random choice the mean over all
-        networks under it; `ndcg`, the normalised gain of the hundred that are put first (0 to 1); `n` under
-        the budget.
+        One line per cost, budget and score, and for `RANDOM`, which puts all first alike: `regret`, by how
+        many points what is put first (the mean over ties) lies below the best under the budget; `ndcg`, the
+        normalised gain of the hundred that are put first (0 to 1); `n` under the budget.
     """
-    rows = predictions.assign(accuracy=predictions["id"].map(accuracies))
+    rows = predictions.assign(accuracy=predictions["id"].map(accuracies), **{RANDOM: 0.0})
     lines = []
     for cost in COSTS:
         for quantile in QUANTILES:
             under = rows[rows[cost] <= rows[cost].quantile(quantile)]
             told = {"cost": cost, "quantile": quantile, "n": len(under)}
             top = under["accuracy"].max()
-            for score in scores:
+            for score in (*scores, RANDOM):
                 first = under.loc[under[score] == under[score].max(), "accuracy"].mean()
                 gain = ndcg(under[score].to_numpy(), under["accuracy"].to_numpy())
                 lines.append(told | {"score": score, "regret": top - first, "ndcg": gain})
-            lines.append(
-                told | {"score": "random", "regret": top - under["accuracy"].mean(), "ndcg": float("nan")}
-            )
     return pd.DataFrame(lines)
 
 
@@ -159,3 +180,15 @@ def ndcg(scores: np.ndarray, accuracies: np.ndarray, first: int = 100) -> float:
     discount = 1 / np.log2(np.arange(2, min(first, len(gains)) + 2))
     reached = shared[np.argsort(-scores, kind="stable")][: len(discount)] @ discount
     return float(reached / (np.sort(gains)[::-1][: len(discount)] @ discount))
+
+
+def half_width(predictions: pd.DataFrame, seed: int = 0) -> float:
+    """How exact the primary comparison will be: half its interval, for accuracies made up by us.
+
+    The made-up accuracy of a network is the mean of its ranks by the two scores plus noise of their spread.
+    """
+    first, second = (predictions[name].rank().to_numpy() for name in PRIMARY)
+    made_up = (first + second) / 2
+    made_up = made_up + np.random.default_rng(seed).normal(scale=made_up.std(), size=len(made_up))
+    found = _found(predictions.assign(accuracy=made_up), *PRIMARY)
+    return float(found["high"] - found["low"]) / 2

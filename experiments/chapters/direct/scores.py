@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from experiments.benchmarks import accel_nasbench_space as space
 from experiments.record.score_check import ScoreCheck, without_seed
@@ -19,6 +18,10 @@ from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
+from zenlib.scores.formulas import arithmetic as formula
+from zenlib.scores.formulas.backward import Backward
+from zenlib.scores.formulas.by_name import CLASSES
+from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import BnVariance, Norm, zen_terms
 
@@ -43,8 +46,25 @@ MEASURED = (
     "zico",
     "grad-norm",
     "snip",
+    "swap",
+    "wrcor",
 )
-"""Proxies of the built network, gates and shortcuts included."""
+"""Proxies of the built network, gates and shortcuts included.
+
+The last two are newer scores: the cheapest, which together take less than a second a network.
+"""
+FORMULAS = (
+    "naswot",
+    "linear-regions",
+    "synflow",
+    "grad-norm",
+    "snip",
+    "fisher-channels",
+    "zico",
+    "az-expressivity",
+    "phi",
+)
+"""Scores by arithmetic, of the network with its shortcuts and without gates; Phi is that of the chain."""
 
 PROXY_SIDE = 64
 """Side of the images that the proxies of `MEASURED` see, pixels."""
@@ -58,7 +78,10 @@ SCORES = ScoreColumns(
     units={
         "closed_form": "nat: Zen-Score of the vanilla chain in closed form, L1 norm, mini-batch variance",
         "derivative": "nat: the same with the exact derivative in the place of the small perturbation",
+        "closed_form_frobenius": "nat: the same in closed form, Frobenius norm, "
+        "as Algorithm 1 of the paper has it",
         "repaired": "nat: repaired score of the network as it is built, shortcuts and gates included",
+        "growth": "nat: log of the squared gradient behind the first convolution over that behind the last",
         "relu_units": "count: values that meet a ReLU in one forward pass",
         "activations": "count: values behind convolutions of the vanilla chain",
         "log_width": "1: sum over the convolutions of the vanilla chain of the log of their width",
@@ -68,7 +91,11 @@ SCORES = ScoreColumns(
         name: f"nat: Zen-Score of the vanilla chain, {norm} norm, {variance} variance, {_HOW}"
         for name, (norm, variance) in DEFINITIONS.items()
     }
-    | {name.replace("-", "_"): f"1: proxy {name} of the built network, {_PROXY}" for name in MEASURED},
+    | {name.replace("-", "_"): f"1: proxy {name} of the built network, {_PROXY}" for name in MEASURED}
+    | {
+        f"formula_{name.replace('-', '_')}": f"1: expected {name} by arithmetic, {space.RESOLUTION} pixels"
+        for name in FORMULAS
+    },
 )
 """One row per network, in the order of the published list; columns of draws end in _s and the seed."""
 
@@ -85,6 +112,7 @@ def arithmetic(index: int) -> Values:
     return {
         "closed_form": closed_form_zen_score(chain),
         "derivative": closed_form_zen_score(chain, perturbation=0.0),
+        "closed_form_frobenius": closed_form_zen_score(chain, norm="frobenius"),
         "relu_units": float(space.relu_units(network)),
         "activations": float(sum(conv.out_channels * math.prod(conv.out_resolution) for conv in chain.convs)),
         "log_width": sum(math.log(conv.out_channels) for conv in chain.convs),
@@ -93,10 +121,17 @@ def arithmetic(index: int) -> Values:
 
 
 def repaired(index: int) -> Values:
-    """The repaired score, which reads the built network."""
-    with torch.device("meta"):  # it reads shapes alone
-        network = space.build(space.networks()[index])
-    return {"repaired": repaired_score(network, space.RESOLUTION)}
+    """The repaired score, of the network as it is built."""
+    return {"repaired": repaired_score(space.graph(space.networks()[index]))}
+
+
+def formulas(index: int) -> Values:
+    """The expected values of scores that draw, and how much gradients grow on their way back."""
+    network = space.networks()[index]
+    graph = space.graph(network)
+    read = {name: space.vanilla(network) if name == "phi" else graph for name in FORMULAS}
+    found = {f"formula_{name.replace('-', '_')}": formula(name, read[name]) for name in FORMULAS}
+    return found | {"growth": Backward(Forward(graph, BATCH_SIZE), CLASSES).growth}
 
 
 def zen(index: int) -> Values:
@@ -127,12 +162,22 @@ def fill(indices: Sequence[int], dear: Sequence[int], proxies: Sequence[str] = M
     """
     SCORES.fill(ARITHMETIC, arithmetic, indices)
     SCORES.fill(["repaired"], repaired, indices)
+    SCORES.fill(BY_FORMULA, formulas, indices)
     SCORES.fill([_drawn(name) for name in DEFINITIONS], zen, dear)
     for name in proxies:
         SCORES.fill([_drawn(name)], measured(name), dear)
 
 
-ARITHMETIC = ("closed_form", "derivative", "relu_units", "activations", "log_width", "log_fan_in")
+ARITHMETIC = (
+    "closed_form",
+    "derivative",
+    "closed_form_frobenius",
+    "relu_units",
+    "activations",
+    "log_width",
+    "log_fan_in",
+)
+BY_FORMULA = (*(f"formula_{name.replace('-', '_')}" for name in FORMULAS), "growth")
 
 
 def recomputed(column: str, index: int) -> float:
@@ -140,8 +185,8 @@ def recomputed(column: str, index: int) -> float:
     name = without_seed(column)
     if name in ARITHMETIC:
         return arithmetic(index)[column]
-    if name == "repaired":
-        return repaired(index)[column]
+    if name == "repaired" or name in BY_FORMULA:
+        return (repaired if name == "repaired" else formulas)(index)[column]
     return (zen if name in DEFINITIONS else measured(name.replace("_", "-")))(index)[column]
 
 
@@ -154,7 +199,7 @@ CHECKS = (
         SCORES,
         recomputed,
         dict.fromkeys(DEFINITIONS, NATS)
-        | dict.fromkeys((*ARITHMETIC, "repaired"), LAYERS)
+        | dict.fromkeys((*ARITHMETIC, *BY_FORMULA, "repaired"), LAYERS)
         | {name.replace("-", "_"): PROXY_AGREEMENT[name] for name in MEASURED},
     ),
 )

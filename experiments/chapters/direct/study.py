@@ -6,7 +6,6 @@ predicted to be better. Published counts and throughputs are read from the user'
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import accel_nasbench_space as space
-from experiments.chapters.direct import cases
-from experiments.chapters.direct.endpoints import GUESSED_GAINS, GUESSES, NEAR, PRIMARY, SCORE
+from experiments.chapters.direct import cases, opened
+from experiments.chapters.direct.endpoints import NEAR, SCORE, half_width
+from experiments.chapters.direct.opened import FILE, REGISTERED_ON, digest
 from experiments.chapters.direct.scores import (
     ARITHMETIC,
+    BY_FORMULA,
     CHECKS,
     DEFINITIONS,
     MEASURED,
@@ -37,8 +38,6 @@ from zenlib.durable import replace_file
 from zenlib.errors import BenchmarkMissing, ResultsError
 from zenlib.proxies.az_nas import az_nas
 
-FILE = "accel_nasbench.csv"
-COUNTS = ("params", "multiply_adds", "convs")
 NAMES = {
     "params": "parameters",
     "multiply_adds": "multiply-adds",
@@ -49,20 +48,57 @@ NAMES = {
     "log_fan_in": "sum of log fan-ins",
     "closed_form": "Zen, closed form",
     "derivative": "Zen, exact derivative",
-    "zen": "Zen, one draw",
-    "zen_frobenius": "Zen, Algorithm 1",
-    "zen_running": "Zen, released",
+    "closed_form_frobenius": "Algorithm 1, closed form",
     "repaired": "repaired score",
-    "synflow": "synflow",
+    "parts": "score from parts",
+    "trainability": "its trainability",
+    "formula_naswot": "NASWOT, formula",
+    "formula_linear_regions": "regions, formula",
+    "formula_synflow": "synflow, formula",
+    "formula_grad_norm": "grad-norm, formula",
+    "formula_snip": "SNIP, formula",
+    "formula_fisher_channels": "Fisher, formula",
+    "formula_zico": "ZiCo, formula",
+    "formula_az_expressivity": "AZ expr., formula",
+    "formula_phi": "Phi, formula",
+    "zen": "Zen, one draw",
+    "zen_frobenius": "Algorithm 1, one draw",
+    "zen_running": "released, one draw",
     "naswot": "NASWOT",
-    "az_nas": "AZ-NAS",
-    "zico": "ZiCo",
-    "grad_norm": "gradient norm",
+    "synflow": "synflow",
+    "grad_norm": "grad-norm",
     "snip": "SNIP",
+    "zico": "ZiCo",
+    "az_nas": "AZ-NAS",
+    "az_expressivity": "AZ expressivity",
+    "az_progressivity": "AZ progressivity",
+    "az_trainability": "AZ trainability",
+    "swap": "SWAP",
+    "wrcor": "WRCor",
 }
 """Scores of the figures and the prose, in their order."""
+SHOWN = {
+    name: NAMES[name]
+    for name in (
+        *("params", "multiply_adds", "convs", "relu_units", "log_width", "closed_form", "repaired", "parts"),
+        *("formula_naswot", "formula_synflow", "formula_zico", "zen_running", "az_nas", "swap"),
+    )
+}
+"""Scores of the figure."""
+DRAWN = {
+    "zen": "closed_form",
+    "zen_frobenius": "closed_form_frobenius",
+    "zen_running": "closed_form",
+    "naswot": "formula_naswot",
+    "synflow": "formula_synflow",
+    "grad_norm": "formula_grad_norm",
+    "snip": "formula_snip",
+    "zico": "formula_zico",
+    "az_expressivity": "formula_az_expressivity",
+}
+"""Score of the sample -> its arithmetic."""
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "multiply_adds")
-TABLES: tuple[Table, ...] = (cases.CASES,)
+TABLES: tuple[Table, ...] = (cases.CASES, *opened.TABLES)
 SCORE_CHECKS = CHECKS
 """How a sample of the stored scores is computed again."""
 
@@ -74,13 +110,18 @@ class DirectRows:
     Attributes:
         predictions: one row per network: `id`, `network` (the first id of an equal one), `gates`, and the
             scores; empty where neither the file nor the list of networks is there.
-        sampled: networks of the sample that have every dear score.
         cases: networks that others searched.
+        opened: what came out.
     """
 
     predictions: pd.DataFrame
-    sampled: int
     cases: pd.DataFrame
+    opened: opened.Opened
+
+    @property
+    def sampled(self) -> int:
+        """Networks that have the dear scores."""
+        return int(self.predictions["zen"].notna().sum()) if "zen" in self.predictions else 0
 
     @property
     def scores(self) -> list[str]:
@@ -107,16 +148,15 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
     try:
         space.networks()
     except BenchmarkMissing:  # what was registered is shown without the list
-        return DirectRows(_read(), dear, cases.run())
+        return DirectRows(_read(), cases.run(), opened.run(False))
     chosen = [index for index in sample() if index < count][:dear]
     fill(range(count), chosen, proxies)
-    rows = DirectRows(_predictions(count, chosen), len(chosen), cases.run())
-    if count == SCORES.rows and dear == SAMPLE:
-        content = rows.predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
-        path = export_path(STUDY, FILE)
-        if not path.exists() or path.read_bytes() != content:
-            replace_file(path, lambda file: file.write(content), ResultsError)
-    return rows
+    predictions, whole = _predictions(count, chosen), count == SCORES.rows and dear == SAMPLE
+    path = export_path(STUDY, FILE)
+    if whole and set(NAMES) <= set(predictions) and not path.exists():  # what was registered stays as it is
+        content = predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
+        replace_file(path, lambda file: file.write(content), ResultsError)
+    return DirectRows(predictions, cases.run(), opened.run(whole))
 
 
 def _read() -> pd.DataFrame:
@@ -143,8 +183,10 @@ def _predictions(count: int, dear: list[int]) -> pd.DataFrame:
         }
     )
     stored = SCORES.read().iloc[:count]
-    for name in (*ARITHMETIC, "repaired"):
+    for name in (*ARITHMETIC, "repaired", *BY_FORMULA):
         table[name] = stored[name].to_numpy()
+    table["trainability"] = -table.pop("growth").abs()
+    table["parts"] = table["repaired"] + 0.5 * table["trainability"]
     for name in (*DEFINITIONS, *(proxy.replace("-", "_") for proxy in MEASURED)):
         column = f"{name}_s{SEED}"
         if column in stored and stored[column].iloc[dear].notna().all() and dear:
@@ -153,12 +195,6 @@ def _predictions(count: int, dear: list[int]) -> pd.DataFrame:
         there = table.dropna(subset=list(AZ_PARTS))
         table["az_nas"] = pd.Series(az_nas(there[list(AZ_PARTS)]), index=there.index)
     return table
-
-
-def digest() -> str:
-    """SHA-256 of the file of predictions; empty where there is none."""
-    path = export_path(STUDY, FILE)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def facts(rows: DirectRows) -> dict[str, str]:
@@ -172,14 +208,16 @@ def facts(rows: DirectRows) -> dict[str, str]:
         "sample": f"{rows.sampled:,}",
         "scores": str(len(rows.scores)),
         "columns": ", ".join(predictions.columns),
-        "missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.scores) or "none",
+        "registered_on": REGISTERED_ON,
+        "sha256": sha256,
         "sha256_first": sha256[:32] or "there is no file of predictions here",
         "sha256_second": sha256[32:] or "so it has no digest",
         "near": f"{100 * (NEAR - 1):.0f} %",
-        "primary_agreement": number(matrix.get(PRIMARY, np.nan)),
-    }
-    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
-    told |= {f"guess_gain_{name}": _range(*bounds) for name, bounds in GUESSED_GAINS.items()}
+        "half_width": f"{half_width(predictions):.3f}" if len(predictions) else UNKNOWN,
+    } | opened.facts(rows.opened)
+    for name in ("multiply_adds", "params"):
+        tau = matrix.get((SCORE, name), np.nan)
+        told[f"opposite_{name}"] = UNKNOWN if np.isnan(tau) else f"{50 * (1 - tau):.0f} %"
     known = (
         rows.cases.set_index("name") if len(rows.cases) else pd.DataFrame(columns=["convs", "closed_form"])
     )
@@ -192,5 +230,16 @@ def facts(rows: DirectRows) -> dict[str, str]:
     return told | {name: text or UNKNOWN for name, text in told.items()}
 
 
-def _range(low: float, high: float) -> str:
-    return f"{number(low)} to {number(high)}"
+def drawn(rows: DirectRows) -> pd.DataFrame:
+    """Kendall's tau of each score of the sample with its expectation by arithmetic."""
+    found = rows.agreement.set_index(["score", "other"])["kendall"] if len(rows.predictions) else pd.Series()
+    return pd.DataFrame(
+        [
+            {
+                "one draw": NAMES[one],
+                "arithmetic": NAMES[other],
+                "tau": number(found.get((one, other), np.nan)),
+            }
+            for one, other in DRAWN.items()
+        ]
+    )

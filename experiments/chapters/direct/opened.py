@@ -1,0 +1,277 @@
+"""What comes out when the accuracies are there: the registered comparisons, run as `endpoints` has them.
+
+Nobody here had seen an accuracy when this was written. The file that it reads is the user's.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from experiments.benchmarks import accel_nasbench_space as space
+from experiments.benchmarks.tables import read_table
+from experiments.chapters.direct import endpoints as judge
+from experiments.chapters.direct.scores import STUDY
+from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.results import export_path
+from experiments.record.table import Table
+from experiments.record.wording import UNKNOWN, bracketed, number
+from zenlib.errors import BenchmarkMissing, ResultsError
+
+FILE = "accel_nasbench.csv"
+REGISTERED = "21e42708d38980af3d82988d607f22cac7149104cabf2d14309521fe5b795bc5"
+"""SHA-256 of the file of predictions, as it was registered."""
+REGISTERED_ON = "28 November 2026"
+ACCURACIES = "accel_nasbench_imagenet.csv"
+SOURCE = "the published ImageNet accuracies of Accel-NASBench (Ahmad et al. 2024)"
+CLOSED = "not opened"
+"""What the page says of a number that waits for the accuracies."""
+
+
+def accuracies() -> pd.Series:
+    """ImageNet top-1 in percent by id; the file may say it as a fraction.
+
+    Raises:
+        BenchmarkMissing: the user has not brought them.
+        ResultsError: no column, or more than one, is an accuracy.
+    """
+    columns = {"id": "number of the network; and top1: its ImageNet top-1 accuracy in percent"}
+    rows = read_table(ACCURACIES, columns, SOURCE).set_index("id")
+    named = [name for name in rows if "top1" in re.sub(r"\W|_", "", name.lower()) or "acc" in name.lower()]
+    if len(named) != 1:
+        raise ResultsError(
+            f"{ACCURACIES}: needed one column of accuracies, top1, got {', '.join(named) or 'none'} among "
+            f"{', '.join(rows)}; leave one and call it top1"
+        )
+    found = rows[named[0]].astype(float)
+    return found * 100 if found.max() <= 1 else found
+
+
+def digest() -> str:
+    """SHA-256 of the file of predictions; empty where there is none."""
+    path = export_path(STUDY, FILE)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def registered() -> pd.DataFrame:
+    """The file of predictions.
+
+    Raises:
+        ResultsError: it is not the registered one.
+    """
+    if digest() != REGISTERED:
+        raise ResultsError(
+            f"{FILE}: needed the registered predictions (SHA-256 {REGISTERED[:16]}...), got another file; "
+            "take the committed one back"
+        )
+    return pd.read_csv(export_path(STUDY, FILE))
+
+
+def is_open() -> bool:
+    """Whether the user has brought the accuracies and the list, and the predictions are written."""
+    try:
+        accuracies()
+        space.architectures()
+    except BenchmarkMissing:
+        return False
+    return export_path(STUDY, FILE).exists()
+
+
+@functools.cache
+def _endpoints() -> pd.DataFrame:
+    predictions = registered()
+    names = [name for name in predictions if name not in ("id", "network", "gates")]
+    return judge.endpoints(predictions, accuracies(), names).set_index(list(JUDGED.key))
+
+
+@functools.cache
+def _lookups() -> pd.DataFrame:
+    predictions = registered()
+    predictions["seconds"] = (
+        1 / space.architectures().set_index("id")["thr_a100"].loc[predictions["id"]].to_numpy()
+    )
+    names = [
+        name for name in predictions.columns[3:] if predictions[name].notna().all() and name != "seconds"
+    ]
+    return judge.lookups(predictions, accuracies(), names).set_index(list(LOOKUPS.key))
+
+
+def judged_row(**key: str) -> dict[str, Any]:
+    """One comparison of the registration."""
+    return _endpoints().loc[tuple(key.values())].to_dict()
+
+
+def lookup_row(**key: Any) -> dict[str, Any]:
+    """What one score puts first under one budget."""
+    return _lookups().loc[tuple(key.values())].to_dict()
+
+
+JUDGED = Table(
+    study=STUDY,
+    name="judged",
+    key=("population", "score", "baseline"),
+    compute=judged_row,
+    units={
+        "population": "name: which networks or pairs",
+        "score": "name: which score",
+        "baseline": "name: whose tau is taken from it; none where the score stands alone",
+        "kendall": "1: Kendall's tau with accuracy, or its difference from that of the baseline",
+        "low": "1: lower end of its 95 % interval, equal networks one unit",
+        "high": "1: upper end of that interval",
+        "n": "count: networks, or pairs of networks",
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+LOOKUPS = Table(
+    study=STUDY,
+    name="lookups",
+    key=("cost", "quantile", "score"),
+    compute=lookup_row,
+    units={
+        "cost": "name: what the budget limits",
+        "quantile": "1: share of all networks that the budget admits",
+        "score": "name: which score, or a choice at random",
+        "n": "count: networks under the budget",
+        "regret": "percentage point: how far the network that it puts first lies below the best one",
+        "ndcg": "1: normalised discounted gain of the hundred that it puts first",
+    },
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+TABLES = (JUDGED, LOOKUPS) if is_open() else ()
+"""Only what can be computed here is verified."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What came out; tables without lines before the opening.
+
+    Attributes:
+        judged: one line per population, score and baseline.
+        lookups: one line per cost, budget and score.
+    """
+
+    judged: pd.DataFrame
+    lookups: pd.DataFrame
+
+
+def run(whole: bool) -> Opened:
+    """Judges the predictions, or reads what was stored where the accuracies are not there.
+
+    Args:
+        whole: whether all networks were scored; else nothing can be judged.
+    """
+    if not whole or not is_open():
+        return Opened(JUDGED.stored(), LOOKUPS.stored())
+    tables = ((JUDGED, _endpoints()), (LOOKUPS, _lookups()))
+    return Opened(
+        *(table.fill(list(found.index.to_frame(index=False).to_dict("records"))) for table, found in tables)
+    )
+
+
+def facts(opened: Opened) -> dict[str, str]:
+    """The answer, and the verdicts."""
+    told = {
+        f"verdict_{name}": judge.verdict(opened.judged, comparison) if len(opened.judged) else CLOSED
+        for name, comparison in (("primary", judge.PRIMARY), ("second", judge.SECOND))
+    }
+    inside = guesses(opened, {})["inside"].tolist()
+    told |= {"hits": str(inside.count("yes")) if len(opened.judged) else CLOSED, "guesses": str(len(inside))}
+    gains = [
+        _line(opened.judged, population="all", score=judge.SCORE, baseline=name) for name in judge.COUNTS
+    ]
+    beaten = sum(line is not None and line["low"] > 0 for line in gains)
+    told["beaten"] = f"{beaten} of {len(gains)}" if len(opened.judged) else CLOSED
+    answer = "Not known yet: nobody here has seen an accuracy"
+    if len(opened.judged):
+        alone, *minus = (
+            came(opened.judged, "all", *key)
+            for key in ((judge.SCORE, judge.ALONE), judge.PRIMARY, judge.SECOND)
+        )
+        answer = (
+            f"Over all networks the Zen-Score has a Kendall's tau of {alone} with accuracy; minus that of "
+            f"multiply-adds it is {minus[0]} ({told['verdict_primary']}), minus that of parameters "
+            f"{minus[1]} ({told['verdict_second']})"
+        )
+    return told | {"answer": answer}
+
+
+def came(judged: pd.DataFrame, population: str, score: str, baseline: str) -> str:
+    """One comparison as text."""
+    line = _line(judged, population=population, score=score, baseline=baseline)
+    return CLOSED if line is None else bracketed(line["kendall"], line["low"], line["high"])
+
+
+def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
+    """Every guess beside what came out."""
+    lines = []
+    for (population, score, baseline), bounds in judge.GUESSES.items():
+        minus = "" if baseline == judge.ALONE else f" minus {names.get(baseline, baseline)}"
+        what = f"{names.get(score, score)}{minus}, {judge.POPULATIONS[population]}"
+        found = _line(opened.judged, population=population, score=score, baseline=baseline)
+        lines.append((what, bounds, None if found is None else found["kendall"]))
+    for score, bounds in judge.GUESSED_REGRETS.items():
+        found = _line(opened.lookups, cost="multiply_adds", quantile=0.5, score=score)
+        what = f"regret of {names.get(score, score)}, half of all multiply-adds"
+        lines.append((what, bounds, None if found is None else found["regret"]))
+    return pd.DataFrame(
+        [
+            {
+                "what": what,
+                "guess": f"{number(low)} to {number(high)}",
+                "result": CLOSED if value is None else number(value),
+                "inside": CLOSED if value is None else "yes" if low <= value <= high else "no",
+            }
+            for what, (low, high), value in lines
+        ]
+    )
+
+
+def shown(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
+    """Kendall's tau of every score in every population, and minus the two costs over all networks."""
+    if opened.judged.empty:
+        return pd.DataFrame({"result": [CLOSED]})
+    return pd.DataFrame(
+        [
+            {"score": text}
+            | {where: came(opened.judged, key, name, judge.ALONE) for key, where in judge.POPULATIONS.items()}
+            | {
+                f"minus {cost}": came(opened.judged, "all", name, key) if key != name else ""
+                for cost, key in _MINUS.items()
+            }
+            for name, text in names.items()
+        ]
+    )
+
+
+_MINUS = {"multiply-adds": "multiply_adds", "parameters": "params"}
+
+
+def looked_up(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
+    """Regret in points, and normalised gain, of every score under every budget."""
+    if opened.lookups.empty:
+        return pd.DataFrame({"result": [CLOSED]})
+    costs = {"multiply_adds": "multiply-adds", "params": "parameters", "seconds": "A100 time"}
+    lines = []
+    judged = {name: text for name, text in names.items() if name in set(opened.lookups["score"])}
+    for name, text in (judged | {judge.RANDOM: "at random"}).items():
+        told = {"score": text}
+        for cost, called in costs.items():
+            for quantile in judge.QUANTILES:
+                found = _line(opened.lookups, cost=cost, quantile=quantile, score=name)
+                value = UNKNOWN if found is None else f"{number(found['regret'])} ({number(found['ndcg'])})"
+                told[f"{called}, {100 * quantile:.0f} %"] = value
+        lines.append(told)
+    return pd.DataFrame(lines)
+
+
+def _line(rows: pd.DataFrame, **key: Any) -> pd.Series | None:
+    for name, value in key.items():
+        rows = rows[rows[name] == value]
+    return rows.iloc[0] if len(rows) else None
