@@ -27,7 +27,7 @@ COLUMNS = {
     "spread": "low and high are: interval (95 %), span (of draws, networks or places), half (the value "
     "minus and plus what stands behind ±, which the chapter names), limit, count (value of n), or none",
     "unit": "unit of the value; empty for shares, correlations and counts",
-    "n": "networks, cells or pairs behind a correlation or a difference of two, or all that were counted; empty "
+    "n": "networks, cells or pairs behind a correlation or a difference, or all that were counted; empty "
     "where the page records none",
     "seeds": "seeds that the chapter's tables name; empty where they name none",
     "rows": "first digits of the SHA-256 of the chapter's tables: of their own SHA-256s, by name, one a line",
