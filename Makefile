@@ -20,7 +20,7 @@ override export OMP_NUM_THREADS := 1
 override export MKL_NUM_THREADS := 1
 override export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help book verify pdf test slow coverage smoke same-bytes rerun bench gpu serve lint clean
+.PHONY: help book sphinx verify pdf test slow coverage smoke same-bytes rerun bench gpu serve lint clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ book: $(INSTALLED) ## build the book in _build/html from the stored rows, then c
 	$(VERIFY) --rows $(VERIFY_ROWS) --seconds $(VERIFY_SECONDS) || status=1; \
 	$(RENDER) --quiet || status=1; \
 	exit $$status
+
+sphinx: $(INSTALLED) ## render the book in _build/sphinx by plain Sphinx, without jupyter-book
+	$(BIN)/sphinx-build -q -W -n --keep-going -d _build/doctrees book _build/sphinx
 
 verify: $(INSTALLED) ## compute a sample of the stored values again as on three other kinds of processors
 	$(VERIFY) --rows 2 --dear 0.5 --seconds 900 --kernels sse avx2 two-threads --report build/verification_kernels.json

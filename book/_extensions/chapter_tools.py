@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -42,7 +43,7 @@ def add_tools(
     """Appends the foot to a page of the book; search and index have none."""
     if doctree is None:
         return
-    repository = (app.config.html_theme_options or {}).get("repository_url", "")
+    repository = repository_url()
     entry = bibtex(
         page,
         plain(context["title"]),
@@ -60,6 +61,18 @@ def add_tools(
             '<div class="highlight-bibtex notranslate"><div '
             f'class="highlight"><pre>{html.escape(entry)}</pre></div></div></details></div>\n'
         )
+    )
+
+
+def repository_url() -> str:
+    """The address of the project in `_config.yml`, if it is set there.
+
+    Read from the file: jupyter-book drops it where `html_theme_options` are given, and plain Sphinx has none.
+    """
+    return (
+        yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+        .get("repository", {})
+        .get("url", "")
     )
 
 

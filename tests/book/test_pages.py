@@ -217,15 +217,15 @@ def test_every_notebook_can_be_downloaded_as_it_is_run(address):
 
 def test_a_long_table_is_sorted_and_filtered(browser, address):
     page, wrong = open_page(browser, address, "symbols.html", 1400)
-    first = "article table tbody tr:first-child td:nth-child(2)"
-    meanings = page.locator("article table tbody td:nth-child(2)").all_inner_texts()
+    first = "#letters tbody tr:first-child td:nth-child(2)"
+    meanings = page.locator("#letters tbody td:nth-child(2)").all_inner_texts()
     button = page.get_by_role("button", name="Meaning")
     for expected, order in ((min, "ascending"), (max, "descending")):
         button.press("Enter")
         assert page.locator("th[aria-sort]").get_attribute("aria-sort") == order
         assert page.locator(first).inner_text() == expected(meanings, key=str.lower)
     page.get_by_label("Rows with").fill("kernel")
-    shown = page.locator("article table tbody tr:visible").all_inner_texts()
+    shown = page.locator("#letters tbody tr:visible").all_inner_texts()
     assert shown and all("kernel" in row.lower() for row in shown)
     page.context.close()
     assert not wrong, "\n".join(wrong)

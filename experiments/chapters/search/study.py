@@ -26,7 +26,7 @@ from experiments.chapters.search.tables import (
     STUDY,
     TABLES,
 )
-from experiments.record.wording import interval, signed
+from experiments.record.wording import bracketed, interval, number, signed, span
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -316,7 +316,7 @@ def facts(rows: SearchRows) -> dict[str, str]:
 def _task_facts(tasks: pd.DataFrame) -> dict[str, str]:
     summary = against_published(tasks)
     won = {start: summary.loc[summary["start"] == start, "gain"] > 0 for start in INITIALS}
-    told = {"seeds": str(int(summary["seeds"].max())), "evaluations": f"{tasks['evaluations'].max():,}"}
+    told = {"seeds": str(int(summary["seeds"].max())), "evaluations": span(tasks["evaluations"], "{:,}")}
     told |= {f"won_{start}": f"{int(wins.sum())} of {len(wins)}" for start, wins in won.items()}
     surely = summary["gain"] - summary["half_width"] > 0
     told |= {f"surely_{start}": str(int(surely[summary["start"] == start].sum())) for start in INITIALS}
@@ -324,14 +324,14 @@ def _task_facts(tasks: pd.DataFrame) -> dict[str, str]:
         name = str(row.task).lower().replace(".", "_")
         told[f"published_{name}"] = f"{row.published_zen:.1f} ± {row.published_stderr:.1f}"
         own = name if row.start == "random" else f"{name}_released"
-        told[f"gain_{own}"] = f"{signed(row.gain)} ± {row.half_width:.1f}"
+        low, high = (signed(row.gain + side * row.half_width) for side in (-1, 1))
+        told[f"gain_{own}"] = f"{signed(row.gain)} [{low}, {high}]"
         told[f"zen_{own}"] = f"{row.zen:.1f}"
         told[f"params_{own}"] = f"{row.params / 1e6:.2f} M"
         told[f"flops_{own}"] = f"{row.flops / 1e6:.0f} M"
         told[f"depth_{own}"] = f"{row.depth:.1f}"
     for row in tasks[tasks["max_latency"] > 0].drop_duplicates("task").itertuples():
         told[f"limit_{str(row.task).replace('.', '_')}"] = f"{row.max_latency:.0f} ms"
-        told["latency_evaluations"] = f"{row.evaluations:,}"
     return told
 
 
@@ -340,7 +340,8 @@ def _main_facts(main: pd.DataFrame) -> dict[str, str]:
     rejected = {reason: main[f"rejected_{reason}"].sum() for reason in ("depth", "params", "duplicate")}
     return {
         "main_evaluations": f"{evaluations:,}",
-        "main_score": f"{main['best_score'].mean():.1f} ± {main['best_score'].std():.1f}",
+        "main_score": number(main["best_score"].mean(), 1),
+        "main_spread": number(main["best_score"].std(), 1),
         "main_seconds": f"{seconds:.0f} s",
         "main_core_days": f"{seconds / 86_400:.5f}",
         "main_rate": f"{evaluations / seconds:,.0f}",
@@ -361,7 +362,9 @@ def _generator_facts(generators: pd.DataFrame) -> dict[str, str]:
     }
     half = dict(zip(grouped.index, _half_width(grouped["std"], grouped["count"]), strict=True))
     return {
-        f"best_{short}": f"{grouped['mean'][name]:.1f} ± {half[name]:.1f}" for name, short in names.items()
+        f"best_{short}": bracketed(mean, mean - half[name], mean + half[name], digits=1)
+        for name, short in names.items()
+        for mean in (grouped["mean"][name],)
     }
 
 
