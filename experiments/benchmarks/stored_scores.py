@@ -118,9 +118,12 @@ def scores(benchmark: str, proxy: str, seed: int, drawn: int) -> pd.Series:
 
 @cache
 def layer_sums(benchmark: str) -> pd.DataFrame:
-    """The sums over layers of all networks."""
-    found = network_sums(benchmark, networks(benchmark)["network"].tolist())
-    return found.rename(columns=lambda name: name.replace("_", "-"))
+    """The sums over layers of the networks whose parameters were counted, NaN for others."""
+    names = networks(benchmark)["network"]
+    if benchmark != "nasbench201":
+        names = names[BENCHMARKS[benchmark].scores.done("params")]
+    found = network_sums(benchmark, names.tolist()).set_axis(names.index)
+    return found.reindex(networks(benchmark).index).rename(columns=lambda name: name.replace("_", "-"))
 
 
 @cache

@@ -141,6 +141,7 @@ def made_up(empty_store, monkeypatch):
     monkeypatch.setattr(scoring, "measure", measure)
     monkeypatch.setattr(study, "RESAMPLES", 100)
     few = {
+        "counts": study.COUNTS,
         "forward": ("naswot", "az-expressivity", "az-progressivity"),
         "gradients": ("snip", "az-trainability"),
     }

@@ -55,8 +55,7 @@ from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, ndcg, partial_correlation
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "counts": COUNTS,
-    "sums": tuple(SUMS),
+    "counts": (*COUNTS, *SUMS),
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
@@ -428,8 +427,8 @@ def fill_groups(benchmark: str, sizes: Mapping[str, int], seed: int) -> None:
     """Scores the networks drawn for each group; the Zen-Scores of cells come from their own chapter."""
     found = BENCHMARKS[benchmark]
     for group, count in sizes.items():
-        if group != "sums" and (benchmark != "nasbench201" or group not in ("counts", "zen", "as-built")):
-            fill(found, GROUPS[group], seed, found.drawn(count))
+        if benchmark != "nasbench201" or group not in ("counts", "zen", "as-built"):
+            fill(found, [name for name in GROUPS[group] if name not in SUMS], seed, found.drawn(count))
 
 
 def _keys(samples: Samples, seed: int) -> list[dict[str, Any]]:
