@@ -77,7 +77,7 @@ def growth(rows: pd.DataFrame) -> Figure:
     axes.set_xticks(sorted(rows["neurons"].unique()), [str(n) for n in sorted(rows["neurons"].unique())])
     axes.set_xlabel("neurons (channels x positions)")
     axes.set_ylabel("regions on the slice")
-    figure.legend(loc="outside lower center")
+    legend(figure)
     return figure
 
 
@@ -216,7 +216,7 @@ def theorem_depth(by_depth: pd.DataFrame) -> Figure:
     zero(axes)
     axes.set_xlabel("depth L (convolutions)")
     axes.set_ylabel("log of the ratio (nats)")
-    figure.legend(loc="outside lower center")
+    legend(figure)
     return figure
 
 

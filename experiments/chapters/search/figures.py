@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.figures.labels import label
-from experiments.figures.marks import band
+from experiments.figures.marks import band, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
@@ -23,7 +23,7 @@ def generators(curves: pd.DataFrame) -> Figure:
     axes.set_ylabel(label("closed_form"))
     _count_axis(axes, curves["evaluations"].max())
     _start_at_reasonable(axes, curves)
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -61,7 +61,7 @@ def against_published(summary: pd.DataFrame) -> Figure:
     axes.set_ylim(-0.6, len(tasks) - 0.4)
     axes.set_ylabel("budget")
     axes.set_xlabel("Zen-Score minus published net's (nats)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 

@@ -48,7 +48,7 @@ def accuracy_cost(
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label("top1"))
-    legend(figure, [axes[0, 0]], 3)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -105,7 +105,7 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
     }
     forest(axes, series, names, step=0.22, size=60, width=4, zero=False)
     axes.set_xlabel("Kendall's tau of the latencies")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend(figure)
     return figure
 
 
@@ -125,7 +125,7 @@ def recipes(evidence: pd.DataFrame) -> Figure:
     axes.set_yticks(y, evidence["name"])
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(label("top1"))
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
