@@ -12,7 +12,8 @@
   }
 
   function start(script) {
-    const told = JSON.parse(script.textContent); // for each screen [across, down, text], shares of the picture
+    // Each mark: across and down in the wide picture, the same in the tall one, as shares of it; its text.
+    const told = JSON.parse(script.textContent);
     const picture = script.previousElementSibling;
     const box = make("div", { className: "pointed", tabIndex: 0, role: "application" }, document.createElement("div"));
     box.setAttribute("aria-label", "The marks of this figure. Arrow keys go from mark to mark.");
@@ -26,14 +27,14 @@
     box.after(hint);
     let current = -1;
 
-    const marks = () => (narrow.matches ? told.phone : told.desk);
+    const place = (mark) => (narrow.matches ? mark.slice(2, 4) : mark.slice(0, 2));
 
     function tell(index) {
       current = index;
       ring.hidden = words.hidden = index < 0;
       if (index < 0) return;
-      const [across, down, text] = marks()[index];
-      words.textContent = text;
+      const [across, down] = place(told[index]);
+      words.textContent = told[index][4];
       ring.style.left = words.style.left = `${100 * across}%`;
       ring.style.top = words.style.top = `${100 * down}%`;
       words.style.transform = `translate(${-100 * across}%, ${down < 0.2 ? "14px" : "calc(-100% - 14px)"})`;
@@ -42,7 +43,8 @@
     function nearest(event) {
       const area = picture.getBoundingClientRect();
       let [found, distance] = [-1, REACH];
-      marks().forEach(([across, down], index) => {
+      told.forEach((mark, index) => {
+        const [across, down] = place(mark);
         const away = Math.hypot(area.left + across * area.width - event.clientX, area.top + down * area.height - event.clientY);
         if (away < distance) [found, distance] = [index, away];
       });
@@ -53,7 +55,7 @@
     for (const kind of ["pointerleave", "blur"]) box.addEventListener(kind, () => tell(-1));
     narrow.addEventListener("change", () => tell(-1));
     box.addEventListener("keydown", (event) => {
-      const last = marks().length - 1;
+      const last = told.length - 1;
       const [on, back] = [Math.min(last, current + 1), Math.max(0, current - 1)];
       const next = { ArrowRight: on, ArrowDown: on, ArrowLeft: back, ArrowUp: back, Home: 0, End: last, Escape: -1 }[event.key];
       if (next === undefined) return;

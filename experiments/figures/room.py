@@ -37,6 +37,8 @@ def make_room(figure: Figure) -> None:
         xlabels = {other.get_xlabel() for other in panel.get_shared_x_axes().get_siblings(panel)} - {""}
         if not panel.get_xlabel() and place.is_last_row() and len(xlabels) == 1:
             panel.set_xlabel(xlabels.pop())
+        elif not place.is_last_row() and not panel.xaxis.get_tick_params().get("labelbottom", True):
+            panel.set_xlabel("")
         ylabels = {other.get_ylabel() for other in panel.get_shared_y_axes().get_siblings(panel)} - {""}
         if place.is_first_col() and not panel.get_ylabel() and len(ylabels) == 1:
             panel.set_ylabel(ylabels.pop())
@@ -75,7 +77,7 @@ def place_names(panel: Axes) -> None:
     taken = [
         Bbox.from_bounds(x - MARK * points, y - MARK * points, 2 * MARK * points, 2 * MARK * points)
         for artist in panel.findobj(PathCollection)
-        for x, y in artist.get_offset_transform().transform(artist.get_offsets())
+        for x, y in centres(artist)
         if np.isfinite((x, y)).all()
     ]
     for name in panel.findobj(Annotation):
@@ -83,6 +85,12 @@ def place_names(panel: Axes) -> None:
             place = _free_place(name, taken, panel.get_window_extent())
             name.set_visible(place is not None)
             taken += [] if place is None else [place]
+
+
+def centres(marks: PathCollection) -> np.ndarray:
+    """Where marks stand in the picture, pixels from its lower left corner; nan for those that are not drawn."""
+    places = np.ma.asarray(marks.get_offsets(), float).filled(np.nan)
+    return marks.get_offset_transform().transform(places)
 
 
 def _free_place(name: Annotation, taken: Iterable[Bbox], frame: Bbox) -> Bbox | None:

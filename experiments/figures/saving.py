@@ -13,6 +13,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from experiments.figures.room import centres
 from experiments.figures.style import STYLE, phone
 
 DIGITS = 6
@@ -39,10 +40,13 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     pictures = {screen: _png(drawn) for screen, drawn in screens.items()}
     _write(study, f"{name}.png", pictures["desk"])
     _write(study, f"{name}.phone.png", pictures["phone"])
-    told = {screen: marks_of(drawn) for screen, drawn in screens.items()}
-    if told["desk"]:
-        lines = json.dumps(told, ensure_ascii=False).replace("], [", "],\n[")
-        _write(study, f"{name}.marks.json", f"{lines}\n".encode())
+    told = sorted(
+        [*wide, *tall, text]
+        for (*wide, text), (*tall, _) in zip(*map(marks_of, screens.values()), strict=True)
+    )
+    if told:
+        lines = ",\n".join(json.dumps(mark, ensure_ascii=False) for mark in told)
+        _write(study, f"{name}.marks.json", f"[{lines}]\n".encode())
     if data is not None:
         written = tidy(data).to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
         _write(study, f"{name}.csv", written.encode())
@@ -58,22 +62,19 @@ def marks_of(figure: Figure) -> list[tuple[float, float, str]]:
         (round(float(x), 4), round(float(1 - y), 4), text)
         for artist in figure.findobj(PathCollection)
         if any(artist.get_urls())
-        for (x, y), text in zip(_places(figure, artist), artist.get_urls(), strict=True)
+        for (x, y), text in zip(
+            figure.transFigure.inverted().transform(centres(artist)), artist.get_urls(), strict=True
+        )
         if np.isfinite((x, y)).all()
     ]
-
-
-def _places(figure: Figure, artist: PathCollection) -> np.ndarray:
-    seen = artist.get_offset_transform().transform(artist.get_offsets())
-    return figure.transFigure.inverted().transform(seen)
 
 
 def tidy(data: pd.DataFrame) -> pd.DataFrame:
     """The rows behind a figure as they are written.
 
     Numbers have the digits that carry meaning: the last ones differ between processors, which add in
-        different orders. Whole numbers are whole. Rows are in the order of their key, which is the first columns: by the first column,
-    then the second and so on.
+    different orders. Whole numbers are whole. Rows are in the order of their key, which is the first columns:
+    by the first column, then the second and so on.
     """
     rounded = data.infer_objects().apply(
         lambda column: _rounded(column) if pd.api.types.is_float_dtype(column) else column

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.figures.marks import tell
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
@@ -55,6 +56,9 @@ def _v100(panel: Axes, predictions: pd.DataFrame) -> None:
             color=PALETTE[index],
             s=60,
             label=family,
+            urls=tell(
+                part, "network", {"milliseconds": "predicted {:.2g} ms", "published": "Table 7 {:.2g} ms"}
+            ),
         )
     if len(mine):
         ends = [mine["milliseconds"].min(), mine["milliseconds"].max()]

@@ -117,9 +117,9 @@ def complexity(rows: pd.DataFrame) -> Figure:
 @styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
     """The paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
-    figure, axes = new_figure(3, 2, height=10.2, sharex="col")
+    figure, axes = new_figure(6, 1, height=20.4)
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
-        plain, normalised, zen = axes[:, column]
+        plain, normalised, zen = panels = axes.reshape(2, 3)[column]
         _line(plain, rows, across, "phi_float32", 0, "float32")
         _line(normalised, rows, across, "bn_difference", 0, "alpha = 0.01")
         _line(normalised, rows, across, "bn_derivative", 1, "derivative")
@@ -128,17 +128,14 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
         zen.plot(rows[across], rows["phi"], label="Phi", **style)
         _line(zen, rows, across, "zen_difference", 0, "alpha = 0.01")
         _line(zen, rows, across, "zen_derivative", 1, "derivative")
-        titles = zip(
-            "abc" if column == 0 else "def", (plain, normalised, zen), ("no BN", "BN", "Zen"), strict=True
-        )
-        for letter, panel, name in titles:
+        texts = ("Phi-Score (nats)", "gradient norm, log (nats)", "Zen-Score - log alpha (nats)")
+        letters = "abc" if column == 0 else "def"
+        for letter, panel, name, text in zip(letters, panels, ("no BN", "BN", "Zen"), texts, strict=True):
             panel.set_title(f"({letter}) {name}")
             panel.legend(loc="lower right")
             panel.set_ylim(bottom=0)
-        zen.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
-    texts = ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)")
-    for panel, text in zip(axes[:, 0], texts, strict=True):
-        panel.set_ylabel(text)
+            panel.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
+            panel.set_ylabel(text)
     _mark_overflow(axes[0, 0], by_depth)
     return figure
 

@@ -40,7 +40,8 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
     axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _count_axis(axes, curves["evaluations"].max())
+    _start_at_reasonable(axes, curves)
     axes.legend(loc="lower right")
     note(axes, f"{int(curves['count'].max())} seeds, 95 % interval", at=(0.97, 0.5))
     return figure
@@ -77,10 +78,10 @@ def populations(members: pd.DataFrame) -> Figure:
         points = panel.scatter(rows_then["params"], rows_then["score"], c=rows_then["depth"], s=22, **shades)
         panel.set_title(f"after {step:,}")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.set_xlabel(label("params"))
+        panel.set_ylabel(label("closed_form"))
     for panel in axes.flat[len(steps) :]:
         panel.set_visible(False)
-    figure.supxlabel(label("params"), fontsize=14)
-    figure.supylabel(label("closed_form"), fontsize=14)
     ticks = MaxNLocator(6, integer=True)
     figure.colorbar(points, ax=axes, label="layers", location="bottom", shrink=0.6, aspect=30, ticks=ticks)
     return figure
@@ -120,7 +121,7 @@ def latency(points: pd.DataFrame) -> Figure:
         panel.plot([low, high], [low, high], color=COLOURS["grey"], linestyle=":")
         panel.set_title(space)
         panel.set_xlabel("measured (ms per image)")
-    axes[0, 0].set_ylabel("predicted (ms per image)")
+        panel.set_ylabel("predicted (ms per image)")
     return figure
 
 
