@@ -41,7 +41,7 @@
     }
 
     function nearest(event) {
-      const area = picture.getBoundingClientRect();
+      const area = box.getBoundingClientRect();
       let [found, distance] = [-1, REACH];
       told.forEach((mark, index) => {
         const [across, down] = place(mark);
@@ -52,7 +52,8 @@
     }
 
     for (const kind of ["pointermove", "pointerdown"]) box.addEventListener(kind, (event) => tell(nearest(event)));
-    for (const kind of ["pointerleave", "blur"]) box.addEventListener(kind, () => tell(-1));
+    box.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && tell(-1)); // a finger is lifted
+    box.addEventListener("blur", () => tell(-1));
     narrow.addEventListener("change", () => tell(-1));
     box.addEventListener("keydown", (event) => {
       const last = told.length - 1;
