@@ -88,7 +88,7 @@ def place_names(panel: Axes) -> None:
 
 
 def centres(marks: PathCollection) -> np.ndarray:
-    """Where marks stand in the picture, pixels from its lower left corner; nan for those that are not drawn."""
+    """Where marks stand in the picture, pixels from its lower left corner; nan for those not drawn."""
     places = np.ma.asarray(marks.get_offsets(), float).filled(np.nan)
     return marks.get_offset_transform().transform(places)
 

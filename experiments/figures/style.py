@@ -123,11 +123,6 @@ def phone(figure: Figure) -> Figure:
     return _PHONES[figure]
 
 
-def on_phone() -> bool:
-    """Whether the figure function draws for a telephone now."""
-    return _screen.get() == "phone"
-
-
 def new_figure(
     rows: int = 1, columns: int = 1, *, height: float = 4.6, **subplots: Any
 ) -> tuple[Figure, np.ndarray]:
@@ -144,14 +139,14 @@ def new_figure(
     Returns:
         The figure and its axes, always an array of shape (rows, columns).
     """
-    screen = SCREENS[_screen.get()]
+    screen, tall_screen = SCREENS[_screen.get()], _screen.get() == "phone"
     count = rows * columns
-    down, across = (count, 1) if on_phone() else (rows, columns)
-    if not on_phone() and rows > columns == 1:
+    down, across = (count, 1) if tall_screen else (rows, columns)
+    if not tall_screen and rows > columns == 1:
         across = count if count <= MOST_BESIDE else 3 if count % 3 == 0 else 2
         down = -(-count // across)
-    tall = height * down / rows  # as tall a panel as asked for
-    if not on_phone():
+    tall = height * down / rows  # each panel as asked for
+    if not tall_screen:
         tall = min(max(tall, LEAST_TALL), TALLEST)
     figure = Figure(figsize=(screen.width, tall), dpi=screen.dpi, layout="constrained")
     shared = {

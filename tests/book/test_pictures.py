@@ -119,7 +119,8 @@ WIDE, TALL = (
     + quote(f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'/>")
     for width, height in ((600, 300), (300, 600))
 )
-PICTURE = f'<picture><source media="(max-width: 600px)" srcset="{TALL}"><img alt="Two marks." src="{WIDE}"></picture>'
+SOURCE = f'<source media="(max-width: 600px)" srcset="{TALL}">'
+PICTURE = f'<picture>{SOURCE}<img alt="Two marks." src="{WIDE}"></picture>'
 TOLD = [[0.1, 0.5, 0.2, 0.1, "a: 1 nat"], [0.9, 0.5, 0.8, 0.9, "<b>b</b>: 2 nats"]]
 
 

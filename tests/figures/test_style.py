@@ -15,7 +15,7 @@ from experiments.figures import label, new_figure, show, styled
 from experiments.figures.marks import dots, legend, tell
 from experiments.figures.room import NAME, name_mark
 from experiments.figures.saving import tidy
-from experiments.figures.style import LEAST_TALL, MARKERS, PALETTE, SCREENS, SMALL, TALLEST, on_phone, phone
+from experiments.figures.style import LEAST_TALL, MARKERS, PALETTE, SCREENS, SMALL, TALLEST, phone
 
 ROWS = pd.DataFrame({"convs": [17, 33, 49], "zen": [59.5, 112.3, 140.3]})
 
@@ -196,18 +196,6 @@ def test_marks_tell_their_numbers_where_they_stand_in_either_picture(tmp_path, m
                 place = round(mark[first] * picture.width), round(mark[first + 1] * picture.height)
                 colour = np.array(picture.convert("RGB").getpixel(place)) / 255
                 assert np.allclose(colour, matplotlib.colors.to_rgb(PALETTE[0]), atol=0.05)
-
-
-def test_a_figure_function_can_ask_for_which_screen_it_draws():
-    asked = []
-
-    @styled
-    def panels() -> Figure:
-        asked.append(on_phone())
-        return new_figure()[0]
-
-    panels()
-    assert asked == [False, True]
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone():

@@ -26,11 +26,9 @@ def regions(pictures: pd.DataFrame) -> Figure:
         pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
     """
     depths = list(dict.fromkeys(pictures["depth"]))
-    across = min(2, len(depths))
-    down = math.ceil(len(depths) / across)
-    figure, axes = new_figure(down, across, height=3.8 * down)
+    figure, axes = new_figure(1, len(depths))
     scale = Normalize(-1, 1)
-    for panel, depth in zip(axes.flat, depths, strict=False):
+    for panel, depth in zip(axes.flat, depths, strict=True):
         _draw_regions(panel, pictures[pictures["depth"] == depth], scale)
     colours = matplotlib.cm.ScalarMappable(scale, "cividis")
     bar = figure.colorbar(
