@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.marks import tell
+from experiments.figures.marks import legend, tell
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
@@ -41,7 +41,7 @@ def overview(
     panel.grid(axis="y", visible=False)
     panel.set_xlabel("Kendall's tau with accuracy at equal latency")
     panel.set_title("NAS-Bench-201, CIFAR-10")
-    panel.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
+    legend(figure, [panel])
     return figure
 
 

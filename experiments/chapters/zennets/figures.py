@@ -87,7 +87,7 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
         panel.set_ylabel("times as fast")
         panel.set_title(title)
-    axes[-1, 0].set_xlabel(f"the ZenNet's {label('top1')}")
+        panel.set_xlabel(f"the ZenNet's {label('top1')}")
     legend(figure, [axes[0, 0]])
     return figure
 
