@@ -58,7 +58,8 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         colour = COLOURS["grey"] if line == "others" else PALETTE[index]
         style = {"s": 90 if line == "ZenNets" else 48}
-        told = {column: f"{{:,.4g}} {'FLOPs' if column == 'flops' else 'ms'}", "top1": "top-1 {:.1f} %"}
+        cost = "{:,.0f} FLOPs" if column == "flops" else "{:.4g} ms"
+        told = {column: cost, "top1": "top-1 {:.1f} %"}
         marks = style | {"color": colour, "linewidth": 0.7, "urls": tell(first, "name", told)}
         dots(axes, first[column], first["top1"], index, line, **marks)
         marks = style | {"linewidth": 1.5, "zorder": 2, "urls": tell(second, "name", told)}
