@@ -26,7 +26,7 @@ def regions(pictures: pd.DataFrame) -> Figure:
         pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
     """
     depths = list(dict.fromkeys(pictures["depth"]))
-    figure, axes = new_figure(1, len(depths))
+    figure, axes = new_figure(len(depths), 1, height=4.3 * len(depths))
     scale = Normalize(-1, 1)
     for panel, depth in zip(axes.flat, depths, strict=True):
         _draw_regions(panel, pictures[pictures["depth"] == depth], scale)
