@@ -38,8 +38,6 @@ TALLEST = 12.3
 """Height of a picture on a desk, inches: 890 pixels of the page."""
 LEAST_TALL = 3.9
 """Least height of one, inches."""
-MOST_BESIDE = 3
-"""Panels side by side on a desk."""
 
 COLOURS = {
     "blue": "#0072B2",
@@ -124,7 +122,7 @@ def phone(figure: Figure) -> Figure:
 
 
 def new_figure(
-    rows: int = 1, columns: int = 1, *, height: float = 4.6, **subplots: Any
+    rows: int = 1, columns: int = 1, *, height: float = 4.6, beside: int | None = None, **subplots: Any
 ) -> tuple[Figure, np.ndarray]:
     """An empty figure of the style, outside pyplot (nothing to close).
 
@@ -134,6 +132,7 @@ def new_figure(
         rows: panels from top to bottom; a column of them stands side by side on a desk.
         columns: panels side by side; they stand one below the other on a telephone.
         height: of the figure with its panels in these rows and columns, inches.
+        beside: how many panels of a column stand side by side on a desk; None for 3 or 2.
         subplots: passed to `Figure.subplots` (sharex, sharey, ...).
 
     Returns:
@@ -143,7 +142,7 @@ def new_figure(
     count = rows * columns
     down, across = (count, 1) if tall_screen else (rows, columns)
     if not tall_screen and rows > columns == 1:
-        across = count if count <= MOST_BESIDE else 3 if count % 3 == 0 else 2
+        across = beside or (2 if count % 3 else 3)
         down = -(-count // across)
     tall = height * down / rows  # each panel as asked for
     if not tall_screen:

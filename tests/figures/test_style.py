@@ -97,13 +97,21 @@ def test_the_smallest_type_is_eleven_pixels_high_on_either_screen(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "wide"),
-    [(1, 1, (1, 1)), (3, 1, (1, 3)), (4, 1, (2, 2)), (6, 1, (2, 3)), (2, 2, (2, 2))],
+    ("rows", "columns", "beside", "wide"),
+    [
+        (1, 1, None, (1, 1)),
+        (2, 1, None, (1, 2)),
+        (3, 1, None, (1, 3)),
+        (4, 1, None, (2, 2)),
+        (6, 1, None, (2, 3)),
+        (2, 2, None, (2, 2)),
+        (2, 1, 1, (2, 1)),
+    ],
 )
-def test_a_column_of_panels_lies_down_on_a_desk_and_all_stand_on_a_telephone(rows, columns, wide):
+def test_a_column_of_panels_lies_down_on_a_desk_and_all_stand_on_a_telephone(rows, columns, beside, wide):
     @styled
     def panels() -> Figure:
-        figure, axes = new_figure(rows, columns, height=40, sharex="col", sharey=True)
+        figure, axes = new_figure(rows, columns, height=40, beside=beside, sharex="col", sharey=True)
         assert axes.shape == (rows, columns)
         return figure
 

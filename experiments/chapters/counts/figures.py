@@ -34,7 +34,7 @@ def at_a_glance(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str
     """
     spaces = {key: title for key, title in spaces.items() if (grid["space"] == key).any()}
     names = {key: title for key, title in names.items() if (grid["score"] == key).any()}
-    figure, axes = new_figure(2, 1, height=3.0 + 0.62 * max(4, len(names)))
+    figure, axes = new_figure(2, 1, beside=1, height=3.0 + 0.62 * max(4, len(names)))
     at = grid.set_index(["score", "space"])
     _field(axes[0, 0], at, spaces, names, "agreement", _counted)
     axes[0, 0].set_title("The count that a score follows; tau with it")

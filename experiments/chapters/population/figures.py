@@ -51,8 +51,7 @@ def accuracies(members: pd.DataFrame, seed_sd: float) -> Figure:
         axes.annotate("±2 sd between\nseeds", (right, middle), **note)
     axes.set_xlabel("Zen-Score, closed form (nats)")
     axes.set_ylabel("test accuracy (%)")
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=3)
+    legend(figure, [axes])
     return figure
 
 
