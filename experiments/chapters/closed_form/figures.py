@@ -30,10 +30,10 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
         reach = max(1.2, 1.1 * rows["deviation"].abs().max())
         panel.set_ylim(-reach, reach)
         panel.set_title(title)
+        panel.set_xlabel("Zen-Score by Monte Carlo (nats)")
         panel.set_ylabel("closed form minus\nMonte Carlo (%)")
         note(panel, f"n = {len(rows)}", at=(0.03, 0.04))
         figure.colorbar(points, ax=panel, label="convolutions")
-    axes[1, 0].set_xlabel("Zen-Score by Monte Carlo (nats)")
     return figure
 
 
