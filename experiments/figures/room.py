@@ -89,7 +89,7 @@ def place_names(panel: Axes) -> None:
 
 def centres(marks: PathCollection) -> np.ndarray:
     """Where marks stand in the picture, pixels from its lower left corner; nan for those not drawn."""
-    places = np.ma.asarray(marks.get_offsets(), float).filled(np.nan)
+    places: np.ndarray = np.ma.asarray(marks.get_offsets(), float).filled(np.nan)
     return marks.get_offset_transform().transform(places)
 
 
@@ -97,8 +97,8 @@ def _free_place(name: Annotation, taken: Iterable[Bbox], frame: Bbox) -> Bbox | 
     """Moves a name and gives the box that it covers; None where there is no room."""
     for across, up in PLACES:
         name.set_position((across, up))
-        name.set_ha("center" if not across else "left" if across > 0 else "right")
-        name.set_va("center" if not up else "bottom" if up > 0 else "top")
+        name.set_horizontalalignment("center" if not across else "left" if across > 0 else "right")
+        name.set_verticalalignment("center" if not up else "bottom" if up > 0 else "top")
         box = name.get_window_extent()
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
         if inside and not any(box.overlaps(other) for other in taken):

@@ -65,7 +65,7 @@ def marks_of(figure: Figure) -> list[tuple[float, float, str]]:
         for (x, y), text in zip(
             figure.transFigure.inverted().transform(centres(artist)), artist.get_urls(), strict=True
         )
-        if np.isfinite((x, y)).all()
+        if text is not None and np.isfinite((x, y)).all()
     ]
 
 

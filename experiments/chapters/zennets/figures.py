@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         members = rows[rows["line"] == line]
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
         colour = COLOURS["grey"] if line == "others" else PALETTE[index]
-        style = {"s": 90 if line == "ZenNets" else 48}
+        style: dict[str, Any] = {"s": 90 if line == "ZenNets" else 48}
         cost = "{:,.0f} FLOPs" if column == "flops" else "{:.4g} ms"
         told = {column: cost, "top1": "top-1 {:.1f} %"}
         marks = style | {"color": colour, "linewidth": 0.7, "urls": tell(first, "name", told)}
