@@ -7,6 +7,7 @@ figure; it computes no result.
 from __future__ import annotations
 
 from experiments.figures.labels import label
-from experiments.figures.style import new_figure, show, styled
+from experiments.figures.saving import show
+from experiments.figures.style import new_figure, styled
 
 __all__ = ["label", "new_figure", "show", "styled"]

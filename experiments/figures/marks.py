@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,20 @@ def dots(axes: Axes, x: ArrayLike, y: ArrayLike, index: int, text: str | None = 
         "zorder": 3,
     }
     axes.scatter(x, y, label=text, **usual | style)
+
+
+def tell(rows: pd.DataFrame, name: str, texts: Mapping[str, str]) -> list[str]:
+    """What the marks of some rows tell when they are pointed at; give it to `dots` as `urls`.
+
+    Args:
+        rows: one a mark.
+        name: column of the names.
+        texts: column -> the format of its number.
+    """
+    return [
+        f"{row[name]}: " + ", ".join(text.format(row[column]) for column, text in texts.items())
+        for row in rows.to_dict("records")
+    ]
 
 
 def hollow(
@@ -91,9 +105,23 @@ def log2_axis(axes: Axes, ticks: Sequence[int] | np.ndarray) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2, **spacing: float) -> None:
-    """One legend below the figure for the marks of some panels; none where they show nothing."""
-    marks = [mark for panel in axes for mark in zip(*panel.get_legend_handles_labels(), strict=True)]
-    if marks:
-        handles, texts = zip(*marks, strict=True)
-        figure.legend(handles, texts, loc="outside lower center", ncols=columns, **spacing)
+def legend(figure: Figure, axes: Sequence[Axes] | None = None, columns: int | None = None) -> None:
+    """One legend below the figure, in as few lines as fit, for the marks of some panels.
+
+    Args:
+        figure: that has the panels.
+        axes: those panels; None for all.
+        columns: at most, side by side; None for as many as fit.
+    """
+    panels = figure.axes if axes is None else axes
+    marks = {
+        text: mark for panel in panels for mark, text in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    for lines in range(1, len(marks) + 1):
+        beside = -(-len(marks) // lines)
+        if columns is not None and beside > columns:
+            continue
+        made = figure.legend(marks.values(), marks, loc="outside lower center", ncols=beside)
+        if beside == 1 or made.get_window_extent().width <= figure.bbox.width:
+            break
+        made.remove()

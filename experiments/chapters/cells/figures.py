@@ -108,8 +108,8 @@ def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
 @styled
 def agreement(rows: pd.DataFrame) -> Figure:
     """Theory against Monte Carlo, one panel a quantity, one mark a cell."""
-    figure, axes = new_figure(3, 2, height=10.5)
-    for index, (panel, (name, text)) in enumerate(zip(axes.flat, PANELS.items(), strict=True)):
+    figure, axes = new_figure(len(PANELS), 1, height=3.5 * len(PANELS))
+    for panel, (name, text) in zip(axes.flat, PANELS.items(), strict=True):
         theory, found = rows[f"{name}_theory"], rows[f"{name}_measured"]
         panel.scatter(found, theory, s=26, color=PALETTE[0], alpha=0.6, edgecolor="white")
         ends = [min(theory.min(), found.min()), max(theory.max(), found.max())]
@@ -118,8 +118,6 @@ def agreement(rows: pd.DataFrame) -> Figure:
             panel.set_xscale("log")
             panel.set_yscale("log")
         panel.set_title(text, fontsize=13, weight="normal")
-        if index >= 4:
-            panel.set_xlabel("Monte Carlo")
-        if index % 2 == 0:
-            panel.set_ylabel("arithmetic")
+        panel.set_xlabel("Monte Carlo")
+        panel.set_ylabel("arithmetic")
     return figure

@@ -30,10 +30,10 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
         reach = max(1.2, 1.1 * rows["deviation"].abs().max())
         panel.set_ylim(-reach, reach)
         panel.set_title(title)
+        panel.set_xlabel("Zen-Score by Monte Carlo (nats)")
         panel.set_ylabel("closed form minus\nMonte Carlo (%)")
         note(panel, f"n = {len(rows)}", at=(0.03, 0.04))
         figure.colorbar(points, ax=panel, label="convolutions")
-    axes[1, 0].set_xlabel("Zen-Score by Monte Carlo (nats)")
     return figure
 
 
@@ -55,7 +55,7 @@ def steps(inside: pd.DataFrame) -> Figure:
         zero(panel, 1.0)
         panel.set_title(chain)
         panel.set_ylabel("error of\nlog sigma (nats)")
-    axes[-1, 0].set_xlabel("convolution")
+        panel.set_xlabel("convolution")
     legend(figure, [axes[0, 0]])
     return figure
 
@@ -65,9 +65,9 @@ def mechanism(inside: pd.DataFrame) -> Figure:
     """Three quantities of the theory against their measurement, by layer; lines are the theory."""
     figure, axes = new_figure(3, 1, height=9.0, sharex=True)
     panels = (
-        ("mean_ratio", "squared mean of |z|\nover a Gaussian's, r"),
-        ("image_spread", "spread between\nimages"),
-        ("overlap", "squared correlation\nof two channels"),
+        ("mean_ratio", "Squared mean of |z| over a Gaussian's, r"),
+        ("image_spread", "Spread between images"),
+        ("overlap", "Squared correlation of two channels"),
     )
     for panel, (column, text) in zip(axes[:, 0], panels, strict=True):
         for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
@@ -79,7 +79,7 @@ def mechanism(inside: pd.DataFrame) -> Figure:
             panel.plot(rows["layer"] + 1, theory, color=PALETTE[index], linewidth=width, label=chain)
         if column != "mean_ratio":
             panel.set_yscale("log")
-        panel.set_ylabel(text)
+        panel.set_title(text)
     axes[-1, 0].set_xlabel("convolution")
     legend(figure, [axes[0, 0]])
     return figure
@@ -99,7 +99,7 @@ def takeover(inside: pd.DataFrame) -> Figure:
     axes.set_ylim(0, None)
     axes.set_xlabel("convolution")
     axes.set_ylabel("share of the largest image (%)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -132,7 +132,7 @@ def limits(size: pd.DataFrame) -> Figure:
     log2_axis(axes, sorted(size["convs"].unique()))
     axes.set_xlabel("number of convolutions")
     axes.set_ylabel("closed form minus\nMonte Carlo (%)")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend(figure)
     return figure
 
 
@@ -150,7 +150,7 @@ def saturation(rows: pd.DataFrame) -> Figure:
     note(axes, "half a nat lost", at=(0.97, 0.9))
     axes.set_xlabel("convolution")
     axes.set_ylabel("log(Delta / alpha) minus\nits exact limit (nats)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -168,5 +168,5 @@ def value(rows: pd.DataFrame) -> Figure:
     axes[1, 0].set_yscale("log")
     log2_axis(axes[1, 0], sorted(rows["width"].unique()))
     axes[1, 0].set_xlabel("channels in and out")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend(figure)
     return figure

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.marks import band, legend, zero
+from experiments.figures.marks import band, legend, tell, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
@@ -41,7 +41,7 @@ def overview(
     panel.grid(axis="y", visible=False)
     panel.set_xlabel("Kendall's tau with accuracy at equal latency")
     panel.set_title("NAS-Bench-201, CIFAR-10")
-    panel.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
+    legend(figure, [panel])
     return figure
 
 
@@ -87,6 +87,9 @@ def _v100(panel: Axes, predictions: pd.DataFrame) -> None:
             color=PALETTE[index],
             s=60,
             label=family,
+            urls=tell(
+                part, "network", {"milliseconds": "predicted {:.2g} ms", "published": "Table 7 {:.2g} ms"}
+            ),
         )
     if len(mine):
         ends = [mine["milliseconds"].min(), mine["milliseconds"].max()]

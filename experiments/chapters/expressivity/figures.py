@@ -26,11 +26,9 @@ def regions(pictures: pd.DataFrame) -> Figure:
         pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
     """
     depths = list(dict.fromkeys(pictures["depth"]))
-    across = min(2, len(depths))
-    down = math.ceil(len(depths) / across)
-    figure, axes = new_figure(down, across, height=3.8 * down)
+    figure, axes = new_figure(len(depths), 1, height=4.3 * len(depths))
     scale = Normalize(-1, 1)
-    for panel, depth in zip(axes.flat, depths, strict=False):
+    for panel, depth in zip(axes.flat, depths, strict=True):
         _draw_regions(panel, pictures[pictures["depth"] == depth], scale)
     colours = matplotlib.cm.ScalarMappable(scale, "cividis")
     bar = figure.colorbar(
@@ -77,7 +75,7 @@ def growth(rows: pd.DataFrame) -> Figure:
     axes.set_xticks(sorted(rows["neurons"].unique()), [str(n) for n in sorted(rows["neurons"].unique())])
     axes.set_xlabel("neurons (channels x positions)")
     axes.set_ylabel("regions on the slice")
-    figure.legend(loc="outside lower center")
+    legend(figure)
     return figure
 
 
@@ -117,9 +115,9 @@ def complexity(rows: pd.DataFrame) -> Figure:
 @styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
     """The paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
-    figure, axes = new_figure(3, 2, height=10.2, sharex="col")
+    figure, axes = new_figure(6, 1, height=20.4)
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
-        plain, normalised, zen = axes[:, column]
+        plain, normalised, zen = panels = axes.reshape(2, 3)[column]
         _line(plain, rows, across, "phi_float32", 0, "float32")
         _line(normalised, rows, across, "bn_difference", 0, "alpha = 0.01")
         _line(normalised, rows, across, "bn_derivative", 1, "derivative")
@@ -128,17 +126,14 @@ def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
         zen.plot(rows[across], rows["phi"], label="Phi", **style)
         _line(zen, rows, across, "zen_difference", 0, "alpha = 0.01")
         _line(zen, rows, across, "zen_derivative", 1, "derivative")
-        titles = zip(
-            "abc" if column == 0 else "def", (plain, normalised, zen), ("no BN", "BN", "Zen"), strict=True
-        )
-        for letter, panel, name in titles:
+        texts = ("Phi-Score (nats)", "gradient norm, log (nats)", "Zen-Score - log alpha (nats)")
+        letters = "abc" if column == 0 else "def"
+        for letter, panel, name, text in zip(letters, panels, ("no BN", "BN", "Zen"), texts, strict=True):
             panel.set_title(f"({letter}) {name}")
             panel.legend(loc="lower right")
             panel.set_ylim(bottom=0)
-        zen.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
-    texts = ("Phi-Score (nats)", "gradient norm,\nlog (nats)", "Zen-Score -\nlog alpha (nats)")
-    for panel, text in zip(axes[:, 0], texts, strict=True):
-        panel.set_ylabel(text)
+            panel.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
+            panel.set_ylabel(text)
     _mark_overflow(axes[0, 0], by_depth)
     return figure
 
@@ -216,7 +211,7 @@ def theorem_depth(by_depth: pd.DataFrame) -> Figure:
     zero(axes)
     axes.set_xlabel("depth L (convolutions)")
     axes.set_ylabel("log of the ratio (nats)")
-    figure.legend(loc="outside lower center")
+    legend(figure)
     return figure
 
 

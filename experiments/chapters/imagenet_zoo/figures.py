@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +11,8 @@ from matplotlib.figure import Figure
 
 from experiments.figures.forest import forest
 from experiments.figures.labels import label
-from experiments.figures.marks import dots, hollow, legend
+from experiments.figures.marks import dots, hollow, legend, tell
+from experiments.figures.room import name_mark
 from experiments.figures.style import COLOURS, new_figure, styled
 
 LINES = ("RegNets", "ResNets", "EfficientNets", "VGG and AlexNet", "Mobile nets", "ConvNeXts")
@@ -31,23 +33,29 @@ PREDICTOR_NAMES = {
     "params": "parameters",
 }
 
-# Where a name stands beside its point, in points of type; only networks that mark the ends of a line are
-# named.
 _NAMED = {
-    "alexnet": ("AlexNet", (9, -4)),
-    "vgg19": ("VGG-19", (9, -8)),
-    "resnet18": ("ResNet-18", (9, -10)),
-    "resnet50": ("ResNet-50", (8, -14)),
-    "resnet152": ("ResNet-152", (-12, -18)),
-    "mobilenet_v3_small": ("MobileNetV3-S", (9, -6)),
-    "regnet_y_32gf": ("RegNetY-32GF", (10, -4)),
-    "efficientnet_b0": ("B0", (-24, 4)),
-    "efficientnet_b7": ("EfficientNet-B7", (9, -10)),
-    "efficientnet_v2_l": ("V2-L", (9, -10)),
-    "convnext_large": ("ConvNeXt-L", (-96, 4)),
-    "densenet201": ("DenseNet-201", (-60, -20)),
-    "squeezenet1_0": ("SqueezeNet", (9, -6)),
+    "alexnet": "AlexNet",
+    "vgg19": "VGG-19",
+    "resnet50": "ResNet-50",
+    "resnet152": "ResNet-152",
+    "mobilenet_v3_small": "MobileNetV3-S",
+    "regnet_y_32gf": "RegNetY-32GF",
+    "efficientnet_b0": "B0",
+    "efficientnet_b7": "EfficientNet-B7",
+    "efficientnet_v2_l": "V2-L",
+    "convnext_large": "ConvNeXt-L",
+    "densenet201": "DenseNet-201",
+    "squeezenet1_0": "SqueezeNet",
 }
+"""Networks that are named where there is room; every mark tells its name when it is pointed at."""
+
+_TOLD = {
+    "l1_minibatch": "Zen-Score {:.1f} nats",
+    "convs": "{:,.0f} convolutions",
+    "flops": "{:,.0f} FLOPs",
+    "params": "{:,.0f} parameters",
+}
+"""How a mark tells its number."""
 
 
 @styled
@@ -60,7 +68,7 @@ def zen_top1(rows: pd.DataFrame) -> Figure:
         panel.set_title(f"{weights} weights, n = {len(members)}")
         panel.set_ylabel(label("top1"))
     axes[-1, 0].set_xlabel(label("zen"))
-    legend(figure, [axes[0, 0]], 3)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -75,7 +83,7 @@ def baselines(rows: pd.DataFrame) -> Figure:
             panel.set_xscale("log")
         panel.set_xlabel(label(column))
         panel.set_ylabel(label("top1"))
-    legend(figure, [axes[0, 0]], 3)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -92,7 +100,7 @@ def predictors(correlations: pd.DataFrame) -> Figure:
 @styled
 def apart(pairs: pd.DataFrame) -> Figure:
     """Tau of the Zen-Score minus that of each baseline, over pairs across two lines and within one."""
-    figure, axes = new_figure(2, 1, height=8.4, sharex=True)
+    figure, axes = new_figure(2, 1, height=8.4, sharex=True, sharey=True)
     names = {name: text for name, text in PREDICTOR_NAMES.items() if name in COUNTS}
     titles = {"across": "Networks of two different lines", "within": "Networks of one line"}
     for panel, (kind, title) in zip(axes[:, 0], titles.items(), strict=True):
@@ -120,17 +128,16 @@ def partials(partial: pd.DataFrame) -> Figure:
 @styled
 def lines(rows: pd.DataFrame) -> Figure:
     """Zen-Score against top-1 inside each line of families; filled marks are V1 weights, hollow ones V2."""
-    figure, axes = new_figure(3, 2, height=9.0)
+    figure, axes = new_figure(len(LINES), 1, height=18.0)
     for panel, line in zip(axes.flat, LINES, strict=True):
         for weights, marker, face in (("V1", "o", COLOURS["blue"]), ("V2", "D", "white")):
             members = rows[(rows["line"] == line) & (rows["weights"] == f"IMAGENET1K_{weights}")]
             style = {"s": 60, "marker": marker, "c": face, "edgecolor": COLOURS["blue"], "linewidth": 1.8}
-            panel.scatter(members["l1_minibatch"], members["top1"], **style)
+            told = _told(members, "l1_minibatch", f", {weights} weights")
+            panel.scatter(members["l1_minibatch"], members["top1"], **style, urls=told)
             panel.scatter([], [], **style, label=f"{weights} weights")
         panel.set_title(line)
-    for panel in axes[:, 0]:
         panel.set_ylabel("top-1 (%)")
-    for panel in axes[-1]:
         panel.set_xlabel(label("zen"))
     legend(figure, [axes[0, 0]])
     return figure
@@ -147,28 +154,27 @@ def line_taus(within: pd.DataFrame) -> Figure:
     series = {PREDICTOR_NAMES[name]: by_predictor[name] for name in ("l1_minibatch", *COUNTS) if len(rows)}
     forest(axes, series, names, step=0.18, size=60, width=4)
     axes.set_xlabel("Kendall's tau with ImageNet top-1")
-    legend(figure, [axes], 4, columnspacing=0.9)
+    legend(figure, [axes])
     return figure
 
 
 def _scatter(
-    axes: Axes,
-    rows: pd.DataFrame,
-    column: str,
-    names: Mapping[str, tuple[str, tuple[int, int]]] | None = None,
+    axes: Axes, rows: pd.DataFrame, column: str, names: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """One mark a network, coloured by line; graphs hollow. Some are named."""
     for index, line in enumerate(LINES):
         members = rows[rows["line"] == line]
-        dots(axes, members[column], members["top1"], index, line, s=60, linewidth=0.7, zorder=1)
+        style = {"s": 60, "zorder": 1, "urls": _told(members, column)}
+        dots(axes, members[column], members["top1"], index, line, **style, linewidth=0.7)
     graphs = rows[rows["line"] == "Graphs"]
-    style = {"s": 60, "linewidth": 1.6, "zorder": 1}
-    hollow(axes, graphs[column], graphs["top1"], 0, COLOURS["grey"], "graphs", **style)
-    for row in rows[rows["model"].isin(names or {})].itertuples():
-        text, offset = (names or {})[row.model]
-        axes.annotate(
-            text, (getattr(row, column), row.top1), offset, textcoords="offset points", color="#444444"
-        )
+    style = {"s": 60, "zorder": 1, "urls": _told(graphs, column)}
+    hollow(axes, graphs[column], graphs["top1"], 0, COLOURS["grey"], "graphs", **style, linewidth=1.6)
+    for row in rows[rows["model"].isin(names)].itertuples():
+        name_mark(axes, getattr(row, column), row.top1, names[row.model])
+
+
+def _told(rows: pd.DataFrame, column: str, more: str = "") -> list[str]:
+    return tell(rows, "model", {column: _TOLD[column], "top1": f"top-1 {{:.1f}} %{more}"})
 
 
 def _forest(axes: Axes, rows: pd.DataFrame, row: str, names: Mapping[str, str]) -> None:

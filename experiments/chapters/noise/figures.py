@@ -69,5 +69,5 @@ def repetitions(accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     forest(axes, series, POPULATIONS, step=0.2, width=4, zero=False)
     axes.set_xlim(0, 1)
     axes.set_xlabel("Kendall's tau of accuracy with its repetition")
-    legend(figure, [axes], 1)
+    legend(figure, [axes])
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from experiments.figures.labels import label
-from experiments.figures.marks import band
+from experiments.figures.marks import band, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
@@ -23,7 +23,7 @@ def generators(curves: pd.DataFrame) -> Figure:
     axes.set_ylabel(label("closed_form"))
     _count_axis(axes, curves["evaluations"].max())
     _start_at_reasonable(axes, curves)
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -40,7 +40,8 @@ def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
     axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
     axes.set_xlabel(label("evaluations"))
     axes.set_ylabel(label("closed_form"))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _count_axis(axes, curves["evaluations"].max())
+    _start_at_reasonable(axes, curves)
     axes.legend(loc="lower right")
     note(axes, f"{int(curves['count'].max())} seeds, 95 % interval", at=(0.97, 0.5))
     return figure
@@ -61,7 +62,7 @@ def against_published(summary: pd.DataFrame) -> Figure:
     axes.set_ylim(-0.6, len(tasks) - 0.4)
     axes.set_ylabel("budget")
     axes.set_xlabel("Zen-Score minus published net's (nats)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -77,10 +78,10 @@ def populations(members: pd.DataFrame) -> Figure:
         points = panel.scatter(rows_then["params"], rows_then["score"], c=rows_then["depth"], s=22, **shades)
         panel.set_title(f"after {step:,}")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.set_xlabel(label("params"))
+        panel.set_ylabel(label("closed_form"))
     for panel in axes.flat[len(steps) :]:
         panel.set_visible(False)
-    figure.supxlabel(label("params"), fontsize=14)
-    figure.supylabel(label("closed_form"), fontsize=14)
     ticks = MaxNLocator(6, integer=True)
     figure.colorbar(points, ax=axes, label="layers", location="bottom", shrink=0.6, aspect=30, ticks=ticks)
     return figure
@@ -120,7 +121,7 @@ def latency(points: pd.DataFrame) -> Figure:
         panel.plot([low, high], [low, high], color=COLOURS["grey"], linestyle=":")
         panel.set_title(space)
         panel.set_xlabel("measured (ms per image)")
-    axes[0, 0].set_ylabel("predicted (ms per image)")
+        panel.set_ylabel("predicted (ms per image)")
     return figure
 
 

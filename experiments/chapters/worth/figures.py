@@ -43,7 +43,7 @@ def learning(curves: pd.DataFrame) -> Figure:
     _plain_ticks(axes, rows["n"])
     axes.set_xlabel("trained cells")
     axes.set_ylabel("Kendall's tau on held-out cells")
-    legend(figure, [axes], 1)
+    legend(figure, [axes])
     return figure
 
 
@@ -69,7 +69,7 @@ def pays(rows: pd.DataFrame) -> Figure:
     axes.set_xscale("log", base=2)
     _plain_ticks(axes, pd.Series([4, 2000]))
     axes.set_xlabel("trained cells that a predictor needs")
-    legend(figure, [axes], 1)
+    legend(figure, [axes])
     return figure
 
 

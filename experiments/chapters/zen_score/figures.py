@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.marks import log2_axis, measured, zero
+from experiments.figures.marks import legend, log2_axis, measured, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 DEFINITION_NAMES = {
@@ -29,7 +29,7 @@ def table5(deviation: pd.DataFrame) -> Figure:
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
     axes.set_yticks(range(len(names)), [name.replace("resnet", "ResNet-") for name in names])
     axes.set_xlabel("deviation from the printed score (%)")
-    figure.legend(loc="outside lower center")
+    legend(figure)
     return figure
 
 
@@ -43,14 +43,14 @@ def spread(rows: pd.DataFrame) -> Figure:
         style = {"marker": MARKERS[index], "capsize": 3, "label": _name(name)}
         axes.errorbar(line["batch_size"], line["sd"], yerr=error, **style)
     sizes = np.sort(rows["batch_size"].unique())
-    anchor = rows["sd"].max() * 1.25
+    anchor = rows.loc[rows["batch_size"].eq(sizes[0]), "sd"].max()
     style = {"color": COLOURS["grey"], "linestyle": ":", "label": "1 / sqrt(batch)"}
     axes.plot(sizes, anchor * (sizes / sizes[0]) ** -0.5, **style)
     log2_axis(axes, sizes)
     axes.set_yscale("log")
     axes.set_xlabel("images per batch")
     axes.set_ylabel("sd of one repeat (nats)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -58,8 +58,8 @@ def spread(rows: pd.DataFrame) -> Figure:
 def resolution(rows: pd.DataFrame) -> Figure:
     """Score against the side of the image, one panel a network."""
     names = list(dict.fromkeys(rows["network"]))
-    figure, axes = new_figure(len(names), 1, height=3.1 * len(names))
-    for index, (name, panel) in enumerate(zip(names, axes[:, 0], strict=True)):
+    figure, axes = new_figure(len(names), 1, height=3.6 * len(names))
+    for name, panel in zip(names, axes[:, 0], strict=True):
         line = rows[rows["network"] == name]
         measured(panel, line, "resolution", "l1_minibatch", marker="o", label="Zen-Score")
         resolutions = line["resolution"].to_numpy(float)
@@ -68,9 +68,8 @@ def resolution(rows: pd.DataFrame) -> Figure:
         log2_axis(panel, resolutions.astype(int))
         panel.set_title(_name(name))
         panel.set_ylabel("Zen-Score (nats)")
-        if index == len(names) - 1:
-            panel.set_xlabel("side of the image (pixels)")
-            panel.legend(loc="lower right")
+        panel.set_xlabel("side of the image (pixels)")
+    legend(figure)
     return figure
 
 
@@ -86,7 +85,7 @@ def saturation(rows: pd.DataFrame) -> Figure:
     axes.set_xscale("log")
     axes.set_xlabel("perturbation alpha")
     axes.set_ylabel("log(Delta / alpha) minus\nits exact limit (nats)")
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -99,7 +98,7 @@ def size(rows: pd.DataFrame) -> Figure:
         measured(axes, line, "convs", "l1_minibatch", **style)
     axes.set_xlabel("number of convolutions")
     axes.set_ylabel("Zen-Score (nats)")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend(figure)
     return figure
 
 

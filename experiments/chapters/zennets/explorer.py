@@ -16,7 +16,7 @@ from importlib.resources import files
 import pandas as pd
 
 from experiments.chapters.zennets.figures import LINES
-from experiments.figures.style import PALETTE
+from experiments.figures.style import COLOURS, PALETTE
 
 SHAPES = ("circle", "square", "up", "diamond", "down", "plus", "cross")
 """Shape of each line of families, the same as in the still figures."""
@@ -40,7 +40,7 @@ def explorer(rows: pd.DataFrame, costs: Mapping[str, str], title: str) -> str:
         | {"costs": [_number(row[column]) for column in costs]}
         for row in rows.to_dict("records")
     ]
-    colours = (*PALETTE[:-1], "var(--pst-color-text-base, #222)")  # black would vanish in the dark
+    colours = (*PALETTE[:-1], COLOURS["grey"])
     families = [
         {"name": name, "shape": shape, "colour": colour}
         for name, shape, colour in zip(LINES, SHAPES, colours, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from experiments.figures.forest import forest
 from experiments.figures.labels import label
-from experiments.figures.marks import dots, hollow, legend
+from experiments.figures.marks import dots, hollow, legend, tell
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, styled
 
 LOWEST = 66.0
@@ -48,7 +49,7 @@ def accuracy_cost(
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label("top1"))
-    legend(figure, [axes[0, 0]], 3)
+    legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -56,10 +57,14 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
     for index, line in enumerate(LINES):
         members = rows[rows["line"] == line]
         first, second = members[members["accuracy"] != "V2"], members[members["accuracy"] == "V2"]
-        size = 90 if line == "ZenNets" else 48
-        dots(axes, first[column], first["top1"], index, line, s=size, linewidth=0.7)
-        edge = PALETTE[index]
-        hollow(axes, second[column], second["top1"], index, edge, s=size, linewidth=1.5, zorder=2)
+        colour = COLOURS["grey"] if line == "others" else PALETTE[index]
+        style: dict[str, Any] = {"s": 90 if line == "ZenNets" else 48}
+        cost = "{:,.0f} FLOPs" if column == "flops" else "{:.4g} ms"
+        told = {column: cost, "top1": "top-1 {:.1f} %"}
+        marks = style | {"color": colour, "linewidth": 0.7, "urls": tell(first, "name", told)}
+        dots(axes, first[column], first["top1"], index, line, **marks)
+        marks = style | {"linewidth": 1.5, "zorder": 2, "urls": tell(second, "name", told)}
+        hollow(axes, second[column], second["top1"], index, colour, **marks)
 
 
 @styled
@@ -84,7 +89,7 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
         panel.set_ylabel("times as fast")
         panel.set_title(title)
-    axes[-1, 0].set_xlabel(f"the ZenNet's {label('top1')}")
+        panel.set_xlabel(f"the ZenNet's {label('top1')}")
     legend(figure, [axes[0, 0]])
     return figure
 
@@ -105,7 +110,7 @@ def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[st
     }
     forest(axes, series, names, step=0.22, size=60, width=4, zero=False)
     axes.set_xlabel("Kendall's tau of the latencies")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend(figure)
     return figure
 
 
@@ -115,17 +120,19 @@ def recipes(evidence: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(height=0.48 * len(evidence) + 2.2)
     y = np.arange(len(evidence))[::-1]
     axes.hlines(y, evidence["published"], evidence["top1"], color=COLOURS["grey"], linewidth=2)
-    style = {"s": 80, "facecolor": "white"}
+    told = tell(evidence, "name", {"published": "{:.1f} % in Table 7", "top1": "{:.1f} % trained again"})
+    style = {"s": 80, "facecolor": "white", "urls": told}
     hollow(axes, evidence["published"], y, 0, COLOURS["black"], "Table 7", **style)
     named = {"paper": "the paper's recipe", "short": "150 epochs, no teacher"}
     colours = COLOURS["blue"], COLOURS["vermilion"]
     for (recipe, text), colour, marker in zip(named.items(), colours, MARKERS[1:], strict=False):
         here = (evidence["recipe"] == recipe).to_numpy()
-        axes.scatter(evidence["top1"][here], y[here], s=70, marker=marker, color=colour, zorder=4, label=text)
+        style = {"s": 70, "marker": marker, "color": colour, "zorder": 4, "urls": np.array(told)[here]}
+        axes.scatter(evidence["top1"][here], y[here], **style, label=text)
     axes.set_yticks(y, evidence["name"])
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(label("top1"))
-    figure.legend(loc="outside lower center", ncols=2)
+    legend(figure)
     return figure
 
 
@@ -137,7 +144,7 @@ def training(rows: pd.DataFrame, goal: float) -> Figure:
         rows: the rows of one training.
         goal: percent of the test images to reach.
     """
-    figure, axes = new_figure(2, 1, height=7.0, sharex=True)
+    figure, axes = new_figure(2, 1, height=8.0, sharex=True)
     accuracy, losses = axes[:, 0]
     accuracy.plot(rows["epoch"], rows["test_top1"], marker=MARKERS[0], color=PALETTE[0])
     accuracy.axhline(goal, color=COLOURS["vermilion"], linestyle="--", linewidth=1.5)
