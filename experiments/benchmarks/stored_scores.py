@@ -160,7 +160,7 @@ NAMES = {name: name for name in PREDICTORS} | {
     "params": "parameters",
     "fisher-channels": "fisher, per channel",
     "flops": "FLOPs",
-    "layers": "convolutions",
+    "layers": "weight layers",
     "relu-units": "ReLU values",
     "log-width": "sum log width",
     "log-fan-in": "sum log fan-in",

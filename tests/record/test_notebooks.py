@@ -105,19 +105,7 @@ def test_a_study_is_only_called_in_its_notebook(stem):
     )
 
 
-WITHOUT_A_CELL_TO_TRY = {
-    *("13_blind", "14_population", "15_repaired", "16_table1", "17_counts", "17_devices", "17_direct"),
-}
-"""Chapters that still need one; whoever adds it deletes the name."""
-
-
-@pytest.mark.parametrize(
-    "stem",
-    [
-        pytest.param(stem, marks=[pytest.mark.xfail(strict=True)] if stem in WITHOUT_A_CELL_TO_TRY else [])
-        for stem in STUDY_NOTEBOOKS
-    ],
-)
+@every_study_notebook
 def test_a_study_has_a_cell_to_try_of_at_most_six_lines(stem):
     shown = [cell.source for cell in code_of(read(stem)) if not cell.metadata.get("tags")]
     assert shown and all(len(list(filter(None, source.splitlines()))) <= 6 for source in shown)

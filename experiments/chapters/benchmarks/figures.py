@@ -22,7 +22,7 @@ LIKE_VANILLA = {
 }
 LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifar10"): "NAS-Bench-101"}
 """Panels of `overview`: places whose networks are near to vanilla ones, and cells."""
-COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "convolutions"}
+COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "weight layers"}
 FREE = (*COSTS, *SUMS, "random")
 """What costs nothing."""
 dense = partial(forest, step=0.22, size=28, width=2.5)

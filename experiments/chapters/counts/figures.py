@@ -17,7 +17,7 @@ from experiments.figures.style import COLOURS, PALETTE, SMALL, new_figure, style
 LETTERS = {
     "params": "P",
     "flops": "F",
-    "layers": "C",
+    "layers": "L",
     "relu_units": "R",
     "activations": "A",
     "log_width": "W",

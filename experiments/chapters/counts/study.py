@@ -32,7 +32,7 @@ WANTED = {"chains": 0.95, "cells": 0.9}
 COUNT_NAMES = {
     "params": "parameters",
     "flops": "FLOPs",
-    "layers": "convolutions",
+    "layers": "weight layers",
     "relu_units": "ReLU values",
     "activations": "activations",
     "log_width": "sum log width",

@@ -129,7 +129,7 @@ UNKNOWN = "not measured"
 
 
 def facts(rows: CostRows) -> dict[str, str]:
-    """Every number of the chapter's prose; in brackets the smallest and the largest ratio."""
+    """Every number of the chapter's prose; in parentheses the smallest and the largest of two repeats."""
     told: dict[str, str] = {}
     written = rows.costs.select_dtypes("number").map(_digits)
     costs = Told(written.join(rows.costs[["network", "score"]]), ["network", "score"], UNKNOWN)
@@ -137,7 +137,10 @@ def facts(rows: CostRows) -> dict[str, str]:
     for network, short in (("resnet18", "r18"), ("resnet50", "r50")):
         for score in SCORES:
             at, name = (network, score), f"{score.replace('-', '_').replace(', ', '_')}_{short}"
-            told[f"ratio_{name}"] = costs.text(at, "{ratio} [{ratio_low}, {ratio_high}]")
+            told[f"ratio_{name}"] = costs.text(at, "{ratio} ({ratio_low} to {ratio_high})")
+            told[f"first_{name}"], told[f"later_{name}"] = (
+                costs.text(at, "{" + end + "}") for end in ("ratio_high", "ratio_low")
+            )
             told[f"seconds_{name}"] = costs.text(at, "{time}")
             told[f"memory_{name}"] = costs.text(at, "{memory_ratio}")
             told[f"mebibytes_{name}"] = sizes.text(at, "{mebibytes:,.0f}")
