@@ -16,7 +16,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
     units = {"net": "name: a network", "seed": "1: seed", "twice": "1: twice the seed"}
     made = Table(
-        "study", "rows", ("net", "seed"), lambda net, seed: {"twice": 2 * seed}, units, otherwise=EXACT
+        "study", "rows", lambda net, seed: {"twice": 2 * seed}, units, ("net", "seed"), otherwise=EXACT
     )
     made.fill(crossed({"net": "stored"}, seed=[1, 2]))
     return made

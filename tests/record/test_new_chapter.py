@@ -94,6 +94,7 @@ def test_a_folder_and_a_line_of_the_contents_make_a_chapter(copy):
     }
     assert {path.name for path in (copy / "book" / "figures" / "toy").iterdir()} == {
         "growth.png",
+        "growth.phone.png",
         "growth.csv",
     }
     assert {path.name for path in (copy / "experiments" / "chapters" / "toy" / "results").glob("[!.]*")} == {

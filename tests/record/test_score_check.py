@@ -168,7 +168,7 @@ def test_a_stored_score_of_a_network_size_is_what_the_code_gives(column):
 
 @pytest.mark.parametrize("column", ["zen_s1", "synflow_s0", "zico_s0", "closed_form", "repaired"])
 def test_a_stored_score_of_a_macro_network_is_what_the_code_gives(column):
-    (checked,) = blind_scores.CHECKS
+    checked = next(checked for checked in blind_scores.CHECKS if checked.columns is blind_scores.SCORES)
     stored = float(blind_scores.SCORES.read()[column][5])
     assert checked.compute(column, 5) == pytest.approx(stored, abs=checked.allowed(column, 5, stored))
 
