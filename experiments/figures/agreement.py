@@ -12,6 +12,8 @@ from experiments.figures.style import COLOURS, SMALL, new_figure, styled
 
 LIGHT_TEXT = 0.6
 """Size of tau from which the text of a field is white."""
+ROOM = 22.0
+"""Points across a field from which its number fits into it; about two thirds of the width are fields."""
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:
@@ -38,8 +40,11 @@ def triangle(rows: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
     matrix = rows.pivot(index="score", columns="other", values="kendall").loc[names, names].to_numpy()
     shown = np.where(np.tri(len(names), dtype=bool), matrix, np.nan)
     figure, ((axes,),) = new_figure(height=9.0)
-    axes.imshow(shown, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
-    for row, column in zip(*np.tril_indices(len(names), -1), strict=True):
+    image = axes.imshow(shown, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
+    fits = 72 * figure.get_figwidth() * 2 / 3 / len(names) > ROOM
+    if not fits:
+        figure.colorbar(image, ax=axes, location="top", label="Kendall's tau", shrink=0.6)
+    for row, column in zip(*np.tril_indices(len(names), -1), strict=True) if fits else ():
         value = matrix[row, column]
         text = f"{value:.2f}".replace("1.00", "1").replace("0.", ".").replace("-", "\N{MINUS SIGN}")
         axes.text(

@@ -25,6 +25,9 @@ LETTERS = {
 }
 """Count -> the letter in a field; its colour is that of its place here."""
 
+WIDE = 8.0
+"""Inches across from which a field has room for more than one number in a line."""
+
 
 @styled
 def at_a_glance(
@@ -48,7 +51,7 @@ def at_a_glance(
     keys = [
         Patch(color=colours[count], label=f"{letter} {counts[count]}") for count, letter in LETTERS.items()
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    figure.legend(handles=keys, loc="outside lower center", ncols=2 if figure.get_figwidth() < WIDE else 3)
     return figure
 
 
@@ -94,6 +97,9 @@ def _fields(
     spaces = {key: title for key, title in spaces.items() if (grid["space"] == key).any()}
     names = {key: title for key, title in names.items() if (grid["score"] == key).any()}
     figure, ((axes,),) = new_figure(height=1.7 + row * max(4, len(names)))
+    narrow = figure.get_figwidth() < WIDE
+    if narrow:  # a number a line
+        figure.set_figheight(1.7 + 1.45 * row * max(4, len(names)))
     picture = np.ones((len(names), len(spaces), 3))
     rows, columns = list(names), list(spaces)
     for _, line in grid[grid["score"].isin(rows) & grid["space"].isin(columns)].iterrows():
@@ -102,10 +108,10 @@ def _fields(
         light = picture[at] @ (0.299, 0.587, 0.114)
         axes.text(
             *at[::-1],
-            words,
+            "\n".join(words.split()) if narrow else words,
             ha="center",
             va="center",
-            fontsize=SMALL - 2 * ("\n" in words),
+            fontsize=SMALL - 2 * (narrow or "\n" in words),
             linespacing=0.95,
             fontweight="bold" if strong else "normal",
             color="white" if light < 0.55 else COLOURS["black"],
