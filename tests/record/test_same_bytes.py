@@ -25,7 +25,8 @@ def test_two_notebooks_come_out_as_committed_on_this_processor_and_on_an_old_one
     status = load().main(["--kernels", kernels, "--only", *SHORT, "--output", str(tmp_path / "again")])
     assert status == 0, capfd.readouterr().err
     written = [path.suffix for path in (tmp_path / "again").rglob("*")]
-    assert written.count(".ipynb") == len(SHORT) and written.count(".png") == written.count(".csv") > 5
+    assert written.count(".ipynb") == len(SHORT)
+    assert written.count(".png") == 2 * written.count(".csv") > 10  # for two screens
 
 
 def test_every_file_that_differs_is_named(tmp_path, monkeypatch, capsys):
