@@ -94,15 +94,15 @@ VALUES = ScoreColumns(
 """One row per cell, by official index."""
 
 
-def official() -> pd.DataFrame:
+def official(dataset: str = "cifar10") -> pd.DataFrame:
     """The stored scores by official index, NaN where the suite has no value.
 
     Raises:
         BenchmarkMissing: the file is not there.
     """
-    columns = {"index": "official index", "dataset": "text, cifar10 among them"}
+    columns = {"index": "official index", "dataset": "text, cifar10 and cifar100 among them"}
     rows = read_table(FILE, columns | dict.fromkeys(OFFICIAL.values(), "score"), "NASLib's zero-cost branch")
-    return rows[rows["dataset"] == "cifar10"].set_index("index").replace(FAILED, np.nan)
+    return rows[rows["dataset"] == dataset].set_index("index").replace(FAILED, np.nan)
 
 
 def is_there() -> bool:
@@ -119,15 +119,15 @@ def drawn(count: int) -> list[int]:
     return [int(index) for index in official().sample(frac=1, random_state=0).index[:count]]
 
 
-def photographs(count: int, seed: int, side: int = 32) -> Tensor:
+def photographs(count: int, seed: int, side: int = 32, only: int | None = None) -> Tensor:
     """(N, 3, side, side): square crops of three photographs, half of them mirrored, scaled like CIFAR-10.
 
-    The side of a crop is at least a tenth of the photograph's shorter one.
+    The side of a crop is at least a tenth of the photograph's shorter one. `only` takes one of the three.
     """
     generator = np.random.default_rng(seed)
     crops = []
     for index in range(count):
-        picture = _pictures()[index % len(_pictures())]
+        picture = _pictures()[index % len(_pictures()) if only is None else only]
         shorter = min(picture.shape[:2])
         size = int(generator.uniform(max(side, 0.1 * shorter), shorter))
         top, left = (int(generator.integers(0, length - size + 1)) for length in picture.shape[:2])

@@ -1,7 +1,8 @@
 """One choice of a score switched at a time: which of them explains a stored or a published value?
 
 The Jacobian covariance and GraSP are held against scores that NAS-Bench-Suite-Zero stores (see `fidelity`),
-the Zen-Score as built against the accuracies for which papers print different values of its tau.
+the Zen-Score as built against the accuracies for which papers print different values of its tau. `CEILINGS`
+says how near anyone can come to one stored draw.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from scipy.stats import rankdata
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.benchmarks import fidelity, nasbench201
@@ -20,8 +23,8 @@ from experiments.benchmarks.fidelity import Setting, asked, default_initialisati
 from experiments.benchmarks.module_zen import module_terms
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.network_scores import BENCHMARKS
-from experiments.record.agreement import EXACT, NotCompared
-from experiments.record.estimates import both_coefficients, ends_units
+from experiments.record.agreement import ARITHMETIC, EXACT, NotCompared
+from experiments.record.estimates import both_coefficients, ends_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
@@ -36,8 +39,12 @@ SEEDS = (0, 1)
 """Stored draws whose ranks are averaged."""
 TEMPERATURE = 200
 FRESH, TWO, AVERAGED = "BatchNorm as fresh", "2 images", f"mean rank of {len(SEEDS)} draws"
+ONE_PHOTO, SHIFTED = "crops of one photograph", "crops shifted, black borders"
 SUITE = {
-    "jacob-cov": ("none", AVERAGED, FRESH, "64 crops", "logarithms alone", "reciprocals alone"),
+    "jacob-cov": (
+        *("none", AVERAGED, FRESH, "64 crops", ONE_PHOTO, SHIFTED),
+        *("logarithms alone", "reciprocals alone"),
+    ),
     "grasp": ("none", AVERAGED, f"temperature {TEMPERATURE}"),
 }
 """Proxy -> what is switched, each alone."""
@@ -63,6 +70,10 @@ def suite_score(proxy: str, switch: str, index: int) -> float:
         keep_fresh(query.module)
     if switch.startswith("temperature"):
         query.__dict__["module"] = nn.Sequential(query.module, Cooled())
+    if switch == ONE_PHOTO:
+        query.__dict__["images"] = fidelity.photographs(query.batch_size, query.seed, only=0)
+    if switch == SHIFTED:
+        query.__dict__["images"] = shifted(query.images, query.seed)
     try:
         if switch.endswith(" alone"):
             values = jacobian_spectrum(query) + K
@@ -72,10 +83,20 @@ def suite_score(proxy: str, switch: str, index: int) -> float:
         return float("nan")
 
 
+def shifted(images: Tensor, seed: int) -> Tensor:
+    """(N, C, H, W) to the same, each image moved by up to 4 pixels both ways, black where it is left."""
+    side, rng = images.shape[-1], np.random.default_rng(seed)
+    black = (-torch.tensor(fidelity.MEAN) / torch.tensor(fidelity.DEVIATION)).view(1, 3, 1, 1)
+    wide = black.expand(len(images), -1, side + 8, side + 8).clone()
+    wide[..., 4:-4, 4:-4] = images
+    places = rng.integers(0, 9, (len(images), 2))
+    return torch.stack([one[:, y : y + side, x : x + side] for one, (y, x) in zip(wide, places, strict=True)])
+
+
 class Cooled(nn.Module):
     """Divides the outputs by the temperature."""
 
-    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, outputs: Tensor) -> Tensor:
         """(N, classes) to the same."""
         return outputs / TEMPERATURE
 
@@ -112,6 +133,92 @@ SUITE_SWITCHES = Table(
     agreement={"n": EXACT},
     otherwise=AGAIN,
 )
+
+
+CEILING_COLUMNS = {
+    "one": "1: mean Spearman's rho of two draws of ours, the draws of a cell in random order",
+    "suite": "1: Spearman's rho of the suite's scores for CIFAR-10 and for CIFAR-100",
+    "ceiling": "1: largest Spearman's rho of our mean rank with one draw as noisy as ours",
+    "ceiling_suite": "1: the same with one draw as noisy as those of the suite",
+    "found": "1: Spearman's rho of our mean rank with the stored scores",
+    "gap": "1: found minus ceiling",
+    "gap_suite": "1: found minus ceiling_suite",
+    "flips": "1: share of the cells for which two draws of ours differ in sign",
+    "flips_suite": "1: share for which the suite's scores for CIFAR-10 and CIFAR-100 do",
+    "flips_found": "1: share for which a draw of ours and the stored score do",
+}
+VALUE, SIZE = "value", "size"
+
+
+def ceiling_row(*, proxy: str, of: str, draws: int, cells: int) -> dict[str, float]:
+    """How near our draws come to the stored one, and how near they could come.
+
+    A draw is what all draws share plus noise, on ranks. With r the correlation of two draws, the mean of k
+    has the reliability R = k r / (1 + (k - 1) r) and correlates with one draw of reliability s by (s R)^1/2.
+    """
+    places = fidelity.drawn(cells)
+    ours = fidelity.VALUES.read().set_index("index").loc[places]
+    columns = [ours[fidelity.column(proxy, AUTHORS, seed)] for seed in range(draws)]
+    name = fidelity.OFFICIAL[proxy]
+    columns += [fidelity.official(dataset)[name].loc[places] for dataset in ("cifar10", "cifar100")]
+    table, rng = pd.concat(columns, axis=1).dropna().to_numpy(), np.random.default_rng(0)
+    pairs = np.triu_indices(draws, 1)
+
+    def measured(rows: np.ndarray) -> list[float]:
+        mixed = rng.permuted(rows[:, :draws], axis=1)  # cells of one seed share weights, the suite's do not
+        rows = np.hstack([mixed, rows[:, draws:]])
+        ranks = rankdata(np.abs(rows) if of == SIZE else rows, axis=0)
+        rho, flips = np.corrcoef(ranks.T), (np.sign(rows)[:, :, None] != np.sign(rows)[:, None]).mean(0)
+        one, suite = rho[:draws, :draws][pairs].mean(), rho[-2, -1]
+        mean = draws * one / (1 + (draws - 1) * one)
+        ceilings = [max(one * mean, 0) ** 0.5, max(suite * mean, 0) ** 0.5]
+        found = np.corrcoef(rankdata(ranks[:, :draws].mean(1)), ranks[:, -2])[0, 1]
+        signs = [flips[:draws, :draws][pairs].mean(), flips[-2, -1], flips[:draws, -2].mean()]
+        return [one, suite, *ceilings, found, *(found - ceiling for ceiling in ceilings), *signs]
+
+    values = np.mean([measured(table) for _ in range(200)], axis=0)
+    again = [measured(table[rng.integers(0, len(table), len(table))]) for _ in range(2000)]
+    ends = np.quantile(again, (0.025, 0.975), axis=0).T
+    told = {"n": float(len(table))}
+    for column, value, interval in zip(CEILING_COLUMNS, values, ends, strict=True):
+        told |= with_ends(column, float(value), map(float, interval))
+    return told
+
+
+CEILINGS = Table(
+    study=fidelity.STUDY,
+    name="suite_ceilings",
+    key=("proxy", "of", "draws", "cells"),
+    compute=ceiling_row,
+    units={
+        "proxy": "name: in zenlib.PROXIES, asked with 32 crops of photographs and PyTorch's initialisation",
+        "of": "name: which ranks, those of the value or of its size without the sign",
+        "draws": "count: draws of ours, of weights, images and labels",
+        "cells": "count: cells that were drawn from the suite's 725",
+        "n": "count: cells with all values",
+    }
+    | dict(item for column, unit in CEILING_COLUMNS.items() for item in ends_units(column, unit).items()),
+    agreement={"n": EXACT},
+    otherwise=ARITHMETIC,
+)
+DRAWS = 3
+MOST = {("jacob-cov", VALUE): 120, ("grasp", VALUE): 80, ("grasp", SIZE): 80}
+"""Proxy and what of it is ranked -> cells that were scored `DRAWS` times."""
+
+
+def ceilings(few: int = 40) -> pd.DataFrame:
+    """How near our draws come to the stored ones, on the cells of the switches and on all that were drawn.
+
+    Without the user's files the stored rows.
+    """
+    if not fidelity.is_there():
+        return CEILINGS.stored()
+    keys = []
+    for (proxy, of), most in MOST.items():
+        for seed in range(DRAWS):
+            fidelity.fill((proxy,), AUTHORS, seed, most)
+        keys += [{"proxy": proxy, "of": of, "draws": DRAWS, "cells": cells} for cells in (few, most)]
+    return CEILINGS.fill(keys)
 
 
 def zen_score(benchmark: str, switch: str, network: str) -> float:

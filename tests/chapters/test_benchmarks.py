@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from experiments.benchmarks import fidelity, nasbench101, stored_scores
+from experiments.benchmarks import fidelity, nasbench101, stored_scores, switches
 from experiments.benchmarks import network_scores as scoring
 from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
@@ -196,6 +196,7 @@ def figures(rows):
         draw.equal_cost(rows.equal_cost, tables.NAMES, places),
         draw.strata(rows.correlations, tables.NAMES),
         draw.redrawn(tables.seed_ranges(rows), tables.NAMES),
+        draw.switched(tables.switched(rows), {"jacob-cov": "Jacobian covariance"}),
     )
 
 
@@ -278,6 +279,35 @@ def test_stored_values_of_four_proxies_agree_with_their_authors_code():
     best = found.groupby("proxy")["spearman"].max()
     assert (best[["naswot", "fisher", "snip", "grad-norm"]] > 0.97).all()
     assert best["naswot"] > 0.99 and best["fisher-channels"] < best["fisher"] - 0.05
+
+
+@pytest.mark.parametrize(("shared", "missing"), [(1.0, 0.0), (0.0, 1.0)])
+def test_draws_that_differ_by_chance_alone_come_as_near_to_a_stored_draw_as_can_be(
+    monkeypatch, shared, missing
+):
+    rng = np.random.default_rng(0)
+    truth, other = rng.standard_normal((2, 400))
+    draws = {
+        fidelity.column("grasp", switches.AUTHORS, seed): truth + rng.normal(0, 0.5, 400) for seed in range(3)
+    }
+    theirs = pd.DataFrame({"grasp": shared * truth + missing * other + rng.normal(0, 0.5, 400)})
+    ours = pd.DataFrame(draws | {"index": np.arange(400)})
+    monkeypatch.setattr(fidelity, "VALUES", type("Stored", (), {"read": staticmethod(lambda: ours)}))
+    monkeypatch.setattr(fidelity, "official", lambda dataset: theirs)
+    monkeypatch.setattr(fidelity, "drawn", lambda cells: list(range(cells)))
+    found = switches.ceiling_row(proxy="grasp", of=switches.VALUE, draws=3, cells=400)
+    assert found["one"] == pytest.approx(0.8, abs=0.04)  # 1 / (1 + 0.5^2), and a little less on ranks
+    assert found["ceiling"] == pytest.approx((0.8 * 12 / 13) ** 0.5, abs=0.04)
+    assert (found["gap_low"] < 0 < found["gap_high"]) if shared else (found["gap_high"] < -0.6)
+    assert found["flips_suite"] == 0 and 0.1 < found["flips"] < 0.25
+
+
+def test_shifted_images_are_the_same_ones_moved_by_at_most_four_pixels():
+    images = fidelity.photographs(3, 0)
+    for image, moved in zip(images, switches.shifted(images, 0), strict=True):
+        inside = moved[:, 4:-4, 4:-4]
+        places = [(y, x) for y in range(9) for x in range(9)]
+        assert any(torch.equal(inside, image[:, y : y + 24, x : x + 24]) for y, x in places)
 
 
 def test_photographs_are_scaled_crops_that_depend_on_the_seed_alone():

@@ -142,6 +142,27 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     return figure
 
 
+@styled
+def switched(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Spearman's rho with stored scores, one choice switched a row; behind it the largest that chance allows.
+
+    Args:
+        rows: `tables.switched`.
+        names: proxy -> its text, a panel each.
+    """
+    figure, axes = new_figure(1, len(names), height=6.2)
+    for panel, (proxy, text) in zip(axes[0], names.items(), strict=True):
+        shown = rows[rows["proxy"] == proxy].set_index("switch")
+        for limit in shown.head(1).itertuples():
+            ends = limit.ceiling_suite_low, limit.ceiling_suite_high
+            panel.axvspan(*ends, color=COLOURS["grey"], alpha=0.3, linewidth=0, zorder=0)
+            panel.axvline(limit.ceiling_suite, color=COLOURS["black"], linewidth=1.2)
+        forest(panel, {"_": shown}, {name: name for name in shown.index}, "spearman", zero=False)
+        panel.set_title(text)
+        panel.set_xlabel("Spearman's rho with the stored scores")
+    return figure
+
+
 def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
     return rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
 

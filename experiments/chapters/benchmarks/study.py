@@ -297,7 +297,7 @@ ISOMORPHIC = Table(
 
 TABLES = (
     *(CORRELATIONS, TOP, PARTIALS, EQUAL_COST, ISOMORPHIC, fidelity.AGREEMENT),
-    *(switches.SUITE_SWITCHES, switches.ZEN_SWITCHES),
+    *(switches.SUITE_SWITCHES, switches.CEILINGS, switches.ZEN_SWITCHES),
 )
 SCORE_CHECKS = (*CHECKS, fidelity.CHECK)
 """How a sample of the stored scores is computed again."""
@@ -316,7 +316,7 @@ class BenchmarkRows:
         isomorphic: one line per proxy.
         top: first draw, one line per benchmark, data set, population and proxy.
         fidelity: `experiments.benchmarks.fidelity.agreements`.
-        suite_switches, zen_switches: those of `experiments.benchmarks.switches`.
+        suite_switches, ceilings, zen_switches: those of `experiments.benchmarks.switches`.
         missing: benchmarks whose file the user has not brought.
     """
 
@@ -328,6 +328,7 @@ class BenchmarkRows:
     top: pd.DataFrame
     fidelity: pd.DataFrame
     suite_switches: pd.DataFrame
+    ceilings: pd.DataFrame
     zen_switches: pd.DataFrame
     missing: tuple[str, ...]
 
@@ -406,6 +407,7 @@ def run(
         rows(TOP, best, "ndcg"),
         fidelity.agreements(),
         switches.suite_switches() if whole else switches.SUITE_SWITCHES.stored(),
+        switches.ceilings() if whole else switches.CEILINGS.stored(),
         switches.zen_switches(is_there) if whole else switches.ZEN_SWITCHES.stored(),
         missing,
     )

@@ -8,7 +8,7 @@ from IPython.display import HTML
 from experiments.benchmarks.fidelity import OFFICIAL, SETTINGS, Setting
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
-from experiments.benchmarks.switches import SUITE, ZEN
+from experiments.benchmarks.switches import CEILING_COLUMNS, DRAWS, MOST, SIZE, SUITE, VALUE, ZEN
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
 from experiments.record.estimates import ENDS
 from experiments.record.wording import Told, bracketed, interval, number
@@ -193,24 +193,18 @@ def fidelity(rows: BenchmarkRows) -> pd.DataFrame:
     return pd.DataFrame(told).fillna("").T.rename_axis("setting")
 
 
-def suite_switches(rows: BenchmarkRows) -> pd.DataFrame:
-    """Spearman's rho with the stored scores of the suite, one choice switched in each row."""
-    return _switched(rows.suite_switches, "proxy", ("spearman",), 3)
+def switched(rows: BenchmarkRows) -> pd.DataFrame:
+    """Spearman's rho with the stored scores, one choice switched in each row, and of the mean of all draws.
 
-
-def zen_switches(rows: BenchmarkRows) -> pd.DataFrame:
-    """Kendall's tau and Spearman's rho of Zen as built with accuracy, one choice switched in each row."""
-    return _switched(rows.zen_switches, "benchmark", ("kendall", "spearman"), 2)
-
-
-def _switched(found: pd.DataFrame, by: str, coefficients: tuple[str, ...], digits: int) -> pd.DataFrame:
-    told: dict[str, dict[str, str]] = {}
-    for row in found.to_dict("records"):
-        for coefficient in coefficients:
-            title = f"{row[by]}, {row['n']:.0f}: {'tau' if coefficient == 'kendall' else 'rho'}"
-            lost = f", {row['undefined']:.0f} undefined" if row.get("undefined", 0) > 0 else ""
-            told.setdefault(title, {})[row["switch"]] = interval(row, coefficient, digits) + lost
-    return pd.DataFrame(told).fillna("").rename_axis("switched")
+    `ceiling_suite` is the largest that chance allows on these cells.
+    """
+    switches = rows.suite_switches.replace({"switch": {"none": "nothing"}})
+    means = rows.ceilings[rows.ceilings["cells"].isin(switches["cells"])]
+    limits = means[means["of"] == VALUE].set_index("proxy")[[f"ceiling_suite{end}" for end in ENDS]]
+    texts = {VALUE: f"mean rank of {DRAWS} draws", SIZE: "the same, sign left out"}
+    means = means.assign(switch=means["of"].map(texts), **{f"spearman{e}": means[f"found{e}"] for e in ENDS})
+    columns = ["proxy", "switch", "cells", "n", *(f"spearman{end}" for end in ENDS)]
+    return pd.concat([switches[columns], means[columns]]).join(limits, on="proxy")
 
 
 def audit(rows: BenchmarkRows) -> pd.DataFrame:
@@ -266,6 +260,7 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
         | _published_facts(rows)
         | _fidelity_facts(rows)
         | _switch_facts(rows)
+        | _ceiling_facts(rows)
         | _top_facts(rows)
     )
 
@@ -309,6 +304,23 @@ def _switch_facts(rows: BenchmarkRows) -> dict[str, str]:
                 told[fact] = rows_of.interval((name, switch), coefficient, digits)
                 if by == "benchmark":
                     told[f"{fact}_undefined"] = rows_of.text((name, switch), "{undefined:.0f}")
+    return told
+
+
+def _ceiling_facts(rows: BenchmarkRows) -> dict[str, str]:
+    """How near draws of ours come to stored ones, how near they could, and whether that is the same."""
+    found = rows.ceilings.sort_values("cells").drop_duplicates(["proxy", "of"], keep="last")
+    rows_of = Told(found, ["proxy", "of"], NOT_MEASURED)
+    told = {}
+    for at in MOST:
+        name = f"{_slug(at[0])}_{at[1]}"
+        told |= {f"limit_{column}_{name}": rows_of.interval(at, column, 3) for column in CEILING_COLUMNS}
+        told |= {f"limit_{count}_{name}": rows_of.text(at, f"{{{count}:.0f}}") for count in ("n", "draws")}
+        told[f"limit_verdict_{name}"] = (
+            ("reaches it" if rows_of.rows[at]["gap_suite_high"] >= 0 else "stays below it")
+            if at in rows_of.rows
+            else NOT_MEASURED
+        )
     return told
 
 
