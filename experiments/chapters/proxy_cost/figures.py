@@ -38,8 +38,8 @@ def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
 
 @styled
 def memory(costs: pd.DataFrame) -> Figure:
-    """The memory of every score that reads images, in MiB."""
-    rows = costs[costs["needs"] != "counting"]
+    """The memory of every score that reads images, those of one resolution."""
+    rows = costs[(costs["needs"] != "counting") & (costs["resolution"] == costs["resolution"].max())]
     order = rows.groupby("score")["mebibytes"].max().sort_values(kind="stable").index.tolist()
     figure, ((axes,),) = new_figure(height=2.0 + 0.36 * max(4, len(order)))
     for index, (network, members) in enumerate(rows.groupby("network", sort=False)):
