@@ -8,7 +8,7 @@ from IPython.display import HTML
 from experiments.benchmarks.fidelity import OFFICIAL, SETTINGS, Setting
 from experiments.benchmarks.network_scores import BENCHMARKS
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
-from experiments.benchmarks.switches import CEILING_COLUMNS, DRAWS, MOST, SIZE, SUITE, VALUE, ZEN
+from experiments.benchmarks.switches import CEILING_COLUMNS, DRAWS, MOST, SIZE, VALUE, ZEN
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
 from experiments.record.estimates import ENDS
 from experiments.record.wording import Told, bracketed, interval, number
@@ -284,26 +284,17 @@ def _fidelity_facts(rows: BenchmarkRows) -> dict[str, str]:
 
 
 def _switch_facts(rows: BenchmarkRows) -> dict[str, str]:
-    """What each switch gives."""
-    kinds = (
-        (rows.suite_switches, "proxy", SUITE, "spearman", "cells", 3),
-        (rows.zen_switches, "benchmark", ZEN, "kendall", "networks", 2),
-    )
-    told = {}
-    for found, by, switches, coefficient, count, digits in kinds:
-        told[f"switched_{count}"] = f"{found[count].max()}" if len(found) else NOT_MEASURED
-        rows_of = Told(found, [by, "switch"], NOT_MEASURED)
-        for name, some in switches.items():
-            known = found[found[by] == name].dropna(subset=coefficient)
-            best = known.loc[known[coefficient].idxmax()] if len(known) else None
-            told[f"switched_best_{_slug(name)}"] = (
-                NOT_MEASURED if best is None else f"{best['switch']}: {number(best[coefficient], digits)}"
-            )
-            for switch in some:
-                fact = f"switched_{_slug(name)}_{switch.replace(' ', '_').replace(chr(39), '')}"
-                told[fact] = rows_of.interval((name, switch), coefficient, digits)
-                if by == "benchmark":
-                    told[f"{fact}_undefined"] = rows_of.text((name, switch), "{undefined:.0f}")
+    """What each switch of the Zen-Score gives, and how many networks the switches were tried on."""
+    counted = {"cells": rows.suite_switches, "networks": rows.zen_switches}
+    told = {
+        f"switched_{count}": f"{found[count].max()}" if len(found) else NOT_MEASURED
+        for count, found in counted.items()
+    }
+    rows_of = Told(rows.zen_switches, ["benchmark", "switch"], NOT_MEASURED)
+    for at in ((name, switch) for name, switches in ZEN.items() for switch in switches):
+        fact = f"switched_{'_'.join(at).replace(' ', '_').replace(chr(39), '')}"
+        told[fact] = rows_of.interval(at, "kendall", 2)
+        told[f"{fact}_undefined"] = rows_of.text(at, "{undefined:.0f}")
     return told
 
 
@@ -317,7 +308,7 @@ def _ceiling_facts(rows: BenchmarkRows) -> dict[str, str]:
         told |= {f"limit_{column}_{name}": rows_of.interval(at, column, 3) for column in CEILING_COLUMNS}
         told |= {f"limit_{count}_{name}": rows_of.text(at, f"{{{count}:.0f}}") for count in ("n", "draws")}
         told[f"limit_verdict_{name}"] = (
-            ("reaches it" if rows_of.rows[at]["gap_suite_high"] >= 0 else "stays below it")
+            ("cannot be told from it" if rows_of.rows[at]["gap_suite_high"] >= 0 else "stays below it")
             if at in rows_of.rows
             else NOT_MEASURED
         )
