@@ -302,7 +302,7 @@ def _ceiling_facts(rows: BenchmarkRows) -> dict[str, str]:
     """How near draws of ours come to stored ones, how near they could, and whether that is the same."""
     found = rows.ceilings.sort_values("cells").drop_duplicates(["proxy", "of"], keep="last")
     rows_of = Told(found, ["proxy", "of"], NOT_MEASURED)
-    told = {}
+    told: dict[str, str] = {}
     for at in MOST:
         name = f"{_slug(at[0])}_{at[1]}"
         told |= {f"limit_{column}_{name}": rows_of.interval(at, column, 3) for column in CEILING_COLUMNS}
