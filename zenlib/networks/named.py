@@ -63,11 +63,9 @@ _OTHER_FILES = {
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A network that a text names.
+    """A network that a text names: an `Architecture`, or a module with random weights.
 
-    Attributes:
-        network: an `Architecture`, or a module with random weights.
-        meant: side in pixels of the images it is meant for, None where it says none.
+    `meant` is the side in pixels of the images it is meant for, None where it says none.
     """
 
     network: Any
