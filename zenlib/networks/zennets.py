@@ -1,7 +1,6 @@
 """The twelve networks published with Zen-NAS, as data.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), Tables 8-18, and the structure files of the
-released code.
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 8-18, and the structure files of the released code.
 """
 
 from __future__ import annotations
@@ -81,13 +80,7 @@ ZENNETS = tuple(_STRUCTURES)
 
 
 def zennet_architecture(name: str) -> Architecture:
-    """The structure of a published network.
-
-    The three FLOPs networks carry squeeze-and-excitation gates when trained.
-
-    Args:
-        name: one of `ZENNETS`.
-    """
+    """The structure of one of `ZENNETS`; the three FLOPs networks carry gates when trained."""
     if name not in _STRUCTURES:
         raise ValueError(f"name: needed one of {', '.join(ZENNETS)}, got {name!r}")
     return Architecture.from_string(_STRUCTURES[name], use_se=name.endswith("-SE"))

@@ -17,9 +17,8 @@ CONSTANTS = (1e-7, 1.0)
 def epsinas(query: Query) -> Tensor:
     """Mean difference of the outputs under two constants for all weights, over the mean output.
 
-    Larger is better.
-
-    The outputs of a batch are scaled to [0, 1], and images whose output is 0 under one of them are left out.
+    Larger is better. The outputs of a batch are scaled to [0, 1], and images whose output is 0 under one of
+    them are left out.
 
     Source: Gracheva 2023 (arXiv 2302.04406).
     Code: 256 real images, one output; the constants are 1e-7 and 1 on NAS-Bench-201, 1e-4 and 10 on

@@ -14,10 +14,9 @@ from zenlib.proxies.query import Query, hooked, weighted_layers
 def fisher(query: Query, per_weight: bool = True) -> Tensor:
     """Sum over weights of how much the loss would change without the channel that they make.
 
-    Larger is better.
-
-    Of an output channel that is half the mean over images of (sum over positions of a * dL/da)^2, a being the
-    raw output of a convolution or linear layer and L the cross entropy of one mini-batch.
+    Larger is better. Of an output channel that is half the mean over images of (sum over positions of a *
+    dL/da)^2, a being the raw output of a convolution or linear layer and L the cross entropy of one
+    mini-batch.
 
     Source: Turner et al. 2020 (arXiv 1906.04113), eq. 2, summed over the network as in Abdelfattah et al.
     2021.

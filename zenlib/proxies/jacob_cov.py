@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zenlib.errors import ScoreUndefined
-from zenlib.proxies.query import Query
+from zenlib.proxies.query import Query, centred
 
 K = 1e-5
 """Added to an eigenvalue before its logarithm, the paper's constant."""
@@ -37,6 +37,5 @@ def jacobian_spectrum(query: Query) -> Tensor:
     )
     if gradient is None:
         raise ScoreUndefined("jacob-cov: the output does not depend on the images, so there is no Jacobian")
-    rows = gradient.flatten(1).double()
-    rows = F.normalize(rows - rows.mean(1, keepdim=True), eps=0)
+    rows = F.normalize(centred(gradient.flatten(1)), eps=0)
     return torch.linalg.eigvalsh(rows @ rows.T)

@@ -100,8 +100,7 @@ class Query:
         """The network with fresh weights, on the device; the caller's module is not touched.
 
         Raises:
-            ValueError: it has weights on the meta device, which holds no numbers; its convolutions are 1-d or
-                3-d.
+            ValueError: weights are on the meta device, which holds no numbers; convolutions are 1-d or 3-d.
         """
         module = as_module(self.network)
         if self.axes != 2:
@@ -121,11 +120,7 @@ class Query:
 
     @cached_property
     def weights(self) -> list[Tensor]:
-        """Kernels of the convolutions and matrices of the linear layers of `module`.
-
-        Raises:
-            ScoreUndefined: there is none, or some are frozen.
-        """
+        """Kernels and matrices of `module`; ScoreUndefined where there is none or one is frozen."""
         found = [layer.weight for layer in weighted_layers(self.module)]
         frozen = sum(not weight.requires_grad for weight in found)
         if not found or frozen:
@@ -134,6 +129,11 @@ class Query:
                 f"which {frozen} are frozen (requires_grad is False)"
             )
         return found
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of `module` that can be trained."""
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     @cached_property
     def _known(self) -> dict[object, object]:
@@ -146,11 +146,7 @@ class Query:
         return self._known[compute]  # type: ignore[return-value]
 
     def outputs(self, images: Tensor) -> Tensor:
-        """(N, classes) for (N, C, H, W).
-
-        Raises:
-            ValueError: the module does not give one row per image.
-        """
+        """(N, classes) for (N, C, H, W), which a module must give, or it is a ValueError."""
         return require_rows(self.module(images), len(images))
 
     def loss(self) -> Tensor:
@@ -160,11 +156,9 @@ class Query:
 
     def weight_gradients(self, loss: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to `weights`; zeros where the loss does not depend on one."""
-        gradients = torch.autograd.grad(loss, self.weights, create_graph=create_graph, allow_unused=True)
-        return [
-            torch.zeros_like(weight) if g is None else g
-            for weight, g in zip(self.weights, gradients, strict=True)
-        ]
+        return list(
+            torch.autograd.grad(loss, self.weights, create_graph=create_graph, materialize_grads=True)
+        )
 
 
 @contextmanager
@@ -188,6 +182,12 @@ def innermost(module: nn.Module) -> Iterator[nn.Module]:
     return (layer for layer in module.modules() if not list(layer.children()))
 
 
+def centred(rows: Tensor) -> Tensor:
+    """In float64, each row minus its mean."""
+    rows = rows.double()
+    return rows - rows.mean(1, keepdim=True)
+
+
 def loss_gradients(query: Query) -> list[Tensor]:
     """Gradients of the loss of the mini-batch with respect to the weights."""
     return query.weight_gradients(query.loss())
@@ -204,10 +204,7 @@ def as_module(network: Network) -> nn.Module:
 
 
 def not_compiled(module: nn.Module) -> nn.Module:
-    """The module that `torch.compile` was given, as compiled code calls no hook, so would seem empty.
-
-    A copy where a part of it is compiled.
-    """
+    """What `torch.compile` was given, or a copy of it: compiled code calls no hook, so would seem empty."""
     module = getattr(module, "_orig_mod", module)
     if not any(hasattr(part, "_orig_mod") or part._compiled_call_impl for part in module.modules()):
         return module
@@ -248,8 +245,6 @@ def require_rows(output: object, images: int) -> Tensor:
     """The output of a classifier as (images, classes)."""
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"network: needed a module that gives one row of class scores per image ({images}, classes), got "
-            f"{shape}"
-        )
+        needed = f"one row of class scores per image ({images}, classes)"
+        raise ValueError(f"network: needed a module that gives {needed}, got {shape}")
     return output

@@ -15,11 +15,9 @@ from zenlib.proxies.query import Query, require_rows
 def synflow(query: Query) -> Tensor:
     """The log of the sum over the weights of |w| * dR/d|w|, R the summed output for an image of ones.
 
-    Larger is better.
-
-    All weights are replaced by their absolute values and BatchNorm is left out, so R is a sum over paths of
-    products of weights: for L layers without branches the value is log(L R). It is a logarithm, of a
-    float64 number, since R grows geometrically with depth; this does not change any order.
+    Larger is better. All weights are replaced by their absolute values and BatchNorm is left out, so R is a
+    sum over paths of products of weights: for L layers without branches the value is log(L R). It is a
+    logarithm, of a float64 number, since R grows geometrically with depth; this does not change any order.
 
     Source: Tanaka et al. 2020 (arXiv 2006.05467), eq. 3, summed over the network as in Abdelfattah et al.
     2021, who maximise it.

@@ -7,15 +7,14 @@ from torch import Tensor
 
 from zenlib.proxies.az_nas import blocks
 from zenlib.proxies.patterns import Activations
-from zenlib.proxies.query import Query, hooked
+from zenlib.proxies.query import Query, centred, hooked
 
 
 def wrcor(query: Query) -> Tensor:
     """The log-determinant of summed correlations between images, of rectifiers' inputs and gradients.
 
-    Larger is better.
-
-    The absolute values of the N x N correlation matrices are added, those of block l with weight 2^l.
+    Larger is better. The absolute values of the N x N correlation matrices are added, those of block l with
+    weight 2^l.
 
     Source: Jing et al. 2025 (arXiv 2507.08841).
     Code: 64 training images with labels; block l is the l-th cell of NAS-Bench-201, BatchNorm trains.
@@ -32,8 +31,7 @@ def wrcor(query: Query) -> Tensor:
             features.register_hook(lambda gradient: add(gradient, weight))
 
     def add(values: Tensor, weight: float) -> None:
-        rows = values.flatten(1).double()
-        rows = rows - rows.mean(1, keepdim=True)
+        rows = centred(values.flatten(1))
         norms = rows.norm(dim=1, keepdim=True)
         rows = rows / torch.where(norms > 0, norms, 1)  # one that is the same everywhere correlates with none
         kernel.add_((rows @ rows.T).abs(), alpha=weight)

@@ -91,11 +91,8 @@ def correlate(
         ValueError: lengths differ, fewer than 5 networks, a value is not finite, or a variable is constant.
     """
     variables = check(scores=scores, accuracies=accuracies)
-    return _bootstrap(
-        lambda of, weights, x, y: of(weights, x, y),
-        variables,
-        _Plan(families, pairs, resample, confidence, resamples, seed),
-    )
+    options = (families, pairs, resample, confidence, resamples, seed)
+    return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, *options)
 
 
 class Options(TypedDict, total=False):
@@ -128,7 +125,7 @@ def compare(
     def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         return of(weights, x, y) - of(weights, z, y)
 
-    return _bootstrap(difference, variables, _Plan(**options))
+    return _bootstrap(difference, variables, **options)
 
 
 def partial_correlation(
@@ -151,7 +148,7 @@ def partial_correlation(
         xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
         return _divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
 
-    return _bootstrap(partial, variables, _Plan(**options))
+    return _bootstrap(partial, variables, **options)
 
 
 _Coefficient = Callable[[Floats, Floats, Floats], Floats]
@@ -178,72 +175,37 @@ def _divide(top: Floats, bottom_squared: Floats) -> Floats:
         return np.where(bottom_squared > 1e-12, top / np.sqrt(bottom_squared), np.nan)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The options that the public functions share, checked against the number of networks."""
-
-    families: Families | None = None
-    pairs: Pairs = "all"
-    resample: Resample = "networks"
-    confidence: float = 0.95
-    resamples: int = 10_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.pairs not in ("all", "within", "across"):
-            raise ValueError(f"pairs: needed 'all', 'within' or 'across', got {self.pairs!r}")
-        if self.resample not in ("networks", "families"):
-            raise ValueError(f"resample: needed 'networks' or 'families', got {self.resample!r}")
-        if self.families is None and (self.pairs != "all" or self.resample != "networks"):
-            raise ValueError(
-                "families: needed the family of each network for this choice of pairs or resample, got None"
-            )
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence: needed a share between 0 and 1, got {self.confidence}")
-        if self.resamples < 100:
-            raise ValueError(f"resamples: needed at least 100 for an interval, got {self.resamples}")
-
-    def codes(self, n: int) -> NDArray[np.int64]:
-        """The family of each of n networks as a number; without families each network is its own."""
-        if self.families is None:
-            return np.arange(n)
-        if len(self.families) != n:
-            raise ValueError(f"families: needed one per network ({n}), got {len(self.families)}")
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(self.families))}
-        return np.array([numbers[name] for name in self.families])
-
-    def counted(self, codes: NDArray[np.int64]) -> NDArray[np.bool_] | bool:
-        """Which pairs count, (n, n)."""
-        if self.pairs == "all":
-            return True
-        same = codes[:, None] == codes[None, :]
-        return same if self.pairs == "within" else ~same
-
-    def weights(self, codes: NDArray[np.int64]) -> Floats:
-        """How often each network is drawn in each resample, (resamples, n)."""
-        members = codes if self.resample == "families" else np.arange(len(codes))
-        units = int(members.max()) + 1
-        if units < 3:
-            raise ValueError(
-                f"families: needed at least 3 to resample, got {units}; resample networks instead"
-            )
-        drawn = np.random.default_rng(self.seed).multinomial(
-            units, np.full(units, 1 / units), size=self.resamples
-        )
-        return drawn[:, members].astype(np.float64)
-
-
-def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], plan: _Plan) -> Correlation:
+def _bootstrap(
+    statistic: Callable[..., Floats],
+    variables: Sequence[Floats],
+    families: Families | None = None,
+    pairs: Pairs = "all",
+    resample: Resample = "networks",
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Correlation:
     """`statistic(coefficient, weights, *sign_matrices)` on the sample itself and on its resamples."""
+    if pairs not in ("all", "within", "across"):
+        raise ValueError(f"pairs: needed 'all', 'within' or 'across', got {pairs!r}")
+    if resample not in ("networks", "families"):
+        raise ValueError(f"resample: needed 'networks' or 'families', got {resample!r}")
+    if families is None and (pairs != "all" or resample != "networks"):
+        raise ValueError(
+            "families: needed the family of each network for this choice of pairs or resample, got None"
+        )
+    require_share(confidence)
+    if resamples < 100:
+        raise ValueError(f"resamples: needed at least 100 for an interval, got {resamples}")
     n = len(variables[0])
-    codes = plan.codes(n)
-    counted = plan.counted(codes)
+    codes = np.arange(n) if families is None else codes_of(families, n)
+    same = codes[:, None] == codes[None, :]
+    counted = {"all": True, "within": same, "across": ~same}[pairs]
     signs = [np.sign(values[:, None] - values[None, :]) * counted for values in variables]
-    for values in signs:
-        if not values.any():
-            raise ValueError(f"pairs: needed different values in some pair {plan.pairs} families, got none")
-    weights = plan.weights(codes)
-    ends = [(1 - plan.confidence) / 2, (1 + plan.confidence) / 2]
+    if not all(values.any() for values in signs):
+        raise ValueError(f"pairs: needed different values in some pair {pairs} families, got none")
+    weights = _drawn(codes if resample == "families" else np.arange(n), resamples, seed)
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     estimates, intervals = [], []
     for coefficient in (_kendall, _spearman):
         estimate = float(statistic(coefficient, np.ones((1, n)), *signs)[0])
@@ -255,7 +217,31 @@ def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], pl
         low, high = np.nanquantile(statistic(coefficient, weights, *signs), ends)
         estimates.append(estimate)
         intervals.append((float(low), float(high)))
-    return Correlation(estimates[0], estimates[1], intervals[0], intervals[1], n)
+    return Correlation(*estimates, *intervals, n)
+
+
+def _drawn(members: NDArray[np.int64], resamples: int, seed: int) -> Floats:
+    """How often each network is drawn in each resample of the units that they are members of, (R, n)."""
+    units = int(members.max()) + 1
+    if units < 3:
+        raise ValueError(f"families: needed at least 3 to resample, got {units}; resample networks instead")
+    shares = np.full(units, 1 / units)
+    drawn = np.random.default_rng(seed).multinomial(units, shares, size=resamples)
+    return drawn[:, members].astype(np.float64)
+
+
+def codes_of(families: Families, n: int) -> NDArray[np.int64]:
+    """The family of each of n networks as a number."""
+    if len(families) != n:
+        raise ValueError(f"families: needed one per network ({n}), got {len(families)}")
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(family, len(numbers)) for family in families])
+
+
+def require_share(confidence: float) -> None:
+    """Refuses a confidence that is no probability, such as percent."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
 
 
 def check(**variables: ArrayLike) -> list[Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -17,12 +18,9 @@ _POLICIES = {"cifar10": AutoAugmentPolicy.CIFAR10, "imagenet": AutoAugmentPolicy
 
 
 class Lighting:
-    """Adds colour noise along the principal components of ImageNet's pixels (Krizhevsky et al.
+    """Adds colour noise along the principal components of ImageNet's pixels, with coefficients of this `std`.
 
-    2012, section 4.1).
-
-    Args:
-        std: standard deviation of the three coefficients.
+    Source: Krizhevsky et al. 2012, section 4.1.
     """
 
     VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
@@ -61,41 +59,31 @@ def evaluation_transform(
 
     `crop` is the share of the shorter side that is kept; channels are 3, or 1 for grey.
     """
-    steps: list[Any] = [_coloured(channels)]
-    if crop < 1 or data.side != resolution:
-        steps += [
-            transforms.Resize(round(resolution / crop), InterpolationMode.BICUBIC),
-            transforms.CenterCrop(resolution),
-        ]
-    return transforms.Compose([*steps, transforms.ToTensor(), _normalised(data, channels)])
+    scaled = _scaled(round(resolution / crop), resolution, data)
+    return transforms.Compose(
+        [_coloured(channels), *scaled, transforms.ToTensor(), _normalised(data, channels)]
+    )
 
 
 def _cropped(recipe: Recipe, data: DataSet) -> list[Any]:
     side = recipe.loaded_resolution
     if recipe.crop == "resized":
         return [transforms.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC)]
-    scaled = (
-        []
-        if data.side == side
-        else [transforms.Resize(side, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
-    )
-    return (
-        [*scaled, transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else scaled
-    )
+    shifted = [transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else []
+    return _scaled(side, side, data) + shifted
+
+
+def _scaled(shorter: int, side: int, data: DataSet) -> list[Any]:
+    """Scales the shorter side and cuts out the middle, where the images do not have the side already."""
+    if shorter == side == data.side:
+        return []
+    return [transforms.Resize(shorter, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
 
 
 def _coloured(channels: int) -> transforms.Lambda:
     if channels not in (1, 3):
         raise ValueError(f"channels: needed a network of 1 or 3 input channels, got {channels}")
-    return transforms.Lambda(_to_grey if channels == 1 else _to_colour)
-
-
-def _to_grey(image: Any) -> Any:
-    return image.convert("L")
-
-
-def _to_colour(image: Any) -> Any:
-    return image.convert("RGB")
+    return transforms.Lambda(methodcaller("convert", "L" if channels == 1 else "RGB"))
 
 
 def _normalised(data: DataSet, channels: int) -> transforms.Normalize:

@@ -82,10 +82,8 @@ def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int)
             f"batch_size: needed a multiple of devices times accumulated passes ({parts}), got {batch_size}"
         )
     steps = steps_per_epoch(images, batch_size)
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))[
-        : steps * batch_size
-    ]
-    return order.view(steps, parts, batch_size // parts).tolist()
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
+    return order[: steps * batch_size].view(steps, parts, batch_size // parts).tolist()
 
 
 def loader(

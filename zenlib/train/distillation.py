@@ -31,18 +31,13 @@ REDUCTIONS = (16, 32)
 
 
 class Teacher(nn.Module):
-    """A trained timm model that is only looked at.
-
-    Attributes:
-        widths: channels of the maps that are compared.
-    """
+    """A trained timm model that is only looked at; `widths` are the channels of its compared maps."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         reductions = [info["reduction"] for info in model.feature_info]
-        missing = [reduction for reduction in REDUCTIONS if reduction not in reductions]
-        if missing:
+        if not set(REDUCTIONS) <= set(reductions):
             raise ValueError(
                 "teacher: needed feature maps at 1/16 and 1/32 of the image, got "
                 f"1/{', 1/'.join(map(str, reductions))}"
@@ -98,8 +93,7 @@ def taps(architecture: Architecture) -> list[int]:
     if any(wanted not in found for wanted in REDUCTIONS):
         raise ValueError(
             "architecture: needed residual units at 1/16 and 1/32 of the image to learn from a teacher, got "
-            f"1/{', 1/'.join(map(str, found))}; "
-            "use a recipe without a teacher"
+            f"1/{', 1/'.join(map(str, found))}; use a recipe without a teacher"
         )
     return [found[wanted] for wanted in REDUCTIONS]
 
@@ -121,9 +115,9 @@ def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) 
             recipe.teacher, pretrained=checkpoint is None, checkpoint_path=str(checkpoint or "")
         )
     except (OSError, RuntimeError) as error:
+        got = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"teacher: needed the weights of {recipe.teacher}, got "
-            f"{str(error).strip().partition(chr(10))[0]}; "
+            f"teacher: needed the weights of {recipe.teacher}, got {got}; "
             "go online, or fetch the file elsewhere and name it (--teacher-checkpoint), or use a recipe "
             "without a teacher"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +22,10 @@ from zenlib.vanilla.capture import image_shape
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network reaches on a set of images.
+    """What a network reaches on so many images.
 
-    Attributes:
-        top1: percent of images whose class has the highest logit.
-        top5: percent of images whose class is among the five highest.
-        loss: mean cross entropy with the labels, nats.
-        images: number of images.
+    `top1` is the percentage of images whose class has the highest logit, `top5` of those whose class is among
+    the five highest, `loss` the mean cross entropy with the labels in nats.
     """
 
     top1: float
@@ -118,23 +114,17 @@ def evaluate_images(
             totals += _counts(logits.float(), labels)
             bar.update(len(labels))
             if progress:
-                bar.set_postfix_str(f"top-1 {_percent(totals[0], totals[3]):.2f} %", refresh=False)
-    totals = devices.sum(totals)
-    return Evaluation(
-        _percent(totals[0], totals[3]),
-        _percent(totals[1], totals[3]),
-        float(totals[2] / totals[3]),
-        int(totals[3]),
-    )
+                bar.set_postfix_str(f"top-1 {100 * totals[0] / totals[3]:.2f} %", refresh=False)
+    first, five, loss, count = devices.sum(totals)
+    return Evaluation(float(100 * first / count), float(100 * five / count), float(loss / count), int(count))
 
 
 def _counts(logits: Tensor, labels: Tensor) -> Tensor:
     """Images right at first, images right among five, sum of the loss, images."""
     ranked = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
     loss = functional.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack(
-        [ranked[:, 0].sum(), ranked.sum(), loss, torch.tensor(len(labels), device=logits.device)]
-    ).double()
+    count = torch.tensor(len(labels), device=logits.device)
+    return torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, count]).double()
 
 
 def require_classes(logits: Tensor, classes: int) -> None:
@@ -154,7 +144,3 @@ def channels_of(network: Architecture | nn.Module) -> int:
     if len(sides) != 2:
         raise ValueError(f"network: needed 2-d convolutions, as images have, got {len(sides)}-d ones")
     return channels
-
-
-def _percent(part: Any, whole: Any) -> float:
-    return float(100 * part / whole)

@@ -37,8 +37,7 @@ from zenlib.train.devices import Devices
 from zenlib.train.evaluation import Evaluation, evaluate_images
 from zenlib.train.initialisation import initialise
 from zenlib.train.precision import Precision
-from zenlib.train.recipes import Recipe
-from zenlib.train.schedule import learning_rate
+from zenlib.train.recipes import Recipe, learning_rate
 
 CHECKPOINT = "supernet.pth"
 RECALIBRATION = 20

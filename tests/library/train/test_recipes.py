@@ -21,8 +21,7 @@ from zenlib.train.batches import Transformed, drawing_from, epoch_parts, seed_of
 from zenlib.train.datasets import DATASETS
 from zenlib.train.initialisation import initialise
 from zenlib.train.loop import _mixed, _optimiser
-from zenlib.train.recipes import RECIPES, changed
-from zenlib.train.schedule import learning_rate
+from zenlib.train.recipes import RECIPES, changed, learning_rate
 
 CIFAR, IMAGENET = RECIPES["cifar"], RECIPES["imagenet"]
 
