@@ -10,18 +10,15 @@ from __future__ import annotations
 from functools import partial
 
 from zenlib.proxies import az_nas, counts, zen
-from zenlib.proxies.epsinas import epsinas
+from zenlib.proxies.correlations import jacob_cov, wrcor
 from zenlib.proxies.features import intrain, meco, near
-from zenlib.proxies.fisher import fisher
-from zenlib.proxies.gradients import grad_norm, grasp, snip, zico
-from zenlib.proxies.jacob_cov import jacob_cov
+from zenlib.proxies.gradients import fisher, grad_norm, grasp, snip, zico
 from zenlib.proxies.patterns import naswot, swap
 from zenlib.proxies.proxy import Proxy
 from zenlib.proxies.random_score import random_score
-from zenlib.proxies.synflow import synflow
+from zenlib.proxies.replaced_weights import epsinas, synflow
 from zenlib.proxies.te_nas import linear_regions, ntk, te_nas
 from zenlib.proxies.vkdnw import vkdnw
-from zenlib.proxies.wrcor import wrcor
 
 __all__ = ["PROXIES", "Proxy"]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -59,6 +59,7 @@ class Query:
     seed: int
     device: torch.device
     batch: Batch | None = None
+    _known: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def generator(self, purpose: int) -> torch.Generator:
         """A generator on the CPU, so that every device sees the same numbers; one stream for each purpose."""
@@ -134,10 +135,6 @@ class Query:
     def parameters(self) -> list[nn.Parameter]:
         """Those of `module` that can be trained."""
         return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-
-    @cached_property
-    def _known(self) -> dict[object, object]:
-        return {}
 
     def once(self, compute: Callable[[Query], T]) -> T:
         """What `compute` gives for this query, computed when first asked for: proxies can share a pass."""

@@ -15,8 +15,7 @@ from zenlib.networks.architecture import Architecture
 from zenlib.train.augmentation import evaluation_transform
 from zenlib.train.batches import Transformed, loader
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices
-from zenlib.train.precision import Precision
+from zenlib.train.devices import Devices, Precision
 from zenlib.vanilla.capture import image_shape
 
 

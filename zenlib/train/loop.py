@@ -31,12 +31,11 @@ from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
 from zenlib.train.batches import Transformed, drawing_from, epoch_parts, loader, seed_of, steps_per_epoch
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices
+from zenlib.train.devices import Devices, Precision
 from zenlib.train.devices import devices as joined
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher
 from zenlib.train.evaluation import channels_of, evaluate_images, require_classes
 from zenlib.train.initialisation import initialise
-from zenlib.train.precision import Precision
 from zenlib.train.recipes import Recipe, learning_rate
 
 CHECKPOINT = "last.pth"
