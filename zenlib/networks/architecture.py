@@ -63,11 +63,9 @@ class ConvSpec(NamedTuple):
 class Unit(NamedTuple):
     """The smallest piece a block repeats: a plain convolution, or one residual unit.
 
-    Attributes:
-        convs: the main path in order.
-        projection: the 1x1 convolution of the shortcut; None where it is the identity or absent.
-        residual: whether a shortcut is added before the last ReLU.
-        gated: index into `convs` behind which a squeeze-and-excitation gate sits, in a network that has them.
+    A residual unit adds a shortcut before the last ReLU, with a 1x1 `projection` where it is not the
+    identity. Behind the convolution of index `gated` sits a squeeze-and-excitation gate, in a network that
+    has them.
     """
 
     convs: tuple[ConvSpec, ...]
@@ -255,10 +253,7 @@ class Architecture:
         return side
 
     def params(self, num_classes: int = 1000) -> int:
-        """Trainable parameters of `build_network(self, num_classes)`.
-
-        Kernels, BatchNorm, projections, gates, classifier.
-        """
+        """Trainable parameters of `build_network(self, num_classes)`, those of gates included."""
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = (self.out_channels + 1) * num_classes + sum(block.cost.params for block in self.blocks)
         return total + sum(conv.weights + 2 * conv.out_channels for conv in self._gates())
@@ -289,13 +284,7 @@ class Architecture:
         reads are alive. BatchNorm, ReLU, gating and the shortcut's sum overwrite what they read. The image
         counts; weights and the work space of an operation do not.
 
-        Args:
-            resolution: side of the images in pixels.
-            num_classes: width of the classifier.
-            bytes_per_value: 1 for 8-bit integers, 4 for float32.
-
-        Raises:
-            ArchitectureError: the resolution is too small for the strides.
+        A value has 1 byte as an 8-bit integer, 4 in float32. Raises what `flops` does.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         bytes_per_value = whole("bytes_per_value", bytes_per_value, error=ArchitectureError)
@@ -306,11 +295,7 @@ class Architecture:
         return bytes_per_value * max(most, self.out_channels * (side**2 + 1))
 
     def unit_resolutions(self, resolution: int) -> Iterator[tuple[Unit, int]]:
-        """Each unit with the side, in pixels, of the map it takes in.
-
-        Raises:
-            ArchitectureError: a strided convolution would see a map smaller than its stride.
-        """
+        """Each unit with the side, in pixels, of the map it takes in; raises what `flops` does."""
         side = self._large_enough(resolution)
         for unit in self.units:
             yield unit, side

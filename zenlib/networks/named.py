@@ -94,11 +94,7 @@ class Named:
 
     @contextmanager
     def at(self, side: int) -> Iterator[None]:
-        """Where a module fails inside since images of this side do not fit it, names one that does.
-
-        Raises:
-            ValueError: the module does not run at this side, but at another.
-        """
+        """Where a module fails inside since images of this side do not fit it, names one that does."""
         try:
             yield
         except Exception as error:  # whatever a module raises on an image that it is not meant for
@@ -118,11 +114,7 @@ class Named:
 
 
 def load_network(text: str, shapes_only: bool = False) -> Named:
-    """The network that a text names.
-
-    Args:
-        text: its name.
-        shapes_only: torchvision's and timm's may come without weights, on the meta device, which is quicker.
+    """The network that a text names; with `shapes_only` it may come without weights, which is quicker.
 
     Raises:
         ValueError: it names none; the message lists what can be named, or says why this one cannot be had.
@@ -156,11 +148,7 @@ def names_like(pattern: str) -> list[str]:
 
 
 def load_architecture(text: str) -> Architecture:
-    """The same where only an `Architecture` will do.
-
-    Raises:
-        ValueError: the text names no network, or a module.
-    """
+    """The same where only an `Architecture` will do, and a module is a ValueError too."""
     network = load_network(text).network
     if not isinstance(network, Architecture):
         raise ValueError(
@@ -199,16 +187,13 @@ def _refuse_other_files(place: str) -> None:
 
 def _from_text(path: Path) -> Architecture:
     require_as_published(path, ResultsError)
+    needed = "network: needed a text file with a structure string, got the"
     try:
         text = path.read_bytes().decode().strip()
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"network: needed a text file with a structure string, got the binary file {path}"
-        ) from error
+        raise ValueError(f"{needed} binary file {path}") from error
     if not text:
-        raise ValueError(
-            f"network: needed a file with a structure string (Super...), got the empty file {path}"
-        )
+        raise ValueError(f"{needed} empty file {path}")
     try:
         return Architecture.from_string(text)
     except ArchitectureError as error:

@@ -20,11 +20,8 @@ LARGEST_DIFFERENCE = 1e-3
 def export_onnx(network: nn.Module, path: Path, resolution: int, *, check: bool = True) -> float:
     """Writes a network as ONNX, for any batch size, and runs it to see that it gives the same logits.
 
-    Args:
-        network: maps images (N, C, side, side) to logits; exported in evaluation mode and left so.
-        path: the file; inputs are named `images`, outputs `logits`.
-        resolution: side of the images in pixels.
-        check: whether to run the file with onnxruntime.
+    Its input is named `images`, (N, C, side, side), its output `logits`. The module is left in evaluation
+    mode on the CPU.
 
     Returns:
         The largest difference of a logit, as a share of the largest logit; NaN without the check.

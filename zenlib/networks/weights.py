@@ -53,12 +53,8 @@ def read_checkpoint(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights in a file, on the CPU, and the settings of our training that wrote it, none if another did.
 
-    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. The prefixes of
-    wrappers are taken off the names. Code in the file is refused, not run.
-
-    Args:
-        path: the file.
-        averaged: whether to take the moving average of the weights; None means where the file has one.
+    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. None for `averaged`
+    takes the moving average of the weights where there is one. Prefixes of wrappers are taken off the names.
 
     Raises:
         CheckpointError: the file is missing, truncated or no file of weights, or has no moving average
@@ -88,12 +84,8 @@ def load_weights(
 ) -> None:
     """Copies weights into a network; nothing may be missing, left over or of another shape.
 
-    Args:
-        network: `build_network(architecture, ...)` or any other module, changed in place, or left as it was
-            where an error is raised.
-        architecture: says which published name belongs to which parameter; None for a module that is not of
-            an architecture.
-        weights: names of the published layout or of the module itself.
+    The names are those of the network itself or, where it is built of an `architecture`, of the published
+    layout. The network is left as it was where an error is raised.
 
     Raises:
         CheckpointError: naming the first weights that are missing, unknown, of another shape, or not finite.
@@ -106,11 +98,7 @@ def load_weights(
 
 
 def classes_in(weights: Mapping[str, Tensor]) -> int:
-    """Width of the classifier whose weights these are.
-
-    Raises:
-        CheckpointError: there is no classifier among them.
-    """
+    """Width of the classifier whose weights these are; a CheckpointError where there is none."""
     for name in ("fc_linear.netblock.bias", "classifier.bias"):
         if name in weights:
             return weights[name].numel()
@@ -148,10 +136,10 @@ def _released(name: str, units: list[tuple[int, int]]) -> str:
 
 
 def load_file(path: Path) -> Any:
-    """What a file of torch.save holds, on the CPU; code in it is refused, not run.
+    """What a file of torch.save holds, on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged or holds objects.
+        CheckpointError: the file is missing, truncated, damaged or holds objects, whose code is not run.
     """
     if not path.is_file():
         raise CheckpointError(

@@ -99,7 +99,7 @@ def zennet(
     *,
     averaged: bool | None = None,
 ) -> nn.Module:
-    """A published network, untrained or with the weights of a checkpoint file.
+    """A published network in training mode, untrained or with the weights of a checkpoint file.
 
     Reads files of the released code and of `zenlib train`, from any number of devices, with or without a
     moving average of the weights or the state of an optimiser. All weights must be there and nothing else.
@@ -110,9 +110,6 @@ def zennet(
             networks and 100 for CIFAR networks.
         checkpoint: file of weights.
         averaged: whether to take the moving average of the weights; None means where the file has one.
-
-    Returns:
-        A module that maps images (N, 3, H, W) to logits (N, num_classes), in training mode.
 
     Raises:
         CheckpointError: the file is missing, truncated, or of another network; no code in it is ever run.

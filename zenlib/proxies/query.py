@@ -41,16 +41,10 @@ CLASSES = 10
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One question to a proxy.
+    """One question to a proxy: what is scored, on how many square images of what side, and on which draws.
 
-    Attributes:
-        network: what is scored.
-        resolution: side of the square images, pixels.
-        batch_size: images in the mini-batch.
-        seed: seed of weights, images and labels.
-        device: where to compute.
-        batch: real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and where
-            it stands for the labels those alone.
+    `batch` are real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and
+    where it stands for the labels those alone.
     """
 
     network: Network

@@ -33,12 +33,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A coefficient with its influences.
-
-    Attributes:
-        value: the coefficient.
-        influence: dT / dw of each network, (n,); they sum to 0.
-    """
+    """A coefficient T with its influences dT / dw of each network, (n,), which sum to 0."""
 
     value: float
     influence: Floats
@@ -46,8 +41,9 @@ class Estimate:
     def reach(self, families: Sequence[Hashable] | None, confidence: float) -> float:
         """Half the width of a normal interval; networks of one family are one unit."""
         require_share(confidence)
-        codes = None if families is None else codes_of(families, len(self.influence))
-        units = self.influence if codes is None else np.bincount(codes, weights=self.influence)
+        units = self.influence
+        if families is not None:
+            units = np.bincount(codes_of(families, len(units)), weights=units)
         return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
 
     def interval(self, families: Sequence[Hashable] | None, confidence: float) -> Interval:
@@ -68,12 +64,8 @@ def correlate_many(
 ) -> Correlation:
     """How well scores order many networks by accuracy; as `zenlib.correlate`, for a hundred networks or more.
 
-    Args:
-        scores: one number per network.
-        accuracies: one number per network, in the same order.
-        families: the unit that each network belongs to, where networks of one unit are not independent; None:
-            each is its own.
-        confidence: probability that the interval covers.
+    Networks of one of the `families` are not independent; `confidence` is the probability that the interval
+    covers.
 
     Raises:
         ValueError: lengths differ, a value is not finite, or a variable is constant.

@@ -57,11 +57,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole steps in an epoch; the images that are left over differ from epoch to epoch.
-
-    Raises:
-        ValueError: there are fewer images than one step needs.
-    """
+    """Whole steps in an epoch, at least one; the images that are left over differ from epoch to epoch."""
     if images < batch_size:
         raise ValueError(
             f"batch_size: needed at most the number of training images ({images:,}), got {batch_size:,}"
@@ -73,9 +69,6 @@ def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int)
     """The images of an epoch in order: for each step its equal parts, each a list of indices.
 
     The parts of a step go to devices and accumulated passes in turn.
-
-    Raises:
-        ValueError: the parts are not equal.
     """
     if batch_size % parts:
         raise ValueError(

@@ -5,8 +5,7 @@
            + feature_weight * mean over the maps of smooth L1(projection of the network's map, teacher's map)
 
 A projection is a 1x1 convolution to the teacher's width, trained along and thrown away. The teacher sees its
-own resolution and its maps are averaged down to the size of the network's, which is our choice: the paper
-does not say how sizes are matched.
+own resolution; that its maps are averaged down to the size of the network's is our choice.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logits); Romero et al. 2015
 (features).
@@ -79,11 +78,7 @@ class Student(nn.Module):
 
 
 def taps(architecture: Architecture) -> list[int]:
-    """The last residual unit at 1/16 and at 1/32 of the image.
-
-    Raises:
-        ValueError: the strides of the network do not lead there.
-    """
+    """The last residual unit at 1/16 and at 1/32 of the image, to which the strides must lead."""
     reduction, found = 1, {}
     for position, unit in enumerate(architecture.units):
         for conv in unit.convs:

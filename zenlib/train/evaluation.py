@@ -53,8 +53,7 @@ def evaluate(
         data: name of the data set.
         root: its folder.
         resolution: side in pixels; None means that of the data set, 224 for ImageNet.
-        crop: share of the shorter side that is looked at; None means 0.875 for ImageNet and all of smaller
-            images.
+        crop: share of the shorter side that is looked at; None means all, 0.875 for ImageNet.
         batch_size: images per pass.
         workers: processes that load images; 0 for this one.
         device: where to run; None means CUDA if there is one.
