@@ -54,7 +54,7 @@ _OTHER_FILES = {
     ".yaml .yml .json .toml .cfg": "settings; add a function that builds the network from them to a file of "
     "Python and name it, such as my_module.py:make",
 }
-"""What files of these endings hold instead of a network, and what to do."""
+"""What files of these endings hold instead of a network, and what to do; they need not be there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +123,10 @@ def load_network(text: str, shapes_only: bool = False) -> Named:
         return Named(zennet_architecture(text), zennet_resolution(text))
     if text.startswith("Super"):
         return Named(Architecture.from_string(text.strip()))
-    if not os.path.isdir(text):
-        _refuse_other_files(text.partition(":")[0])
+    ending = Path(place := text.partition(":")[0]).suffix.lower()
+    for endings, what in _OTHER_FILES.items():
+        if ending in endings.split() and not os.path.isdir(text):
+            raise ValueError(f"network: needed the name of a network, got {place}: {ending} holds {what}")
     if os.path.exists(text):  # Path.exists fails on text too long for a name
         return _from_path(Path(text))
     if text.startswith("timm:"):
@@ -175,14 +177,6 @@ def _from_path(path: Path) -> Named:
 
 def _searched(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
-
-
-def _refuse_other_files(place: str) -> None:
-    """Refuses files that hold something else than networks, whether they are there or not."""
-    ending = Path(place).suffix.lower()
-    for endings, what in _OTHER_FILES.items():
-        if ending in endings.split():
-            raise ValueError(f"network: needed the name of a network, got {place}: {ending} holds {what}")
 
 
 def _from_text(path: Path) -> Architecture:

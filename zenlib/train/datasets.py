@@ -26,23 +26,14 @@ _DIGITS_TEST = 5
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set for classification, whose images are loaded as a sequence of (PIL image, label).
+    """A data set for classification, whose images are loaded as a sequence of (PIL image, label)."""
 
-    Attributes:
-        classes: number of classes.
-        side: side of its images in pixels; 0 where they differ.
-        mean: mean of each colour channel, on a scale from 0 to 1.
-        std: standard deviation of each colour channel.
-        load: the images, from (folder or None, training).
-        needs: which files belong where and how to fetch them, with {root} for the folder.
-    """
-
-    classes: int
-    side: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    load: Callable[[Path | None, bool], Any]
-    needs: str
+    classes: int  # number of classes
+    side: int  # side of its images in pixels; 0 where they differ
+    mean: tuple[float, float, float]  # mean of each colour channel, on a scale from 0 to 1
+    std: tuple[float, float, float]  # standard deviation of each colour channel
+    load: Callable[[Path | None, bool], Any]  # the images, from (folder or None, training)
+    needs: str  # which files belong where and how to fetch them, with {root} for the folder
 
 
 class Images:

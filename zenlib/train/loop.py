@@ -143,7 +143,8 @@ class Training:
             shapes = [list(tensor.shape) for tensor in architecture.state_dict().values()]
             named = {"architecture": f"{type(architecture).__name__}, weights {shapes}", "use_se": False}
         initialise(self.network, recipe, seed)
-        self.model, self.teacher, self.average = self.network, teacher, None
+        self.model, self.teacher = self.network, teacher
+        self.average: AveragedModel | None = None
         if teacher:
             teacher.to(devices.device)
             own = cast(Network, self.network), cast(Architecture, architecture)
@@ -168,7 +169,11 @@ class Training:
         """Trains from where the folder is to the last epoch, or until one; returns the log."""
         self._resume()
         epochs, shown = self.recipe.epochs, progress and self.devices.rank == 0
-        steps = {"total": epochs * self.steps, "initial": len(self.log) * self.steps, "unit": " steps"}
+        steps: dict[str, Any] = {
+            "total": epochs * self.steps,
+            "initial": len(self.log) * self.steps,
+            "unit": " steps",
+        }
         often = 1.0 if sys.stderr.isatty() else 60.0
         with tqdm(**steps, desc="training", disable=not shown, smoothing=0.05, mininterval=often) as bar:
             for epoch in range(len(self.log), epochs if until is None else until):

@@ -19,61 +19,33 @@ PER_IMAGES = 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. Steps are SGD with momentum; the learning rate falls to 0 on half a cosine.
+    """How a network is trained: by SGD with momentum, whose learning rate falls to 0 on half a cosine."""
 
-    Attributes:
-        epochs: passes over the training images.
-        batch_size: images per step, over all devices and accumulated parts.
-        resolution: side of the network's images in pixels.
-        learning_rate: highest rate, for steps of `PER_IMAGES` images.
-        warmup_epochs: epochs over which the rate rises linearly from 0.
-        momentum: of SGD.
-        nesterov: whether the momentum looks ahead.
-        weight_decay: of kernels and matrices; biases and BatchNorms have none.
-        label_smoothing: share of the target spread over all classes, 0 to 1.
-        mixup: alpha of Beta(alpha, alpha), from which the weight of a mixed pair is drawn; 0 for none.
-        crop: "none", "padded" (shifts by up to `padding`), or "resized" (a random part, 8 to 100 %).
-        padding: pixels of zeros around a "padded" image.
-        flip: probability of mirroring.
-        auto_augment: AutoAugment policy, "cifar10", "imagenet" or "" for none.
-        lighting: standard deviation of the noise along the principal colours of ImageNet.
-        random_erasing: probability of blanking a rectangle.
-        bn_momentum: share of a batch in BatchNorm's running statistics.
-        init_gain: gain of the Xavier normal initialisation.
-        zero_last_norm: whether a residual unit starts as its shortcut, with the last BatchNorm at 0.
-        averaging: decay of the moving average of the weights per step; 0 for none.
-        evaluation_crop: share of the shorter side that the evaluation looks at.
-        teacher: name of a timm model to learn from; empty for none.
-        teacher_resolution: side of the teacher's images in pixels.
-        logit_weight: weight of the cross entropy with the teacher's probabilities.
-        feature_weight: weight of the smooth L1 distance of feature maps.
-    """
-
-    epochs: int
-    batch_size: int
-    resolution: int
-    learning_rate: float = 0.1
-    warmup_epochs: float = 5
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    mixup: float = 0.0
-    crop: str = "none"
-    padding: int = 0
-    flip: float = 0.5
-    auto_augment: str = ""
-    lighting: float = 0.0
-    random_erasing: float = 0.0
-    bn_momentum: float = 0.01
-    init_gain: float = 3.26
-    zero_last_norm: bool = True
-    averaging: float = 0.0
-    evaluation_crop: float = 1.0
-    teacher: str = ""
-    teacher_resolution: int = 0
-    logit_weight: float = 1.0
-    feature_weight: float = 1.0
+    epochs: int  # passes over the training images
+    batch_size: int  # images per step, over all devices and accumulated parts
+    resolution: int  # side of the network's images in pixels
+    learning_rate: float = 0.1  # highest rate, for steps of `PER_IMAGES` images
+    warmup_epochs: float = 5  # epochs over which the rate rises linearly from 0
+    momentum: float = 0.9  # of SGD
+    nesterov: bool = True  # whether the momentum looks ahead
+    weight_decay: float = 5e-4  # of kernels and matrices; biases and BatchNorms have none
+    label_smoothing: float = 0.1  # share of the target spread over all classes, 0 to 1
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha) for the weight of a mixed pair; 0 for none
+    crop: str = "none"  # "none", "padded" (shifts by up to `padding`), "resized" (a part, 8 to 100 %)
+    padding: int = 0  # pixels of zeros around a "padded" image
+    flip: float = 0.5  # probability of mirroring
+    auto_augment: str = ""  # AutoAugment policy, "cifar10", "imagenet" or "" for none
+    lighting: float = 0.0  # standard deviation of the noise along the principal colours of ImageNet
+    random_erasing: float = 0.0  # probability of blanking a rectangle
+    bn_momentum: float = 0.01  # share of a batch in BatchNorm's running statistics
+    init_gain: float = 3.26  # gain of the Xavier normal initialisation
+    zero_last_norm: bool = True  # whether a residual unit starts as its shortcut, its last BatchNorm at 0
+    averaging: float = 0.0  # decay of the moving average of the weights per step; 0 for none
+    evaluation_crop: float = 1.0  # share of the shorter side that the evaluation looks at
+    teacher: str = ""  # name of a timm model to learn from; empty for none
+    teacher_resolution: int = 0  # side of the teacher's images in pixels
+    logit_weight: float = 1.0  # weight of the cross entropy with the teacher's probabilities
+    feature_weight: float = 1.0  # weight of the smooth L1 distance of feature maps
 
     def __post_init__(self) -> None:
         shares = ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum")
