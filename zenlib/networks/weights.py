@@ -43,11 +43,6 @@ _SCALARS = [
 ]
 
 
-def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str, Tensor]:
-    """The weights in a file, see `read_checkpoint`."""
-    return read_checkpoint(path, averaged)[0]
-
-
 def read_checkpoint(
     path: str | Path, averaged: bool | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:

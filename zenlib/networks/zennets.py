@@ -115,12 +115,12 @@ def zennet(
         CheckpointError: the file is missing, truncated, or of another network; no code in it is ever run.
     """
     from zenlib.networks.module import build_network
-    from zenlib.networks.weights import classes_in, load_weights, read_weights
+    from zenlib.networks.weights import classes_in, load_weights, read_checkpoint
 
     architecture = zennet_architecture(name)
     if checkpoint is None:
         return build_network(architecture, num_classes or (100 if zennet_resolution(name) == 32 else 1000))
-    weights = read_weights(checkpoint, averaged=averaged)
+    weights, _ = read_checkpoint(checkpoint, averaged)
     network = build_network(architecture, num_classes or classes_in(weights))
     load_weights(network, architecture, weights)
     return network

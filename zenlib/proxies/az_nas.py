@@ -98,17 +98,6 @@ def _entropies(query: Query) -> Tensor:
 
 def kept_size(back: Tensor, signs: Tensor) -> Tensor:
     """2 - s - 1 / s, s the largest singular value of a block's Jacobian, from signs and what came back."""
-    largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
-    return 2 - largest - 1 / largest
-
-
-def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
-    """-1 or 1 for each entry, in its type and on its device."""
-    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
-
-
-def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
-    """The mean over images and positions of back * signs^T, (C_in, C_out)."""
     height, width = signs.shape[2:]
     stride = round(back.shape[2] / height)
     if stride > 1:
@@ -117,7 +106,14 @@ def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
         back = F.pad(back, (0, stride * width - back.shape[3], 0, stride * height - back.shape[2]))
         back = F.pixel_unshuffle(back, stride)
     rows = [features.transpose(0, 1).flatten(1) for features in (back, signs)]
-    return rows[0] @ rows[1].T / rows[0].shape[1]
+    jacobian = rows[0] @ rows[1].T / rows[0].shape[1]  # (C_in, C_out), over images and positions
+    largest = torch.linalg.matrix_norm(jacobian, 2) + EPS
+    return 2 - largest - 1 / largest
+
+
+def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    """-1 or 1 for each entry, in its type and on its device."""
+    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
