@@ -221,8 +221,7 @@ class Architecture:
         """The structure string; `Architecture.from_string` reads it back."""
         return "".join(map(str, self.blocks))
 
-    def __str__(self) -> str:
-        return self.to_string()
+    __str__ = to_string
 
     @property
     def depth(self) -> int:

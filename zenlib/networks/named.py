@@ -74,9 +74,7 @@ class Named:
 
     def shown(self, side: int) -> str:
         """The size of an image of this side as people write it: 224 x 224."""
-        from torch import nn
-
-        if not isinstance(self.network, nn.Module):
+        if isinstance(self.network, Architecture):
             return f"{side} x {side}"
         from zenlib.vanilla.capture import image_shape
         from zenlib.vanilla.vcnn import times

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -160,12 +160,10 @@ def hooked(layers: Iterable[nn.Module], note: Callable[[nn.Module, Tensor], obje
         if isinstance(output, Tensor):
             note(layer, output)
 
-    hooks = [layer.register_forward_hook(hook) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(hook))  # type: ignore[arg-type]  # stubs lack it
         yield
-    finally:
-        for handle in hooks:
-            handle.remove()
 
 
 def innermost(module: nn.Module) -> Iterator[nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import methodcaller
 from typing import Any
 
@@ -17,23 +18,16 @@ from zenlib.train.recipes import Recipe
 _POLICIES = {"cifar10": AutoAugmentPolicy.CIFAR10, "imagenet": AutoAugmentPolicy.IMAGENET}
 
 
-class Lighting:
-    """Adds colour noise along the principal components of ImageNet's pixels, with coefficients of this `std`.
+_VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
+_VECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+
+
+def lit(image: Tensor, std: float) -> Tensor:
+    """An image (3, H, W) from 0 to 1 with colour noise along the principal components of ImageNet's pixels.
 
     Source: Krizhevsky et al. 2012, section 4.1.
     """
-
-    VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
-    VECTORS = torch.tensor(
-        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
-    )
-
-    def __init__(self, std: float) -> None:
-        self.std = std
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """(3, H, W) on a scale from 0 to 1, to the same shape."""
-        return image + (self.VECTORS @ (self.VALUES * torch.randn(3) * self.std)).view(3, 1, 1)
+    return image + (_VECTORS @ (_VALUES * torch.randn(3) * std)).view(3, 1, 1)
 
 
 def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Callable[[Any], Tensor]:
@@ -45,7 +39,7 @@ def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Call
         steps.append(AutoAugment(_POLICIES[recipe.auto_augment]))
     steps.append(transforms.ToTensor())
     if recipe.lighting:
-        steps.append(Lighting(recipe.lighting))
+        steps.append(partial(lit, std=recipe.lighting))
     steps.append(_normalised(data, channels))
     if recipe.random_erasing:
         steps.append(transforms.RandomErasing(recipe.random_erasing, value=0))

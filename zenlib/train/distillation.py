@@ -13,6 +13,7 @@ Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logit
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,7 @@ def taps(architecture: Architecture) -> list[int]:
     """The last residual unit at 1/16 and at 1/32 of the image, to which the strides must lead."""
     reduction, found = 1, {}
     for position, unit in enumerate(architecture.units):
-        for conv in unit.convs:
-            reduction *= conv.stride
+        reduction *= math.prod(conv.stride for conv in unit.convs)
         if unit.residual:
             found[reduction] = position
     if any(wanted not in found for wanted in REDUCTIONS):

@@ -279,22 +279,26 @@ class Training:
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             return loss + distillation_loss(recipe, output, self.teacher(images)) if self.teacher else loss
 
+    def _parts(self) -> dict[str, Any]:
+        """What has a state, by its name in the checkpoint."""
+        parts: dict[str, Any] = {
+            "state_dict": self.network,
+            "optimiser": self.optimiser,
+            "scaler": self.scaler,
+        }
+        if self.average:
+            parts["state_dict_ema"] = self.average.module
+        if isinstance(self.model, Student):
+            parts["projections"] = self.model.projections
+        return parts
+
     def _save(self) -> None:
         """Writes checkpoint and log, by the first process; the others wait, not to be ahead."""
         if self.devices.rank == 0:
-            state: dict[str, Any] = {
-                "state_dict": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "settings": self.settings,
-                "log": self.log,
-            }
+            state = {name: part.state_dict() for name, part in self._parts().items()}
             if self.average:
-                state["state_dict_ema"] = self.average.module.state_dict()
                 state["averaged"] = int(self.average.n_averaged)
-            if isinstance(self.model, Student):
-                state["projections"] = self.model.projections.state_dict()
-            checkpoint.write(self.path, state)
+            checkpoint.write(self.path, state | {"settings": self.settings, "log": self.log})
             checkpoint.write_log(self.log_path, self.log)
         self.devices.wait()
 
@@ -307,14 +311,10 @@ class Training:
         try:
             settings = {"accumulate": 1} | state["settings"]
             require_same_settings(self.path, settings, self.settings, "training", CheckpointError)
-            self.network.load_state_dict(state["state_dict"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
             if self.average:
-                self.average.module.load_state_dict(state["state_dict_ema"])
                 self.average.n_averaged.fill_(state["averaged"])
-            if isinstance(self.model, Student):
-                self.model.projections.load_state_dict(state["projections"])
             self.log = [dict(row) for row in state["log"]]
             if self.devices.rank == 0 and self.log:
                 checkpoint.write_log(self.log_path, self.log)
