@@ -70,10 +70,9 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, 3, H, W) to logits (N, K) and maps of the teacher's widths."""
-        maps, features = {}, images
-        for position, unit in enumerate(self.network.features):
-            features = unit(features)
-            maps[position] = features
+        maps, features = [], images
+        for unit in self.network.features:
+            maps.append(features := unit(features))
         logits = self.network.classifier(self.network.pool(features).flatten(1))
         return logits, [project(maps[tap]) for tap, project in zip(self.taps, self.projections, strict=True)]
 
