@@ -26,23 +26,14 @@ ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class Merged:
-    """What merging does to one table.
+    """What merging does to one table."""
 
-    Attributes:
-        study: name of the study.
-        table: name of the table, or the file of score columns.
-        added: rows, or values of score columns, that were there only.
-        same: those that both have, equal or within the agreement of the table; ours stay.
-        conflicts: one line for each that both have and that differs.
-        skipped: why the table was left out, empty where it was not.
-    """
-
-    study: str
-    table: str
-    added: int = 0
-    same: int = 0
-    conflicts: tuple[str, ...] = ()
-    skipped: str = ""
+    study: str  # name of the study
+    table: str  # name of the table, or the file of score columns
+    added: int = 0  # rows, or values of score columns, that were there only
+    same: int = 0  # those that both have, equal or within the agreement of the table; ours stay
+    conflicts: tuple[str, ...] = ()  # one line for each that both have and that differs
+    skipped: str = ""  # why the table was left out, empty where it was not
 
 
 def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:

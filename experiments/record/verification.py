@@ -45,7 +45,7 @@ class Verified:
         dear: stored rows that are too dear to be computed again.
         late: rows that were drawn and not begun, because the time was over.
         missing: why nothing could be computed, empty where something could.
-        shares: the largest difference of each column, as a share of what is allowed.
+        shares: the largest difference of each column over what is allowed.
     """
 
     kernel: str
