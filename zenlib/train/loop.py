@@ -281,11 +281,8 @@ class Training:
 
     def _parts(self) -> dict[str, Any]:
         """What has a state, by its name in the checkpoint."""
-        parts: dict[str, Any] = {
-            "state_dict": self.network,
-            "optimiser": self.optimiser,
-            "scaler": self.scaler,
-        }
+        parts: dict[str, Any] = {"optimiser": self.optimiser, "scaler": self.scaler}
+        parts["state_dict"] = self.network
         if self.average:
             parts["state_dict_ema"] = self.average.module
         if isinstance(self.model, Student):
