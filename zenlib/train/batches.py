@@ -24,14 +24,11 @@ def seed_of(*numbers: int) -> int:
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
     """Seeds torch's global generator of the CPU inside, and puts its state back after."""
-    state = torch.get_rng_state()
-    # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not started
-    # yet: slow, and a leak.
-    torch.default_generator.manual_seed(seed)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not
+        # started yet: slow, and a leak.
+        torch.default_generator.manual_seed(seed)
         yield
-    finally:
-        torch.set_rng_state(state)
 
 
 class Transformed(Dataset[tuple[Tensor, int]]):
