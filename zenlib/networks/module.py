@@ -86,6 +86,6 @@ def _unit(unit: Unit, use_se: bool) -> nn.Module:
 
 
 def _conv_bn(conv: ConvSpec, bias: bool = False) -> tuple[nn.Module, nn.Module]:
-    *sizes, groups = conv
-    convolution = nn.Conv2d(*sizes, padding=(conv.kernel - 1) // 2, groups=groups, bias=bias)
+    padding = (conv.kernel - 1) // 2
+    convolution = nn.Conv2d(*conv[:4], padding=padding, groups=conv.groups, bias=bias)
     return convolution, nn.BatchNorm2d(conv.out_channels, eps=BN_EPS)

@@ -215,7 +215,7 @@ def _from_library(library: str, name: str, shapes_only: bool) -> Named:
         from torchvision.models import get_model
 
         make = partial(get_model, name, weights=None)
-    network = on_meta(make) if shapes_only else make()
+    network: Any = on_meta(make) if shapes_only else make()
     if library == "torchvision":
         return Named(network)
     return Named(network, network.pretrained_cfg.get("input_size", (SIDE,))[-1])  # timm says it of its own

@@ -71,7 +71,7 @@ def read_checkpoint(
     weights = {WRAPPERS.sub("", name): tensor for name, tensor in found.items()}
     settings = content.get("settings") if "format" in content else None
     known = isinstance(settings, dict) and {"architecture", "use_se", "resolution"} <= settings.keys()
-    return weights, dict(settings) if known else {}
+    return weights, dict(settings or {}) if known else {}
 
 
 def load_weights(

@@ -201,7 +201,7 @@ def _bootstrap(
         low, high = np.nanquantile(statistic(coefficient, weights, *signs), ends)
         estimates.append(estimate)
         intervals.append((float(low), float(high)))
-    return Correlation(*estimates, *intervals, n)
+    return Correlation(estimates[0], estimates[1], intervals[0], intervals[1], n)
 
 
 def _drawn(members: NDArray[np.int64], resamples: int, seed: int) -> Floats:

@@ -155,7 +155,7 @@ class Training:
             self.average = AveragedModel(self.network, multi_avg_fn=moved, use_buffers=True)
         self.optimiser = _optimiser(self.model, recipe)
         self.scaler = precision.scaler()
-        self.wrapped = devices.wrap(self.model)
+        self.wrapped: Any = devices.wrap(self.model)
         self.log: list[Row] = []
         also = {"data": data, "seed": seed, "dtype": precision.dtype, "accumulate": accumulate}
         self.settings = named | also | dataclasses.asdict(recipe)
@@ -370,8 +370,9 @@ def _scaled(images: Tensor, side: int) -> Tensor:
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(
-        [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+        groups,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
