@@ -28,7 +28,7 @@ from experiments.record.estimates import both_coefficients, ends_units, with_end
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
-from zenlib.proxies.jacob_cov import K, jacobian_spectrum
+from zenlib.proxies.correlations import K, jacobian_spectrum
 from zenlib.proxies.query import Query, weighted_layers
 from zenlib.stats import correlate
 

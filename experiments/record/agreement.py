@@ -29,15 +29,10 @@ NEIGHBOURS = 25
 
 @dataclass(frozen=True)
 class Within:
-    """Agreement to a share of the stored size, plus an absolute amount.
+    """Agreement to a share of the stored size, plus an absolute amount."""
 
-    Attributes:
-        relative: share of the size of the stored value.
-        absolute: in the unit of the value, for values that may lie near 0.
-    """
-
-    relative: float = 0.0
-    absolute: float = 0.0
+    relative: float = 0.0  # share of the size of the stored value
+    absolute: float = 0.0  # in the unit of the value, for values that may lie near 0
 
     def allowed(self, stored: float) -> float:
         """The largest difference from a stored value."""
@@ -52,13 +47,9 @@ ARITHMETIC = Within(1e-6, 1e-9)
 
 @dataclass(frozen=True)
 class StandardError:
-    """Agreement of a mean over independent draws, judged by its standard error in the same row.
+    """Agreement of a mean over independent draws, judged by its standard error in the same row."""
 
-    Attributes:
-        column: of the standard error.
-    """
-
-    column: str
+    column: str  # of the standard error
 
     def allowed(self, stored: float, error: float) -> float:
         """The largest difference from a stored mean with this standard error."""
@@ -71,16 +62,11 @@ class OneDraw:
 
     Few seeds tell little of one network's spread, so that of networks with scores of similar size counts as
     well (see `spread`).
-
-    Attributes:
-        rounding: what is allowed at least, and where nothing was drawn twice.
-        alike: key columns within which draws spread alike, such as the name of the proxy.
-        over: key column that tells the draws apart.
     """
 
-    rounding: Within
-    alike: tuple[str, ...] = ()
-    over: str = "seed"
+    rounding: Within  # what is allowed at least, and where nothing was drawn twice
+    alike: tuple[str, ...] = ()  # key columns within which draws spread alike, such as the name of the proxy
+    over: str = "seed"  # key column that tells the draws apart
 
     def allowed(self, stored: float, spread: float) -> float:
         """The largest difference from a stored draw; `spread` is NaN where nothing was drawn twice."""
@@ -89,43 +75,28 @@ class OneDraw:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """No agreement is asked for.
+    """No agreement is asked for."""
 
-    Attributes:
-        because: why not, such as "time of the machine that measured it".
-    """
-
-    because: str
+    because: str  # why not, such as "time of the machine that measured it"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One value that was computed again.
+    """One value that was computed again."""
 
-    Attributes:
-        place: table or file of scores, as reports name it.
-        row: the row within it.
-        column: the value's column.
-        stored: the value there.
-        recomputed: the value now.
-        allowed: the largest difference that counts as agreement.
-        agrees: whether it is kept.
-    """
-
-    place: str
-    row: str
-    column: str
-    stored: Any
-    recomputed: Any
-    allowed: float
-    agrees: bool
+    place: str  # table or file of scores, as reports name it
+    row: str  # the row within it
+    column: str  # the value's column
+    stored: Any  # the value there
+    recomputed: Any  # the value now
+    allowed: float  # the largest difference that counts as agreement
+    agrees: bool  # whether it is kept
 
     @property
     def share(self) -> float:
         """The difference as a share of what is allowed; 0 where equal, no numbers, or not finite."""
-        if self.stored == self.recomputed or not all(
-            isinstance(value, int | float) for value in (self.stored, self.recomputed)
-        ):
+        numbers = isinstance(self.stored, int | float) and isinstance(self.recomputed, int | float)
+        if self.stored == self.recomputed or not numbers:
             return 0.0
         difference = abs(self.recomputed - self.stored)
         return difference / self.allowed if math.isfinite(difference) and self.allowed else 0.0
@@ -171,13 +142,8 @@ def spread(draws: np.ndarray, network: int, seed: int) -> float:
     degrees of freedom, and the median one of the `NEIGHBOURS` networks with the next smaller and the next
     larger scores, with weight two.
 
-    Args:
-        draws: scores of shape (networks, seeds); NaN where undefined.
-        network: row of the draw.
-        seed: column of the draw.
-
-    Returns:
-        NaN where no other network has two draws.
+    Draws are of shape (networks, seeds), NaN where undefined, as is what comes where no other network has
+    two.
     """
     finite = np.where(np.isfinite(draws), draws, np.nan)
     others = np.delete(finite[network], seed)
@@ -196,15 +162,7 @@ def spread(draws: np.ndarray, network: int, seed: int) -> float:
 
 
 def spread_of_row(row: Row, rows: Sequence[Row], key: Sequence[str], column: str, how: OneDraw) -> float:
-    """The spread of one draw of a row's value, from the stored rows of its table.
-
-    Args:
-        row: the row whose spread is asked for.
-        rows: all stored rows.
-        key: key columns of the table.
-        column: the value.
-        how: which rows are draws of one network, and which networks spread alike.
-    """
+    """The spread of one draw of a row's value, from all stored rows of its table and its key columns."""
     fixed = [name for name in key if name != how.over]
     networks: dict[tuple[Any, ...], list[float]] = {tuple(row[name] for name in fixed): []}
     mine = 0

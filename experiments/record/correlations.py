@@ -8,17 +8,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zenlib.stats import Correlation, Interval, check
-from zenlib.stats.influence import (
-    Estimate,
-    Floats,
-    codes_of,
-    coefficients,
-    concordance,
-    intervals,
-    tau_of,
-    untied,
-)
+from zenlib.stats.correlation import Correlation, Interval, check, codes_of
+from zenlib.stats.influence import Estimate, Floats, coefficients, concordance, intervals, tau_of, untied
 
 Families = Sequence[Hashable] | None
 CONFIDENCE = 0.95

@@ -66,12 +66,7 @@ class Described(ABC):
             pass
 
     def write(self, data: bytes, about: dict[str, Any]) -> None:
-        """Replaces both files or none, the data first.
-
-        Args:
-            data: content of the file.
-            about: the sidecar without digests.
-        """
+        """Replaces both files or none, the data first; `about` is the sidecar without digests."""
         described = about | {"sha256": _sha256(data), "digest": _sha256(_rendered(about))}
         with disk_errors(self.folder):
             replace_files(

@@ -26,23 +26,14 @@ ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class Merged:
-    """What merging does to one table.
+    """What merging does to one table."""
 
-    Attributes:
-        study: name of the study.
-        table: name of the table, or the file of score columns.
-        added: rows, or values of score columns, that were there only.
-        same: those that both have, equal or within the agreement of the table; ours stay.
-        conflicts: one line for each that both have and that differs.
-        skipped: why the table was left out, empty where it was not.
-    """
-
-    study: str
-    table: str
-    added: int = 0
-    same: int = 0
-    conflicts: tuple[str, ...] = ()
-    skipped: str = ""
+    study: str  # name of the study
+    table: str  # name of the table, or the file of score columns
+    added: int = 0  # rows, or values of score columns, that were there only
+    same: int = 0  # those that both have, equal or within the agreement of the table; ours stay
+    conflicts: tuple[str, ...] = ()  # one line for each that both have and that differs
+    skipped: str = ""  # why the table was left out, empty where it was not
 
 
 def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
@@ -72,10 +63,8 @@ def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
         more = f"\n  and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
         raise ResultsError(
             f"{other}: needed the same values where both folders have a row, got {len(conflicts)} that "
-            "disagree; nothing was merged. "
-            "Compute these rows again to see who is right, then say --keep ours or --keep theirs:\n  "
-            + "\n  ".join(conflicts[:SHOWN])
-            + more
+            "disagree; nothing was merged. Compute these rows again to see who is right, then say --keep "
+            "ours or --keep theirs:\n  " + "\n  ".join(conflicts[:SHOWN]) + more
         )
     for _, write in plans:
         write()
@@ -121,20 +110,17 @@ def _table_plan(other: Path, table: Table, keep: Keep | None) -> tuple[Merged, C
 
 
 def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Callable[[], None]]:
-    ours = next(
-        (columns for columns in stored_columns(theirs.study) if columns.name == theirs.name),
-        replace(theirs, root=None),
-    )
+    own_files = (columns for columns in stored_columns(theirs.study) if columns.name == theirs.name)
+    ours = next(own_files, replace(theirs, root=None))
     if ours.rows != theirs.rows:
         raise ResultsError(
             f"{theirs.path}: needed the {ours.rows} networks of {ours.path}, got {theirs.rows}; it is of "
             "another benchmark"
         )
     here = ours.values()
-    there = theirs.values()
     merged = Merged(theirs.study, theirs.path.name)
     taken = {}
-    for column, (values, done) in there.items():
+    for column, (values, done) in theirs.values().items():
         own, computed = here.get(column, (np.full_like(values, np.nan), np.zeros_like(done)))
         differs = done & computed & ~np.isclose(own, values, rtol=ROUNDING, atol=0, equal_nan=True)
         lines = tuple(
@@ -153,9 +139,8 @@ def _columns_plan(theirs: ScoreColumns, keep: Keep | None) -> tuple[Merged, Call
 
     def write() -> None:
         if any(chosen.any() for _, chosen in taken.values()):
-            replace(ours, units=units).absorb(
-                taken, _contributing(theirs.runs(), taken), replace=keep == "theirs"
-            )
+            runs = _contributing(theirs.runs(), taken)
+            replace(ours, units=units).absorb(taken, runs, replace=keep == "theirs")
 
     return merged, write
 

@@ -59,14 +59,9 @@ def results_root() -> Path:
 
 
 def study_folder(study: str, root: Path | None = None) -> Path:
-    """Folder of the stored rows of a study.
+    """Folder of the stored rows of a study: that of its name, or `results` in it where it is a chapter's.
 
-    That of its name, or `results` in it where the folder is a chapter's.
-
-    Args:
-        study: its name.
-        root: another results folder, such as a copy of the chapters of another machine; None means
-            `results_root()`.
+    `root` is another results folder, such as that of another machine; None means `results_root()`.
     """
     root = root or results_root()
     here = checkout()
@@ -129,15 +124,7 @@ def export_path(study: str, file: str) -> Path:
 
 
 def data_file(name: str, remedy: str) -> Path:
-    """A published table in the data folder.
-
-    Args:
-        name: its file name.
-        remedy: how a user makes it, for the error.
-
-    Raises:
-        BenchmarkMissing: there is no such file.
-    """
+    """A published table in the data folder; else a BenchmarkMissing that says by what remedy one makes it."""
     root = data_root()
     if root is None or not (root / name).is_file():
         raise BenchmarkMissing(
@@ -162,11 +149,9 @@ def plain(column: str, value: Any) -> Cell:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if (
-        value is None
-        or isinstance(value, bool | int | float)
-        or (isinstance(value, str) and value and "\r" not in value and value[0] not in FORMULA)
-    ):
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str) and value and "\r" not in value and value[0] not in FORMULA:
         return value
     raise ValueError(
         f"{column}: needed a number, a boolean, non-empty text without carriage returns that begins with "
@@ -175,10 +160,7 @@ def plain(column: str, value: Any) -> Cell:
 
 
 def identity(row: Row, key: Sequence[str]) -> Identity:
-    """What makes two rows the same row.
-
-    Equal key values, whole floats being equal to integers and booleans to neither.
-    """
+    """What makes two rows one: equal keys, whole floats being equal to integers and booleans to neither."""
     return tuple((isinstance(row[column], bool), row[column]) for column in key)
 
 
@@ -188,23 +170,14 @@ class Store(Described):
 
     Several processes may use one store: every access holds a file lock for a moment only, and of two rows
     with one key the first stays.
-
-    Attributes:
-        study: folder of the table.
-        name: file name of the table without ending.
-        key: columns that tell one row from another.
-        units: "unit: meaning" of every key and value column, in the order of the file.
-        version: version of the meaning of the values; rows of a lower one are replaced, a higher one is
-            refused.
-        root: another results folder, such as that of another machine; None means `results_root()`.
     """
 
-    study: str
-    name: str
-    key: tuple[str, ...]
-    units: dict[str, str]
-    version: int = 1
-    root: Path | None = None
+    study: str  # folder of the table
+    name: str  # file name of the table without ending
+    key: tuple[str, ...]  # columns that tell one row from another
+    units: dict[str, str]  # "unit: meaning" of every key and value column, in the order of the file
+    version: int = 1  # of the meaning of the values; rows of a lower one are replaced, a higher is refused
+    root: Path | None = None  # another results folder, such as a copy; None means `results_root()`
     ending: ClassVar[str] = ".csv"
 
     @property
@@ -232,12 +205,9 @@ class Store(Described):
             return self._load()
 
     def absorb(self, rows: dict[Identity, Row], runs: dict[str, Any], *, replace: bool = False) -> None:
-        """Take in rows of another store, with where they came from, all or none.
+        """Take in rows of another store, by identity, with the runs that they name, all or none.
 
-        Args:
-            rows: by identity; of two with one key the one here stays.
-            runs: the provenance entries that the rows name.
-            replace: the one from there stays instead.
+        Of two with one key the one here stays, or with `replace` the one from there.
         """
         with self.locked(writing=True), disk_errors(self.folder):
             mine, known = self._load()
@@ -246,12 +216,7 @@ class Store(Described):
                 path.unlink(missing_ok=True)
 
     def append(self, row: Row, run: dict[str, Any]) -> None:
-        """Record one finished row durably.
-
-        Args:
-            row: every column of `columns`.
-            run: the provenance entry that `row["run"]` names.
-        """
+        """Record one finished row, with the run that it names, durably."""
         with self.locked(writing=True), disk_errors(self.folder):
             self.journal_path.touch()
             append_line(self.journal_path, {"version": self.version, "row": row, "run": run})
@@ -304,10 +269,7 @@ class Store(Described):
             ) from error
 
     def _current(self, version: int, path: Path) -> bool:
-        """Whether rows of this version count.
-
-        Those of a lower one are outdated, those of a higher one an error.
-        """
+        """Whether rows of this version count: lower ones are outdated, higher ones an error."""
         if version > self.version:
             raise ResultsError(
                 f"{path}: needed version {self.version} of table {self.study}/{self.name}, got {version}; "
@@ -426,10 +388,7 @@ def _kind(values: Sequence[Cell]) -> str:
 
 
 def _encode(value: Cell, kind: str) -> str:
-    """A cell as text that gives the same value back.
-
-    An undefined value is "nan" among numbers and empty elsewhere.
-    """
+    """A cell as text that gives the same value back; undefined is "nan" among numbers, empty elsewhere."""
     if value is None or (_missing(value) and kind in ("integer", "boolean", "text")):
         return ""
     if kind == "json":

@@ -26,17 +26,11 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreCheck:
-    """How the values of one file of scores are computed again.
+    """How the values of one file of scores are computed again."""
 
-    Attributes:
-        columns: the file.
-        compute: the value of a column for a network by its index; `ScoreUndefined` stands for NaN.
-        within: agreement of every column, by its name without the seed.
-    """
-
-    columns: ScoreColumns
-    compute: Callable[[str, int], float]
-    within: Mapping[str, Within | OneDraw]
+    columns: ScoreColumns  # the file
+    compute: Callable[[str, int], float]  # from a column and the index of a network; `ScoreUndefined` is NaN
+    within: Mapping[str, Within | OneDraw]  # agreement of every column, by its name without the seed
 
     @property
     def place(self) -> str:

@@ -39,23 +39,13 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class ScoreColumns(Described):
-    """The scores of one study.
+    """The scores of one study."""
 
-    Attributes:
-        study: folder of the file.
-        rows: number of networks, indexed from 0.
-        units: "unit: meaning" of a column, by the part of its name before the seed: column "zen_s2" has the
-            unit of "zen".
-        root: another results folder, such as that of another machine; None means
-            `experiments.record.results.results_root()`.
-        name: of the file, without its ending.
-    """
-
-    study: str
-    rows: int
-    units: dict[str, str]
-    root: Path | None = None
-    name: str = "scores"
+    study: str  # folder of the file
+    rows: int  # number of networks, indexed from 0
+    units: dict[str, str]  # "unit: meaning" by the name of a column without the seed, "zen" for "zen_s2"
+    root: Path | None = None  # another results folder, such as a copy; None means `results_root()`
+    name: str = "scores"  # of the file, without its ending
     ending: ClassVar[str] = ".parquet"
 
     @property
@@ -84,13 +74,9 @@ class ScoreColumns(Described):
         indices: Sequence[int] | None = None,
         progress: bool = True,
     ) -> None:
-        """Computes the missing values of some columns.
+        """Computes the missing values of some columns, for these networks, or all.
 
-        Args:
-            columns: names, which `compute` returns together.
-            compute: the values of one network by its index; `ScoreUndefined` makes all of them NaN.
-            indices: networks to do; None means all.
-            progress: show a progress bar.
+        They are what `compute` returns together by the index of a network; `ScoreUndefined` makes them NaN.
         """
         unknown = [column for column in columns if self._unit(column) is None]
         if unknown:
@@ -161,13 +147,9 @@ class ScoreColumns(Described):
         *,
         replace: bool = False,
     ) -> None:
-        """Take in values of another file, with where they came from, all or none.
+        """Take in values of another file, and whether they were computed, by column, with its runs, or none.
 
-        Args:
-            columns: values and whether they were computed, by column; where both have a value the one here
-                stays.
-            runs: the provenance entries of the other file.
-            replace: the one from there stays instead.
+        Where both have a value the one here stays, or with `replace` the one from there.
         """
         with self.locked(writing=True):
             table = self._load()
@@ -226,35 +208,20 @@ class ScoreColumns(Described):
 
 
 def stored_columns(study: str, root: Path | None = None) -> list[ScoreColumns]:
-    """The files of score columns of a study, as their sidecars describe them.
-
-    Args:
-        study: name of the study.
-        root: another results folder.
-
-    Raises:
-        ResultsError: there is a file without a sidecar.
-    """
+    """The files of score columns of a study, as their sidecars, which they must have, describe them."""
     return [_described(study, name, root) for name in scores_in(root or results_root(), study)]
 
 
 def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
     found = ScoreColumns(study, 0, {}, root, name)
     sidecar = found.sidecar()
-    if (
-        sidecar is None
-        or type(sidecar.get("rows")) is not int
-        or not _describes_columns(sidecar.get("columns"))
-    ):
-        raise found.damaged(
-            found.data_path, f"{found.sidecar_path.name} with rows and columns beside it, found none"
-        )
-    units = {column: entry.get("unit") or "1: a score" for column, entry in sidecar["columns"].items()}
-    return ScoreColumns(study, sidecar["rows"], units, root, name)
-
-
-def _describes_columns(columns: Any) -> bool:
-    return isinstance(columns, dict) and all(isinstance(entry, dict) for entry in columns.values())
+    rows, columns = (sidecar or {}).get("rows"), (sidecar or {}).get("columns")
+    described = isinstance(columns, dict) and all(isinstance(entry, dict) for entry in columns.values())
+    if type(rows) is not int or not described:
+        needed = f"{found.sidecar_path.name} with rows and columns beside it, found none"
+        raise found.damaged(found.data_path, needed)
+    units = {column: entry.get("unit") or "1: a score" for column, entry in columns.items()}
+    return ScoreColumns(study, rows, units, root, name)
 
 
 def _array(values: np.ndarray, done: np.ndarray) -> pa.Array:

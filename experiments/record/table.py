@@ -66,43 +66,16 @@ class Table:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.key or tuple(signature(self.compute).parameters))
-        _require(
-            set(self.key) <= set(self.units),
-            "units",
-            "a unit for every key column",
-            sorted(set(self.key) - set(self.units)),
-        )
-        _require(
-            not set(self.units) & set(RESERVED),
-            "units",
-            f"no column named {', '.join(RESERVED)}",
-            sorted(self.units),
-        )
-        unclear = [
-            column
-            for column, unit in self.units.items()
-            if not all(part.strip() for part in unit.partition(": "))
-        ]
-        _require(not unclear, "units", '"unit: meaning" for every column', unclear)
+        keys, values = set(self.key), set(self.values)
+        _refuse("units", "a unit for every key column", keys - set(self.units))
+        _refuse("units", f"no column named {', '.join(RESERVED)}", set(self.units) & set(RESERVED))
+        unclear = {name for name, unit in self.units.items() if not all(map(str.strip, unit.partition(": ")))}
+        _refuse("units", '"unit: meaning" for every column', unclear)
         named = set(self.agreement) | self._errors()
-        _require(
-            named <= set(self.values),
-            "agreement",
-            f"value columns ({', '.join(self.values)})",
-            sorted(named - set(self.values)),
-        )
-        alike = {
-            name
-            for how in self.agreement.values()
-            if isinstance(how, OneDraw)
-            for name in (*how.alike, how.over)
-        }
-        _require(
-            alike <= set(self.key),
-            "agreement",
-            f"key columns ({', '.join(self.key)}) for what is alike",
-            sorted(alike - set(self.key)),
-        )
+        _refuse("agreement", f"value columns ({', '.join(self.values)})", named - values)
+        draws = [how for how in self.agreement.values() if isinstance(how, OneDraw)]
+        alike = {name for how in draws for name in (*how.alike, how.over)}
+        _refuse("agreement", f"key columns ({', '.join(self.key)}) for what is alike", alike - keys)
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -204,15 +177,10 @@ class Table:
         ]
 
     def _checked_key(self, index: int, key: dict[str, Any]) -> Row:
-        if set(key) != set(self.key):
-            missing, unknown = sorted(set(self.key) - set(key)), sorted(set(key) - set(self.key))
-            raise ValueError(
-                f"keys[{index}]: needed exactly the columns {', '.join(self.key)}, got missing {missing} and "
-                f"unknown {unknown}"
-            )
+        _require_columns(f"keys[{index}]", self.key, set(key))
         checked = {column: plain(f"keys[{index}][{column!r}]", key[column]) for column in self.key}
-        undefined = [column for column, value in checked.items() if value != value]
-        _require(not undefined, f"keys[{index}]", "no NaN in a key", undefined)
+        undefined = {column for column, value in checked.items() if value != value}
+        _refuse(f"keys[{index}]", "no NaN in a key", undefined)
         return checked
 
     def _by_identity(self) -> dict[Any, Row]:
@@ -223,14 +191,11 @@ class Table:
             return
         store, run = self.store, provenance(checkout())
         store.require_writable()
-        for key in tqdm(
-            keys, desc=f"{self.study}/{self.name}", unit="row", delay=PROGRESS_AFTER, disable=not progress
-        ):
+        for key in tqdm(keys, desc=self.place, unit="row", delay=PROGRESS_AFTER, disable=not progress):
             start = time.perf_counter()
             values = self._values_of(key)
-            store.append(
-                key | {"seconds": round(time.perf_counter() - start, 4)} | values | {"run": run["id"]}, run
-            )
+            seconds = round(time.perf_counter() - start, 4)
+            store.append(key | {"seconds": seconds} | values | {"run": run["id"]}, run)
 
     def _values_of(self, key: Row) -> Row:
         """Value columns and reason of one row, and its seconds where the computation states them."""
@@ -238,22 +203,12 @@ class Table:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
             reason = " ".join(undefined.reason.split()) or "undefined"
-            return dict.fromkeys(self.values, math.nan) | {
-                "reason": f"undefined: {reason}" if reason[0] in FORMULA else reason
-            }
+            reason = f"undefined: {reason}" if reason[0] in FORMULA else reason
+            return dict.fromkeys(self.values, math.nan) | {"reason": reason}
         stated = {"seconds"} & set(values)
-        if set(values) - stated != set(self.values):
-            missing, unknown = (
-                sorted(set(self.values) - set(values)),
-                sorted(set(values) - set(self.values) - stated),
-            )
-            raise ValueError(
-                f"compute: needed exactly the columns {', '.join(self.values)}, got missing {missing} and "
-                f"unknown {unknown}"
-            )
-        return {column: plain(column, values[column]) for column in (*self.values, *stated)} | {
-            "reason": None
-        }
+        _require_columns("compute", self.values, set(values) - stated)
+        cells = {column: plain(column, values[column]) for column in (*self.values, *stated)}
+        return cells | {"reason": None}
 
     def _frame(self, rows: list[Row]) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=list(self.store.columns))
@@ -278,6 +233,15 @@ def _cost(row: Row) -> float:
     return float(row["seconds"] or 0.0)
 
 
-def _require(holds: bool, argument: str, needed: str, got: Any) -> None:
-    if not holds:
-        raise ValueError(f"{argument}: needed {needed}, got {got!r}")
+def _refuse(argument: str, needed: str, wrong: set[str]) -> None:
+    if wrong:
+        raise ValueError(f"{argument}: needed {needed}, got {sorted(wrong)!r}")
+
+
+def _require_columns(argument: str, columns: tuple[str, ...], got: set[str]) -> None:
+    missing, unknown = sorted(set(columns) - got), sorted(got - set(columns))
+    if missing or unknown:
+        raise ValueError(
+            f"{argument}: needed exactly the columns {', '.join(columns)}, got missing {missing} and "
+            f"unknown {unknown}"
+        )

@@ -35,27 +35,16 @@ DEAR = 2.0
 
 @dataclass
 class Verified:
-    """What came of one table or file of scores under one setting.
+    """What came of one table or file of scores under one setting."""
 
-    Attributes:
-        kernel: the setting, one of `KERNELS`.
-        place: study and table, or study and file.
-        reproduced: rows or scores with all values within what is allowed.
-        failed: what was not reproduced, one text for each value.
-        dear: stored rows that are too dear to be computed again.
-        late: rows that were drawn and not begun, because the time was over.
-        missing: why nothing could be computed, empty where something could.
-        shares: the largest difference of each column, as a share of what is allowed.
-    """
-
-    kernel: str
-    place: str
-    reproduced: int = 0
-    failed: list[str] = field(default_factory=list)
-    dear: int = 0
-    late: int = 0
-    missing: str = ""
-    shares: dict[str, float] = field(default_factory=dict)
+    kernel: str  # the setting, one of `KERNELS`
+    place: str  # study and table, or study and file
+    reproduced: int = 0  # rows or scores with all values within what is allowed
+    failed: list[str] = field(default_factory=list)  # what was not reproduced, one text for each value
+    dear: int = 0  # stored rows that are too dear to be computed again
+    late: int = 0  # rows that were drawn and not begun, because the time was over
+    missing: str = ""  # why nothing could be computed, empty where something could
+    shares: dict[str, float] = field(default_factory=dict)  # largest difference of a column, over the allowed
 
 
 @cache
@@ -95,14 +84,9 @@ def verify(
     total = sum(len(chosen) for chosen, _ in samples.values()) * len(kernels)
     found: list[Verified] = []
     start = time.time()
-    terminal = sys.stderr.isatty()
+    often = 0.5 if sys.stderr.isatty() else 60.0
     with tqdm(
-        total=total,
-        desc="verifying",
-        unit="row",
-        delay=5.0,
-        mininterval=0.5 if terminal else 60.0,
-        file=sys.stderr,
+        total=total, desc="verifying", unit="row", delay=5.0, mininterval=often, file=sys.stderr
     ) as bar:
         for position, kernel in enumerate(kernels):
             end = time.time() + (seconds - (time.time() - start)) / (len(kernels) - position)
@@ -156,21 +140,13 @@ def recompute(kernel: str, name: str, chosen: list[Any], end: float) -> Verified
         verified.failed += wrong
         verified.reproduced += bool(lines) and not wrong
         for line in lines:
-            verified.shares[line.column] = max(
-                verified.shares.get(line.column, 0.0), float(f"{line.share:.2g}")
-            )
+            largest = max(verified.shares.get(line.column, 0.0), float(f"{line.share:.2g}"))
+            verified.shares[line.column] = largest
     return verified
 
 
 def report(found: Sequence[Verified], *, seed: int, dear: float, seconds: float) -> dict[str, Any]:
-    """What the book shows: where and how it was made, and one entry for each place and setting.
-
-    Args:
-        found: what `verify` gave.
-        seed: of the sample.
-        dear: rows that took longer than these seconds were left out.
-        seconds: that it all took.
-    """
+    """What the book shows: where and how it was made, and one entry for each place and setting."""
     import torch
 
     return {
@@ -194,8 +170,8 @@ def summary(told: dict[str, Any]) -> str:
     worst = max((share for place in told["places"] for share in place["shares"].values()), default=0.0)
     return (
         f"Computed again on {told['processor']} (PyTorch uses {told['instructions']}) with PyTorch "
-        f"{told['torch']}, in {told['seconds']:,} s; "
-        f"seed {told['seed']}, settings {', '.join(kernels)}, rows of up to {told['dear']:g} s. "
+        f"{told['torch']}, in {told['seconds']:,} s; seed {told['seed']}, settings {', '.join(kernels)}, "
+        f"rows of up to {told['dear']:g} s. "
         f"No reproduced value lay further from the stored one than {worst:.0%} of what is allowed."
     )
 
@@ -204,11 +180,10 @@ HEAD = ("study", "settings", "reproduced", "not reproduced", "too dear", "no tim
 
 
 def table_of(places: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The short table of a report: a line for each study and a last one for all.
+    """The short table of a report: a head, a line for each study and a last one for all.
 
-    Returns:
-        The head, then lines of text: study, settings, values reproduced and not, stored rows that are too
-        dear, drawn ones that no time was left for, and tables for which a published file is missing.
+    They tell values reproduced and not, stored rows that are too dear, drawn ones that no time was left for,
+    and tables for which a published file is missing.
     """
     entries = list(places)
     studies = list(dict.fromkeys(entry["place"].partition("/")[0] for entry in entries))

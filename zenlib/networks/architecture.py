@@ -1,8 +1,8 @@
 """Networks of the two Zen-NAS search spaces as plain data: parsed, printed and counted without building.
 
-An `Architecture` is a tuple of `Block` rows. A block stands for one "super-block" of the paper (Tables 8 to
-18): a convolution or a residual family, repeated. Everything that depends on the inner wiring of a block (the
-trainable network, the vanilla network, parameters, FLOPs) is read from one description of it, `Block.units`.
+An `Architecture` is a tuple of `Block` rows, each a "super-block" of the paper: a convolution or a residual
+family, repeated. All that depends on the wiring inside a block (the trainable and the vanilla network,
+parameters, FLOPs) is read from one description of it, `Block.units`.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and Tables 8-18; the wiring of the blocks follows the
 published checkpoints.
@@ -14,22 +14,30 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from string import Formatter
 from typing import NamedTuple
 
 from zenlib.errors import ArchitectureError, whole
 
 LAYERS = 10_000
 """Most layers of a block: beyond any network, and within the patience of whoever counts them."""
-
 KERNEL = 999
 """Largest side of a kernel."""
 CONVOLUTIONS = 50_000
 """Most blocks, and most layers of all blocks, that a structure string may have."""
 WEIGHTS = 10**10
 """Most weights of a network that is written as a structure string: 40 GB."""
-
-KINDS = ("conv", "residual", "bottleneck", "inverted")
 SE_RATIO = 0.25
+
+_WIDTHS = "({in_channels},{out_channels},{stride},{bottleneck},{layers})"
+_ROWS = {
+    "conv": "SuperConvK{kernel}BNRELU({in_channels},{out_channels},{stride},{layers})",
+    "residual": "SuperResK{kernel}K{again}" + _WIDTHS,
+    "bottleneck": "SuperResK1K{kernel}K1" + _WIDTHS,
+    "inverted": "SuperResIDWE{expansion}K{kernel}" + _WIDTHS,
+}
+"""How a block is written, by its kind; `again` is the kernel of a second convolution."""
+KINDS = tuple(_ROWS)
 
 
 def round_to_8(width: float) -> int:
@@ -55,13 +63,9 @@ class ConvSpec(NamedTuple):
 class Unit(NamedTuple):
     """The smallest piece a block repeats: a plain convolution, or one residual unit.
 
-    Attributes:
-        convs: the main path in order.
-        projection: the 1x1 convolution of the shortcut, or None where the shortcut is the identity (or
-            absent).
-        residual: whether a shortcut is added before the last ReLU.
-        gated: index into `convs` after which a squeeze-and-excitation gate sits in a network that uses it, or
-            None.
+    A residual unit adds a shortcut before the last ReLU, with a 1x1 `projection` where it is not the
+    identity. Behind the convolution of index `gated` sits a squeeze-and-excitation gate, in a network that
+    has them.
     """
 
     convs: tuple[ConvSpec, ...]
@@ -71,12 +75,9 @@ class Unit(NamedTuple):
 
 
 class BlockCost(NamedTuple):
-    """What a block costs without gates, so that costs of a network are sums over its blocks.
+    """What a block costs without gates: trainable parameters, and multiply-adds per position.
 
-    Attributes:
-        params: trainable parameters.
-        before: multiply-adds per position of the map that comes in.
-        after: multiply-adds per position of the map that goes out.
+    `before` are those for a position of the map that comes in, `after` those of the one that goes out.
     """
 
     params: int
@@ -94,8 +95,8 @@ class Block:
         kernel: side k of the kernel, odd.
         in_channels: channels coming in.
         out_channels: channels going out.
-        stride: stride of the first spatial convolution, 1 or more.
-        layers: how often the block is repeated, at least 1; the sum over blocks is the depth of the network.
+        stride: stride of the first spatial convolution.
+        layers: how often the block is repeated; the sum over blocks is the depth of the network.
         bottleneck: inner width, 0 for "conv".
         expansion: depthwise expansion of "inverted", 0 for the others.
     """
@@ -119,16 +120,14 @@ class Block:
             raise ArchitectureError(f"layers: needed at most {LAYERS:,}, got {self.layers:,}")
         if self.kernel % 2 == 0 or self.kernel > KERNEL:
             raise ArchitectureError(f"kernel: needed an odd side of at most {KERNEL}, got {self.kernel:,}")
-        if (self.kind == "conv") != (self.bottleneck == 0):
-            raise ArchitectureError(
-                f"bottleneck: {self.kind} blocks need {'0' if self.kind == 'conv' else 'a positive width'}, "
-                f"got {self.bottleneck}"
-            )
-        if (self.kind == "inverted") != (self.expansion != 0):
-            raise ArchitectureError(
-                f"expansion: {self.kind} blocks need {'1 or more' if self.kind == 'inverted' else '0'}, got "
-                f"{self.expansion}"
-            )
+        for name, has, needed in (
+            ("bottleneck", self.kind != "conv", "a positive width"),
+            ("expansion", self.kind == "inverted", "1 or more"),
+        ):
+            if has != (getattr(self, name) > 0):
+                raise ArchitectureError(
+                    f"{name}: {self.kind} blocks need {needed if has else 0}, got {getattr(self, name)}"
+                )
 
     def units(self) -> tuple[Unit, ...]:
         """The units of this block in order, with widths and strides resolved.
@@ -136,12 +135,31 @@ class Block:
         The first unit of a residual block always projects its shortcut; later ones only where the shape
         changes.
         """
+        of_a_layer = [self.out_channels]
+        if self.kind in ("bottleneck", "inverted"):
+            of_a_layer.insert(0, self.bottleneck if self.kind == "inverted" else self.out_channels)
         units: list[Unit] = []
         width_in, stride = self.in_channels, self.stride
-        for width_out, inner in self._unit_widths():
-            units.append(self._unit(width_in, width_out, inner, stride, first=not units))
+        for width_out in of_a_layer * self.layers:
+            units.append(self._unit(width_in, width_out, stride, first=not units))
             width_in, stride = width_out, 1
         return tuple(units)
+
+    def _unit(self, width_in: int, width_out: int, stride: int, first: bool) -> Unit:
+        k, inner = self.kernel, self.bottleneck
+        if self.kind == "conv":
+            return Unit((ConvSpec(width_in, width_out, k, stride),))
+        projects = first or stride > 1 or width_in != width_out
+        projection = ConvSpec(width_in, width_out, 1, stride) if projects else None
+        if self.kind == "residual":
+            convs = (ConvSpec(width_in, inner, k, stride), ConvSpec(inner, width_out, k))
+            return Unit(convs, projection, residual=True, gated=0)
+        groups = 1
+        if self.kind == "inverted":
+            inner = groups = round_to_8(width_out * self.expansion)
+        middle = ConvSpec(inner, inner, k, stride, groups)
+        path = (ConvSpec(width_in, inner, 1), middle, ConvSpec(inner, width_out, 1))
+        return Unit(path, projection, residual=True, gated=1)
 
     @cached_property
     def cost(self) -> BlockCost:
@@ -155,52 +173,10 @@ class Block:
         before = convs[0].weights if len(units[0].convs) > 2 else 0
         return BlockCost(weights + norms, before, weights - before)
 
-    def _unit_widths(self) -> Iterator[tuple[int, int]]:
-        """(output width, inner width) of each unit."""
-        for _ in range(self.layers):
-            if self.kind == "inverted":
-                yield self.bottleneck, round_to_8(self.bottleneck * self.expansion)
-                yield self.out_channels, round_to_8(self.out_channels * self.expansion)
-            else:
-                yield self.out_channels, self.bottleneck
-                if self.kind == "bottleneck":
-                    yield self.out_channels, self.bottleneck
-
-    def _unit(self, width_in: int, width_out: int, inner: int, stride: int, first: bool) -> Unit:
-        k = self.kernel
-        if self.kind == "conv":
-            return Unit((ConvSpec(width_in, width_out, k, stride),))
-        if self.kind == "residual":
-            convs: tuple[ConvSpec, ...] = (
-                ConvSpec(width_in, inner, k, stride),
-                ConvSpec(inner, width_out, k),
-            )
-        else:
-            groups = inner if self.kind == "inverted" else 1
-            convs = (
-                ConvSpec(width_in, inner, 1),
-                ConvSpec(inner, inner, k, stride, groups),
-                ConvSpec(inner, width_out, 1),
-            )
-        projects = first or stride > 1 or width_in != width_out
-        return Unit(
-            convs,
-            projection=ConvSpec(width_in, width_out, 1, stride) if projects else None,
-            residual=True,
-            gated=0 if self.kind == "residual" else 1,
-        )
-
     @cached_property
     def text(self) -> str:
         """The row as part of a structure string, such as `SuperResK3K3(8,16,1,8,1)`."""
-        widths = [
-            self.in_channels,
-            self.out_channels,
-            self.stride,
-            *([self.bottleneck] if self.bottleneck else []),
-            self.layers,
-        ]
-        return f"{_block_name(self)}({','.join(map(str, widths))})"
+        return _ROWS[self.kind].format(again=self.kernel, **vars(self))
 
     def __str__(self) -> str:
         return self.text
@@ -245,8 +221,7 @@ class Architecture:
         """The structure string; `Architecture.from_string` reads it back."""
         return "".join(map(str, self.blocks))
 
-    def __str__(self) -> str:
-        return self.to_string()
+    __str__ = to_string
 
     @property
     def depth(self) -> int:
@@ -268,15 +243,19 @@ class Architecture:
         """All units from stem to head."""
         return tuple(unit for block in self.blocks for unit in block.units())
 
-    def params(self, num_classes: int = 1000) -> int:
-        """Trainable parameters of `build_network(self, num_classes)`.
+    @property
+    def minimum_resolution(self) -> int:
+        """Smallest image side, in pixels, for which no map is narrower than the stride that it meets."""
+        side = 1
+        for block in reversed(self.blocks):
+            side = max(block.stride, block.stride * (side - 1) + 1)
+        return side
 
-        Kernels, BatchNorm, projections, gates, classifier.
-        """
+    def params(self, num_classes: int = 1000) -> int:
+        """Trainable parameters of `build_network(self, num_classes)`, those of gates included."""
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         total = (self.out_channels + 1) * num_classes + sum(block.cost.params for block in self.blocks)
-        gates = [conv for unit in self.units for conv in self._gate(unit)]
-        return total + sum(conv.weights + 2 * conv.out_channels for conv in gates)
+        return total + sum(conv.weights + 2 * conv.out_channels for conv in self._gates())
 
     def flops(self, resolution: int = 224, num_classes: int = 1000) -> int:
         """Multiply-adds of one image through `build_network(self, num_classes)`.
@@ -288,14 +267,12 @@ class Architecture:
             ArchitectureError: the resolution is too small for the strides.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
-        total = self.out_channels * num_classes
-        for unit, side in self.unit_resolutions(resolution):
-            for conv in unit.convs:
-                side = -(-side // conv.stride)
-                total += conv.weights * side**2
-            if unit.projection:
-                total += unit.projection.weights * side**2
-            total += sum(conv.weights for conv in self._gate(unit))
+        side = self._large_enough(resolution)
+        total = self.out_channels * num_classes + sum(conv.weights for conv in self._gates())
+        for block in self.blocks:
+            total += block.cost.before * side**2
+            side = -(-side // block.stride)
+            total += block.cost.after * side**2
         return total
 
     def peak_memory(self, resolution: int = 224, num_classes: int = 1000, bytes_per_value: int = 1) -> int:
@@ -306,60 +283,40 @@ class Architecture:
         reads are alive. BatchNorm, ReLU, gating and the shortcut's sum overwrite what they read. The image
         counts; weights and the work space of an operation do not.
 
-        Args:
-            resolution: side of the images in pixels.
-            num_classes: width of the classifier.
-            bytes_per_value: 1 for 8-bit integers, 4 for float32.
-
-        Raises:
-            ArchitectureError: the resolution is too small for the strides.
+        A value has 1 byte as an 8-bit integer, 4 in float32. Raises what `flops` does.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         bytes_per_value = whole("bytes_per_value", bytes_per_value, error=ArchitectureError)
-        resolution = whole("resolution", resolution, error=ArchitectureError)
-        most, side = self.out_channels + num_classes, resolution
+        side, most = self._large_enough(resolution), self.out_channels + num_classes
         for block in self.blocks:
-            if side < block.stride:
-                raise self._too_small(resolution)
             most = max(most, _block_memory(block, side, self.use_se))
             side = -(-side // block.stride)
         return bytes_per_value * max(most, self.out_channels * (side**2 + 1))
 
     def unit_resolutions(self, resolution: int) -> Iterator[tuple[Unit, int]]:
-        """Each unit with the side, in pixels, of the map it takes in.
-
-        Raises:
-            ArchitectureError: a strided convolution would see a map smaller than its stride.
-        """
-        side = resolution = whole("resolution", resolution, error=ArchitectureError)
+        """Each unit with the side, in pixels, of the map it takes in; raises what `flops` does."""
+        side = self._large_enough(resolution)
         for unit in self.units:
             yield unit, side
             for conv in unit.convs:
-                if side < conv.stride:
-                    raise self._too_small(resolution)
                 side = -(-side // conv.stride)
 
-    def _too_small(self, resolution: int) -> ArchitectureError:
-        return ArchitectureError(
-            f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this network, "
-            f"got {resolution}"
-        )
+    def _large_enough(self, resolution: int) -> int:
+        resolution = whole("resolution", resolution, error=ArchitectureError)
+        if resolution < self.minimum_resolution:
+            raise ArchitectureError(
+                f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this "
+                f"network, got {resolution}"
+            )
+        return resolution
 
-    @property
-    def minimum_resolution(self) -> int:
-        """Smallest image side, in pixels, for which no map is narrower than the stride that it meets."""
-        side = 1
-        for stride in reversed([conv.stride for unit in self.units for conv in unit.convs]):
-            side = max(stride, stride * (side - 1) + 1)
-        return side
-
-    def _gate(self, unit: Unit) -> tuple[ConvSpec, ...]:
-        """The two 1x1 convolutions of a unit's squeeze-and-excitation gate, none without it."""
-        if not self.use_se or unit.gated is None:
-            return ()
-        width = unit.convs[unit.gated].out_channels
-        squeezed = squeezed_width(width)
-        return ConvSpec(width, squeezed, 1), ConvSpec(squeezed, width, 1)
+    def _gates(self) -> Iterator[ConvSpec]:
+        """The two 1x1 convolutions of each squeeze-and-excitation gate."""
+        for unit in self.units if self.use_se else ():
+            if unit.gated is not None:
+                width = unit.convs[unit.gated].out_channels
+                yield ConvSpec(width, squeezed_width(width), 1)
+                yield ConvSpec(squeezed_width(width), width, 1)
 
 
 @lru_cache(maxsize=100_000)
@@ -386,48 +343,21 @@ def squeezed_width(width: int) -> int:
     return max(1, round(width * SE_RATIO))
 
 
-def _block_name(block: Block) -> str:
-    k = block.kernel
-    return {
-        "conv": f"SuperConvK{k}BNRELU",
-        "residual": f"SuperResK{k}K{k}",
-        "bottleneck": f"SuperResK1K{k}K1",
-        "inverted": f"SuperResIDWE{block.expansion}K{k}",
-    }[block.kind]
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
-# Most specific first: K1KxK1 would otherwise be read as the residual block K1K1.
-_NAMES = {
-    "bottleneck": r"SuperResK1K(?P<kernel>[0-9]{1,9})K1",
-    "residual": r"SuperResK(?P<kernel>[0-9]{1,9})K(?P=kernel)",
-    "inverted": r"SuperResIDWE(?P<expansion>[0-9]{1,9})K(?P<kernel>[0-9]{1,9})",
-    "conv": r"SuperConvK(?P<kernel>[0-9]{1,9})BNRELU",
-}
-_DIGITS = r"[0-9]{1,9}"
-_WHOLE_NAMES = {kind: re.compile(pattern + r"(?=\()") for kind, pattern in _NAMES.items()}
+def _pattern(row: str) -> re.Pattern[str]:
+    escaped = re.escape(row).replace(r"\{again\}", "(?P=kernel)")
+    return re.compile(re.sub(r"\\{(\w+)\\}", rf"(?P<\1>{_NUMBER.pattern})", escaped) + r"\s*")
 
 
-def _begun(pattern: str) -> re.Pattern[str]:
-    """A pattern for every beginning of a name; its match ends at the first character that cannot be right."""
-    nested = ""
-    for token in reversed(re.findall(r"\(\?P[^)]*\)|.", pattern + "(")):
-        number = token.startswith("(?P")
-        nested = f"(?:{_DIGITS if number else re.escape(token)}{nested})?"
-    return re.compile(nested)
-
-
-_BEGUN_NAMES = tuple(_begun(pattern) for pattern in _NAMES.values())
-_FIELDS = {"conv": ("in_channels", "out_channels", "stride", "layers")}
-_RESIDUAL_FIELDS = ("in_channels", "out_channels", "stride", "bottleneck", "layers")
-_SPACE = re.compile(r"\s*")
-_UNEQUAL_KERNELS = re.compile(r"SuperResK([0-9]+)K([0-9]+)\(")
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_PATTERNS = {kind: _pattern(row) for kind, row in _ROWS.items()}
 
 
 def _parse_blocks(text: str) -> Iterator[Block]:
     if not isinstance(text, str):
         raise ArchitectureError(f"structure string: needed text, got {type(text).__name__}")
-    position = _past_space(text, 0)
+    position = len(text) - len(text.lstrip())
     if position == len(text):
         raise ArchitectureError("structure string: needed at least one block, got an empty text", 0)
     if text.count("(") > CONVOLUTIONS:
@@ -436,79 +366,52 @@ def _parse_blocks(text: str) -> Iterator[Block]:
         )
     width, layers, weights = None, 0, 0
     while position < len(text):
-        begin = position
-        kind, values, places, position = _parse_name(text, position)
-        position = _parse_numbers(text, position, kind, values, places)
+        matches = ((kind, pattern.match(text, position)) for kind, pattern in _PATTERNS.items())
+        kind, match = next(((kind, match) for kind, match in matches if match), ("", None))
+        if match is None:
+            position, needed = max(_mismatch(row, text, position) for row in _ROWS.values())
+            raise _at(text, position, f"needed {needed}")
+        values = {name: int(number) for name, number in match.groupdict().items()}
         if width is not None and values["in_channels"] != width:
-            raise _at(
-                text,
-                places["in_channels"],
-                f"needed {width} input channels, which is what the block before gives",
-            )
+            needed = f"needed {width} input channels, which is what the block before gives"
+            raise _at(text, match.start("in_channels"), needed)
         try:
             block = Block(kind=kind, **values)
         except ArchitectureError as error:  # its message begins with the name of the field
-            raise _at(text, places[str(error).partition(":")[0]], str(error)) from None
+            raise _at(text, match.start(str(error).partition(":")[0]), str(error)) from None
         width, layers, weights = block.out_channels, layers + block.layers, weights + block.cost.params
         if layers > CONVOLUTIONS or weights > WEIGHTS:
             raise _at(
                 text,
-                begin,
+                position,
                 f"needed at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
                 f"{weights:,} with this block",
             )
         yield block
-        position = _past_space(text, position)
+        position = match.end()
 
 
-def _parse_name(text: str, position: int) -> tuple[str, dict[str, int], dict[str, int], int]:
-    """Kind, numbers in the name, their places in the text, and where the name ends."""
-    for kind, pattern in _WHOLE_NAMES.items():
-        match = pattern.match(text, position)
-        if match:
-            names = match.groupdict()
-            return (
-                kind,
-                {name: int(number) for name, number in names.items()},
-                {name: match.start(name) for name in names},
-                match.end(),
-            )
-    unequal = _UNEQUAL_KERNELS.match(text, position)
-    if unequal:
-        raise _at(
-            text,
-            unequal.start(2),
-            f"needed the kernel of the first convolution, {unequal[1]}, again in the second of a residual "
-            "block",
-        )
+def _mismatch(row: str, text: str, at: int) -> tuple[int, str]:
+    """Where a text leaves a row, and what the row needs there."""
+    names = re.findall(r"\w+", row.partition("(")[2])
     known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
-    wrong = max(begun.end() for pattern in _BEGUN_NAMES if (begun := pattern.match(text, position)))
-    raise _at(text, wrong, f"needed a block name ({known})")
-
-
-def _parse_numbers(
-    text: str, position: int, kind: str, values: dict[str, int], places: dict[str, int]
-) -> int:
-    """Reads numbers in brackets into `values`, their places into `places`; returns where the block ends."""
-    names = _FIELDS.get(kind, _RESIDUAL_FIELDS)
-    for index, name in enumerate(names):
-        opening = "(" if index == 0 else ","
-        if text[position : position + 1] != opening:
-            raise _at(text, position, f"needed '{opening}' before {name} ({', '.join(names)})")
-        number = _NUMBER.match(text, position + 1)
+    a_name, kernel = f"a block name ({known})", ""
+    for literal, name, *_ in Formatter().parse(row):
+        wrong = next((at for at, letter in enumerate(literal, at) if text[at : at + 1] != letter), None)
+        if wrong is not None:
+            inside = {",": f"',' before {name} ({', '.join(names)})", ")": f"')' after {names[-1]}"}
+            return wrong, inside.get(literal, a_name)
+        at += len(literal)
+        number = _NUMBER.match(text, at)
         if not number:
-            raise _at(text, position + 1, f"needed a whole number for {name} ({', '.join(names)})")
-        values[name], places[name] = int(number.group()), number.start()
-        position = number.end()
-    if text[position : position + 1] != ")":
-        raise _at(text, position, f"needed ')' after {names[-1]}")
-    return position + 1
-
-
-def _past_space(text: str, position: int) -> int:
-    """The next position that is not white space."""
-    space = _SPACE.match(text, position)
-    return space.end() if space else position
+            return at, f"a whole number for {name} ({', '.join(names)})" if name in names else a_name
+        if name == "again" and number[0] != kernel:
+            return (
+                at,
+                f"the kernel of the first convolution, {kernel}, again in the second of a residual block",
+            )
+        at, kernel = number.end(), number[0]
+    return at, a_name
 
 
 def _at(text: str, position: int, message: str) -> ArchitectureError:

@@ -19,15 +19,9 @@ BN_EPS = 1e-3
 def build_network(
     architecture: Architecture, num_classes: int = 1000, use_se: bool | None = None
 ) -> nn.Module:
-    """Builds the trainable network of an architecture.
+    """Builds the trainable network of an architecture: images (N, C, H, W) to logits (N, num_classes).
 
-    Args:
-        architecture: what to build.
-        num_classes: width of the classifier.
-        use_se: whether residual units carry squeeze-and-excitation gates; None means `architecture.use_se`.
-
-    Returns:
-        A module that maps images (N, C, H, W) to logits (N, num_classes).
+    Residual units carry squeeze-and-excitation gates with `use_se`; None means `architecture.use_se`.
     """
     return Network(architecture, num_classes, architecture.use_se if use_se is None else use_se)
 
@@ -92,13 +86,6 @@ def _unit(unit: Unit, use_se: bool) -> nn.Module:
 
 
 def _conv_bn(conv: ConvSpec, bias: bool = False) -> tuple[nn.Module, nn.Module]:
-    convolution = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel,
-        conv.stride,
-        padding=(conv.kernel - 1) // 2,
-        groups=conv.groups,
-        bias=bias,
-    )
+    padding = (conv.kernel - 1) // 2
+    convolution = nn.Conv2d(*conv[:4], padding=padding, groups=conv.groups, bias=bias)
     return convolution, nn.BatchNorm2d(conv.out_channels, eps=BN_EPS)

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 SIDE = 224
 """Side in pixels of the images of a network that says nothing else."""
-USUAL_SIDES = (32, 28, 64, 224, 96, 128, 160, 192, 240, 256, 288, 299, 320, 384, 448, 512)
-"""Sides that are tried first where a network does not run at its own."""
-LENGTHS = (1000, 1024, 2048, 4096, 8000, 16000, 16384, 22050, 32000, 44100, 48000)
-"""Lengths of signals that are tried too."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
 FILES = ("search.journal", "history.parquet")
@@ -58,16 +54,14 @@ _OTHER_FILES = {
     ".yaml .yml .json .toml .cfg": "settings; add a function that builds the network from them to a file of "
     "Python and name it, such as my_module.py:make",
 }
-"""What files of these endings hold instead of a network, and what to do."""
+"""What files of these endings hold instead of a network, and what to do; they need not be there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A network that a text names.
+    """A network that a text names: an `Architecture`, or a module with random weights.
 
-    Attributes:
-        network: an `Architecture`, or a module with random weights.
-        meant: side in pixels of the images it is meant for, None where it says none.
+    `meant` is the side in pixels of the images it is meant for, None where it says none.
     """
 
     network: Any
@@ -75,14 +69,12 @@ class Named:
 
     def side(self, *asked: int | None) -> int:
         """The first side that was asked for, else the one it is meant for, else 224, or 64 for cubes."""
-        chosen = next((side for side in (*asked, self.meant) if side is not None), None)
-        return whole("resolution", self.default if chosen is None else chosen)
+        sides = (side for side in (*asked, self.meant) if side is not None)
+        return whole("resolution", next(sides, self.default))
 
     def shown(self, side: int) -> str:
         """The size of an image of this side as people write it: 224 x 224."""
-        from torch import nn
-
-        if not isinstance(self.network, nn.Module):
+        if isinstance(self.network, Architecture):
             return f"{side} x {side}"
         from zenlib.vanilla.capture import image_shape
         from zenlib.vanilla.vcnn import times
@@ -100,32 +92,27 @@ class Named:
 
     @contextmanager
     def at(self, side: int) -> Iterator[None]:
-        """Where a module fails inside since images of this side do not fit it, names one that does.
-
-        Raises:
-            ValueError: the module does not run at this side, but at another.
-        """
+        """Where a module fails inside since images of this side do not fit it, names one that does."""
         try:
             yield
         except Exception as error:  # whatever a module raises on an image that it is not meant for
             if isinstance(self.network, Architecture) or _first_that_runs(self.network, [side]):
                 raise
-            works = _first_that_runs(self.network, dict.fromkeys((*USUAL_SIDES, *LENGTHS, *range(8, 513))))
+            from zenlib.vanilla.capture import LENGTHS, SIDES
+
+            works = _first_that_runs(self.network, dict.fromkeys((*SIDES, *LENGTHS, *range(8, 513))))
             if works is None:
                 raise
+            told = (str(error).strip() or type(error).__name__).partition("\n")[0].partition("; ")[0]
             raise ValueError(
                 f"resolution: {type(self.network).__name__} fails at {self.shown(side)}"
                 f"{' (the default)' if side == self.default and self.meant is None else ''}, but runs at "
-                f"{self.shown(works)}; give --resolution {works} (at {side}: {_first_clause(error)})"
+                f"{self.shown(works)}; give --resolution {works} (at {side}: {told})"
             ) from error
 
 
 def load_network(text: str, shapes_only: bool = False) -> Named:
-    """The network that a text names.
-
-    Args:
-        text: its name.
-        shapes_only: torchvision's and timm's may come without weights, on the meta device, which is quicker.
+    """The network that a text names; with `shapes_only` it may come without weights, which is quicker.
 
     Raises:
         ValueError: it names none; the message lists what can be named, or says why this one cannot be had.
@@ -134,15 +121,17 @@ def load_network(text: str, shapes_only: bool = False) -> Named:
         return Named(zennet_architecture(text), zennet_resolution(text))
     if text.startswith("Super"):
         return Named(Architecture.from_string(text.strip()))
-    if not os.path.isdir(text):
-        _refuse_other_files(text.partition(":")[0])
+    ending = Path(place := text.partition(":")[0]).suffix.lower()
+    for endings, what in _OTHER_FILES.items():
+        if ending in endings.split() and not os.path.isdir(text):
+            raise ValueError(f"network: needed the name of a network, got {place}: {ending} holds {what}")
     if os.path.exists(text):  # Path.exists fails on text too long for a name
         return _from_path(Path(text))
     if text.startswith("timm:"):
-        return _from_timm(text.removeprefix("timm:"), shapes_only)
+        return _from_library("timm", text.removeprefix("timm:"), shapes_only)
     if ":" in text and not text.startswith("torchvision:"):
         return Named(_from_code(text))
-    return Named(_from_torchvision(text.removeprefix("torchvision:"), shapes_only))
+    return _from_library("torchvision", text.removeprefix("torchvision:"), shapes_only)
 
 
 def names_like(pattern: str) -> list[str]:
@@ -151,7 +140,7 @@ def names_like(pattern: str) -> list[str]:
         return [pattern]
     prefix, _, rest = pattern.rpartition(":")
     try:
-        known = _timm_names() if prefix == "timm" else [*ZENNETS, *_torchvision_names()]
+        known = _names_in("timm") if prefix == "timm" else [*ZENNETS, *_names_in("torchvision")]
     except ValueError:  # loading it says so
         known = []
     found = [name for name in known if fnmatch.fnmatchcase(name, rest)]
@@ -159,11 +148,7 @@ def names_like(pattern: str) -> list[str]:
 
 
 def load_architecture(text: str) -> Architecture:
-    """The same where only an `Architecture` will do.
-
-    Raises:
-        ValueError: the text names no network, or a module.
-    """
+    """The same where only an `Architecture` will do, and a module is a ValueError too."""
     network = load_network(text).network
     if not isinstance(network, Architecture):
         raise ValueError(
@@ -175,9 +160,9 @@ def load_architecture(text: str) -> Architecture:
 
 
 def _from_path(path: Path) -> Named:
+    if path.is_dir() and not _searched(path):
+        raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
     if path.is_dir() or path.suffix in (".parquet", ".journal"):
-        if path.is_dir() and not _searched(path):
-            raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
         return _from_search(path)
     if path.suffix == ".py":
         raise ValueError(
@@ -192,26 +177,15 @@ def _searched(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def _refuse_other_files(place: str) -> None:
-    """Refuses files that hold something else than networks, whether they are there or not."""
-    ending = Path(place).suffix.lower()
-    for endings, what in _OTHER_FILES.items():
-        if ending in endings.split():
-            raise ValueError(f"network: needed the name of a network, got {place}: {ending} holds {what}")
-
-
 def _from_text(path: Path) -> Architecture:
     require_as_published(path, ResultsError)
+    needed = "network: needed a text file with a structure string, got the"
     try:
         text = path.read_bytes().decode().strip()
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"network: needed a text file with a structure string, got the binary file {path}"
-        ) from error
+        raise ValueError(f"{needed} binary file {path}") from error
     if not text:
-        raise ValueError(
-            f"network: needed a file with a structure string (Super...), got the empty file {path}"
-        )
+        raise ValueError(f"{needed} empty file {path}")
     try:
         return Architecture.from_string(text)
     except ArchitectureError as error:
@@ -226,43 +200,33 @@ def _from_search(path: Path) -> Named:
     return Named(Architecture.from_string(best), resolution)
 
 
-def _from_torchvision(name: str, shapes_only: bool) -> nn.Module:
-    known = _torchvision_names()
-    if name not in known:
-        raise ValueError(f"network: {FORMS}got {name!r}{_meant(name, [*ZENNETS, *known])}")
-    from torchvision.models import get_model
-
-    make = partial(get_model, name, weights=None)
-
-    return on_meta(make) if shapes_only else make()
-
-
-def _torchvision_names() -> list[str]:
-    try:
-        import torchvision
-    except ModuleNotFoundError as error:
-        raise ValueError(f"network: {FORMS}names of torchvision need `pip install torchvision`") from error
-    return torchvision.models.list_models(module=torchvision.models)
-
-
-def _from_timm(name: str, shapes_only: bool) -> Named:
-    known = _timm_names()
+def _from_library(library: str, name: str, shapes_only: bool) -> Named:
+    known = _names_in(library)
     if name.partition(".")[0] not in known:
-        raise ValueError(f"network: needed a name that timm knows, got {name!r}{_meant(name, known)}")
-    from timm import create_model
+        needed, near = FORMS, [*ZENNETS, *known]
+        if library == "timm":
+            needed, near = "needed a name that timm knows, ", known
+        raise ValueError(f"network: {needed}got {name!r}{_meant(name, near)}")
+    if library == "timm":
+        from timm import create_model
 
-    make = partial(create_model, name, pretrained=False)
+        make = partial(create_model, name, pretrained=False)
+    else:
+        from torchvision.models import get_model
 
+        make = partial(get_model, name, weights=None)
     network: Any = on_meta(make) if shapes_only else make()
+    if library == "torchvision":
+        return Named(network)
     return Named(network, network.pretrained_cfg.get("input_size", (SIDE,))[-1])  # timm says it of its own
 
 
-def _timm_names() -> list[str]:
+def _names_in(library: str) -> list[str]:
     try:
-        import timm
+        found = importlib.import_module(library)
     except ModuleNotFoundError as error:
-        raise ValueError("network: names that begin with timm: need timm; pip install timm") from error
-    return timm.list_models()
+        raise ValueError(f"network: {FORMS}names of {library} need `pip install {library}`") from error
+    return found.list_models() if library == "timm" else found.models.list_models(module=found.models)
 
 
 def on_meta(make: Callable[[], Any]) -> Any:
@@ -289,27 +253,19 @@ def _from_code(text: str) -> Architecture | nn.Module:
         )
     found = getattr(module, name)
     if callable(found) and not isinstance(found, nn.Module):
-        found = _called(text, found)
+        if needed := _needed(found):
+            raise ValueError(
+                f"network: needed something that is called without arguments, but {name} of {place} needs "
+                f"{', '.join(needed)}; add a function to the file, such as\n  def make():\n      return "
+                f"{name}({', '.join(f'{argument}=...' for argument in needed)})\nand name {place}:make"
+            )
+        found = _guarded(text, found)
     if not isinstance(found, nn.Module | Architecture):
         raise ValueError(
             f"network: needed {text} to be or to return a torch.nn.Module or a zenlib.Architecture, got "
             f"{type(found).__name__}"
         )
     return found
-
-
-def _called(text: str, make: Any) -> Any:
-    needed = _needed(make)
-    if needed:
-        place, _, name = text.rpartition(":")
-        raise ValueError(
-            f"network: needed something that is called without arguments, but {name} of {place} needs "
-            f"{', '.join(needed)}; "
-            "add a function to the file, such as\n  def make():\n      return "
-            f"{name}({', '.join(f'{argument}=...' for argument in needed)})\n"
-            f"and name {place}:make"
-        )
-    return _guarded(text, make)
 
 
 def _needed(make: Any) -> list[str]:
@@ -415,7 +371,3 @@ def _first_that_runs(network: nn.Module, sides: Iterable[int]) -> int | None:
             if time.monotonic() > until:
                 break
     return None
-
-
-def _first_clause(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0].partition("; ")[0]

@@ -12,11 +12,12 @@ Source: the checkpoints of the released code (idstcv/ZenNAS); names and shapes o
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -25,14 +26,12 @@ from torch import Tensor, nn
 from zenlib.errors import CheckpointError
 from zenlib.networks.architecture import Architecture
 
-WRAPPERS = ("module.", "_orig_mod.")
+WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
 """Prefixes that data-parallel training and compilation put before every name."""
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")
 """Entries of a file under which training loops keep the moving average of the weights."""
 PLAIN = ("state_dict", "model", "model_state_dict")
 """Entries under which they keep the weights themselves."""
-_SHOWN = 3
-_BATCHES = "num_batches_tracked"
 # Accuracies are often saved as numpy scalars; these build numbers and nothing else. Old files name numpy's
 # old modules.
 _scalar = np.float64(0).__reduce__()[0]
@@ -44,32 +43,34 @@ _SCALARS = [
 ]
 
 
-def read_weights(path: str | Path, *, averaged: bool | None = None) -> dict[str, Tensor]:
-    """The weights in a file, see `read_checkpoint`."""
-    return read_checkpoint(path, averaged)[0]
-
-
 def read_checkpoint(
     path: str | Path, averaged: bool | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights in a file, on the CPU, and the settings of our training that wrote it, none if another did.
 
-    The names of the weights come without the prefixes of wrappers. The file may be a bare dictionary of
-    tensors, or a training checkpoint that holds one. Code in it is refused, not run.
-
-    Args:
-        path: the file.
-        averaged: whether to take the moving average of the weights; None means where the file has one.
+    The file may be a bare dictionary of tensors, or a training checkpoint that holds one. None for `averaged`
+    takes the moving average of the weights where there is one. Prefixes of wrappers are taken off the names.
 
     Raises:
         CheckpointError: the file is missing, truncated or no file of weights, or has no moving average
             although one is asked for.
     """
     content = load_file(Path(path))
-    chosen = _choose(Path(path), content, averaged)
+    found = {} if averaged is False else _entry(content, AVERAGED)
+    if averaged and not found:
+        raise CheckpointError(
+            f"{path}: needed a moving average of the weights, got none ({_some(content)}); ask for the "
+            "weights themselves"
+        )
+    found = found or _entry(content, PLAIN) or (content if _is_weights(content) else {})
+    if not found:
+        raise CheckpointError(
+            f"{path}: needed a dictionary of weights, bare or as one of {', '.join(PLAIN)}; got "
+            f"{_some(content)}"
+        )
+    weights = {WRAPPERS.sub("", name): tensor for name, tensor in found.items()}
     settings = content.get("settings") if "format" in content else None
     known = isinstance(settings, dict) and {"architecture", "use_se", "resolution"} <= settings.keys()
-    weights = {_unwrapped(name): tensor for name, tensor in chosen.items()}
     return weights, dict(settings or {}) if known else {}
 
 
@@ -78,12 +79,8 @@ def load_weights(
 ) -> None:
     """Copies weights into a network; nothing may be missing, left over or of another shape.
 
-    Args:
-        network: `build_network(architecture, ...)` or any other module, changed in place, or left as it was
-            where an error is raised.
-        architecture: says which published name belongs to which parameter; None for a module that is not of
-            an architecture.
-        weights: names of the published layout or of the module itself.
+    The names are those of the network itself or, where it is built of an `architecture`, of the published
+    layout. The network is left as it was where an error is raised.
 
     Raises:
         CheckpointError: naming the first weights that are missing, unknown, of another shape, or not finite.
@@ -92,16 +89,11 @@ def load_weights(
     own = network.state_dict()
     theirs = released_names(architecture) if architecture and released else {name: name for name in own}
     _require_same({theirs[name]: tensor for name, tensor in own.items()}, weights)
-    # BatchNorm's count of batches is absent from old files, and nothing reads it.
     network.load_state_dict({name: weights.get(theirs[name], tensor) for name, tensor in own.items()})
 
 
 def classes_in(weights: Mapping[str, Tensor]) -> int:
-    """Width of the classifier whose weights these are.
-
-    Raises:
-        CheckpointError: there is no classifier among them.
-    """
+    """Width of the classifier whose weights these are; a CheckpointError where there is none."""
     for name in ("fc_linear.netblock.bias", "classifier.bias"):
         if name in weights:
             return weights[name].numel()
@@ -116,45 +108,33 @@ def released_names(architecture: Architecture) -> dict[str, str]:
     from zenlib.networks.module import build_network
 
     with torch.device("meta"):
-        network = build_network(architecture)
-    places = [
-        place
-        for index, block in enumerate(architecture.blocks)
-        for place in _places(index, block.kind, len(block.units()))
+        names = build_network(architecture).state_dict()
+    units = [
+        (index, unit) for index, block in enumerate(architecture.blocks) for unit in range(len(block.units()))
     ]
-    return {name: _released(name, places) for name in network.state_dict()}
+    return {name: _released(name, units) for name in names}
 
 
-def _places(block: int, kind: str, units: int) -> Iterator[str]:
-    """Where the units of a super-block stand: a plain one takes three places, a residual and its ReLU two."""
-    for unit in range(units):
-        yield (
-            f"module_list.{block}.module_list."
-            if kind == "conv"
-            else f"module_list.{block}.module_list.{2 * unit}."
-        )
-
-
-def _released(name: str, places: list[str]) -> str:
+def _released(name: str, units: list[tuple[int, int]]) -> str:
+    """The published name: a plain unit takes three places of its super-block, a residual and its ReLU two."""
     if name.startswith("classifier."):
         return name.replace("classifier.", "fc_linear.netblock.")
-    unit, _, rest = name.removeprefix("features.").partition(".")
-    number, place = int(unit), places[int(unit)]
-    part, _, inner = rest.partition(".")
+    _, number, part, rest = name.split(".", 3)
+    block, unit = units[int(number)]
+    place = f"module_list.{block}.module_list"
     if part == "shortcut":
-        return f"{place}proj.{inner}"
+        return f"{place}.{2 * unit}.proj.{rest}"
     if part == "path":
-        layer, _, leaf = inner.partition(".")
-        return f"{place}module_list.{layer}.netblock.{leaf.removeprefix('scale.')}"
-    earlier = places[:number].count(place)  # units of the same plain super-block
-    return f"{place}{3 * earlier + int(part)}.netblock.{inner}"
+        layer, _, leaf = rest.partition(".")
+        return f"{place}.{2 * unit}.module_list.{layer}.netblock.{leaf.removeprefix('scale.')}"
+    return f"{place}.{3 * unit + int(part)}.netblock.{rest}"
 
 
 def load_file(path: Path) -> Any:
-    """What a file of torch.save holds, on the CPU; code in it is refused, not run.
+    """What a file of torch.save holds, on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged or holds objects.
+        CheckpointError: the file is missing, truncated, damaged or holds objects, whose code is not run.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -162,56 +142,26 @@ def load_file(path: Path) -> Any:
             f"{'is a folder' if path.is_dir() else 'does not exist'}"
         )
     try:
-        _require_undamaged(path)
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch writes checksums but does not read them
+            if damaged:
+                raise ValueError(f"the checksum of {damaged} is wrong")
         with torch.serialization.safe_globals(_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "global" in str(error).lower():
+    except (UnpicklingError, BadZipFile, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+        told = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        objects = "Unsupported" in str(error) or "global" in str(error).lower()
+        if objects and isinstance(error, UnpicklingError):
             raise CheckpointError(
                 f"{path}: needed tensors and plain data, got a file with objects in it that would have to be "
-                f"run ({_first_line(error)}); "
-                "save its state_dict alone, on a machine where you trust it"
+                f"run ({told}); save its state_dict alone, on a machine where you trust it"
             ) from None
-        raise _unreadable(path, error) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
-
-
-def _require_undamaged(path: Path) -> None:
-    """Compares the checksums that torch writes but does not read back."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"the checksum of {damaged} is wrong")
-
-
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} bytes "
-        "that cannot be read "
-        f"({_first_line(error)}); it is truncated, damaged or another kind of file: fetch it again"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
-
-
-def _choose(path: Path, content: Any, averaged: bool | None) -> Mapping[str, Tensor]:
-    found = {} if averaged is False else _entry(content, AVERAGED)
-    if averaged and not found:
         raise CheckpointError(
-            f"{path}: needed a moving average of the weights, got none ({_some(content)}); ask for the "
-            "weights themselves"
-        )
-    found = found or _entry(content, PLAIN) or (content if _is_weights(content) else {})
-    if not found:
-        raise CheckpointError(
-            f"{path}: needed a dictionary of weights, bare or as one of {', '.join(PLAIN)}; got "
-            f"{_some(content)}"
-        )
-    return found
+            f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} "
+            f"bytes that cannot be read ({told}); it is truncated, damaged or another kind of file: fetch it "
+            "again"
+        ) from error
 
 
 def _entry(content: Any, names: tuple[str, ...]) -> Mapping[str, Tensor]:
@@ -235,29 +185,23 @@ def _is_weights(value: Any) -> bool:
     )
 
 
-def _unwrapped(name: str) -> str:
-    while name.startswith(WRAPPERS):
-        name = name.partition(".")[2]
-    return name
-
-
 def _require_same(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
-    missing = [name for name in wanted if name not in got and not name.endswith(_BATCHES)]
+    # BatchNorm's count of batches is absent from old files, and nothing reads it.
+    missing = [name for name in wanted if name not in got and not name.endswith("num_batches_tracked")]
     unknown = [name for name in got if name not in wanted]
     if missing or unknown:
         raise CheckpointError(
             f"checkpoint: needed exactly the weights of this network; {len(missing)} are missing "
-            f"({_some(missing)}) and "
-            f"{len(unknown)} do not belong to it ({_some(unknown)}); is it the file of another network, or "
-            "one with or without gates?"
+            f"({_some(missing)}) and {len(unknown)} do not belong to it ({_some(unknown)}); is it the file "
+            "of another network, or one with or without gates?"
         )
-    for name, tensor in wanted.items():
-        if name in got and got[name].shape != tensor.shape:
+    for name, tensor in got.items():
+        if tensor.shape != wanted[name].shape:
             raise CheckpointError(
-                f"checkpoint: needed {name} of shape {tuple(tensor.shape)}, got {tuple(got[name].shape)}; "
+                f"checkpoint: needed {name} of shape {tuple(wanted[name].shape)}, got {tuple(tensor.shape)}; "
                 "is it the file of another network, or trained with another number of classes?"
             )
-        if name in got and got[name].is_floating_point() and not torch.isfinite(got[name]).all():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(
                 f"checkpoint: needed finite weights, got NaN or infinity in {name}; the training diverged or "
                 "the file is damaged"
@@ -267,5 +211,5 @@ def _require_same(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> No
 def _some(names: Any) -> str:
     if not isinstance(names, Mapping | list):
         return type(names).__name__
-    shown = ", ".join(map(str, list(names)[:_SHOWN]))
-    return f"{shown}, ..." if len(names) > _SHOWN else shown or "none"
+    shown = ", ".join(map(str, list(names)[:3]))
+    return f"{shown}, ..." if len(names) > 3 else shown or "none"

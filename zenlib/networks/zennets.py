@@ -1,7 +1,6 @@
 """The twelve networks published with Zen-NAS, as data.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), Tables 8-18, and the structure files of the
-released code.
+Source: Lin et al. 2021 (arXiv 2102.01063), Tables 8-18, and the structure files of the released code.
 """
 
 from __future__ import annotations
@@ -81,13 +80,7 @@ ZENNETS = tuple(_STRUCTURES)
 
 
 def zennet_architecture(name: str) -> Architecture:
-    """The structure of a published network.
-
-    The three FLOPs networks carry squeeze-and-excitation gates when trained.
-
-    Args:
-        name: one of `ZENNETS`.
-    """
+    """The structure of one of `ZENNETS`; the three FLOPs networks carry gates when trained."""
     if name not in _STRUCTURES:
         raise ValueError(f"name: needed one of {', '.join(ZENNETS)}, got {name!r}")
     return Architecture.from_string(_STRUCTURES[name], use_se=name.endswith("-SE"))
@@ -106,7 +99,7 @@ def zennet(
     *,
     averaged: bool | None = None,
 ) -> nn.Module:
-    """A published network, untrained or with the weights of a checkpoint file.
+    """A published network in training mode, untrained or with the weights of a checkpoint file.
 
     Reads files of the released code and of `zenlib train`, from any number of devices, with or without a
     moving average of the weights or the state of an optimiser. All weights must be there and nothing else.
@@ -118,19 +111,16 @@ def zennet(
         checkpoint: file of weights.
         averaged: whether to take the moving average of the weights; None means where the file has one.
 
-    Returns:
-        A module that maps images (N, 3, H, W) to logits (N, num_classes), in training mode.
-
     Raises:
         CheckpointError: the file is missing, truncated, or of another network; no code in it is ever run.
     """
     from zenlib.networks.module import build_network
-    from zenlib.networks.weights import classes_in, load_weights, read_weights
+    from zenlib.networks.weights import classes_in, load_weights, read_checkpoint
 
     architecture = zennet_architecture(name)
     if checkpoint is None:
         return build_network(architecture, num_classes or (100 if zennet_resolution(name) == 32 else 1000))
-    weights = read_weights(checkpoint, averaged=averaged)
+    weights, _ = read_checkpoint(checkpoint, averaged)
     network = build_network(architecture, num_classes or classes_in(weights))
     load_weights(network, architecture, weights)
     return network

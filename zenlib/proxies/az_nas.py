@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, extra
 from zenlib.proxies.counts import flops
-from zenlib.proxies.query import Query, hooked
+from zenlib.proxies.query import Query, centred, hooked
 
 EPS = 1e-8
 """Keeps logarithms and ratios of eigenvalues finite."""
@@ -39,16 +39,13 @@ def progressivity(query: Query) -> Tensor:
 def trainability(query: Query) -> Tensor:
     """Mean over blocks of -s - 1 / s + 2, s the largest singular value of the block's Jacobian.
 
-    Larger is better.
-
-    The Jacobian, averaged over images and positions, is estimated by sending random signs backwards. It is 0,
-    the best, for a block that keeps the size of gradients. Where a block lowers the resolution, its input is
-    cut into as many channels more.
+    Larger is better: 0 is for a block that keeps the size of gradients. The Jacobian, averaged over images
+    and positions, is estimated by sending random signs backwards. Where a block lowers the resolution, its
+    input is cut into as many channels more.
     """
-    outputs = _block_outputs(query)
     generator = query.generator(3)
     terms = []
-    for before, after in pairwise(outputs):
+    for before, after in pairwise(_block_outputs(query)):
         signs = random_signs(after, generator)
         if not (before.requires_grad and after.requires_grad):
             continue  # a cell without a path gives the same zeros whatever it reads
@@ -73,15 +70,9 @@ def complexity(query: Query) -> float:
 
 
 def az_nas(parts: ArrayLike) -> np.ndarray:
-    """Joins the four proxies within a set of networks.
+    """Joins the four proxies within a set of networks: the sum over them of log(rank / number of networks).
 
-    The sum over proxies of log(rank / number of networks).
-
-    Args:
-        parts: (networks, proxies), higher is better, NaN where undefined.
-
-    Returns:
-        (networks,), at most 0; NaN where a proxy is.
+    From (networks, proxies), higher is better, to (networks,), at most 0; NaN where a proxy is.
     """
     with extra("search"):
         import pandas as pd
@@ -91,15 +82,11 @@ def az_nas(parts: ArrayLike) -> np.ndarray:
 
 
 def entropy(features: Tensor) -> Tensor:
-    """Entropy in nats of the shares of the principal components of (N, C, H, W), positions being samples.
-
-    At most log C.
-    """
-    samples = features.transpose(0, 1).flatten(1).double()
-    centred = samples - samples.mean(1, keepdim=True)
+    """Entropy in nats, at most log C, of the principal components' shares of (N, C, H, W), over positions."""
+    rows = centred(features.transpose(0, 1).flatten(1))
     # Both products have the same eigenvalues, zeros apart, which have no entropy.
-    product = centred @ centred.T if len(centred) <= centred.shape[1] else centred.T @ centred
-    eigenvalues = torch.linalg.eigvalsh(product / centred.shape[1]).clamp(min=0)
+    product = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    eigenvalues = torch.linalg.eigvalsh(product / rows.shape[1]).clamp(min=0)
     shares = eigenvalues / eigenvalues.sum().clamp(min=EPS)
     return -(shares * (shares + EPS).log()).sum()
 
@@ -111,17 +98,6 @@ def _entropies(query: Query) -> Tensor:
 
 def kept_size(back: Tensor, signs: Tensor) -> Tensor:
     """2 - s - 1 / s, s the largest singular value of a block's Jacobian, from signs and what came back."""
-    largest = torch.linalg.matrix_norm(_mean_outer(back, signs), 2) + EPS
-    return 2 - largest - 1 / largest
-
-
-def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
-    """-1 or 1 for each entry, in its type and on its device."""
-    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
-
-
-def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
-    """The mean over images and positions of back * signs^T, (C_in, C_out)."""
     height, width = signs.shape[2:]
     stride = round(back.shape[2] / height)
     if stride > 1:
@@ -130,7 +106,14 @@ def _mean_outer(back: Tensor, signs: Tensor) -> Tensor:
         back = F.pad(back, (0, stride * width - back.shape[3], 0, stride * height - back.shape[2]))
         back = F.pixel_unshuffle(back, stride)
     rows = [features.transpose(0, 1).flatten(1) for features in (back, signs)]
-    return rows[0] @ rows[1].T / rows[0].shape[1]
+    jacobian = rows[0] @ rows[1].T / rows[0].shape[1]  # (C_in, C_out), over images and positions
+    largest = torch.linalg.matrix_norm(jacobian, 2) + EPS
+    return 2 - largest - 1 / largest
+
+
+def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    """-1 or 1 for each entry, in its type and on its device."""
+    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
@@ -146,7 +129,6 @@ def blocks(module: nn.Module) -> Iterator[nn.Module]:
 def _block_outputs(query: Query) -> list[Tensor]:
     """(N, C, H, W) of each block that gives a feature map, in the order they ran."""
     outputs: list[Tensor] = []
-
     with hooked(blocks(query.module), lambda _, output: outputs.append(output)):
         query.module(query.images)
     outputs = [output for output in outputs if output.dim() == 4]

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.patterns import Patterns
-from zenlib.proxies.query import CLASSES, Query, as_module, is_conv, weighted_layers
+from zenlib.proxies.query import CLASSES, Query, as_module, hooked, is_conv, weighted_layers
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
 
@@ -57,14 +57,12 @@ def sums(query: Query) -> Counts:
     convs: list[tuple[int, int, int]] = []
     rectified: list[int] = []
 
-    def note(conv: Any, _: object, output: Tensor) -> None:
+    def note(conv: Any, output: Tensor) -> None:
         convs.append((output.shape[1], output.numel(), conv.weight[0].numel()))
 
-    module = copy.deepcopy(as_module(query.network)).to("meta")
-    for layer in module.modules():
-        if is_conv(layer, query.axes):
-            layer.register_forward_hook(note)
-    with Patterns(lambda pattern: rectified.append(pattern.numel())):
+    module = copy.deepcopy(as_module(query.network))
+    layers = (layer for layer in module.modules() if is_conv(layer, query.axes))
+    with hooked(layers, note), Patterns(lambda pattern: rectified.append(pattern.numel())):
         _on_shapes(query, module)
     return count(convs, math.fsum(rectified))
 

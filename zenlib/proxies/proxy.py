@@ -7,13 +7,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from zenlib.errors import ConversionError, ScoreUndefined
+from zenlib.errors import ConversionError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import Batch, Network, Query, not_compiled
 from zenlib.vanilla.capture import usual_side
@@ -30,23 +29,20 @@ class Proxy:
         name: its name in `PROXIES`.
         compute: the value of a `Query`; a tensor with one element stays on its device until the end.
         needs: what one value costs: "counting" parameters or layers, "forward" passes, or "gradients".
-        undefined: why the value may be infinite or not a number.
         label: how it stands to its source: "as published", "stabilised" for the same value where theirs
             leaves floating point, "approximation", or "own".
+        undefined: why the value may be infinite or not a number.
     """
 
     name: str
     compute: Callable[[Query], Tensor | float]
     needs: Needs
-    undefined: str = "numbers left the range of floating point"
     label: Label = "as published"
+    undefined: str = "numbers left the range of floating point"
 
     @property
     def origin(self) -> dict[str, str]:
-        """What it is, its source, what the authors' code does beyond, and how this one differs.
-
-        From the docstring of the function, else of its file.
-        """
+        """What it is, its source, what the authors' code does beyond, how this one differs."""
         compute = getattr(self.compute, "func", self.compute)
         texts = [inspect.getdoc(of) or "" for of in (inspect.getmodule(compute), compute)]
         told = dict.fromkeys(("source", "code", "differs"), "")
@@ -91,16 +87,13 @@ class Proxy:
                 f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}"
             )
         if batch is not None:
-            side, images = _check_batch(batch, resolution)
-        else:
-            side, images = usual_side(network) if resolution is None else resolution, batch_size
-        for argument, given, least in (("resolution", side, 1), ("batch_size", images, 2), ("seed", seed, 0)):
-            if not isinstance(given, Integral) or isinstance(given, bool) or given < least:
-                raise ValueError(f"{argument}: needed a whole number of at least {least}, got {given!r}")
+            resolution, batch_size = _check_batch(batch, resolution)
+        side = whole("resolution", usual_side(network) if resolution is None else resolution)
+        images, seed = whole("batch_size", batch_size, 2), whole("seed", seed, 0)
         if isinstance(network, nn.Module):
             network = not_compiled(network)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return self.value(Query(network, int(side), int(images), int(seed), where, batch))
+        return self.value(Query(network, side, images, seed, where, batch))
 
     def value(self, query: Query) -> float:
         """The score of a query; several proxies that are asked one query share its module, images and passes.
@@ -108,10 +101,8 @@ class Proxy:
         Raises:
             ScoreUndefined: the score has no finite value; the reason says why.
         """
-        with (
-            torch.random.fork_rng(devices=[query.device] if query.device.type == "cuda" else []),
-            torch.enable_grad(),
-        ):
+        own = [query.device] if query.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=own), torch.enable_grad():
             torch.manual_seed(query.seed)  # for modules that draw in their forward pass
             try:
                 found = query.once(self.compute)
@@ -145,9 +136,9 @@ def _check_batch(batch: Batch, resolution: int | None) -> tuple[int, int]:
             f"batch: needed images as finite floating-point numbers, scaled as for training, got "
             f"{images.dtype}, of which {images.isfinite().float().mean():.0%} are finite"
         )
-    if resolution not in (None, images.shape[2]):
+    side = images.shape[2]
+    if resolution not in (None, side):
         raise ValueError(
-            f"resolution: needed {images.shape[2]}, the side of the images in batch, or None; got "
-            f"{resolution}"
+            f"resolution: needed {side}, the side of the images in batch, or None; got {resolution}"
         )
-    return images.shape[2], len(images)
+    return side, len(images)

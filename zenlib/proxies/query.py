@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -41,16 +41,10 @@ CLASSES = 10
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One question to a proxy.
+    """One question to a proxy: what is scored, on how many square images of what side, and on which draws.
 
-    Attributes:
-        network: what is scored.
-        resolution: side of the square images, pixels.
-        batch_size: images in the mini-batch.
-        seed: seed of weights, images and labels.
-        device: where to compute.
-        batch: real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and where
-            it stands for the labels those alone.
+    `batch` are real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and
+    where it stands for the labels those alone.
     """
 
     network: Network
@@ -59,6 +53,7 @@ class Query:
     seed: int
     device: torch.device
     batch: Batch | None = None
+    _known: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def generator(self, purpose: int) -> torch.Generator:
         """A generator on the CPU, so that every device sees the same numbers; one stream for each purpose."""
@@ -100,8 +95,7 @@ class Query:
         """The network with fresh weights, on the device; the caller's module is not touched.
 
         Raises:
-            ValueError: it has weights on the meta device, which holds no numbers; its convolutions are 1-d or
-                3-d.
+            ValueError: weights are on the meta device, which holds no numbers; convolutions are 1-d or 3-d.
         """
         module = as_module(self.network)
         if self.axes != 2:
@@ -121,11 +115,7 @@ class Query:
 
     @cached_property
     def weights(self) -> list[Tensor]:
-        """Kernels of the convolutions and matrices of the linear layers of `module`.
-
-        Raises:
-            ScoreUndefined: there is none, or some are frozen.
-        """
+        """Kernels and matrices of `module`; ScoreUndefined where there is none or one is frozen."""
         found = [layer.weight for layer in weighted_layers(self.module)]
         frozen = sum(not weight.requires_grad for weight in found)
         if not found or frozen:
@@ -135,9 +125,10 @@ class Query:
             )
         return found
 
-    @cached_property
-    def _known(self) -> dict[object, object]:
-        return {}
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of `module` that can be trained."""
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     def once(self, compute: Callable[[Query], T]) -> T:
         """What `compute` gives for this query, computed when first asked for: proxies can share a pass."""
@@ -146,11 +137,7 @@ class Query:
         return self._known[compute]  # type: ignore[return-value]
 
     def outputs(self, images: Tensor) -> Tensor:
-        """(N, classes) for (N, C, H, W).
-
-        Raises:
-            ValueError: the module does not give one row per image.
-        """
+        """(N, classes) for (N, C, H, W), which a module must give, or it is a ValueError."""
         return require_rows(self.module(images), len(images))
 
     def loss(self) -> Tensor:
@@ -160,11 +147,9 @@ class Query:
 
     def weight_gradients(self, loss: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Gradients with respect to `weights`; zeros where the loss does not depend on one."""
-        gradients = torch.autograd.grad(loss, self.weights, create_graph=create_graph, allow_unused=True)
-        return [
-            torch.zeros_like(weight) if g is None else g
-            for weight, g in zip(self.weights, gradients, strict=True)
-        ]
+        return list(
+            torch.autograd.grad(loss, self.weights, create_graph=create_graph, materialize_grads=True)
+        )
 
 
 @contextmanager
@@ -175,17 +160,21 @@ def hooked(layers: Iterable[nn.Module], note: Callable[[nn.Module, Tensor], obje
         if isinstance(output, Tensor):
             note(layer, output)
 
-    hooks = [layer.register_forward_hook(hook) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(hook))  # type: ignore[arg-type]  # stubs lack it
         yield
-    finally:
-        for handle in hooks:
-            handle.remove()
 
 
 def innermost(module: nn.Module) -> Iterator[nn.Module]:
     """The layers of a module that have none inside."""
     return (layer for layer in module.modules() if not list(layer.children()))
+
+
+def centred(rows: Tensor) -> Tensor:
+    """In float64, each row minus its mean."""
+    rows = rows.double()
+    return rows - rows.mean(1, keepdim=True)
 
 
 def loss_gradients(query: Query) -> list[Tensor]:
@@ -204,10 +193,7 @@ def as_module(network: Network) -> nn.Module:
 
 
 def not_compiled(module: nn.Module) -> nn.Module:
-    """The module that `torch.compile` was given, as compiled code calls no hook, so would seem empty.
-
-    A copy where a part of it is compiled.
-    """
+    """What `torch.compile` was given, or a copy of it: compiled code calls no hook, so would seem empty."""
     module = getattr(module, "_orig_mod", module)
     if not any(hasattr(part, "_orig_mod") or part._compiled_call_impl for part in module.modules()):
         return module
@@ -248,8 +234,6 @@ def require_rows(output: object, images: int) -> Tensor:
     """The output of a classifier as (images, classes)."""
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"network: needed a module that gives one row of class scores per image ({images}, classes), got "
-            f"{shape}"
-        )
+        needed = f"one row of class scores per image ({images}, classes)"
+        raise ValueError(f"network: needed a module that gives {needed}, got {shape}")
     return output

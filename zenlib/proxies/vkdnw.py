@@ -19,17 +19,15 @@ SMOOTHED = 0.05
 def vkdnw(query: Query) -> Tensor:
     """Number of parameter tensors, plus a third of the entropy of a Fisher spectrum's deciles.
 
-    Larger is better.
-
-    The Fisher information of the middle weight of each of the first 128 tensors is the mean over images of
-    J^T (diag p - p p^T) J, J the derivatives of the outputs and p the class probabilities.
+    Larger is better. The Fisher information of the middle weight of each of the first 128 tensors is the mean
+    over images of J^T (diag p - p p^T) J, J the derivatives of the outputs and p the class probabilities.
 
     Source: Tybl and Neumann 2025 (arXiv 2502.04975).
     Code: p is mixed with 5 % of the uniform distribution; BatchNorm keeps its fresh statistics, so it is the
     identity; layers are counted as parameter tensors, those of BatchNorm and biases too.
     Differs: the middle weight of each tensor, as how many are taken is not stated.
     """
-    parameters = [parameter for parameter in query.module.parameters() if parameter.requires_grad]
+    parameters = query.parameters
     chosen = parameters[:TENSORS]
     fisher = torch.zeros(len(chosen), len(chosen), dtype=torch.float64, device=query.images.device)
     norms = [layer for layer in query.module.modules() if isinstance(layer, _BatchNorm)]

@@ -1,22 +1,19 @@
 """Rank correlations between scores and accuracies, each with a bootstrap interval.
 
-Everything is rank-based: a score is used to order networks, and its scale means nothing. Two coefficients are
-given, Kendall's tau-b (ordered pairs) and Spearman's rho (ranks), both with ties counted.
-
-With S the matrix of signs of differences, S_ij = sign(x_i - x_j), both coefficients are sums over S. A
-bootstrap resample is then a vector of counts w (how often each network was drawn), and thousands of resamples
-are matrix products:
+A score is used to order networks, and its scale means nothing: Kendall's tau-b (ordered pairs) and Spearman's
+rho (ranks) are given, both with ties counted. With the matrix of signs of differences, A_ij = sign(x_i -
+x_j), and counts w, how often each network was drawn in a resample, thousands of resamples are matrix
+products:
 
     tau-b = sum_ij w_i w_j A_ij B_ij / sqrt(sum_ij w_i w_j A_ij^2  sum_ij w_i w_j B_ij^2)
     rho   = sum_i w_i u_i v_i / sqrt(sum_i w_i u_i^2  sum_i w_i v_i^2),   u = A w, v = B w
 
-for the sign matrices A and B of two variables; u and v are twice the centred mid-ranks of the resample. Two
-copies of one network are a tie in both variables and drop out of tau-b.
+u and v are twice the centred mid-ranks of the resample. Two copies of one network are a tie in both variables
+and drop out of tau-b.
 
 Intervals are percentile intervals: they stay inside [-1, 1], and simulated bivariate normal samples of 8 to
 55 networks with tau from 0 to 0.7 were covered by 94 to 98 % of the 95 % intervals, like bias-corrected (BCa)
-ones. Near a perfect order in a small sample they are too short: an order that is perfect stays so in every
-resample, its interval has no width, and it says nothing.
+ones. Near a perfect order in a small sample they are too short: a perfect order stays so in every resample.
 
 Sources: Kendall 1945 (tau-b); Kendall 1942 (partial rank correlation); Efron and Tibshirani 1993, chapters 8
 and 13.
@@ -43,14 +40,9 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Correlation:
-    """A rank correlation, a partial one, or the difference of two, with its interval.
+    """A rank correlation of n networks, a partial one, or the difference of two, with intervals (low, high).
 
-    Attributes:
-        kendall: Kendall's tau-b, in [-1, 1] (a difference: in [-2, 2]).
-        spearman: Spearman's rho, in the same range.
-        kendall_interval: (low, high) percentile bootstrap interval of `kendall`.
-        spearman_interval: (low, high) of `spearman`.
-        n: number of networks.
+    Kendall's tau-b and Spearman's rho are in [-1, 1], the difference of two in [-2, 2].
     """
 
     kendall: float
@@ -79,9 +71,8 @@ def correlate(
         families: the family of each network, for the two options that follow.
         pairs: which pairs of networks count: "all", those "within" one family, or those "across" two. Tau is
             then over these pairs, and the ranks in rho are among the networks that a network is paired with.
-        resample: what a resample draws: "networks", or whole "families". Networks of one family are not
-            independent, so the second interval is the one that speaks about other families; with few families
-            it is only a rough one.
+        resample: what a resample draws: "networks", or whole "families", which speaks about other families,
+            since networks of one are not independent; with few families it is only rough.
         confidence: share of resamples inside the interval.
         resamples: number of bootstrap resamples. One in which a variable is constant has no correlation and
             is left out.
@@ -91,11 +82,8 @@ def correlate(
         ValueError: lengths differ, fewer than 5 networks, a value is not finite, or a variable is constant.
     """
     variables = check(scores=scores, accuracies=accuracies)
-    return _bootstrap(
-        lambda of, weights, x, y: of(weights, x, y),
-        variables,
-        _Plan(families, pairs, resample, confidence, resamples, seed),
-    )
+    options = (families, pairs, resample, confidence, resamples, seed)
+    return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, *options)
 
 
 class Options(TypedDict, total=False):
@@ -112,23 +100,17 @@ class Options(TypedDict, total=False):
 def compare(
     scores: ArrayLike, baseline: ArrayLike, accuracies: ArrayLike, **options: Unpack[Options]
 ) -> Correlation:
-    """The correlation of `scores` with accuracy minus that of `baseline`, on the same networks.
+    """The correlation of `scores` with accuracy minus that of `baseline`, what they are to beat.
 
     The two share networks and accuracies, so their intervals may overlap where the difference is certain:
-    both are computed on the same resamples and subtracted there.
-
-    Args:
-        scores: one number per network.
-        baseline: what the scores are to beat, one number per network.
-        accuracies: one number per network.
-        options: those of `correlate`, whose errors are raised too.
+    both are computed on the same resamples and subtracted there. Options and errors are those of `correlate`.
     """
     variables = check(scores=scores, baseline=baseline, accuracies=accuracies)
 
     def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         return of(weights, x, y) - of(weights, z, y)
 
-    return _bootstrap(difference, variables, _Plan(**options))
+    return _bootstrap(difference, variables, **options)
 
 
 def partial_correlation(
@@ -142,8 +124,7 @@ def partial_correlation(
     two are independent given the third (Korn 1984), so read the two together.
 
     Raises:
-        ValueError: as in `correlate`, or `given` orders the networks exactly as the scores or the accuracies
-            do.
+        ValueError: as in `correlate`, or `given` orders the networks just as the scores or accuracies do.
     """
     variables = check(scores=scores, accuracies=accuracies, given=given)
 
@@ -151,7 +132,7 @@ def partial_correlation(
         xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
         return _divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
 
-    return _bootstrap(partial, variables, _Plan(**options))
+    return _bootstrap(partial, variables, **options)
 
 
 _Coefficient = Callable[[Floats, Floats, Floats], Floats]
@@ -178,72 +159,37 @@ def _divide(top: Floats, bottom_squared: Floats) -> Floats:
         return np.where(bottom_squared > 1e-12, top / np.sqrt(bottom_squared), np.nan)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The options that the public functions share, checked against the number of networks."""
-
-    families: Families | None = None
-    pairs: Pairs = "all"
-    resample: Resample = "networks"
-    confidence: float = 0.95
-    resamples: int = 10_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.pairs not in ("all", "within", "across"):
-            raise ValueError(f"pairs: needed 'all', 'within' or 'across', got {self.pairs!r}")
-        if self.resample not in ("networks", "families"):
-            raise ValueError(f"resample: needed 'networks' or 'families', got {self.resample!r}")
-        if self.families is None and (self.pairs != "all" or self.resample != "networks"):
-            raise ValueError(
-                "families: needed the family of each network for this choice of pairs or resample, got None"
-            )
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence: needed a share between 0 and 1, got {self.confidence}")
-        if self.resamples < 100:
-            raise ValueError(f"resamples: needed at least 100 for an interval, got {self.resamples}")
-
-    def codes(self, n: int) -> NDArray[np.int64]:
-        """The family of each of n networks as a number; without families each network is its own."""
-        if self.families is None:
-            return np.arange(n)
-        if len(self.families) != n:
-            raise ValueError(f"families: needed one per network ({n}), got {len(self.families)}")
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(self.families))}
-        return np.array([numbers[name] for name in self.families])
-
-    def counted(self, codes: NDArray[np.int64]) -> NDArray[np.bool_] | bool:
-        """Which pairs count, (n, n)."""
-        if self.pairs == "all":
-            return True
-        same = codes[:, None] == codes[None, :]
-        return same if self.pairs == "within" else ~same
-
-    def weights(self, codes: NDArray[np.int64]) -> Floats:
-        """How often each network is drawn in each resample, (resamples, n)."""
-        members = codes if self.resample == "families" else np.arange(len(codes))
-        units = int(members.max()) + 1
-        if units < 3:
-            raise ValueError(
-                f"families: needed at least 3 to resample, got {units}; resample networks instead"
-            )
-        drawn = np.random.default_rng(self.seed).multinomial(
-            units, np.full(units, 1 / units), size=self.resamples
-        )
-        return drawn[:, members].astype(np.float64)
-
-
-def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], plan: _Plan) -> Correlation:
+def _bootstrap(
+    statistic: Callable[..., Floats],
+    variables: Sequence[Floats],
+    families: Families | None = None,
+    pairs: Pairs = "all",
+    resample: Resample = "networks",
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Correlation:
     """`statistic(coefficient, weights, *sign_matrices)` on the sample itself and on its resamples."""
+    if pairs not in ("all", "within", "across"):
+        raise ValueError(f"pairs: needed 'all', 'within' or 'across', got {pairs!r}")
+    if resample not in ("networks", "families"):
+        raise ValueError(f"resample: needed 'networks' or 'families', got {resample!r}")
+    if families is None and (pairs != "all" or resample != "networks"):
+        raise ValueError(
+            "families: needed the family of each network for this choice of pairs or resample, got None"
+        )
+    require_share(confidence)
+    if resamples < 100:
+        raise ValueError(f"resamples: needed at least 100 for an interval, got {resamples}")
     n = len(variables[0])
-    codes = plan.codes(n)
-    counted = plan.counted(codes)
+    codes = np.arange(n) if families is None else codes_of(families, n)
+    same = codes[:, None] == codes[None, :]
+    counted = {"all": True, "within": same, "across": ~same}[pairs]
     signs = [np.sign(values[:, None] - values[None, :]) * counted for values in variables]
-    for values in signs:
-        if not values.any():
-            raise ValueError(f"pairs: needed different values in some pair {plan.pairs} families, got none")
-    weights = plan.weights(codes)
-    ends = [(1 - plan.confidence) / 2, (1 + plan.confidence) / 2]
+    if not all(values.any() for values in signs):
+        raise ValueError(f"pairs: needed different values in some pair {pairs} families, got none")
+    weights = _drawn(codes if resample == "families" else np.arange(n), resamples, seed)
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     estimates, intervals = [], []
     for coefficient in (_kendall, _spearman):
         estimate = float(statistic(coefficient, np.ones((1, n)), *signs)[0])
@@ -258,12 +204,32 @@ def _bootstrap(statistic: Callable[..., Floats], variables: Sequence[Floats], pl
     return Correlation(estimates[0], estimates[1], intervals[0], intervals[1], n)
 
 
-def check(**variables: ArrayLike) -> list[Floats]:
-    """The variables as arrays of one length, finite and not constant.
+def _drawn(members: NDArray[np.int64], resamples: int, seed: int) -> Floats:
+    """How often each network is drawn in each resample of the units that they are members of, (R, n)."""
+    units = int(members.max()) + 1
+    if units < 3:
+        raise ValueError(f"families: needed at least 3 to resample, got {units}; resample networks instead")
+    shares = np.full(units, 1 / units)
+    drawn = np.random.default_rng(seed).multinomial(units, shares, size=resamples)
+    return drawn[:, members].astype(np.float64)
 
-    Raises:
-        ValueError: they are not; names the variable.
-    """
+
+def codes_of(families: Families, n: int) -> NDArray[np.int64]:
+    """The family of each of n networks as a number."""
+    if len(families) != n:
+        raise ValueError(f"families: needed one per network ({n}), got {len(families)}")
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(family, len(numbers)) for family in families])
+
+
+def require_share(confidence: float) -> None:
+    """Refuses a confidence that is no probability, such as percent."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
+
+
+def check(**variables: ArrayLike) -> list[Floats]:
+    """The variables as arrays, if they are of one length, finite and not constant; else a ValueError."""
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in variables.items()}
     first, length = next((name, values.size) for name, values in arrays.items())
     for name, values in arrays.items():

@@ -14,13 +14,7 @@ def ndcg(scores: ArrayLike, accuracies: ArrayLike, top: int = 1000) -> float:
     The sum over the first P networks of (2^accuracy - 1) / log2(1 + rank). A point of accuracy doubles the
     gain, so that only the very best count; networks of one score share their mean gain.
 
-    Args:
-        scores: one number per network, higher is better.
-        accuracies: in percent, one per network.
-        top: P, how many networks count; all where there are fewer.
-
-    Returns:
-        In (0, 1], 1 for the order of the accuracies.
+    Accuracies are in percent, `top` is P, and the gain in (0, 1], 1 for the order of the accuracies.
 
     Raises:
         ValueError: lengths differ, fewer than 5 networks, a value is not finite, or `top` is below 1.

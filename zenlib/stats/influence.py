@@ -25,7 +25,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zenlib.stats import Correlation, Interval, check
+from zenlib.stats.correlation import Correlation, Interval, check, codes_of, require_share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,20 +33,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A coefficient with its influences.
-
-    Attributes:
-        value: the coefficient.
-        influence: dT / dw of each network, (n,); they sum to 0.
-    """
+    """A coefficient T with its influences dT / dw of each network, (n,), which sum to 0."""
 
     value: float
     influence: Floats
 
     def reach(self, families: Sequence[Hashable] | None, confidence: float) -> float:
         """Half the width of a normal interval; networks of one family are one unit."""
-        if not 0 < confidence < 1:
-            raise ValueError(f"confidence: needed a share between 0 and 1, got {confidence}")
+        require_share(confidence)
         codes = None if families is None else codes_of(families, len(self.influence))
         units = self.influence if codes is None else np.bincount(codes, weights=self.influence)
         return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
@@ -69,12 +63,8 @@ def correlate_many(
 ) -> Correlation:
     """How well scores order many networks by accuracy; as `zenlib.correlate`, for a hundred networks or more.
 
-    Args:
-        scores: one number per network.
-        accuracies: one number per network, in the same order.
-        families: the unit that each network belongs to, where networks of one unit are not independent; None:
-            each is its own.
-        confidence: probability that the interval covers.
+    Networks of one of the `families` are not independent; `confidence` is the probability that the interval
+    covers.
 
     Raises:
         ValueError: lengths differ, a value is not finite, or a variable is constant.
@@ -93,14 +83,9 @@ def intervals(
 
 def coefficients(scores: ArrayLike, accuracies: ArrayLike) -> tuple[Estimate, Estimate]:
     """Kendall's tau-b and Spearman's rho with their influences."""
-    x, y = (
-        np.unique(values, return_inverse=True)[1] for values in check(scores=scores, accuracies=accuracies)
-    )
-    return _kendall(x, y), _spearman(x, y)
-
-
-def _kendall(x: Ints, y: Ints) -> Estimate:
-    return tau_of(concordance(x, y), untied(x), untied(y))
+    checked = check(scores=scores, accuracies=accuracies)
+    x, y = (np.unique(values, return_inverse=True)[1] for values in checked)
+    return tau_of(concordance(x, y), untied(x), untied(y)), _spearman(x, y)
 
 
 def tau_of(both: Floats, of_x: Floats, of_y: Floats) -> Estimate:
@@ -183,11 +168,3 @@ def _above_minus_below(x: Ints, values: Floats) -> Floats:
     sums = np.bincount(x, weights=values)
     up_to = np.cumsum(sums)
     return (values.sum() - up_to - (up_to - sums))[x]
-
-
-def codes_of(families: Sequence[Hashable], n: int) -> Ints:
-    """The family of each of n networks as a number."""
-    if len(families) != n:
-        raise ValueError(f"families: needed one per network ({n}), got {len(families)}")
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(family, len(numbers)) for family in families])

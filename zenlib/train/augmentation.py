@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -16,26 +18,16 @@ from zenlib.train.recipes import Recipe
 _POLICIES = {"cifar10": AutoAugmentPolicy.CIFAR10, "imagenet": AutoAugmentPolicy.IMAGENET}
 
 
-class Lighting:
-    """Adds colour noise along the principal components of ImageNet's pixels (Krizhevsky et al.
+_VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
+_VECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
-    2012, section 4.1).
 
-    Args:
-        std: standard deviation of the three coefficients.
+def lit(image: Tensor, std: float) -> Tensor:
+    """An image (3, H, W) from 0 to 1 with colour noise along the principal components of ImageNet's pixels.
+
+    Source: Krizhevsky et al. 2012, section 4.1.
     """
-
-    VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
-    VECTORS = torch.tensor(
-        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
-    )
-
-    def __init__(self, std: float) -> None:
-        self.std = std
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """(3, H, W) on a scale from 0 to 1, to the same shape."""
-        return image + (self.VECTORS @ (self.VALUES * torch.randn(3) * self.std)).view(3, 1, 1)
+    return image + (_VECTORS @ (_VALUES * torch.randn(3) * std)).view(3, 1, 1)
 
 
 def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Callable[[Any], Tensor]:
@@ -47,7 +39,7 @@ def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Call
         steps.append(AutoAugment(_POLICIES[recipe.auto_augment]))
     steps.append(transforms.ToTensor())
     if recipe.lighting:
-        steps.append(Lighting(recipe.lighting))
+        steps.append(partial(lit, std=recipe.lighting))
     steps.append(_normalised(data, channels))
     if recipe.random_erasing:
         steps.append(transforms.RandomErasing(recipe.random_erasing, value=0))
@@ -61,41 +53,31 @@ def evaluation_transform(
 
     `crop` is the share of the shorter side that is kept; channels are 3, or 1 for grey.
     """
-    steps: list[Any] = [_coloured(channels)]
-    if crop < 1 or data.side != resolution:
-        steps += [
-            transforms.Resize(round(resolution / crop), InterpolationMode.BICUBIC),
-            transforms.CenterCrop(resolution),
-        ]
-    return transforms.Compose([*steps, transforms.ToTensor(), _normalised(data, channels)])
+    scaled = _scaled(round(resolution / crop), resolution, data)
+    return transforms.Compose(
+        [_coloured(channels), *scaled, transforms.ToTensor(), _normalised(data, channels)]
+    )
 
 
 def _cropped(recipe: Recipe, data: DataSet) -> list[Any]:
     side = recipe.loaded_resolution
     if recipe.crop == "resized":
         return [transforms.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC)]
-    scaled = (
-        []
-        if data.side == side
-        else [transforms.Resize(side, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
-    )
-    return (
-        [*scaled, transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else scaled
-    )
+    shifted = [transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else []
+    return _scaled(side, side, data) + shifted
+
+
+def _scaled(shorter: int, side: int, data: DataSet) -> list[Any]:
+    """Scales the shorter side and cuts out the middle, where the images do not have the side already."""
+    if shorter == side == data.side:
+        return []
+    return [transforms.Resize(shorter, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
 
 
 def _coloured(channels: int) -> transforms.Lambda:
     if channels not in (1, 3):
         raise ValueError(f"channels: needed a network of 1 or 3 input channels, got {channels}")
-    return transforms.Lambda(_to_grey if channels == 1 else _to_colour)
-
-
-def _to_grey(image: Any) -> Any:
-    return image.convert("L")
-
-
-def _to_colour(image: Any) -> Any:
-    return image.convert("RGB")
+    return transforms.Lambda(methodcaller("convert", "L" if channels == 1 else "RGB"))
 
 
 def _normalised(data: DataSet, channels: int) -> transforms.Normalize:

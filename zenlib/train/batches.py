@@ -24,14 +24,11 @@ def seed_of(*numbers: int) -> int:
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
     """Seeds torch's global generator of the CPU inside, and puts its state back after."""
-    state = torch.get_rng_state()
-    # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not started
-    # yet: slow, and a leak.
-    torch.default_generator.manual_seed(seed)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed also queues a call, with a traceback, for every kind of device that has not
+        # started yet: slow, and a leak.
+        torch.default_generator.manual_seed(seed)
         yield
-    finally:
-        torch.set_rng_state(state)
 
 
 class Transformed(Dataset[tuple[Tensor, int]]):
@@ -57,11 +54,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole steps in an epoch; the images that are left over differ from epoch to epoch.
-
-    Raises:
-        ValueError: there are fewer images than one step needs.
-    """
+    """Whole steps in an epoch, at least one; the images that are left over differ from epoch to epoch."""
     if images < batch_size:
         raise ValueError(
             f"batch_size: needed at most the number of training images ({images:,}), got {batch_size:,}"
@@ -73,19 +66,14 @@ def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int)
     """The images of an epoch in order: for each step its equal parts, each a list of indices.
 
     The parts of a step go to devices and accumulated passes in turn.
-
-    Raises:
-        ValueError: the parts are not equal.
     """
     if batch_size % parts:
         raise ValueError(
             f"batch_size: needed a multiple of devices times accumulated passes ({parts}), got {batch_size}"
         )
     steps = steps_per_epoch(images, batch_size)
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))[
-        : steps * batch_size
-    ]
-    return order.view(steps, parts, batch_size // parts).tolist()
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
+    return order[: steps * batch_size].view(steps, parts, batch_size // parts).tolist()
 
 
 def loader(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -21,11 +21,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 
 def read(path: Path, *needed: str) -> dict[str, Any] | None:
-    """The state, which must have these names, or None where there is no file.
-
-    Raises:
-        CheckpointError: the file is damaged, not a checkpoint of this version, or lacks something.
-    """
+    """The state, which must have these names, or None where there is no file; else a CheckpointError."""
     if not path.exists():
         return None
     state = load_file(path)
@@ -46,9 +42,5 @@ def read(path: Path, *needed: str) -> dict[str, Any] | None:
 
 def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes one line per epoch, as CSV."""
-
-    def content(file: BinaryIO) -> None:
-        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-        file.write(("\n".join(lines) + "\n").encode())
-
-    replace_file(path, content, CheckpointError)
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    replace_file(path, lambda file: file.write(("\n".join(lines) + "\n").encode()), CheckpointError)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +20,20 @@ from zenlib.machine import IMAGES, images_root
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""
-_IDX = {True: "train", False: "t10k"}
 _DIGITS_TEST = 5
-"""Every fifth of scikit-learn's digits is a test image; the data come without a split."""
+"""Every fifth of scikit-learn's digits is a test image; they come without a split."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set for classification.
+    """A data set for classification, whose images are loaded as a sequence of (PIL image, label)."""
 
-    Attributes:
-        classes: number of classes.
-        side: side of its images in pixels; 0 where they differ.
-        mean: mean of each colour channel, on a scale from 0 to 1.
-        std: standard deviation of each colour channel.
-        load: (folder or None, training) to a sequence of (PIL image, label).
-        needs: which files belong where and how to fetch them, with {root} for the folder.
-    """
-
-    classes: int
-    side: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    load: Callable[[Path | None, bool], Any]
-    needs: str
+    classes: int  # number of classes
+    side: int  # side of its images in pixels; 0 where they differ
+    mean: tuple[float, float, float]  # mean of each colour channel, on a scale from 0 to 1
+    std: tuple[float, float, float]  # standard deviation of each colour channel
+    load: Callable[[Path | None, bool], Any]  # the images, from (folder or None, training)
+    needs: str  # which files belong where and how to fetch them, with {root} for the folder
 
 
 class Images:
@@ -64,13 +55,10 @@ class Images:
 
 
 def load_data(name: str, root: Path | None, training: bool) -> Any:
-    """The training or test images of a data set, as a sequence of (PIL image, label).
+    """The training or test images of a data set in `DATASETS`, as a sequence of (PIL image, label).
 
-    Args:
-        name: one of `DATASETS`.
-        root: its folder; None for $ZENLIB_IMAGES (CIFAR, ImageNet), or where none is needed (Fashion-MNIST of
-            Debian's package, digits).
-        training: True for the training part, False for the test part (for ImageNet the validation part).
+    Without a root they are looked for in $ZENLIB_IMAGES (CIFAR, ImageNet) or where Debian's package puts them
+    (Fashion-MNIST). The test images of ImageNet are those for validation.
 
     Raises:
         DataMissing: naming the files that are needed and how to fetch them.
@@ -82,7 +70,8 @@ def load_data(name: str, root: Path | None, training: bool) -> Any:
         folder = root or images_root()
         needs = data.needs.format(root=folder or "FOLDER")
         how = "" if folder else f"; say where with --root FOLDER or {IMAGES}=FOLDER"
-        raise DataMissing(f"{name}: needed {needs}; got {_first_line(error)}{how}") from error
+        got = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataMissing(f"{name}: needed {needs}; got {got}{how}") from error
 
 
 def data_set(name: str) -> DataSet:
@@ -92,24 +81,17 @@ def data_set(name: str) -> DataSet:
     return DATASETS[name]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 def _require_root(root: Path | None) -> Path:
     if (folder := root or images_root()) is None:
         raise FileNotFoundError("no folder")
     return folder
 
 
-def _cifar(kind: str) -> Callable[[Path | None, bool], Any]:
-    def load(root: Path | None, training: bool) -> Images:
-        import torchvision.datasets
+def _cifar(kind: str, root: Path | None, training: bool) -> Images:
+    import torchvision.datasets
 
-        found = getattr(torchvision.datasets, kind)(str(_require_root(root)), train=training, download=False)
-        return Images(found.data, np.asarray(found.targets))
-
-    return load
+    found = getattr(torchvision.datasets, kind)(str(_require_root(root)), train=training, download=False)
+    return Images(found.data, np.asarray(found.targets))
 
 
 def _image_folder(root: Path | None, training: bool) -> Any:
@@ -123,26 +105,13 @@ def _image_folder(root: Path | None, training: bool) -> Any:
 
 
 def _fashion_mnist(root: Path | None, training: bool) -> Images:
-    folder = next(
-        (
-            place
-            for place in _fashion_mnist_folders(root)
-            if (place / _idx_name("images", training)).is_file()
-        ),
-        None,
-    )
-    if folder is None:
-        raise FileNotFoundError(f"none in {' or '.join(map(str, _fashion_mnist_folders(root)))}")
-    return Images(_idx(folder / _idx_name("images", training)), _idx(folder / _idx_name("labels", training)))
-
-
-def _fashion_mnist_folders(root: Path | None) -> list[Path]:
-    """The folder itself, where torchvision puts the files in it, or where Debian's package does."""
-    return [root, root / "FashionMNIST" / "raw"] if root else [DEBIAN_FASHION_MNIST]
-
-
-def _idx_name(kind: str, training: bool) -> str:
-    return f"{_IDX[training]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz"
+    """From the folder itself, from where torchvision puts the files in it, or where Debian's package does."""
+    folders = [root, root / "FashionMNIST" / "raw"] if root else [DEBIAN_FASHION_MNIST]
+    part = "train" if training else "t10k"
+    for folder in folders:
+        if (images := folder / f"{part}-images-idx3-ubyte.gz").is_file():
+            return Images(_idx(images), _idx(folder / f"{part}-labels-idx1-ubyte.gz"))
+    raise FileNotFoundError(f"none in {' or '.join(map(str, folders))}")
 
 
 def _idx(path: Path) -> np.ndarray:
@@ -165,8 +134,7 @@ def _digits(root: Path | None, training: bool) -> Images:
     return Images((digits.images[chosen] * (255 / 16)).astype(np.uint8), digits.target[chosen])
 
 
-_IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_FETCH = "python -c \"import torchvision; torchvision.datasets.{kind}('{{root}}', download=True)\""
+_FETCH = "python -c \"import torchvision; torchvision.datasets.%s('{root}', download=True)\""
 
 DATASETS: dict[str, DataSet] = {
     "cifar10": DataSet(
@@ -174,27 +142,26 @@ DATASETS: dict[str, DataSet] = {
         32,
         (0.4914, 0.4822, 0.4465),
         (0.2470, 0.2435, 0.2616),
-        _cifar("CIFAR10"),
-        "the folder cifar-10-batches-py in {root}, which this fetches (170 MB): "
-        + _FETCH.format(kind="CIFAR10"),
+        partial(_cifar, "CIFAR10"),
+        f"the folder cifar-10-batches-py in {{root}}, which this fetches (170 MB): {_FETCH % 'CIFAR10'}",
     ),
     "cifar100": DataSet(
         100,
         32,
         (0.5071, 0.4865, 0.4409),
         (0.2673, 0.2564, 0.2762),
-        _cifar("CIFAR100"),
-        "the folder cifar-100-python in {root}, which this fetches (170 MB): "
-        + _FETCH.format(kind="CIFAR100"),
+        partial(_cifar, "CIFAR100"),
+        f"the folder cifar-100-python in {{root}}, which this fetches (170 MB): {_FETCH % 'CIFAR100'}",
     ),
     "imagenet": DataSet(
         1000,
         0,
-        *_IMAGENET_COLOURS,
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
         _image_folder,
         "1,000 folders of JPEG files, one per class, in {root}/train and in {root}/val (ILSVRC 2012, 150 GB, "
-        "from https://image-net.org "
-        "after registration; torchvision.datasets.ImageNet sorts the two archives into such folders)",
+        "from https://image-net.org after registration; torchvision.datasets.ImageNet sorts the two archives "
+        "into such folders)",
     ),
     "fashion-mnist": DataSet(
         10,
@@ -203,10 +170,8 @@ DATASETS: dict[str, DataSet] = {
         (0.3530,) * 3,
         _fashion_mnist,
         "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
-        "and t10k-labels-idx1-ubyte.gz in {root} "
-        "(apt-get install dataset-fashion-mnist, and no --root; or "
-        + _FETCH.format(kind="FashionMNIST")
-        + ")",
+        "and t10k-labels-idx1-ubyte.gz in {root} (apt-get install dataset-fashion-mnist, and no --root; or "
+        f"{_FETCH % 'FashionMNIST'})",
     ),
     "digits": DataSet(
         10,

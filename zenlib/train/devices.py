@@ -1,25 +1,24 @@
-"""One process per device, as `torchrun` starts them; alone without it."""
+"""One process per device, as `torchrun` starts them, alone without it; and the types it computes with."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class Devices:
-    """This process among those that train together.
+    """Where this process computes, its number among those that train together, and how many these are.
 
-    Attributes:
-        device: where this process computes.
-        rank: number of this process; the first, 0, writes the files.
-        count: number of processes.
+    The first, of rank 0, writes the files.
     """
 
     device: torch.device
@@ -71,3 +70,32 @@ def devices(device: str | torch.device | None = None) -> Iterator[Devices]:
         yield Devices(where, dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How numbers are kept on a device: weights in float32, products in `dtype`, images with channels last.
+
+    Gradients in float16 are scaled, which needs CUDA.
+    """
+
+    device: torch.device
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: needed one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.dtype == "float16" and self.device.type != "cuda":
+            raise ValueError(f"dtype: needed float32 or bfloat16 on {self.device.type}, got float16")
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass."""
+        return torch.autocast(self.device.type, getattr(torch, self.dtype), enabled=self.dtype != "float32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Keeps small float16 gradients from vanishing; does nothing for the other types."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == "float16")
+
+    def moved(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) on the device, channels last."""
+        return images.to(self.device, memory_format=torch.channels_last, non_blocking=True)

@@ -5,8 +5,7 @@
            + feature_weight * mean over the maps of smooth L1(projection of the network's map, teacher's map)
 
 A projection is a 1x1 convolution to the teacher's width, trained along and thrown away. The teacher sees its
-own resolution and its maps are averaged down to the size of the network's, which is our choice: the paper
-does not say how sizes are matched.
+own resolution; that its maps are averaged down to the size of the network's is our choice.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logits); Romero et al. 2015
 (features).
@@ -14,6 +13,7 @@ Source: Lin et al. 2021 (arXiv 2102.01063), section 4; Hinton et al. 2015 (logit
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,13 @@ REDUCTIONS = (16, 32)
 
 
 class Teacher(nn.Module):
-    """A trained timm model that is only looked at.
-
-    Attributes:
-        widths: channels of the maps that are compared.
-    """
+    """A trained timm model that is only looked at; `widths` are the channels of its compared maps."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         reductions = [info["reduction"] for info in model.feature_info]
-        missing = [reduction for reduction in REDUCTIONS if reduction not in reductions]
-        if missing:
+        if not set(REDUCTIONS) <= set(reductions):
             raise ValueError(
                 "teacher: needed feature maps at 1/16 and 1/32 of the image, got "
                 f"1/{', 1/'.join(map(str, reductions))}"
@@ -75,31 +70,24 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, 3, H, W) to logits (N, K) and maps of the teacher's widths."""
-        maps, features = {}, images
-        for position, unit in enumerate(self.network.features):
-            features = unit(features)
-            maps[position] = features
+        maps, features = [], images
+        for unit in self.network.features:
+            maps.append(features := unit(features))
         logits = self.network.classifier(self.network.pool(features).flatten(1))
         return logits, [project(maps[tap]) for tap, project in zip(self.taps, self.projections, strict=True)]
 
 
 def taps(architecture: Architecture) -> list[int]:
-    """The last residual unit at 1/16 and at 1/32 of the image.
-
-    Raises:
-        ValueError: the strides of the network do not lead there.
-    """
+    """The last residual unit at 1/16 and at 1/32 of the image, to which the strides must lead."""
     reduction, found = 1, {}
     for position, unit in enumerate(architecture.units):
-        for conv in unit.convs:
-            reduction *= conv.stride
+        reduction *= math.prod(conv.stride for conv in unit.convs)
         if unit.residual:
             found[reduction] = position
     if any(wanted not in found for wanted in REDUCTIONS):
         raise ValueError(
             "architecture: needed residual units at 1/16 and 1/32 of the image to learn from a teacher, got "
-            f"1/{', 1/'.join(map(str, found))}; "
-            "use a recipe without a teacher"
+            f"1/{', 1/'.join(map(str, found))}; use a recipe without a teacher"
         )
     return [found[wanted] for wanted in REDUCTIONS]
 
@@ -121,9 +109,9 @@ def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) 
             recipe.teacher, pretrained=checkpoint is None, checkpoint_path=str(checkpoint or "")
         )
     except (OSError, RuntimeError) as error:
+        got = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"teacher: needed the weights of {recipe.teacher}, got "
-            f"{str(error).strip().partition(chr(10))[0]}; "
+            f"teacher: needed the weights of {recipe.teacher}, got {got}; "
             "go online, or fetch the file elsewhere and name it (--teacher-checkpoint), or use a recipe "
             "without a teacher"
         ) from error

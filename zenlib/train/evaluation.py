@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +15,16 @@ from zenlib.networks.architecture import Architecture
 from zenlib.train.augmentation import evaluation_transform
 from zenlib.train.batches import Transformed, loader
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices
-from zenlib.train.precision import Precision
+from zenlib.train.devices import Devices, Precision
 from zenlib.vanilla.capture import image_shape
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network reaches on a set of images.
+    """What a network reaches on so many images.
 
-    Attributes:
-        top1: percent of images whose class has the highest logit.
-        top5: percent of images whose class is among the five highest.
-        loss: mean cross entropy with the labels, nats.
-        images: number of images.
+    `top1` is the percentage of images whose class has the highest logit, `top5` of those whose class is among
+    the five highest, `loss` the mean cross entropy with the labels in nats.
     """
 
     top1: float
@@ -58,8 +53,7 @@ def evaluate(
         data: name of the data set.
         root: its folder.
         resolution: side in pixels; None means that of the data set, 224 for ImageNet.
-        crop: share of the shorter side that is looked at; None means 0.875 for ImageNet and all of smaller
-            images.
+        crop: share of the shorter side that is looked at; None means all, 0.875 for ImageNet.
         batch_size: images per pass.
         workers: processes that load images; 0 for this one.
         device: where to run; None means CUDA if there is one.
@@ -118,23 +112,17 @@ def evaluate_images(
             totals += _counts(logits.float(), labels)
             bar.update(len(labels))
             if progress:
-                bar.set_postfix_str(f"top-1 {_percent(totals[0], totals[3]):.2f} %", refresh=False)
-    totals = devices.sum(totals)
-    return Evaluation(
-        _percent(totals[0], totals[3]),
-        _percent(totals[1], totals[3]),
-        float(totals[2] / totals[3]),
-        int(totals[3]),
-    )
+                bar.set_postfix_str(f"top-1 {100 * totals[0] / totals[3]:.2f} %", refresh=False)
+    first, five, loss, count = devices.sum(totals)
+    return Evaluation(float(100 * first / count), float(100 * five / count), float(loss / count), int(count))
 
 
 def _counts(logits: Tensor, labels: Tensor) -> Tensor:
     """Images right at first, images right among five, sum of the loss, images."""
     ranked = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
     loss = functional.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack(
-        [ranked[:, 0].sum(), ranked.sum(), loss, torch.tensor(len(labels), device=logits.device)]
-    ).double()
+    count = torch.tensor(len(labels), device=logits.device)
+    return torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, count]).double()
 
 
 def require_classes(logits: Tensor, classes: int) -> None:
@@ -154,7 +142,3 @@ def channels_of(network: Architecture | nn.Module) -> int:
     if len(sides) != 2:
         raise ValueError(f"network: needed 2-d convolutions, as images have, got {len(sides)}-d ones")
     return channels
-
-
-def _percent(part: Any, whole: Any) -> float:
-    return float(100 * part / whole)

@@ -14,9 +14,8 @@ def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
     """Draws the weights of convolutions and linear layers from the seed alone; sets BatchNorms up, in place.
 
     A weight has variance gain^2 * 2 / (fan in + fan out) (Glorot and Bengio 2010). The gain of the recipe,
-    3.26, is far larger
-    than usual: BatchNorm takes it out of the signal, and what it does is to lower the effective learning
-        rate.
+    3.26, is far larger than usual: BatchNorm takes it out of the signal, and what it does is to lower the
+    effective learning rate.
     """
     generator = torch.Generator().manual_seed(seed_of(seed))
     for module in network.modules():
@@ -30,8 +29,5 @@ def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
     if recipe.zero_last_norm:
         for module in network.modules():
             if isinstance(module, ResidualUnit):
-                nn.init.zeros_(_last_norm(module.path).weight)
-
-
-def _last_norm(path: nn.Module) -> nn.BatchNorm2d:
-    return [module for module in path.modules() if isinstance(module, nn.BatchNorm2d)][-1]
+                norms = [layer for layer in module.path.modules() if isinstance(layer, nn.BatchNorm2d)]
+                nn.init.zeros_(norms[-1].weight)

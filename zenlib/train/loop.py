@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,14 +31,12 @@ from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
 from zenlib.train.batches import Transformed, drawing_from, epoch_parts, loader, seed_of, steps_per_epoch
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices
+from zenlib.train.devices import Devices, Precision
 from zenlib.train.devices import devices as joined
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher
-from zenlib.train.evaluation import Evaluation, channels_of, evaluate_images, require_classes
+from zenlib.train.evaluation import channels_of, evaluate_images, require_classes
 from zenlib.train.initialisation import initialise
-from zenlib.train.precision import Precision
-from zenlib.train.recipes import Recipe
-from zenlib.train.schedule import learning_rate
+from zenlib.train.recipes import Recipe, learning_rate
 
 CHECKPOINT = "last.pth"
 LOG = "log.csv"
@@ -67,8 +65,7 @@ def train(
     """Trains a network, or goes on with the training in the folder.
 
     Under `torchrun` the images of a step are shared between the processes. The test accuracy is logged after
-    every epoch but
-    decides nothing: the result is the last epoch, never the best. Differs: the released code keeps the epoch
+    every epoch but decides nothing: the result is the last epoch. Differs: the released code keeps the epoch
     that is best on the test images.
 
     Args:
@@ -100,27 +97,13 @@ def train(
             now; or it cannot be written.
         ProcessLost: one of several processes ended before the others.
     """
-    with joined(device) as devices, _alone(out, devices):
+    with joined(device) as devices, ExitStack() as stack:
+        if devices.rank == 0:  # which keeps other trainings from the folder for all
+            stack.enter_context(held(out / ".lock", "training", CheckpointError))
         teacher = load_teacher(recipe, data_set(data), teacher_checkpoint) if recipe.teacher else None
-        training = Training(
-            architecture,
-            data,
-            recipe,
-            out,
-            root,
-            seed,
-            workers,
-            accumulate,
-            devices,
-            Precision(devices.device, dtype),
-            teacher,
-        )
+        settings = (data, recipe, out, root, seed, workers, accumulate)
+        training = Training(architecture, *settings, devices, Precision(devices.device, dtype), teacher)
         return training.run(until, progress)
-
-
-def _alone(out: Path, devices: Devices) -> AbstractContextManager[None]:
-    """Keeps other trainings from the folder; the first process does it for all."""
-    return held(out / ".lock", "training", CheckpointError) if devices.rank == 0 else nullcontext()
 
 
 class Training:
@@ -160,30 +143,22 @@ class Training:
             shapes = [list(tensor.shape) for tensor in architecture.state_dict().values()]
             named = {"architecture": f"{type(architecture).__name__}, weights {shapes}", "use_se": False}
         initialise(self.network, recipe, seed)
-        self.teacher = teacher.to(devices.device) if teacher else None
-        self.model: nn.Module = (
-            Student(cast(Network, self.network), cast(Architecture, architecture), teacher.widths)
-            if teacher
-            else self.network
-        )
+        self.model, self.teacher = self.network, teacher
+        self.average: AveragedModel | None = None
+        if teacher:
+            teacher.to(devices.device)
+            own = cast(Network, self.network), cast(Architecture, architecture)
+            self.model = Student(*own, teacher.widths)
         self.model.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
-        self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
-            if recipe.averaging
-            else None
-        )
+        if recipe.averaging:
+            moved = get_ema_multi_avg_fn(recipe.averaging)
+            self.average = AveragedModel(self.network, multi_avg_fn=moved, use_buffers=True)
         self.optimiser = _optimiser(self.model, recipe)
         self.scaler = precision.scaler()
-        self.wrapped = devices.wrap(self.model)
+        self.wrapped: Any = devices.wrap(self.model)
         self.log: list[Row] = []
-        self.settings = {
-            **named,
-            "data": data,
-            "seed": seed,
-            "dtype": precision.dtype,
-            "accumulate": accumulate,
-            **dataclasses.asdict(recipe),
-        }
+        also = {"data": data, "seed": seed, "dtype": precision.dtype, "accumulate": accumulate}
+        self.settings = named | also | dataclasses.asdict(recipe)
 
     @property
     def steps(self) -> int:
@@ -193,25 +168,21 @@ class Training:
     def run(self, until: int | None = None, progress: bool = True) -> list[Row]:
         """Trains from where the folder is to the last epoch, or until one; returns the log."""
         self._resume()
-        done, total = len(self.log) * self.steps, self.recipe.epochs * self.steps
-        shown = progress and self.devices.rank == 0
+        epochs, shown = self.recipe.epochs, progress and self.devices.rank == 0
+        steps: dict[str, Any] = {
+            "total": epochs * self.steps,
+            "initial": len(self.log) * self.steps,
+            "unit": " steps",
+        }
         often = 1.0 if sys.stderr.isatty() else 60.0
-        with tqdm(
-            total=total,
-            initial=done,
-            unit=" steps",
-            desc="training",
-            disable=not shown,
-            smoothing=0.05,
-            mininterval=often,
-        ) as bar:
-            for epoch in range(len(self.log), self.recipe.epochs if until is None else until):
+        with tqdm(**steps, desc="training", disable=not shown, smoothing=0.05, mininterval=often) as bar:
+            for epoch in range(len(self.log), epochs if until is None else until):
                 with self._all_there():
                     row = self._epoch(epoch, bar)
                     self.log.append(row)
                     self._save()
                 if shown:
-                    tqdm.write(_line(row, self.recipe.epochs), file=sys.stderr)
+                    tqdm.write(_line(row, epochs), file=sys.stderr)
         return self.log
 
     @contextmanager
@@ -235,7 +206,15 @@ class Training:
             self.devices.average_statistics(self.average.module)
         if not all(torch.isfinite(tensor).all() for tensor in self.network.state_dict().values()):
             raise self._diverged(epoch, "the weights are")
-        tested = self._evaluate()
+        tested = evaluate_images(
+            self.average.module if self.average else self.network,
+            self.test,
+            self.classes,
+            batch_size=self.recipe.batch_size // self.accumulate,
+            workers=self.workers,
+            devices=self.devices,
+            precision=self.precision,
+        )
         return {
             "epoch": epoch + 1,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
@@ -252,7 +231,8 @@ class Training:
         self.wrapped.train()
         total = torch.zeros((), dtype=torch.float64, device=self.devices.device)
         for step, parts in enumerate(self._steps(epoch)):
-            self._set_learning_rate(epoch * self.steps + step)
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.recipe, epoch * self.steps + step, self.steps)
             total += self._step(parts, epoch, step)
             if (step + 1) % CHECKED_EVERY == 0 or step + 1 == self.steps:
                 mean = float(self.devices.sum(total.clone())) / self.devices.count / (step + 1)
@@ -277,11 +257,10 @@ class Training:
         total = torch.zeros((), dtype=torch.float64, device=self.devices.device)
         for number, (images, labels) in enumerate(parts):
             seed = seed_of(self.seed, epoch, step, number * self.devices.count + self.devices.rank, _MIXUP)
-            with self._gradients_kept_here(number < len(parts) - 1):
-                loss = (
-                    self._loss(self.precision.moved(images), labels.to(self.devices.device), seed)
-                    / self.accumulate
-                )
+            last = number == len(parts) - 1  # processes exchange gradients once per step
+            with self.wrapped.no_sync() if not last and self.devices.count > 1 else nullcontext():
+                images, labels = self.precision.moved(images), labels.to(self.devices.device)
+                loss = self._loss(images, labels, seed) / self.accumulate
                 self.scaler.scale(loss).backward()
             total += loss.detach().double()
         self.scaler.step(self.optimiser)
@@ -296,51 +275,27 @@ class Training:
         images, targets = _mixed(images, labels, recipe.mixup, self.classes, seed)
         with self.precision.autocast():
             output = self.wrapped(_scaled(images, recipe.resolution))
-            if not self.teacher:
-                return functional.cross_entropy(output, targets, label_smoothing=recipe.label_smoothing)
-            labelled = functional.cross_entropy(output[0], targets, label_smoothing=recipe.label_smoothing)
-            return labelled + distillation_loss(recipe, output, self.teacher(images))
+            logits = output[0] if self.teacher else output
+            loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            return loss + distillation_loss(recipe, output, self.teacher(images)) if self.teacher else loss
 
-    def _gradients_kept_here(self, more_to_come: bool) -> AbstractContextManager[None]:
-        """Processes exchange gradients once per step, with its last part."""
-        if more_to_come and isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
-            return self.wrapped.no_sync()
-        return nullcontext()
-
-    def _set_learning_rate(self, step: int) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.recipe, step, self.steps)
-
-    def _evaluate(self) -> Evaluation:
-        network = self.average.module if self.average else self.network
-        return evaluate_images(
-            network,
-            self.test,
-            self.classes,
-            batch_size=self.recipe.batch_size // self.accumulate,
-            workers=self.workers,
-            devices=self.devices,
-            precision=self.precision,
-        )
+    def _parts(self) -> dict[str, Any]:
+        """What has a state, by its name in the checkpoint."""
+        parts: dict[str, Any] = {"optimiser": self.optimiser, "scaler": self.scaler}
+        parts["state_dict"] = self.network
+        if self.average:
+            parts["state_dict_ema"] = self.average.module
+        if isinstance(self.model, Student):
+            parts["projections"] = self.model.projections
+        return parts
 
     def _save(self) -> None:
         """Writes checkpoint and log, by the first process; the others wait, not to be ahead."""
         if self.devices.rank == 0:
-            state: dict[str, Any] = {
-                "state_dict": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "settings": self.settings,
-                "log": self.log,
-            }
+            state = {name: part.state_dict() for name, part in self._parts().items()}
             if self.average:
-                state |= {
-                    "state_dict_ema": self.average.module.state_dict(),
-                    "averaged": int(self.average.n_averaged),
-                }
-            if isinstance(self.model, Student):
-                state["projections"] = self.model.projections.state_dict()
-            checkpoint.write(self.path, state)
+                state["averaged"] = int(self.average.n_averaged)
+            checkpoint.write(self.path, state | {"settings": self.settings, "log": self.log})
             checkpoint.write_log(self.log_path, self.log)
         self.devices.wait()
 
@@ -353,14 +308,10 @@ class Training:
         try:
             settings = {"accumulate": 1} | state["settings"]
             require_same_settings(self.path, settings, self.settings, "training", CheckpointError)
-            self.network.load_state_dict(state["state_dict"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
             if self.average:
-                self.average.module.load_state_dict(state["state_dict_ema"])
                 self.average.n_averaged.fill_(state["averaged"])
-            if isinstance(self.model, Student):
-                self.model.projections.load_state_dict(state["projections"])
             self.log = [dict(row) for row in state["log"]]
             if self.devices.rank == 0 and self.log:
                 checkpoint.write_log(self.log_path, self.log)
@@ -373,11 +324,9 @@ class Training:
             ) from error
 
     def _diverged(self, epoch: int, what: str) -> TrainingDiverged:
-        good = (
-            f"the last good checkpoint is {self.path}, after epoch {len(self.log)}"
-            if self.log
-            else "there is no checkpoint yet"
-        )
+        good = "there is no checkpoint yet"
+        if self.log:
+            good = f"the last good checkpoint is {self.path}, after epoch {len(self.log)}"
         return TrainingDiverged(
             f"training: {what} not finite in epoch {epoch + 1}; {good}; lower learning_rate, raise "
             "warmup_epochs, or use bfloat16 or float32"
@@ -408,8 +357,7 @@ def _mixed(images: Tensor, labels: Tensor, alpha: float, classes: int, seed: int
     if not alpha:
         return images, labels
     with drawing_from(seed):
-        mixed, targets = v2.MixUp(alpha=alpha, num_classes=classes)(images, labels)
-    return mixed, targets
+        return v2.MixUp(alpha=alpha, num_classes=classes)(images, labels)
 
 
 def _scaled(images: Tensor, side: int) -> Tensor:
@@ -422,12 +370,13 @@ def _scaled(images: Tensor, side: int) -> Tensor:
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
+        groups,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
     )
 
 

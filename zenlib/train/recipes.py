@@ -1,4 +1,4 @@
-"""Training recipes as data: the two of the paper, complete, and small ones that a CPU can run.
+"""Training recipes: the two of the paper, complete, and small ones that a CPU can run; their learning rate.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and the training flags of the released code.
 """
@@ -6,6 +6,7 @@ Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and the training flags of 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -18,77 +19,44 @@ PER_IMAGES = 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. Steps are SGD with momentum; the learning rate falls to 0 on half a cosine.
+    """How a network is trained: by SGD with momentum, whose learning rate falls to 0 on half a cosine."""
 
-    Attributes:
-        epochs: passes over the training images.
-        batch_size: images per step, over all devices and accumulated parts.
-        resolution: side of the network's images in pixels.
-        learning_rate: highest rate, for steps of `PER_IMAGES` images.
-        warmup_epochs: epochs over which the rate rises linearly from 0.
-        momentum: of SGD.
-        nesterov: whether the momentum looks ahead.
-        weight_decay: of kernels and matrices; biases and BatchNorms have none.
-        label_smoothing: share of the target spread over all classes, 0 to 1.
-        mixup: alpha of Beta(alpha, alpha), from which the weight of a mixed pair is drawn; 0 for none.
-        crop: "none", "padded" (shifts by up to `padding`), or "resized" (random part of the image, 8 to 100
-            %).
-        padding: pixels of zeros around a "padded" image.
-        flip: probability of mirroring.
-        auto_augment: AutoAugment policy, "cifar10", "imagenet" or "" for none.
-        lighting: standard deviation of the noise along the principal colours of ImageNet.
-        random_erasing: probability of blanking a rectangle.
-        bn_momentum: share of a batch in BatchNorm's running statistics.
-        init_gain: gain of the Xavier normal initialisation.
-        zero_last_norm: whether the last BatchNorm of a residual unit starts at 0, so that the unit starts as
-            its shortcut.
-        averaging: decay of the moving average of the weights per step; 0 for none.
-        evaluation_crop: share of the shorter side that the evaluation looks at.
-        teacher: name of a timm model to learn from; empty for none.
-        teacher_resolution: side of the teacher's images in pixels.
-        logit_weight: weight of the cross entropy with the teacher's probabilities.
-        feature_weight: weight of the smooth L1 distance of feature maps.
-    """
-
-    epochs: int
-    batch_size: int
-    resolution: int
-    learning_rate: float = 0.1
-    warmup_epochs: float = 5
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    mixup: float = 0.0
-    crop: str = "none"
-    padding: int = 0
-    flip: float = 0.5
-    auto_augment: str = ""
-    lighting: float = 0.0
-    random_erasing: float = 0.0
-    bn_momentum: float = 0.01
-    init_gain: float = 3.26
-    zero_last_norm: bool = True
-    averaging: float = 0.0
-    evaluation_crop: float = 1.0
-    teacher: str = ""
-    teacher_resolution: int = 0
-    logit_weight: float = 1.0
-    feature_weight: float = 1.0
+    epochs: int  # passes over the training images
+    batch_size: int  # images per step, over all devices and accumulated parts
+    resolution: int  # side of the network's images in pixels
+    learning_rate: float = 0.1  # highest rate, for steps of `PER_IMAGES` images
+    warmup_epochs: float = 5  # epochs over which the rate rises linearly from 0
+    momentum: float = 0.9  # of SGD
+    nesterov: bool = True  # whether the momentum looks ahead
+    weight_decay: float = 5e-4  # of kernels and matrices; biases and BatchNorms have none
+    label_smoothing: float = 0.1  # share of the target spread over all classes, 0 to 1
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha) for the weight of a mixed pair; 0 for none
+    crop: str = "none"  # "none", "padded" (shifts by up to `padding`), "resized" (a part, 8 to 100 %)
+    padding: int = 0  # pixels of zeros around a "padded" image
+    flip: float = 0.5  # probability of mirroring
+    auto_augment: str = ""  # AutoAugment policy, "cifar10", "imagenet" or "" for none
+    lighting: float = 0.0  # standard deviation of the noise along the principal colours of ImageNet
+    random_erasing: float = 0.0  # probability of blanking a rectangle
+    bn_momentum: float = 0.01  # share of a batch in BatchNorm's running statistics
+    init_gain: float = 3.26  # gain of the Xavier normal initialisation
+    zero_last_norm: bool = True  # whether a residual unit starts as its shortcut, its last BatchNorm at 0
+    averaging: float = 0.0  # decay of the moving average of the weights per step; 0 for none
+    evaluation_crop: float = 1.0  # share of the shorter side that the evaluation looks at
+    teacher: str = ""  # name of a timm model to learn from; empty for none
+    teacher_resolution: int = 0  # side of the teacher's images in pixels
+    logit_weight: float = 1.0  # weight of the cross entropy with the teacher's probabilities
+    feature_weight: float = 1.0  # weight of the smooth L1 distance of feature maps
 
     def __post_init__(self) -> None:
         shares = ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum")
+        warms = 0 <= self.warmup_epochs < self.epochs
         learned = (self.teacher_resolution > 0) == bool(self.teacher)
         for name, fine, needed in (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2, for BatchNorm"),
             ("resolution", self.resolution >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "a positive number"),
-            (
-                "warmup_epochs",
-                0 <= self.warmup_epochs < self.epochs,
-                f"0 to less than epochs ({self.epochs})",
-            ),
+            ("warmup_epochs", warms, f"0 to less than epochs ({self.epochs})"),
             ("crop", self.crop in CROPS, f"one of {', '.join(CROPS)}"),
             ("auto_augment", self.auto_augment in POLICIES, "cifar10, imagenet or nothing"),
             ("teacher_resolution", learned, "a side with a teacher, else 0"),
@@ -104,16 +72,6 @@ class Recipe:
         return self.teacher_resolution or self.resolution
 
 
-_CIFAR = Recipe(
-    epochs=1440,
-    batch_size=64,
-    resolution=32,
-    mixup=0.2,
-    crop="padded",
-    padding=4,
-    auto_augment="cifar10",
-    random_erasing=0.5,
-)
 _IMAGENET = Recipe(
     epochs=480,
     batch_size=1024,
@@ -128,11 +86,18 @@ _IMAGENET = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    "cifar": _CIFAR,
+    "cifar": Recipe(
+        epochs=1440,
+        batch_size=64,
+        resolution=32,
+        mixup=0.2,
+        crop="padded",
+        padding=4,
+        auto_augment="cifar10",
+        random_erasing=0.5,
+    ),
     "imagenet": dataclasses.replace(
-        _IMAGENET,
-        teacher="tf_efficientnet_b3.ns_jft_in1k",
-        teacher_resolution=320,
+        _IMAGENET, teacher="tf_efficientnet_b3.ns_jft_in1k", teacher_resolution=320
     ),
     # Without the teacher: what the architecture and the augmentation reach alone.
     "imagenet-plain": _IMAGENET,
@@ -169,18 +134,23 @@ def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
         name, equals, text = change.partition("=")
         if not equals or name not in types:
             raise ValueError(f"recipe: needed name=value with one of {', '.join(types)}; got {change!r}")
-        values[name] = _parsed(name, text, types[name])
+        kind = types[name]
+        try:
+            values[name] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            needed = {bool: "true or false", int: "a whole number"}.get(kind, "a number")
+            raise ValueError(f"{name}: needed {needed}, got {text!r}") from None
     return dataclasses.replace(recipe, **values)
 
 
-def _parsed(name: str, text: str, kind: type) -> Any:
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"{name}: needed true or false, got {text!r}")
-        return text.lower() == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(
-            f"{name}: needed {'a whole number' if kind is int else 'a number'}, got {text!r}"
-        ) from None
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Linear from 0 to the recipe's rate over the warm-up, then half a cosine to 0 (Loshchilov, Hutter 2017).
+
+    Steps count from 0, the training's start; the rate scales with batch_size / 256 (Goyal et al. 2017).
+    """
+    highest = recipe.learning_rate * recipe.batch_size / PER_IMAGES
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return highest * (step + 1) / warmup
+    done = (step - warmup) / (recipe.epochs * steps_per_epoch - warmup)
+    return highest / 2 * (1 + math.cos(math.pi * done))

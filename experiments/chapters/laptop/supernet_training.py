@@ -33,12 +33,10 @@ from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
 from zenlib.train.batches import Transformed, epoch_parts, loader, seed_of, steps_per_epoch
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices
+from zenlib.train.devices import Devices, Precision
 from zenlib.train.evaluation import Evaluation, evaluate_images
 from zenlib.train.initialisation import initialise
-from zenlib.train.precision import Precision
-from zenlib.train.recipes import Recipe
-from zenlib.train.schedule import learning_rate
+from zenlib.train.recipes import Recipe, learning_rate
 
 CHECKPOINT = "supernet.pth"
 RECALIBRATION = 20

@@ -14,7 +14,7 @@ import torch
 from tests.released_layout import Released, randomised
 from zenlib import Architecture, build_network, zennet
 from zenlib.errors import CheckpointError
-from zenlib.networks.weights import load_weights, read_weights, released_names
+from zenlib.networks.weights import load_weights, read_checkpoint, released_names
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
 
 SMALL = (
@@ -137,7 +137,7 @@ def test_the_weights_or_their_average_can_be_asked_for(published, saved):
     assert_same_outputs(zennet("zennet-0.5M", checkpoint=path, averaged=True), other)
     plain = saved({"state_dict": published.state_dict()})
     with pytest.raises(CheckpointError, match="needed a moving average"):
-        read_weights(plain, averaged=True)
+        read_checkpoint(plain, averaged=True)
 
 
 def test_our_own_names_load_too(saved):

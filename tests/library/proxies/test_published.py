@@ -14,8 +14,7 @@ from torch import nn
 from zenlib import PROXIES
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies.az_nas import entropy, trainability
-from zenlib.proxies.intrain import log_participation
-from zenlib.proxies.near import effective_rank
+from zenlib.proxies.features import effective_rank, log_participation
 from zenlib.proxies.query import Query, prepare
 
 CPU = torch.device("cpu")

@@ -14,10 +14,9 @@ from zenlib import Architecture, build_network
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
 from zenlib.train.augmentation import training_transform
 from zenlib.train.datasets import DATASETS
-from zenlib.train.devices import Devices
+from zenlib.train.devices import Devices, Precision
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher, taps
 from zenlib.train.loop import Training, _scaled
-from zenlib.train.precision import Precision
 from zenlib.train.recipes import RECIPES
 
 NETWORK = Architecture.from_string(

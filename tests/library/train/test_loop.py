@@ -29,7 +29,7 @@ from tests.library.train.small import (
 )
 from zenlib.errors import CheckpointError, TrainingDiverged
 from zenlib.networks.module import build_network
-from zenlib.networks.weights import load_weights, read_weights
+from zenlib.networks.weights import load_weights, read_checkpoint
 from zenlib.train import RECIPES, evaluate, train
 from zenlib.train.checkpoint import read
 from zenlib.train.datasets import DATASETS
@@ -92,11 +92,11 @@ def test_the_checkpoint_holds_the_network_that_was_tested(trained):
     """
     log, out = trained
     network = build_network(NETWORK, 10)
-    load_weights(network, NETWORK, read_weights(out / "last.pth"))
+    load_weights(network, NETWORK, read_checkpoint(out / "last.pth")[0])
     found = evaluate(network, "digits", resolution=RECIPE.resolution, device="cpu", progress=False)
     assert found.top1 == pytest.approx(log[-1]["test_top1"])
     assert found.loss == pytest.approx(log[-1]["test_loss"], rel=1e-4)
-    load_weights(network, NETWORK, read_weights(out / "last.pth", averaged=False))
+    load_weights(network, NETWORK, read_checkpoint(out / "last.pth", averaged=False)[0])
     assert evaluate(
         network, "digits", resolution=RECIPE.resolution, device="cpu", progress=False
     ).loss != pytest.approx(log[-1]["test_loss"], rel=1e-4)

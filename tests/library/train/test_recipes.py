@@ -16,13 +16,12 @@ from torch import nn
 from zenlib import build_network
 from zenlib.networks.module import ResidualUnit
 from zenlib.networks.zennets import zennet_architecture
-from zenlib.train.augmentation import Lighting, evaluation_transform, training_transform
+from zenlib.train.augmentation import evaluation_transform, lit, training_transform
 from zenlib.train.batches import Transformed, drawing_from, epoch_parts, seed_of
 from zenlib.train.datasets import DATASETS
 from zenlib.train.initialisation import initialise
 from zenlib.train.loop import _mixed, _optimiser
-from zenlib.train.recipes import RECIPES, changed
-from zenlib.train.schedule import learning_rate
+from zenlib.train.recipes import RECIPES, changed, learning_rate
 
 CIFAR, IMAGENET = RECIPES["cifar"], RECIPES["imagenet"]
 
@@ -176,7 +175,7 @@ def test_erased_rectangles_are_black_before_normalisation_of_nothing():
 
 def test_lighting_moves_all_pixels_alike():
     with drawing_from(0):
-        moved = Lighting(0.1)(torch.zeros(3, 4, 4))
+        moved = lit(torch.zeros(3, 4, 4), 0.1)
     assert moved.abs().max() > 0
     assert torch.equal(moved, moved[:, :1, :1].expand(3, 4, 4))
 
