@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.chapters.counts import agreement, counted, parts
-from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, MEASURED, RESOLUTION, networks
+from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, interval, number
 from zenlib import ARITHMETIC as FORMULAS
@@ -17,6 +17,7 @@ from zenlib import ARITHMETIC as FORMULAS
 TABLES: tuple[Table, ...] = (
     MEASURED,
     INTRAIN,
+    LATER,
     counted.SIZES,
     agreement.AGREEMENT,
     counted.COUNTED,
@@ -24,7 +25,7 @@ TABLES: tuple[Table, ...] = (
     parts.WITHIN,
 )
 if not nasbench201.is_there():
-    TABLES = (MEASURED, INTRAIN)
+    TABLES = (MEASURED, INTRAIN, LATER)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
 WANTED = {"chains": 0.95, "cells": 0.9}
@@ -53,6 +54,13 @@ SCORE_NAMES = {
     "synflow": "synflow",
     "zico": "ZiCo",
     "phi": "Phi",
+    "swap": "SWAP",
+    "meco": "MeCo",
+    "near": "NEAR",
+    "intrain": "InTrain",
+    "epsinas": "epsinas",
+    "wrcor": "WRCor",
+    "vkdnw": "VKDNW",
     "zen": "Zen",
     "zen-as-built-l1-minibatch": "Zen, as built",
 }
@@ -96,11 +104,14 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         for seed, some in ((0, count), (1, min(redrawn, count)))
         for text in networks(group, count)[:some]
     ]
+    later = {text for group in ("resnet-like", "mobilenet-like") for text in networks(group, min(drawn, 100))}
     MEASURED.fill(drawings)
     INTRAIN.fill(drawings)
+    LATER.fill([key for key in drawings if key["network"] in later and key["seed"] == 0])
     if not whole:
         tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
         return CountRows(*(table.stored() for table in tables))
+    counted.fill_recent()
     counted.SIZES.fill(counted.size_keys())
     told = agreement.AGREEMENT.fill(agreement.keys())
     keys = counted.counted_keys()
@@ -186,7 +197,7 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
 def _counted_facts(rows: CountRows) -> dict[str, str]:
     shown = grid(rows)
     high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
-    trained = shown[shown["dataset"] != counted.UNTRAINED]
+    trained = shown.dropna(subset="alone")
     told = {
         "cases": str(len(shown)),
         "counts_like": str(len(high)),
