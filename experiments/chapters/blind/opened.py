@@ -29,7 +29,7 @@ from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.correlations import compare_many
 from experiments.record.registration import ALONE, Registration, fill, judged_table
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number
+from experiments.record.wording import UNKNOWN, bracketed, number, row_at
 from zenlib.scores.formulas.counts import Counts
 from zenlib.stats import ndcg
 from zenlib.stats.influence import correlate_many
@@ -296,10 +296,8 @@ def _needed() -> list[str]:
 
 
 def _value(judged: pd.DataFrame, score: str, baseline: str) -> float:
-    rows = judged[
-        (judged["population"] == "all") & (judged["score"] == score) & (judged["baseline"] == baseline)
-    ]
-    return float(rows["kendall"].iloc[0]) if len(rows) else math.nan
+    found = row_at(judged, population="all", score=score, baseline=baseline)
+    return math.nan if found is None else float(found["kendall"])
 
 
 def _hit(value: float, low: float, high: float) -> str:

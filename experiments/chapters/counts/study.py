@@ -11,7 +11,7 @@ from experiments.benchmarks import nasbench201
 from experiments.chapters.counts import agreement, counted, parts
 from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, interval, number
+from experiments.record.wording import UNKNOWN, interval, number, row_at
 from zenlib import ARITHMETIC as FORMULAS
 
 TABLES: tuple[Table, ...] = (
@@ -143,7 +143,7 @@ def facts(rows: CountRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     told = _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
     for name in parts.MEASURED_AS:
-        line = _line(rows.within, {"score": name})
+        line = row_at(rows.within, score=name)
         told[f"cells_{name}"] = UNKNOWN if line is None else f"{line['n']:,.0f}"
         for what in ("spearman", "within"):
             told[f"{what}_{name}"] = UNKNOWN if line is None else number(line[what])
@@ -168,7 +168,7 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
         for score in agreement.SCORES:
             name = f"{_slug(group)}_{_slug(score)}"
-            line = _line(rows, {"score": score})
+            line = row_at(rows, score=score)
             told[f"rho_{name}"] = UNKNOWN if line is None else interval(line, "spearman", 3)
             for fact, of, digits in _AGREEMENT_FACTS:
                 told[f"{fact}_{name}"] = UNKNOWN if line is None else number(line[of], digits)
@@ -188,8 +188,6 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
             if g != "cells" or score not in agreement.CHAINS
         )
     ]
-    line = _line(found, {"group": "cells", "score": "intrain"})
-    told["n_intrain_cells"] = UNKNOWN if line is None else f"{line['n']:.0f}"
     told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
     return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
 
@@ -199,6 +197,8 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
     high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
     trained = shown.dropna(subset="alone")
     told = {
+        "scores": str(len(counted.SCORES)),
+        "with_formula": str(len({*counted.SCORES} & {*FORMULAS, "zen"})),
         "cases": str(len(shown)),
         "counts_like": str(len(high)),
         "count_from": number(SIZE_OF_ONE, 1),
@@ -208,8 +208,13 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
         "lost": str(int((trained["given_high"] < 0).sum())),
     }
+    for what, lines in {"cases": shown, "like": high, "trained": trained, "kept": kept(rows)}.items():
+        told[f"recent_{what}"] = str(lines["score"].isin(counted.RECENT).sum())
+    for space in counted.SPACES:
+        most = shown.loc[(shown["space"] == space) & shown["score"].isin(counted.RECENT), "n"].max()
+        told[f"n_recent_{_slug(space)}"] = number(most, 0)
     for space, score in TOLD:
-        name, line = f"{_slug(space)}_{_slug(score)}", _line(shown, {"space": space, "score": score})
+        name, line = f"{_slug(space)}_{_slug(score)}", row_at(shown, space=space, score=score)
         told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
         told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
         for what in ("alone", "of_count", "given"):
@@ -234,23 +239,17 @@ def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
             for half in ("report", "all"):
                 for name, variant in (("chosen", chosen), ("join", join)):
                     at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
-                    line = _line(found, at)
+                    line = row_at(found, **at)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
                     told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
                     told[f"over_{place}"] = UNKNOWN if line is None else interval(line, "over", 3)
     for name, variant in (("chosen", chosen), ("join", join)):
         at = {"variant": variant, "population": "no idle", "half": "all"}
-        lines = [(_line(found, at | {"dataset": dataset}), bar) for dataset, bar in parts.BAR.items()]
+        lines = [(row_at(found, dataset=dataset, **at), bar) for dataset, bar in parts.BAR.items()]
         told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in lines))
-    line = _line(tried, {"variant": join})
+    line = row_at(tried, variant=join)
     told["behind_join"] = UNKNOWN if line is None else interval(line, "over", 3)
     return told | {"bars": str(len(parts.BAR))}
-
-
-def _line(found: pd.DataFrame, at: dict[str, str]) -> pd.Series | None:
-    for name, value in at.items():
-        found = found[found[name] == value] if len(found) else found
-    return found.iloc[0] if len(found) else None
 
 
 def _slug(name: str) -> str:

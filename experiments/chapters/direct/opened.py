@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -19,7 +18,7 @@ from experiments.chapters.direct.scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.registration import Registration, fill, judged_table, row_of
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number
+from experiments.record.wording import UNKNOWN, bracketed, number, row_at
 from zenlib.errors import ResultsError
 
 REGISTERED = Registration(
@@ -135,9 +134,9 @@ def facts(opened: Opened) -> dict[str, str]:
     inside = guesses(opened, {})["inside"].tolist()
     told |= {"hits": str(inside.count("yes")) if len(opened.judged) else CLOSED, "guesses": str(len(inside))}
     gains = [
-        _line(opened.judged, population="all", score=judge.SCORE, baseline=name) for name in judge.COUNTS
+        row_at(opened.judged, population="all", score=judge.SCORE, baseline=name) for name in judge.COUNTS
     ]
-    beaten = sum(line is not None and line["low"] > 0 for line in gains)
+    beaten = sum(gain is not None and gain["low"] > 0 for gain in gains)
     told["beaten"] = f"{beaten} of {len(gains)}" if len(opened.judged) else CLOSED
     answer = "Not known yet: nobody here has seen an accuracy"
     if len(opened.judged):
@@ -155,8 +154,8 @@ def facts(opened: Opened) -> dict[str, str]:
 
 def came(judged: pd.DataFrame, population: str, score: str, baseline: str) -> str:
     """One comparison as text."""
-    line = _line(judged, population=population, score=score, baseline=baseline)
-    return CLOSED if line is None else bracketed(line["kendall"], line["low"], line["high"])
+    found = row_at(judged, population=population, score=score, baseline=baseline)
+    return CLOSED if found is None else bracketed(found["kendall"], found["low"], found["high"])
 
 
 def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
@@ -165,10 +164,10 @@ def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
     for (population, score, baseline), bounds in judge.GUESSES.items():
         minus = "" if baseline == judge.ALONE else f" minus {names.get(baseline, baseline)}"
         what = f"{names.get(score, score)}{minus}, {judge.POPULATIONS[population]}"
-        found = _line(opened.judged, population=population, score=score, baseline=baseline)
+        found = row_at(opened.judged, population=population, score=score, baseline=baseline)
         lines.append((what, bounds, None if found is None else found["kendall"]))
     for score, bounds in judge.GUESSED_REGRETS.items():
-        found = _line(opened.lookups, cost="multiply_adds", quantile=0.5, score=score)
+        found = row_at(opened.lookups, cost="multiply_adds", quantile=0.5, score=score)
         what = f"regret of {names.get(score, score)}, half of all multiply-adds"
         lines.append((what, bounds, None if found is None else found["regret"]))
     return pd.DataFrame(
@@ -215,14 +214,8 @@ def looked_up(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
         told = {"score": text}
         for cost, called in costs.items():
             for quantile in judge.QUANTILES:
-                found = _line(opened.lookups, cost=cost, quantile=quantile, score=name)
+                found = row_at(opened.lookups, cost=cost, quantile=quantile, score=name)
                 value = UNKNOWN if found is None else f"{number(found['regret'])} ({number(found['ndcg'])})"
                 told[f"{called}, {100 * quantile:.0f} %"] = value
         lines.append(told)
     return pd.DataFrame(lines)
-
-
-def _line(rows: pd.DataFrame, **key: Any) -> pd.Series | None:
-    for name, value in key.items():
-        rows = rows[rows[name] == value]
-    return rows.iloc[0] if len(rows) else None
