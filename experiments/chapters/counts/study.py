@@ -211,8 +211,8 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
     for what, lines in {"cases": shown, "like": high, "trained": trained, "kept": kept(rows)}.items():
         told[f"recent_{what}"] = str(lines["score"].isin(counted.RECENT).sum())
     for space in counted.SPACES:
-        most = shown.loc[(shown["space"] == space) & shown["score"].isin(counted.RECENT), "n"].max()
-        told[f"n_recent_{_slug(space)}"] = number(most, 0)
+        line = row_at(shown, space=space, score="wrcor")
+        told[f"n_wrcor_{_slug(space)}"] = UNKNOWN if line is None else number(line["n"], 0)
     for space, score in TOLD:
         name, line = f"{_slug(space)}_{_slug(score)}", row_at(shown, space=space, score=score)
         told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
