@@ -65,7 +65,7 @@ SCORE_NAMES = {
     "zen-as-built-l1-minibatch": "Zen, as built",
 }
 """Score -> how the figure calls it."""
-TOLD = (("macro", "naswot"), ("nasbench201", "naswot"))
+TOLD = (("macro", "naswot"), ("nasbench201", "naswot"), ("nasbench201", "meco"), ("nats_sizes", "meco"))
 """Spaces and scores of which the prose tells everything."""
 SIZE_OF_ONE = 0.9
 """Tau from which a score is called a count."""
@@ -196,6 +196,7 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
     shown = grid(rows)
     high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
     trained = shown.dropna(subset="alone")
+    lost = trained[trained["given_high"] < 0]
     told = {
         "scores": str(len(counted.SCORES)),
         "with_formula": str(len({*counted.SCORES} & {*FORMULAS, "zen"})),
@@ -206,9 +207,10 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         "trained": str(len(trained)),
         "kept": str(len(kept(rows))),
         "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
-        "lost": str(int((trained["given_high"] < 0).sum())),
+        "lost": str(len(lost)),
     }
-    for what, lines in {"cases": shown, "like": high, "trained": trained, "kept": kept(rows)}.items():
+    among = {"cases": shown, "like": high, "trained": trained, "kept": kept(rows), "lost": lost}
+    for what, lines in among.items():
         told[f"recent_{what}"] = str(lines["score"].isin(counted.RECENT).sum())
     for space in counted.SPACES:
         line = row_at(shown, space=space, score="wrcor")
@@ -219,6 +221,9 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
         for what in ("alone", "of_count", "given"):
             told[f"{what}_{name}"] = UNKNOWN if line is None else interval(line, what)
+    for score in counted.RECENT:
+        where = kept(rows).loc[kept(rows)["score"] == score, "space"].map(counted.SPACES)
+        told[f"kept_by_{score}"] = ", ".join(where) or "none"
     for space in counted.DATASETS:
         names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
         told[f"kept_{_slug(space)}"] = ", ".join(names) or "none"
