@@ -46,6 +46,13 @@ def span(values: Iterable[float], pattern: str = "{}") -> str:
     return (low if low == high else f"{low} to {high}").replace("-", MINUS)
 
 
+def row_at(rows: pd.DataFrame, **at: Any) -> pd.Series | None:
+    """The first row with these values; None where there is none."""
+    for name, value in at.items():
+        rows = rows[rows[name] == value] if len(rows) else rows
+    return rows.iloc[0] if len(rows) else None
+
+
 class Told:
     """The rows of a table by their key, as text: `missing` where there is no such row.
 

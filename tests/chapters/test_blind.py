@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,25 +16,24 @@ from experiments.chapters.blind import figures as draw
 from experiments.chapters.blind import opened, scores, study
 from experiments.chapters.blind.endpoints import PRIMARY, SECOND, endpoints, half_width, regret, verdict
 from experiments.figures.agreement import triangle
-from experiments.record.results import data_file, export_path
-from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
+from experiments.record.results import data_file
+from zenlib.errors import ArchitectureError, BenchmarkMissing
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import zen_score
 from zenlib.vanilla.convert import to_vcnn
 
-BOOK = Path(__file__).parents[2] / "book"
 CODES = random.Random(0).sample(list(space.codes()), 4)
 EXTREMES = ("00000000", "22222222")
 
 
 def predictions() -> pd.DataFrame:
-    return pd.read_csv(export_path(study.STUDY, study.FILE), dtype={"arch": str})
+    return pd.read_csv(opened.REGISTERED.path, dtype={"arch": str})
 
 
 needs_file = pytest.mark.skipif(
-    not export_path(study.STUDY, study.FILE).exists(), reason="the predictions are not written yet"
+    not opened.REGISTERED.path.exists(), reason="the predictions are not written yet"
 )
 
 
@@ -164,22 +160,6 @@ def test_proxies_of_the_file_are_what_is_computed_again():
         )
 
 
-@needs_file
-def test_the_page_states_the_digest_of_the_file():
-    page = BOOK / "studies" / "13_blind.ipynb"
-    if not page.exists():
-        pytest.skip("the page is not built yet")
-    outputs = [output for cell in json.loads(page.read_text())["cells"] for output in cell.get("outputs", [])]
-    stated = [
-        "".join(*output["data"].values())
-        for output in outputs
-        if output.get("metadata", {}).get("scrapbook", {}).get("name") == "sha256"
-    ]
-    assert [text.strip("'\"") for text in stated] == [
-        hashlib.sha256(export_path(study.STUDY, study.FILE).read_bytes()).hexdigest()
-    ]
-
-
 @pytest.fixture
 def made_up():
     """Predictions of some scores, and no accuracies."""
@@ -233,9 +213,8 @@ def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch)
     facts = study.facts(rows)
     assert facts["tau_repaired_built_running"] == facts["range_zico"] == study.NOT_SCORED
     assert facts["networks"] == "6" and len(rows.predictions) >= 6
-    assert not export_path(study.STUDY, study.FILE).exists()
-    with pytest.raises(ResultsError, match="found no file"):
-        study.digest()
+    assert not opened.REGISTERED.path.exists()
+    assert not opened.REGISTERED.digest()
     for figure in (triangle(rows.agreement, study.NAMES), draw.disagreement(rows.unique, study.NAMES)):
         assert isinstance(figure, Figure)
     assert study.run(count=6, seeds=[0], proxies=False).predictions.equals(rows.predictions)
@@ -243,12 +222,6 @@ def test_a_small_run_states_every_fact_and_writes_no_file(tmp_path, monkeypatch)
 
 def test_the_committed_predictions_are_those_that_were_registered():
     assert opened.registered().equals(predictions())
-
-
-def test_predictions_that_were_changed_after_the_registration_are_refused(monkeypatch):
-    monkeypatch.setattr(opened, "digest", lambda: "0" * 64)
-    with pytest.raises(ResultsError, match="needed the registered predictions"):
-        opened.registered()
 
 
 @pytest.mark.parametrize("code", [*CODES, *EXTREMES])

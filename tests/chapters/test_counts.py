@@ -11,9 +11,10 @@ import pytest
 from experiments.benchmarks import layer_sums
 from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks.nasbench201_space import CONVS, Cell, build
+from experiments.chapters.blind import scores as blind
 from experiments.chapters.counts import counted, measured, parts, study
 from zenlib import PROXIES, Architecture
-from zenlib.errors import ScoreUndefined
+from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.scores.formulas.counts import Counts
 
 
@@ -47,6 +48,24 @@ def test_mutants_are_as_deep_as_their_parent_and_the_first_ones_do_not_depend_on
     mutants = [Architecture.from_string(text) for text in measured.networks("equal-depth", 4)]
     assert {mutant.depth for mutant in mutants} == {parent.depth}
     assert measured.networks("equal-depth", 2) == measured.networks("equal-depth", 4)[:2]
+
+
+def test_a_code_has_the_recent_scores_of_its_network():
+    try:
+        rows = counted.networks("macro").set_index("arch")
+    except BenchmarkMissing:
+        pytest.skip("needs nasbench_macro_cifar10.csv in $ZENLIB_DATA")
+    stored = blind.PEER_SCORES.read()
+    for place in blind.sample(5):
+        codes = rows[rows["family"] == blind.networks()[place]]
+        assert len(codes) > 0 and set(codes["swap"]) == {stored["swap_s0"][place]}
+    assert rows["swap"].notna().sum() < len(rows)
+
+
+def test_no_accuracy_stands_beside_the_scores_of_accel_nasbench():
+    row = counted.counted_row(space="accel_nasbench", dataset=counted.UNKNOWN[1], score="naswot")
+    assert row["count"] == "relu_units" and math.isnan(row["alone"])
+    assert not {*counted.networks("accel_nasbench")} & {"accuracy", "top1", "imagenet"}
 
 
 @pytest.fixture

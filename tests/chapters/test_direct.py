@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,12 +12,9 @@ import torch
 from experiments.benchmarks import accel_nasbench_space as space
 from experiments.chapters.direct import cases, opened, scores, study
 from experiments.chapters.direct import endpoints as judge
-from experiments.record.results import export_path
 from zenlib.errors import ArchitectureError, BenchmarkMissing, ResultsError
 from zenlib.scores.graph_form import graph_of
 from zenlib.vanilla.convert import to_vcnn
-
-BOOK = Path(__file__).parents[2] / "book"
 
 PLAIN = space.Network((1,) * 7, (3,) * 7, (1,) * 7, (0,) * 7)
 LARGE = space.Network((6,) * 7, (5,) * 7, (3, 3, 3, 3, 3, 4, 3), (1,) * 7)
@@ -180,10 +174,11 @@ def brought(tmp_path, monkeypatch):
     predictions = predictions[["id", "network", "gates", *judge.BASELINES, "repaired"]]
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("ZENLIB_DATA", str(tmp_path))
-    path = export_path(scores.STUDY, opened.FILE)
+    path = opened.REGISTERED.path
     path.parent.mkdir(parents=True, exist_ok=True)
     predictions.to_csv(path, index=False)
-    monkeypatch.setattr(opened, "REGISTERED", opened.digest())
+    digest = opened.REGISTERED.digest()
+    monkeypatch.setattr(opened, "REGISTERED", opened.REGISTERED._replace(sha256=digest))
     throughput = pd.DataFrame({"id": predictions["id"], "thr_a100": predictions["params"]})
     monkeypatch.setattr(space, "architectures", lambda: throughput)
     caches = opened._endpoints, opened._lookups
@@ -226,16 +221,8 @@ def test_accuracies_may_be_fractions_and_are_refused_where_two_columns_could_be_
         opened.accuracies()
 
 
-def test_predictions_that_are_not_the_registered_ones_are_not_judged(brought, monkeypatch):
-    accuracies, path = brought
-    accuracies.to_csv(path, index=False)
-    monkeypatch.setattr(opened, "REGISTERED", "0" * 64)
-    with pytest.raises(ResultsError, match="needed the registered predictions"):
-        opened.run(whole=True)
-
-
 def test_the_committed_predictions_are_the_registered_ones_without_gaps():
-    found = opened.registered()
+    found = opened.REGISTERED.predictions()
     assert found["id"].tolist() == list(range(scores.ROWS)) and list(found["network"].unique()) == sorted(
         found["network"].unique()
     )
@@ -249,27 +236,13 @@ def test_the_committed_predictions_are_the_registered_ones_without_gaps():
 def test_the_committed_predictions_are_what_the_stored_scores_give():
     the_list()
     again = study._predictions(scores.ROWS, scores.sample())
-    pd.testing.assert_frame_equal(opened.registered(), again, rtol=1e-6, check_dtype=False)
+    pd.testing.assert_frame_equal(opened.REGISTERED.predictions(), again, rtol=1e-6, check_dtype=False)
 
 
 def test_equal_networks_are_tied_in_every_score_for_all():
-    found = opened.registered()
+    found = opened.REGISTERED.predictions()
     whole = [name for name in study.NAMES if found[name].notna().all()]
     assert (found.groupby("network")[whole].nunique() == 1).all(axis=None)
-
-
-def test_the_page_states_the_digest_of_the_file():
-    page = BOOK / "studies" / "17_direct.ipynb"
-    if not page.exists():
-        pytest.skip("the page is not built yet")
-    outputs = [output for cell in json.loads(page.read_text())["cells"] for output in cell.get("outputs", [])]
-    stated = [
-        "".join(*output["data"].values())
-        for output in outputs
-        if output.get("metadata", {}).get("scrapbook", {}).get("name") == "sha256"
-    ]
-    registered = hashlib.sha256(export_path(scores.STUDY, opened.FILE).read_bytes()).hexdigest()
-    assert [text.strip("'\"") for text in stated] == [registered]
 
 
 def test_a_wide_comparison_is_told_before():

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from experiments.record.wording import Told, bracketed, interval, number, signed, span
+from experiments.record.wording import Told, bracketed, interval, number, row_at, signed, span
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ def test_a_number_has_a_real_minus_sign_and_is_never_a_negative_zero(value, text
 def test_what_is_not_known_is_said_in_the_words_of_the_chapter():
     assert number(math.nan, 1, "too few") == "too few"
     assert bracketed(0.5, math.nan, 1.0, 1, "none") == "0.5 [none, 1.0]"
+
+
+def test_a_row_is_found_by_its_values_and_nothing_is_none():
+    table = pd.DataFrame({"score": ["a", "b", "b"], "seed": [0, 0, 1], "tau": [1, 2, 3]})
+    found = row_at(table, score="b", seed=1)
+    assert found is not None and found["tau"] == 3
+    assert row_at(table, score="a", seed=1) is None and row_at(pd.DataFrame(), score="a") is None
 
 
 def test_the_interval_of_a_row_is_read_from_its_three_columns():

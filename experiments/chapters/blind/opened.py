@@ -18,27 +18,26 @@ from experiments.benchmarks import nasbench_macro_space as space
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.blind import endpoints as judge
 from experiments.chapters.blind.scores import (
-    FILE,
     PEER_SCORES,
     SAMPLED_SCORES,
     STUDY,
-    digest,
     networks,
     peers_are_there,
     sample,
 )
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.correlations import compare_many
-from experiments.record.results import export_path
+from experiments.record.registration import ALONE, Registration, fill, judged_table
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number
-from zenlib.errors import BenchmarkMissing, ResultsError
+from experiments.record.wording import UNKNOWN, bracketed, number, row_at
 from zenlib.scores.formulas.counts import Counts
 from zenlib.stats import ndcg
 from zenlib.stats.influence import correlate_many
 
-REGISTERED = "ea1d9084b500f1c214be811ffa997361d616840f0f6eedb341da6fe343398d33"
-"""SHA-256 of the file of predictions, as it was registered on 24 November 2026."""
+REGISTERED = Registration(
+    STUDY, "nasbench_macro.csv", "ea1d9084b500f1c214be811ffa997361d616840f0f6eedb341da6fe343398d33"
+)
+"""On 24 November 2026."""
 TRAININGS = ("test_acc_1", "test_acc_2", "test_acc_3")
 SOURCE = "the benchmark's published results (Su et al. 2021)"
 POPULATIONS = {
@@ -47,8 +46,6 @@ POPULATIONS = {
     "top": "best fifth of the codes",
     "equal FLOPs": "pairs of equal FLOPs",
 }
-ALONE = "none"
-"""Stands for the baseline where a score is reported alone."""
 SUMS = Counts._fields
 UNITS = SUMS[0]
 COUNTED = {"units alone": UNITS} | {f"{name} alone": name for name in SUMS[1:]}
@@ -59,12 +56,6 @@ DRAWN = "sample"
 """The question about those."""
 BESIDE = (*SAMPLED_SCORES, "naswot", "repaired", "flops", "params", UNITS)
 """Scores that are told of them."""
-TAU = {
-    "kendall": "1: Kendall's tau with accuracy, or its difference from that of the baseline",
-    "low": "1: lower end of its 95 % interval, a network with all its codes one unit",
-    "high": "1: upper end of that interval",
-    "n": "count: codes, networks, or pairs of codes",
-}
 
 
 def accuracies() -> pd.DataFrame:
@@ -79,17 +70,8 @@ def accuracies() -> pd.DataFrame:
 
 
 def registered() -> pd.DataFrame:
-    """The file of predictions.
-
-    Raises:
-        ResultsError: it is not the registered one.
-    """
-    if digest() != REGISTERED:
-        raise ResultsError(
-            f"{FILE}: needed the registered predictions (SHA-256 {REGISTERED[:16]}...), got another file; "
-            "take the committed one back"
-        )
-    return pd.read_csv(export_path(STUDY, FILE), dtype={"arch": str})
+    """The file of predictions."""
+    return REGISTERED.predictions(arch=str)
 
 
 @functools.cache
@@ -119,11 +101,6 @@ def _endpoints(*extra: str) -> pd.DataFrame:
     found = judge.endpoints(predictions, accuracies()["test_acc_mean"], scores)
     found["baseline"] = found["baseline"].fillna(ALONE)
     return found.set_index(["population", "score", "baseline"])
-
-
-def judged_row(*, population: str, score: str, baseline: str) -> dict[str, Any]:
-    """One comparison of the registration."""
-    return _endpoints().loc[(population, score, baseline)].to_dict()
 
 
 def first_row(*, score: str) -> dict[str, float]:
@@ -157,19 +134,12 @@ def best_row(*, score: str, top: int) -> dict[str, float]:
     return {"ndcg": ndcg(rows[score], rows["test_acc_mean"], top)}
 
 
-JUDGED = Table(
-    study=STUDY,
-    name="judged",
-    key=("population", "score", "baseline"),
-    compute=judged_row,
-    units={
-        "population": "name: which codes, networks or pairs",
-        "score": "name: which score",
-        "baseline": "name: whose tau is taken from it; none where the score stands alone",
-        **TAU,
-    },
-    agreement={"n": EXACT},
-    otherwise=ARITHMETIC,
+JUDGED = judged_table(
+    STUDY,
+    _endpoints,
+    population="which codes, networks or pairs",
+    unit="a network with all its codes",
+    counted="codes, networks, or pairs of codes",
 )
 FIRST = Table(
     study=STUDY,
@@ -190,7 +160,7 @@ AFTER = Table(
     units={
         "question": "name: what is asked, or one training whose order is held against another's",
         "score": "name: which score, population or training",
-        **TAU,
+        **{name: JUDGED.units[name] for name in JUDGED.values},
     },
     agreement={"n": EXACT},
     otherwise=ARITHMETIC,
@@ -215,11 +185,7 @@ TOP = 656
 
 def is_open() -> bool:
     """Whether the user has brought the accuracies, and the predictions are complete."""
-    try:
-        accuracies()
-    except BenchmarkMissing:
-        return False
-    return export_path(STUDY, FILE).exists()
+    return REGISTERED.is_open(accuracies)
 
 
 TABLES = (JUDGED, FIRST, AFTER, BEST) if is_open() else ()
@@ -253,13 +219,12 @@ def run(whole: bool) -> Opened:
         return Opened(JUDGED.stored(), FIRST.stored(), AFTER.stored(), BEST.stored())
     scores = [score for population, score, _ in _endpoints().index if population == "all"]
     scores = list(dict.fromkeys(scores))
-    judged = [dict(zip(JUDGED.key, key, strict=True)) for key in _endpoints().index]
     asked = [(question, population) for question in COUNTED for population in POPULATIONS]
     asked += [(DRAWN, score) for score in BESIDE if peers_are_there(SAMPLED)]
     asked += [(question, score) for question in ("agreement with units", "minus units") for score in scores]
     asked += [(a, b) for place, a in enumerate(TRAININGS) for b in TRAININGS[place + 1 :]]
     return Opened(
-        JUDGED.fill(judged),
+        fill(JUDGED, _endpoints()),
         FIRST.fill([{"score": score} for score in scores]),
         AFTER.fill([{"question": question, "score": score} for question, score in asked]),
         BEST.fill([{"score": score, "top": TOP} for score in (*scores, UNITS)]),
@@ -331,10 +296,8 @@ def _needed() -> list[str]:
 
 
 def _value(judged: pd.DataFrame, score: str, baseline: str) -> float:
-    rows = judged[
-        (judged["population"] == "all") & (judged["score"] == score) & (judged["baseline"] == baseline)
-    ]
-    return float(rows["kendall"].iloc[0]) if len(rows) else math.nan
+    found = row_at(judged, population="all", score=score, baseline=baseline)
+    return math.nan if found is None else float(found["kendall"])
 
 
 def _hit(value: float, low: float, high: float) -> str:

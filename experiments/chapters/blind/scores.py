@@ -6,7 +6,6 @@ one row per network, in the order of the canonical codes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
@@ -17,11 +16,9 @@ from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.chain_zen import chain_terms
 from experiments.benchmarks.module_zen import module_terms
 from experiments.benchmarks.network_scores import PEERS
-from experiments.record.results import export_path
 from experiments.record.score_check import ScoreCheck, seed_of, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
-from zenlib.errors import ResultsError
 from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Query
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -29,8 +26,6 @@ from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import BnVariance, Norm
 
 STUDY = "blind"
-FILE = "nasbench_macro.csv"
-"""The predictions."""
 BATCH_SIZE = 16
 
 DEFINITIONS: dict[str, tuple[Norm, BnVariance]] = {
@@ -212,17 +207,3 @@ CHECKS = (
     ),
 )
 """How a sample of the stored scores is computed again."""
-
-
-def digest() -> str:
-    """SHA-256 of the file of predictions.
-
-    Raises:
-        ResultsError: there is none.
-    """
-    path = export_path(STUDY, FILE)
-    if not path.exists():
-        raise ResultsError(
-            f"{path}: needed the predictions, found no file; run the notebook 13_blind with all networks"
-        )
-    return hashlib.sha256(path.read_bytes()).hexdigest()

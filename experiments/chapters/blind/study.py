@@ -29,12 +29,10 @@ from experiments.chapters.blind.scores import (
     BATCH_SIZE,
     CHECKS,
     DEFINITIONS,
-    FILE,
     MEASURED,
     SCORES,
     SHARED,
     STUDY,
-    digest,
     fill_closed_form,
     fill_measured,
     fill_peers,
@@ -46,7 +44,6 @@ from experiments.chapters.blind.scores import (
 )
 from experiments.figures.agreement import agreement
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.results import export_path
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from zenlib.durable import replace_file
@@ -220,7 +217,7 @@ def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int
 def write(predictions: pd.DataFrame) -> None:
     """Writes the file of predictions, unless it is there with the same content."""
     content = _content(predictions)
-    path = export_path(STUDY, FILE)
+    path = opened.REGISTERED.path
     if not path.exists() or path.read_bytes() != content:
         replace_file(path, lambda file: file.write(content), ResultsError)
 
@@ -255,7 +252,7 @@ def spread(unique: pd.DataFrame) -> pd.DataFrame:
 def facts(rows: BlindRows) -> dict[str, str]:
     """Every number of the page."""
     unique, spread_of = rows.unique, rows.spread.set_index("score")
-    sha256 = digest() if rows.scored == SCORES.rows else "some networks alone were scored,"
+    sha256 = opened.REGISTERED.digest() if rows.scored == SCORES.rows else "some networks alone were scored,"
     told = {
         "codes": f"{len(rows.predictions):,}",
         "networks": f"{len(unique):,}",

@@ -17,8 +17,9 @@ from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
 from experiments.benchmarks.layer_sums import SIZES, cell_sums
 from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, fill
 from experiments.benchmarks.tables import read_table
-from experiments.chapters.counts.measured import RESOLUTION, STUDY, column
+from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.correlations import partial_many
@@ -32,6 +33,8 @@ from zenlib.scores.graph_form import graph_of
 from zenlib.stats import correlate, partial_correlation
 from zenlib.stats.influence import correlate_many
 
+RECENT = PEERS[1:]
+"""Scores of 2023 to 2026."""
 COUNTS = ("params", "flops", "layers", *Counts._fields)
 """What a score may be in disguise."""
 SCORES = (
@@ -49,9 +52,18 @@ SCORES = (
     "synflow",
     "zico",
     "phi",
+    *RECENT,
     "zen",
     "zen-as-built-l1-minibatch",
 )
+CHEAP = ("swap", "near", "intrain", "epsinas", "wrcor")
+SAMPLED = {
+    "nasbench101": (200, (*CHEAP, "meco")),
+    "nats_sizes": (200, (*CHEAP, "meco")),
+    "pycls": (36, CHEAP),
+    "torchvision": (34, CHEAP),
+}
+"""Benchmark -> how many networks, the first that are drawn, and which recent scores of them are cheap."""
 FROM_MODULES = ("nasbench101", "nats_sizes", "pycls", "torchvision")
 MACRO_SCORES = {"zen": "zen", "built": "zen-as-built-l1-minibatch"}
 """Columns of the registered predictions that have another name here."""
@@ -62,6 +74,7 @@ SPACES = {
     "macro": "Macro",
     "pycls": "pycls",
     "torchvision": "torchvision",
+    "accel_nasbench": "Accel-NASBench",
     "population": "trained here",
     "resnet-like": "ResNet-like",
     "mobilenet-like": "MobileNet-like",
@@ -73,10 +86,13 @@ DATASETS = {
     "macro": ("cifar10",),
     "pycls": ("imagenet",),
     "torchvision": ("imagenet",),
+    "accel_nasbench": ("not opened",),
     "population": ("fashion-mnist",),
 }
 UNTRAINED = "none"
 """Stands for the data set of a space whose networks nobody trained."""
+UNKNOWN = (UNTRAINED, "not opened")
+"""Stand for accuracies that are not there."""
 LEAST = 20
 RESAMPLES = 1000
 
@@ -91,6 +107,13 @@ def size_keys() -> list[dict[str, str]]:
     ]
 
 
+def fill_recent() -> None:
+    """Measures the recent scores of the networks of `SAMPLED`, where the benchmark's file is there."""
+    for space, (count, names) in SAMPLED.items():
+        if stored.is_there(space):
+            fill(BENCHMARKS[space], names, 0, range(count))
+
+
 @cache
 def networks(space: str) -> pd.DataFrame:
     """One row per network: `family`, accuracies, every count and every score, NaN where there is none.
@@ -102,6 +125,8 @@ def networks(space: str) -> pd.DataFrame:
         return _macro()
     if space == "population":
         return _population()
+    if space == "accel_nasbench":
+        return _accel()
     if space in ("resnet-like", "mobilenet-like"):
         return _measured(space)
     rows = stored.networks(space).copy()
@@ -134,7 +159,17 @@ def _macro() -> pd.DataFrame:
     rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
     counts = pd.DataFrame([macro.layer_sums(code) for code in rows["arch"]])
     rows = pd.concat([rows.rename(columns={"depth": "layers"} | _macro_names()), counts], axis=1)
-    return rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
+    rows = rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
+    recent = pd.read_parquet(export_path("blind", "peers.parquet")).drop(columns=["index", "fisher_s0"])
+    recent["family"] = sorted(set(rows["family"]))  # a row a network there, in the order of canonical codes
+    return rows.merge(recent.rename(columns=lambda name: name.removesuffix("_s0")), on="family")
+
+
+def _accel() -> pd.DataFrame:
+    """The registered predictions, equal networks once; their accuracies are not looked at."""
+    rows = pd.read_csv(export_path("direct", "accel_nasbench.csv"))
+    rows = rows[rows["id"] == rows["network"]].rename(columns={"multiply_adds": "flops", "convs": "layers"})
+    return rows.assign(family=rows["network"].astype(str))
 
 
 def _macro_names() -> dict[str, str]:
@@ -166,8 +201,10 @@ def _population() -> pd.DataFrame:
 
 
 def _measured(space: str) -> pd.DataFrame:
-    scores = pd.read_csv(export_path(STUDY, "measured.csv"))
-    scores = scores[(scores["seed"] == 0) & scores["network"].isin(drawn_networks(space, LARGEST))]
+    scores, *later = (table.stored().query("seed == 0") for table in (MEASURED, INTRAIN, LATER))
+    scores = scores[scores["network"].isin(drawn_networks(space, LARGEST))]
+    for table in later:
+        scores = scores.merge(table[["network", *table.columns.intersection(RECENT)]], "left", "network")
     return _architectures(scores["network"].tolist(), RESOLUTION).merge(scores, on="network")
 
 
@@ -189,7 +226,7 @@ def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
     told: dict[str, Any] = {"n": len(rows), "count": best, "agreement": taus[best]} | dict.fromkeys(
         _TOLD, math.nan
     )
-    if dataset == UNTRAINED:
+    if dataset in UNKNOWN:
         return told
     accuracies, families = rows[dataset].to_numpy(float), rows["family"].tolist()
     values = [rows[one].to_numpy(float) for one in (name, best)]

@@ -77,8 +77,8 @@ Colour = tuple[float, ...]
 
 
 def mixed(colour: str, share: float) -> Colour:
-    """A colour diluted with white."""
-    return tuple(1 - share * (1 - part) for part in to_rgb(colour))
+    """A colour diluted with white, in tenths: a picture has 256 colours, and those of the legend are few."""
+    return tuple(1 - round(share, 1) * (1 - part) for part in to_rgb(colour))
 
 
 def _short(value: float) -> str:

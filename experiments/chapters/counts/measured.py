@@ -38,6 +38,8 @@ DRAWN = (
     "zen",
 )
 """What is measured: every score that draws and has a formula, but the later one of `INTRAIN`."""
+DRAWN_LATER = ("swap", "meco", "near", "epsinas", "wrcor")
+"""Scores of 2023 to 2026 that take no more than some seconds of any of these networks, without a formula."""
 FLOPS = 4e7
 LIMITS = Budget(params=1e6, flops=FLOPS)
 MUTATIONS = 8
@@ -121,6 +123,7 @@ def _table(name: str, drawn: tuple[str, ...]) -> Table:
 
 MEASURED = _table("measured", DRAWN)
 INTRAIN = _table("intrain", ("intrain",))
+LATER = _table("later", DRAWN_LATER)
 
 
 def stored(score: str) -> pd.DataFrame:

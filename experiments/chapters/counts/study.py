@@ -9,14 +9,15 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench201
 from experiments.chapters.counts import agreement, counted, parts
-from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, MEASURED, RESOLUTION, networks
+from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, interval, number
+from experiments.record.wording import UNKNOWN, interval, number, row_at
 from zenlib import ARITHMETIC as FORMULAS
 
 TABLES: tuple[Table, ...] = (
     MEASURED,
     INTRAIN,
+    LATER,
     counted.SIZES,
     agreement.AGREEMENT,
     counted.COUNTED,
@@ -24,7 +25,7 @@ TABLES: tuple[Table, ...] = (
     parts.WITHIN,
 )
 if not nasbench201.is_there():
-    TABLES = (MEASURED, INTRAIN)
+    TABLES = (MEASURED, INTRAIN, LATER)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
 WANTED = {"chains": 0.95, "cells": 0.9}
@@ -53,11 +54,18 @@ SCORE_NAMES = {
     "synflow": "synflow",
     "zico": "ZiCo",
     "phi": "Phi",
+    "swap": "SWAP",
+    "meco": "MeCo",
+    "near": "NEAR",
+    "intrain": "InTrain",
+    "epsinas": "epsinas",
+    "wrcor": "WRCor",
+    "vkdnw": "VKDNW",
     "zen": "Zen",
     "zen-as-built-l1-minibatch": "Zen, as built",
 }
 """Score -> how the figure calls it."""
-TOLD = (("macro", "naswot"), ("nasbench201", "naswot"))
+TOLD = (("macro", "naswot"), ("nasbench201", "naswot"), ("nasbench201", "meco"), ("nats_sizes", "meco"))
 """Spaces and scores of which the prose tells everything."""
 SIZE_OF_ONE = 0.9
 """Tau from which a score is called a count."""
@@ -96,11 +104,14 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         for seed, some in ((0, count), (1, min(redrawn, count)))
         for text in networks(group, count)[:some]
     ]
+    later = {text for group in ("resnet-like", "mobilenet-like") for text in networks(group, min(drawn, 100))}
     MEASURED.fill(drawings)
     INTRAIN.fill(drawings)
+    LATER.fill([key for key in drawings if key["network"] in later and key["seed"] == 0])
     if not whole:
         tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
         return CountRows(*(table.stored() for table in tables))
+    counted.fill_recent()
     counted.SIZES.fill(counted.size_keys())
     told = agreement.AGREEMENT.fill(agreement.keys())
     keys = counted.counted_keys()
@@ -132,7 +143,7 @@ def facts(rows: CountRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     told = _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
     for name in parts.MEASURED_AS:
-        line = _line(rows.within, {"score": name})
+        line = row_at(rows.within, score=name)
         told[f"cells_{name}"] = UNKNOWN if line is None else f"{line['n']:,.0f}"
         for what in ("spearman", "within"):
             told[f"{what}_{name}"] = UNKNOWN if line is None else number(line[what])
@@ -157,7 +168,7 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
         told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
         for score in agreement.SCORES:
             name = f"{_slug(group)}_{_slug(score)}"
-            line = _line(rows, {"score": score})
+            line = row_at(rows, score=score)
             told[f"rho_{name}"] = UNKNOWN if line is None else interval(line, "spearman", 3)
             for fact, of, digits in _AGREEMENT_FACTS:
                 told[f"{fact}_{name}"] = UNKNOWN if line is None else number(line[of], digits)
@@ -177,8 +188,6 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
             if g != "cells" or score not in agreement.CHAINS
         )
     ]
-    line = _line(found, {"group": "cells", "score": "intrain"})
-    told["n_intrain_cells"] = UNKNOWN if line is None else f"{line['n']:.0f}"
     told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
     return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
 
@@ -186,8 +195,11 @@ def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
 def _counted_facts(rows: CountRows) -> dict[str, str]:
     shown = grid(rows)
     high = shown[shown["agreement"].abs() >= SIZE_OF_ONE]
-    trained = shown[shown["dataset"] != counted.UNTRAINED]
+    trained = shown.dropna(subset="alone")
+    lost = trained[trained["given_high"] < 0]
     told = {
+        "scores": str(len(counted.SCORES)),
+        "with_formula": str(len({*counted.SCORES} & {*FORMULAS, "zen"})),
         "cases": str(len(shown)),
         "counts_like": str(len(high)),
         "count_from": number(SIZE_OF_ONE, 1),
@@ -195,14 +207,23 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
         "trained": str(len(trained)),
         "kept": str(len(kept(rows))),
         "beaten": str(int((trained["of_count"] >= trained["alone"]).sum())),
-        "lost": str(int((trained["given_high"] < 0).sum())),
+        "lost": str(len(lost)),
     }
+    among = {"cases": shown, "like": high, "trained": trained, "kept": kept(rows), "lost": lost}
+    for what, lines in among.items():
+        told[f"recent_{what}"] = str(lines["score"].isin(counted.RECENT).sum())
+    for space in counted.SPACES:
+        line = row_at(shown, space=space, score="wrcor")
+        told[f"n_wrcor_{_slug(space)}"] = UNKNOWN if line is None else number(line["n"], 0)
     for space, score in TOLD:
-        name, line = f"{_slug(space)}_{_slug(score)}", _line(shown, {"space": space, "score": score})
+        name, line = f"{_slug(space)}_{_slug(score)}", row_at(shown, space=space, score=score)
         told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
         told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
         for what in ("alone", "of_count", "given"):
             told[f"{what}_{name}"] = UNKNOWN if line is None else interval(line, what)
+    for score in counted.RECENT:
+        where = kept(rows).loc[kept(rows)["score"] == score, "space"].map(counted.SPACES)
+        told[f"kept_by_{score}"] = ", ".join(where) or "none"
     for space in counted.DATASETS:
         names = kept(rows).query("space == @space").sort_values("given", ascending=False)["score"]
         told[f"kept_{_slug(space)}"] = ", ".join(names) or "none"
@@ -223,23 +244,17 @@ def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
             for half in ("report", "all"):
                 for name, variant in (("chosen", chosen), ("join", join)):
                     at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
-                    line = _line(found, at)
+                    line = row_at(found, **at)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
                     told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
                     told[f"over_{place}"] = UNKNOWN if line is None else interval(line, "over", 3)
     for name, variant in (("chosen", chosen), ("join", join)):
         at = {"variant": variant, "population": "no idle", "half": "all"}
-        lines = [(_line(found, at | {"dataset": dataset}), bar) for dataset, bar in parts.BAR.items()]
+        lines = [(row_at(found, dataset=dataset, **at), bar) for dataset, bar in parts.BAR.items()]
         told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in lines))
-    line = _line(tried, {"variant": join})
+    line = row_at(tried, variant=join)
     told["behind_join"] = UNKNOWN if line is None else interval(line, "over", 3)
     return told | {"bars": str(len(parts.BAR))}
-
-
-def _line(found: pd.DataFrame, at: dict[str, str]) -> pd.Series | None:
-    for name, value in at.items():
-        found = found[found[name] == value] if len(found) else found
-    return found.iloc[0] if len(found) else None
 
 
 def _slug(name: str) -> str:

@@ -6,10 +6,8 @@ Nobody here had seen an accuracy when this was written. The file that it reads i
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -18,14 +16,14 @@ from experiments.benchmarks.tables import read_table
 from experiments.chapters.direct import endpoints as judge
 from experiments.chapters.direct.scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.results import export_path
+from experiments.record.registration import Registration, fill, judged_table, row_of
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number
-from zenlib.errors import BenchmarkMissing, ResultsError
+from experiments.record.wording import UNKNOWN, bracketed, number, row_at
+from zenlib.errors import ResultsError
 
-FILE = "accel_nasbench.csv"
-REGISTERED = "21e42708d38980af3d82988d607f22cac7149104cabf2d14309521fe5b795bc5"
-"""SHA-256 of the file of predictions, as it was registered."""
+REGISTERED = Registration(
+    STUDY, "accel_nasbench.csv", "21e42708d38980af3d82988d607f22cac7149104cabf2d14309521fe5b795bc5"
+)
 REGISTERED_ON = "28 November 2026"
 ACCURACIES = "accel_nasbench_imagenet.csv"
 SOURCE = "the published ImageNet accuracies of Accel-NASBench (Ahmad et al. 2024)"
@@ -52,46 +50,21 @@ def accuracies() -> pd.Series:
     return found * 100 if found.max() <= 1 else found
 
 
-def digest() -> str:
-    """SHA-256 of the file of predictions; empty where there is none."""
-    path = export_path(STUDY, FILE)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-
-
-def registered() -> pd.DataFrame:
-    """The file of predictions.
-
-    Raises:
-        ResultsError: it is not the registered one.
-    """
-    if digest() != REGISTERED:
-        raise ResultsError(
-            f"{FILE}: needed the registered predictions (SHA-256 {REGISTERED[:16]}...), got another file; "
-            "take the committed one back"
-        )
-    return pd.read_csv(export_path(STUDY, FILE))
-
-
 def is_open() -> bool:
     """Whether the user has brought the accuracies and the list, and the predictions are written."""
-    try:
-        accuracies()
-        space.architectures()
-    except BenchmarkMissing:
-        return False
-    return export_path(STUDY, FILE).exists()
+    return REGISTERED.is_open(accuracies, space.architectures)
 
 
 @functools.cache
 def _endpoints() -> pd.DataFrame:
-    predictions = registered()
+    predictions = REGISTERED.predictions()
     names = [name for name in predictions if name not in ("id", "network", "gates")]
     return judge.endpoints(predictions, accuracies(), names).set_index(list(JUDGED.key))
 
 
 @functools.cache
 def _lookups() -> pd.DataFrame:
-    predictions = registered()
+    predictions = REGISTERED.predictions()
     predictions["seconds"] = (
         1 / space.architectures().set_index("id")["thr_a100"].loc[predictions["id"]].to_numpy()
     )
@@ -101,38 +74,18 @@ def _lookups() -> pd.DataFrame:
     return judge.lookups(predictions, accuracies(), names).set_index(list(LOOKUPS.key))
 
 
-def judged_row(**key: str) -> dict[str, Any]:
-    """One comparison of the registration."""
-    return _endpoints().loc[tuple(key.values())].to_dict()
-
-
-def lookup_row(**key: Any) -> dict[str, Any]:
-    """What one score puts first under one budget."""
-    return _lookups().loc[tuple(key.values())].to_dict()
-
-
-JUDGED = Table(
-    study=STUDY,
-    name="judged",
-    key=("population", "score", "baseline"),
-    compute=judged_row,
-    units={
-        "population": "name: which networks or pairs",
-        "score": "name: which score",
-        "baseline": "name: whose tau is taken from it; none where the score stands alone",
-        "kendall": "1: Kendall's tau with accuracy, or its difference from that of the baseline",
-        "low": "1: lower end of its 95 % interval, equal networks one unit",
-        "high": "1: upper end of that interval",
-        "n": "count: networks, or pairs of networks",
-    },
-    agreement={"n": EXACT},
-    otherwise=ARITHMETIC,
+JUDGED = judged_table(
+    STUDY,
+    _endpoints,
+    population="which networks or pairs",
+    unit="equal networks",
+    counted="networks, or pairs of networks",
 )
 LOOKUPS = Table(
     study=STUDY,
     name="lookups",
     key=("cost", "quantile", "score"),
-    compute=lookup_row,
+    compute=row_of(_lookups),
     units={
         "cost": "name: what the budget limits",
         "quantile": "1: share of all networks that the budget admits",
@@ -169,10 +122,7 @@ def run(whole: bool) -> Opened:
     """
     if not whole or not is_open():
         return Opened(JUDGED.stored(), LOOKUPS.stored())
-    tables = ((JUDGED, _endpoints()), (LOOKUPS, _lookups()))
-    return Opened(
-        *(table.fill(list(found.index.to_frame(index=False).to_dict("records"))) for table, found in tables)
-    )
+    return Opened(fill(JUDGED, _endpoints()), fill(LOOKUPS, _lookups()))
 
 
 def facts(opened: Opened) -> dict[str, str]:
@@ -184,9 +134,9 @@ def facts(opened: Opened) -> dict[str, str]:
     inside = guesses(opened, {})["inside"].tolist()
     told |= {"hits": str(inside.count("yes")) if len(opened.judged) else CLOSED, "guesses": str(len(inside))}
     gains = [
-        _line(opened.judged, population="all", score=judge.SCORE, baseline=name) for name in judge.COUNTS
+        row_at(opened.judged, population="all", score=judge.SCORE, baseline=name) for name in judge.COUNTS
     ]
-    beaten = sum(line is not None and line["low"] > 0 for line in gains)
+    beaten = sum(gain is not None and gain["low"] > 0 for gain in gains)
     told["beaten"] = f"{beaten} of {len(gains)}" if len(opened.judged) else CLOSED
     answer = "Not known yet: nobody here has seen an accuracy"
     if len(opened.judged):
@@ -204,8 +154,8 @@ def facts(opened: Opened) -> dict[str, str]:
 
 def came(judged: pd.DataFrame, population: str, score: str, baseline: str) -> str:
     """One comparison as text."""
-    line = _line(judged, population=population, score=score, baseline=baseline)
-    return CLOSED if line is None else bracketed(line["kendall"], line["low"], line["high"])
+    found = row_at(judged, population=population, score=score, baseline=baseline)
+    return CLOSED if found is None else bracketed(found["kendall"], found["low"], found["high"])
 
 
 def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
@@ -214,10 +164,10 @@ def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
     for (population, score, baseline), bounds in judge.GUESSES.items():
         minus = "" if baseline == judge.ALONE else f" minus {names.get(baseline, baseline)}"
         what = f"{names.get(score, score)}{minus}, {judge.POPULATIONS[population]}"
-        found = _line(opened.judged, population=population, score=score, baseline=baseline)
+        found = row_at(opened.judged, population=population, score=score, baseline=baseline)
         lines.append((what, bounds, None if found is None else found["kendall"]))
     for score, bounds in judge.GUESSED_REGRETS.items():
-        found = _line(opened.lookups, cost="multiply_adds", quantile=0.5, score=score)
+        found = row_at(opened.lookups, cost="multiply_adds", quantile=0.5, score=score)
         what = f"regret of {names.get(score, score)}, half of all multiply-adds"
         lines.append((what, bounds, None if found is None else found["regret"]))
     return pd.DataFrame(
@@ -264,14 +214,8 @@ def looked_up(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
         told = {"score": text}
         for cost, called in costs.items():
             for quantile in judge.QUANTILES:
-                found = _line(opened.lookups, cost=cost, quantile=quantile, score=name)
+                found = row_at(opened.lookups, cost=cost, quantile=quantile, score=name)
                 value = UNKNOWN if found is None else f"{number(found['regret'])} ({number(found['ndcg'])})"
                 told[f"{called}, {100 * quantile:.0f} %"] = value
         lines.append(told)
     return pd.DataFrame(lines)
-
-
-def _line(rows: pd.DataFrame, **key: Any) -> pd.Series | None:
-    for name, value in key.items():
-        rows = rows[rows[name] == value]
-    return rows.iloc[0] if len(rows) else None

@@ -16,7 +16,7 @@ import pandas as pd
 from experiments.benchmarks import accel_nasbench_space as space
 from experiments.chapters.direct import cases, opened
 from experiments.chapters.direct.endpoints import NEAR, SCORE, half_width
-from experiments.chapters.direct.opened import FILE, REGISTERED_ON, digest
+from experiments.chapters.direct.opened import REGISTERED, REGISTERED_ON
 from experiments.chapters.direct.scores import (
     ARITHMETIC,
     BY_FORMULA,
@@ -26,12 +26,10 @@ from experiments.chapters.direct.scores import (
     SAMPLE,
     SCORES,
     SEED,
-    STUDY,
     fill,
     sample,
 )
 from experiments.figures.agreement import agreement
-from experiments.record.results import export_path
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, number
 from zenlib.durable import replace_file
@@ -152,7 +150,7 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
     chosen = [index for index in sample() if index < count][:dear]
     fill(range(count), chosen, proxies)
     predictions, whole = _predictions(count, chosen), count == SCORES.rows and dear == SAMPLE
-    path = export_path(STUDY, FILE)
+    path = REGISTERED.path
     if whole and set(NAMES) <= set(predictions) and not path.exists():  # what was registered stays as it is
         content = predictions.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
         replace_file(path, lambda file: file.write(content), ResultsError)
@@ -160,7 +158,7 @@ def run(*, count: int = SCORES.rows, dear: int = SAMPLE, proxies: Sequence[str] 
 
 
 def _read() -> pd.DataFrame:
-    path = export_path(STUDY, FILE)
+    path = REGISTERED.path
     return pd.read_csv(path) if path.exists() else nothing()
 
 
@@ -199,7 +197,7 @@ def _predictions(count: int, dear: list[int]) -> pd.DataFrame:
 
 def facts(rows: DirectRows) -> dict[str, str]:
     """Every number of the page."""
-    predictions, sha256 = rows.predictions, digest()
+    predictions, sha256 = rows.predictions, REGISTERED.digest()
     matrix = rows.agreement.set_index(["score", "other"])["kendall"] if len(predictions) else pd.Series()
     told = {
         "networks": f"{len(predictions):,}",

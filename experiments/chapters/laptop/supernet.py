@@ -63,7 +63,7 @@ def shared_row(
         "device": device,
         "seed": seed,
     }
-    supernet, spent = _trained(**settings)  # type: ignore[arg-type]  # a dict of keyword arguments
+    supernet, spent = _trained(**settings)
     start, begun = time.perf_counter(), time.process_time()
     found = judge(
         supernet,
@@ -84,30 +84,13 @@ def shared_row(
 
 
 @lru_cache(maxsize=1)
-def _trained(data: str, recipe: str, epochs: int, dtype: str, device: str, seed: int) -> tuple[Any, float]:
+def _trained(**settings: Any) -> tuple[Any, float]:
     from experiments.chapters.laptop.supernet_training import Slice, train_supernet
 
-    folder = _folder(
-        {
-            "skeleton": SKELETON,
-            "data": data,
-            "recipe": recipe,
-            "epochs": epochs,
-            "dtype": dtype,
-            "device": device,
-            "seed": seed,
-        }
-    )
+    folder = _folder({"skeleton": SKELETON} | settings)
+    data, recipe = settings.pop("data"), shortened(settings.pop("recipe"), settings.pop("epochs"))
     with held(folder / ".lock", "training", CheckpointError):
-        return train_supernet(
-            Slice(Architecture.from_string(SKELETON)),
-            data,
-            shortened(recipe, epochs),
-            folder,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-        )
+        return train_supernet(Slice(Architecture.from_string(SKELETON)), data, recipe, folder, **settings)
 
 
 def _folder(settings: dict[str, Any]) -> Path:

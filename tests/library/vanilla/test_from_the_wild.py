@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.library.vanilla.test_capture import Written
 from zenlib import closed_form_zen_score, to_vcnn, zen_score
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
@@ -20,19 +21,6 @@ from zenlib.vanilla.vcnn import Add, ChannelSlice, Concat, Conv, Pool
 def conv(in_channels, out_channels, kernel=3, stride=1, padding=None, **options):
     padding = kernel // 2 if padding is None else padding
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False, **options)
-
-
-class Written(nn.Module):
-    """A module whose forward pass is a function of it and the image."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, images):
-        return self.function(self, images)
 
 
 def names(function, resolution=16, **parts):
