@@ -15,13 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from zenlib.durable import (
-    line_of,
-    lines_in,
-    replace_file,
-    require_as_published,
-    require_same_settings,
-)
+from zenlib.durable import line_of, lines_in, replace_file, require_as_published, require_same_settings
 from zenlib.errors import ResultsError, extra
 
 FORMAT = 2

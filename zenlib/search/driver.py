@@ -118,7 +118,8 @@ def search(
     Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and
     iterations that end in a rejection are not counted.
     """
-    where, timeout = _space(space), _positive("score_timeout", score_timeout)
+    where = space if isinstance(space, Space | Choices) else SPACES[_one_of("space", space, tuple(SPACES))]
+    timeout = _positive("score_timeout", score_timeout)
     scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), timeout)
     limits = budget, scorer.resolution, whole("num_classes", num_classes)
     gate = Gate(*limits) if isinstance(where, Space) else ChoicesGate(*limits, where.size)
@@ -193,8 +194,8 @@ class _Run:
     known: dict[str, Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        blocks = isinstance(self.space, Space)
-        self.history = History(Architecture.from_string if blocks else self.space.parse)
+        space = self.space
+        self.history = History(Architecture.from_string if isinstance(space, Space) else space.parse)
 
     def go_on_from_checkpoint(self, evaluations: int) -> None:
         """Takes up the stored search, or begins one; a last round that is too short is asked again."""
@@ -346,10 +347,6 @@ class _Run:
         best = "none" if self.best < 0 else f"{self.history.value('score', self.best):.2f}"
         share = len(self.history) / max(1, self.gate.proposed)
         bar.set_postfix_str(f"best {best}, {100 * share:.0f} % of proposals scored", refresh=False)
-
-
-def _space(space: str | Space | Choices) -> Space | Choices:
-    return space if isinstance(space, Space | Choices) else SPACES[_one_of("space", space, tuple(SPACES))]
 
 
 def _network(space: Space | Choices, initial: Any) -> Architecture | Point:

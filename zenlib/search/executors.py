@@ -91,19 +91,12 @@ class Workers:
 
     def _executor(self) -> Executor:
         """The executor, or a new pool like it where it is broken."""
-        current = self._own or self.executor
-        assert current is not None
-        if isinstance(current, ProcessPoolExecutor) and getattr(current, "_broken", False):
-            current.shutdown(wait=False)
-            self._own = current = _pool_like(current)
-        return current
-
-
-def _pool_like(pool: Any) -> ProcessPoolExecutor:
-    """A process pool with the settings of a broken one, which has them but offers no public way to ask."""
-    return ProcessPoolExecutor(
-        pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs
-    )
+        pool: Any = self._own or self.executor
+        if isinstance(self.executor, ProcessPoolExecutor) and pool._broken:
+            pool.shutdown(wait=False)
+            settings = pool._max_workers, pool._mp_context, pool._initializer, pool._initargs
+            self._own = pool = ProcessPoolExecutor(*settings)  # there is no public way to ask for them
+        return pool
 
 
 @contextmanager

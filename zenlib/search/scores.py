@@ -40,7 +40,7 @@ def _closed_form(resolution: int, seed: int) -> Score:
 def _zen(resolution: int, seed: int) -> Score:
     from zenlib.scores.zen import zen_score  # torch is needed only here
 
-    settings = {"batch_size": ZEN_BATCH, "repeats": 1, "seed": seed}
+    settings: dict[str, Any] = {"batch_size": ZEN_BATCH, "repeats": 1, "seed": seed}
     return lambda architecture: float(zen_score(architecture, resolution, **settings))
 
 

@@ -48,8 +48,7 @@ class Point:
         """The choices as JSON."""
         return self.text
 
-    def __str__(self) -> str:
-        return self.text
+    __str__ = to_string
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +105,7 @@ class Choices:
 
     def parse(self, text: str) -> Point:
         """The network that a history calls so."""
-        stored = json.loads(text)
-        named = {
-            name: next(value for value in values if json.loads(_label(value)) == stored[name])
-            for name, values in self.options.items()
-        }
-        return self._point(named)
+        return self.point(json.loads(text))
 
     def sample(self, rng: random.Random, resolution: int = 32) -> Point:
         """One random network, every choice uniform."""
