@@ -93,9 +93,7 @@ def rank(
             show_default=False,
         ),
     ],
-    top: Annotated[
-        int | None, typer.Option(help="Only so many, of the best.", min=1, show_default=False)
-    ] = None,
+    top: Annotated[int | None, optional("Only so many, of the best.", min=1)] = None,
     resolution: Resolution = None,
     proxy: Proxies = None,
     repeats: Repeats = 8,
@@ -161,10 +159,10 @@ def proxies(as_json: Json = False) -> None:
     """
     from zenlib.proxies import PROXIES
 
-    table = Table("name", "needs", title="scores by name")
-    for name, entry in PROXIES.items():
-        table.add_row(name, NEEDS[entry.needs])
     found = [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]
+    table = Table("name", "needs", title="scores by name")
+    for row in found:
+        table.add_row(row["name"], NEEDS[row["needs"]])
     answer({"proxies": found}, table, as_json)
 
 

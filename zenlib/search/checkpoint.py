@@ -59,8 +59,7 @@ def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
                 "another one, so it was edited or damaged; restore the file, or delete it to search again"
             )
-        missing = _FIELDS - entry.keys()
-        if missing:
+        if missing := _FIELDS - entry.keys():
             raise ResultsError(
                 f"{path}: line {number}: needed a round of a search, got one without "
                 f"{', '.join(sorted(missing))}; delete the file to search again"

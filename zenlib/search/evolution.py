@@ -70,11 +70,10 @@ class Evolution(RandomSampling):
         super().restore(state, history)
         scores = history.scores()
         ranked = sorted((-score, number) for number, score in enumerate(scores.tolist()) if score == score)
-        members = [
+        self.members = [
             Member(-score, i, int(history.value("generation", i)), history.architecture(i).blocks)
-            for score, i in ranked[: self.population]
+            for score, i in reversed(ranked[: self.population])
         ]
-        self.members = sorted(members, key=_rank)
 
     def _first(self) -> Blocks:
         if self.initial is None:

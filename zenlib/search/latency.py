@@ -256,8 +256,9 @@ class LatencyPredictor:
         for block in architecture.blocks:
             total += self._block(block, side)
             side = -(-side // block.stride)
-        head = Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side)
-        return total + self._interpolated(head)
+        return total + self._interpolated(
+            Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side)
+        )
 
     @functools.cached_property
     def _pieces(self) -> dict[Piece, float]:
