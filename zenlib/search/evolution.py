@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import insort
 from dataclasses import dataclass
@@ -68,8 +69,8 @@ class Evolution(RandomSampling):
     def restore(self, state: dict[str, Any], history: History) -> None:
         """Goes on from a stored state: the population is the best of the history."""
         super().restore(state, history)
-        scores = history.scores()
-        ranked = sorted((-score, number) for number, score in enumerate(scores.tolist()) if score == score)
+        scores = ((-history.value("score", i), i) for i in range(len(history)))
+        ranked = sorted(pair for pair in scores if not math.isnan(pair[0]))
         self.members = [
             Member(-score, i, int(history.value("generation", i)), history.architecture(i).blocks)
             for score, i in reversed(ranked[: self.population])

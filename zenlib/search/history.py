@@ -104,10 +104,6 @@ class History:
         """One number of one candidate."""
         return self._columns[name][index]
 
-    def scores(self) -> np.ndarray:
-        """Scores in the order of ids, NaN for failures; shape (candidates,)."""
-        return np.array(self._columns["score"])
-
     def frame(self) -> pd.DataFrame:
         """The columns of `UNITS` as a data frame."""
         columns: dict[str, Any] = {name: np.array(column) for name, column in self._columns.items()}

@@ -6,8 +6,7 @@ score, rate * mean over the round of advantage * (chosen - probabilities), where
 minus a running mean, in running standard deviations. Networks too wide for the budget are narrowed as in
 random sampling and count for the decisions that were drawn; networks too deep are drawn again.
 
-Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019
-(NAS-Bench-101).
+Source: Williams 1992; independent decisions, as in Ying et al. 2019, instead of a recurrent controller.
 """
 
 from __future__ import annotations
