@@ -1,13 +1,9 @@
 """Files that outlive what writes them: replaced at once or not at all, appended by line, held by one process.
 
 What grows while it is computed, the rounds of a search and the rows of a study, is a journal: a text file
-that is only ever appended to, with one line of JSON and its digest for each piece of finished work. A
-database (SQLite) was the other way. It has no digest over its file, so that one would have to be kept beside
-every row, which is most of the code of a journal; its locks are not to be relied on over a network; and a
-damaged page takes other rows along. Of a journal every byte is under a digest, a line that a kill cut short
-lacks its end, one write and one wait for the disk make a row durable, and it is read line by line in constant
-memory. What is a state and no record, the weights of a training with its log, stays one file that is replaced
-as a whole.
+that is only ever appended to, with one line of JSON and its digest for each piece of finished work. So every
+byte is under a digest, unlike in a database, a line that a kill cut short lacks its end, and it is read line
+by line in constant memory. What is a state, such as a training, is one file that is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -19,10 +15,11 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
+from weakref import WeakSet
 
 Fill = Callable[[BinaryIO], object]
 SUMS = "SHA256SUMS"
@@ -31,10 +28,9 @@ _LINE = re.compile(rb"([0-9a-f]{16}) (.*)", re.DOTALL)
 
 
 def replace_files(contents: Mapping[Path, Fill]) -> None:
-    """Writes files of one folder under temporary names, waits for the disk, and renames them in this order.
+    """Writes files of one folder, which is made, under temporary names, and renames them in this order.
 
-    Where one cannot be written none is renamed, and no temporary file stays. Two writers of one folder, which
-    is made, take turns. Raises what the disk raises.
+    Where one cannot be written none is renamed, and no temporary file stays. Two writers take turns.
     """
     where = next(iter(contents)).parent
     where.mkdir(parents=True, exist_ok=True)
@@ -85,52 +81,42 @@ def refusals(path: Path, error: type[ValueError]) -> Iterator[None]:
 def held(path: Path, what: str, error: type[ValueError]) -> Iterator[None]:
     """Keeps other processes out of a folder, until the end of the block or of this process.
 
-    Args:
-        path: file of the lock, which says who has it; its folder is made. It is gone afterwards.
-        what: what is done there, such as "search".
-        error: what to raise where another process has it, or the folder cannot be written.
+    The file of the lock says who has it, and is gone afterwards; `what` is done there, such as "search".
+    Raises `error` where another process has it, or the folder, which is made, cannot be written.
     """
-    lock: Any = None
-    yielded = False
-    try:
+    with ExitStack() as stack:
         with refusals(path, error):
             path.parent.mkdir(parents=True, exist_ok=True)
-            while lock is None or not _is_at(lock, path):  # it may be removed between opening and locking
-                _close(lock)
-                lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, whatever happens
-                _HELD.add(lock)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = stack.enter_context(_locked(path, what, error))
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %T} UTC")
             lock.flush()
-        yielded = True
+        stack.callback(path.unlink, missing_ok=True)
         yield
-    except error as refused:
-        if yielded or not isinstance(refused.__cause__, BlockingIOError):
-            raise
-        lock.seek(0)
-        raise error(
-            f"{path.parent}: needed a folder in which no other {what} is at work, got one that "
-            f"{lock.read() or 'another process'} holds; wait for its end or choose another folder"
-        ) from None
-    finally:
-        if yielded:
-            path.unlink(missing_ok=True)
-        _close(lock)
 
 
-_HELD: set[Any] = set()
+@contextmanager
+def _locked(path: Path, what: str, error: type[ValueError]) -> Iterator[TextIO]:
+    """The file, open and locked; it may be removed between the two, and is then opened again."""
+    while True:
+        with open(path, "a+", encoding="utf-8") as lock:
+            _HELD.add(lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise error(
+                    f"{path.parent}: needed a folder in which no other {what} is at work, got one that "
+                    f"{lock.read() or 'another process'} holds; wait for its end or choose another folder"
+                ) from None
+            if _is_at(lock, path):
+                yield lock
+                return
 
 
-def _close(*locks: Any) -> None:
-    for lock in locks:
-        if lock is not None:
-            lock.close()
-        _HELD.discard(lock)
-
-
+_HELD: WeakSet[TextIO] = WeakSet()
 # A process that was forked must not keep what its parent holds.
-os.register_at_fork(after_in_child=lambda: _close(*_HELD))
+os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _HELD])
 
 
 def _is_at(file: Any, path: Path) -> bool:
@@ -144,10 +130,8 @@ def _is_at(file: Any, path: Path) -> bool:
 def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
     """Adds JSON data, with all digits of its floats, to a journal, over what a kill left of a line.
 
-    Without `wait` for the disk the entry outlives this process but not a loss of power.
-
-    Raises:
-        OSError: the disk refuses, or the file is gone; the journal is as it was.
+    Without `wait` for the disk the entry outlives this process but not a loss of power. Where the disk
+    refuses with an OSError, the journal is as it was.
     """
     with open(path, "r+b", buffering=0) as journal:
         fcntl.flock(journal, fcntl.LOCK_EX)
@@ -224,18 +208,14 @@ def require_as_published(path: Path, error: type[ValueError]) -> None:
 def require_same_settings(
     path: Path, stored: dict[str, Any], wanted: dict[str, Any], what: str, error: type[ValueError]
 ) -> None:
-    """Refuses to go on with what was begun with other settings, naming every one that differs.
-
-    The file holds the stored ones; `what` is what wrote it, such as "search".
-    """
+    """Refuses to go on with what a search, or a `what`, began with other settings; names all that differ."""
     differing = [
-        name for name in sorted(stored.keys() | wanted.keys()) if stored.get(name) != wanted.get(name)
+        f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name) != wanted.get(name)
     ]
     if differing:
-        lines = "; ".join(
-            f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here" for name in differing
-        )
         raise error(
-            f"{path}: needed the settings of the {what} that wrote it, got others ({lines}); use the same "
-            "settings or another file or folder"
+            f"{path}: needed the settings of the {what} that wrote it, got others ({'; '.join(differing)}); "
+            "use the same settings or another file or folder"
         )

@@ -9,11 +9,7 @@ from typing import Any
 
 
 class ArchitectureError(ValueError):
-    """A structure string or a block list that does not describe a network.
-
-    Attributes:
-        position: index of the offending character in the text that was parsed, or None for errors in data.
-    """
+    """A structure string, wrong at the character of this position, or blocks that describe no network."""
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
@@ -25,13 +21,7 @@ class ConversionError(ValueError):
 
 
 class ScoreUndefined(ValueError):
-    """A score that has no finite value for this network.
-
-    Studies and searches record such a network as NaN with this reason and never rank it.
-
-    Attributes:
-        reason: one line that says what went wrong and where.
-    """
+    """A score that has no finite value for this network, and in one line why; it is never ranked."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -76,11 +66,7 @@ def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = V
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Says which extra, by its name in `pyproject.toml`, is missing where an import inside fails.
-
-    Raises:
-        ExtraMissing: a package inside is not installed.
-    """
+    """Says which extra, by its name in `pyproject.toml`, is missing where an import inside fails."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """Threads of the libraries that compute: never more than there are cores, whatever the environment asks for.
 
 Two threads that wait for each other on one core can take many times as long as one. The libraries read these
-variables when they are loaded, so this module loads none of them, and a program or a worker calls it first.
+variables when they are loaded, so this module loads none of them, and is called first.
 """
 
 from __future__ import annotations
@@ -55,5 +55,4 @@ def _end_with_parent() -> None:
 
 def _within(wanted: str, limit: int) -> bool:
     """Whether a variable asks for no more; OpenMP's may be a list, a number for each level of nesting."""
-    numbers = wanted.split(",")
-    return all(number.strip().isdecimal() and 1 <= int(number) <= limit for number in numbers)
+    return all(part.strip().isdecimal() and 1 <= int(part) <= limit for part in wanted.split(","))

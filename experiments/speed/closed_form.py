@@ -21,7 +21,7 @@ from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.zen import zen_score
-from zenlib.spaces.resnet_like import RESNET_LIKE
+from zenlib.spaces import RESNET_LIKE
 
 RESOLUTION = 32
 FIRST, NEW, BATCH, MONTE_CARLO = 300, 3000, 100, 4

@@ -1,12 +1,5 @@
 """The command line: `main`, which `zenlib` and `python -m zenlib.cli` call."""
 
-from __future__ import annotations
+from zenlib.cli.app import main
 
-from collections.abc import Sequence
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command."""
-    from zenlib.cli.app import main as run
-
-    run(arguments)
+__all__ = ["main"]

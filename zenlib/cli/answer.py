@@ -25,8 +25,7 @@ _answers: list[TextIO | None] = []
 def alone(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose answer has standard output to itself.
 
-    What networks print, and the processes that they start, goes to standard error. Code of a network that
-    ends the process is an error.
+    What networks and their processes print goes to standard error; code that ends this process is an error.
     """
 
     @functools.wraps(command)

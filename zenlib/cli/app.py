@@ -1,9 +1,4 @@
-"""The command line: `zenlib score`, `rank`, `convert`, `search`, `latency`, `train`, `evaluate` and others.
-
-Commands answer on standard output, with `--json` for machines; progress, errors and what networks print go to
-standard error. Exit codes: 0 done, 1 refused with a message, 2 wrong usage, 70 failed in a way that was not
-foreseen, 130 interrupted.
-"""
+"""The command line: answers go to standard output; progress, errors and what networks print to the other."""
 
 from __future__ import annotations
 
@@ -32,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=EXIT_CODES,
-    help="Training-free architecture search with the Zen-Score.",
 )
 commands.register(app)
 
@@ -85,7 +79,3 @@ def _tell(what: str, message: str) -> None:
     console = Console(stderr=True, emoji=False)
     console.print(what, style="bold red", end="")
     console.print(message, markup=False, highlight=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()

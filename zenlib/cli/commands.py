@@ -1,4 +1,4 @@
-"""The commands, one module each, with examples that its help shows."""
+"""The commands, with examples that their help shows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import typer
 from zenlib.cli.answer import alone
 from zenlib.cli.convert import convert
 from zenlib.cli.correlate import correlate
-from zenlib.cli.evaluate import evaluate
-from zenlib.cli.export import export
 from zenlib.cli.latency import latency
 from zenlib.cli.score import proxies, rank, score
 from zenlib.cli.search import search
-from zenlib.cli.train import train
+from zenlib.cli.trained import evaluate, export, train
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     score: (

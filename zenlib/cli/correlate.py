@@ -15,8 +15,6 @@ from zenlib.errors import extra
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zenlib.stats import Correlation
-
 LARGE = 500
 """Networks in a table beyond which intervals come from influence functions."""
 
@@ -34,40 +32,27 @@ def correlate(
 ) -> None:
     """Kendall's tau and Spearman's rho of your own scores with accuracies, with 95 % intervals."""
     rows = read_columns(file, [*scores, accuracy])
-    table = Table(
-        "score",
-        "n",
-        "Kendall tau [95 %]",
-        "Spearman rho [95 %]",
-        title=f"{file.name}, accuracy in {accuracy}",
-    )
-    lines = []
+    from zenlib.stats import correlate as bootstrapped
+    from zenlib.stats.influence import correlate_many
+
+    title = f"{file.name}, accuracy in {accuracy}"
+    table = Table("score", "n", "Kendall tau [95 %]", "Spearman rho [95 %]", title=title)
+    lines: list[dict[str, Any]] = []
     for column in scores:
-        found = correlate_columns(rows[column].to_numpy(), rows[accuracy].to_numpy(), resamples)
-        lines.append(
-            {
-                "score": column,
-                "n": found.n,
-                "kendall": found.kendall,
-                "kendall_interval": found.kendall_interval,
-            }
-        )
-        lines[-1] |= {"spearman": found.spearman, "spearman_interval": found.spearman_interval}
-        ends = zip(
-            (found.kendall, found.spearman), (found.kendall_interval, found.spearman_interval), strict=True
-        )
-        table.add_row(
-            column, str(found.n), *(f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, (low, high) in ends)
-        )
+        pair = rows[column].to_numpy(), rows[accuracy].to_numpy()
+        found = correlate_many(*pair) if len(rows) > LARGE else bootstrapped(*pair, resamples=resamples)
+        lines.append({"score": column, "n": found.n})
+        cells = []
+        for name in ("kendall", "spearman"):
+            value, (low, high) = getattr(found, name), getattr(found, f"{name}_interval")
+            lines[-1] |= {name: value, f"{name}_interval": (low, high)}
+            cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]")
+        table.add_row(column, str(found.n), *cells)
     answer({"file": file, "accuracy": accuracy, "correlations": lines}, table, as_json)
 
 
 def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of a CSV file as numbers.
-
-    Raises:
-        ValueError: no such file, a column is missing or holds text, or a value is missing.
-    """
+    """Columns of a CSV file as numbers."""
     with extra("search"):
         import pandas as pd
 
@@ -97,13 +82,3 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
             )
         rows[column] = numbers
     return rows
-
-
-def correlate_columns(scores: Any, accuracies: Any, resamples: int) -> Correlation:
-    """By bootstrap where that is quick, else by influence functions."""
-    from zenlib.stats import correlate
-    from zenlib.stats.influence import correlate_many
-
-    if len(scores) > LARGE:
-        return correlate_many(scores, accuracies)
-    return correlate(scores, accuracies, resamples=resamples)

@@ -16,24 +16,15 @@ def convergence(history: pd.DataFrame) -> Figure:
     """Scores of one search, in their order, and the best so far, against the number of candidates."""
     figure, axes = _axes("scored candidates")
     scores = history["score"].to_numpy(float)
-    best = np.maximum.accumulate(np.where(np.isnan(scores), -np.inf, scores))
     chosen = np.unique(np.linspace(0, len(scores) - 1, POINTS).astype(int))
     axes.scatter(chosen + 1, scores[chosen], s=10, color="#56B4E9", label="a candidate")
-    axes.plot(
-        chosen + 1,
-        np.where(np.isfinite(best[chosen]), best[chosen], np.nan),
-        color="#0072B2",
-        label="best so far",
-    )
+    axes.plot(chosen + 1, history["score"].cummax().ffill()[chosen], color="#0072B2", label="best so far")
     axes.legend(loc="lower right")
     return figure
 
 
 def fronts(history: pd.DataFrame, front: pd.DataFrame, cost: str, label: str) -> Figure:
-    """Scores of one search against a cost, and the networks that no other one beats in both.
-
-    The front is sorted, the cheapest first; the label says what the cost is, with its unit.
-    """
+    """Scores of one search against a cost, which the label names with its unit, and the sorted front."""
     figure, axes = _axes(label)
     shown = history.sample(min(len(history), 10 * POINTS), random_state=0)
     axes.scatter(shown[cost], shown["score"], s=6, color="#56B4E9", label="a candidate")

@@ -23,7 +23,7 @@ def latency(
     network: Network,
     resolution: Resolution = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 1,
-    dtype: Annotated[str, one_of("float32, float16 or bfloat16.", *DTYPES)] = "float32",
+    dtype: Annotated[str, one_of(*DTYPES)] = "float32",
     device: Device = None,
     table: Annotated[
         Path | None, optional("File of measured pieces; one per device in the cache folder.")
@@ -33,7 +33,7 @@ def latency(
     """Latency of a network, measured and, for those of the search spaces, predicted from measured pieces."""
     import torch
 
-    from zenlib.search.latency import LatencyPredictor, measure_latency
+    from zenlib.search.latency import LatencyPredictor, chosen, measure_latency
 
     loaded = load_network(network)
     side = loaded.side(resolution)
@@ -41,40 +41,22 @@ def latency(
         raise ValueError(f"dtype: needed float32, float16 or bfloat16, got {dtype!r}")
     batch_size = whole("batch_size", batch_size)
     predictor = LatencyPredictor(batch_size=batch_size, device=device, dtype=dtype, table=table)
-    module = (
-        loaded.network
-        if isinstance(loaded.network, Architecture)
-        else loaded.network.to(device or _device(), getattr(torch, dtype))
-    )
+    module, kind = loaded.network, getattr(torch, dtype)
+    if not isinstance(module, Architecture):
+        module.to(chosen(device), kind)
     with loaded.at(side):
-        measured = measure_latency(
-            module, side, batch_size=batch_size, device=device, dtype=getattr(torch, dtype)
-        )
-    found: dict[str, Any] = {
-        "network": network,
-        "resolution": side,
-        "dtype": dtype,
-        "device": predictor.describe()["device"],
-    }
-    found |= {"measured": dataclasses.asdict(measured)}
-    shown = Table(
-        "latency",
-        "ms per image",
-        title=f"{network} at {side} x {side}, batch {batch_size}, {dtype}, {found['device']}",
-    )
+        measured = measure_latency(module, side, batch_size=batch_size, device=device, dtype=kind)
+    where = predictor.describe()["device"]
+    found: dict[str, Any] = {"network": network, "resolution": side, "dtype": dtype, "device": where}
+    found["measured"] = dataclasses.asdict(measured)
+    title = f"{network} at {side} x {side}, batch {batch_size}, {dtype}, {where}"
+    shown = Table("latency", "ms per image", title=title)
     shown.add_row(
         f"measured, median of {measured.repeats}", f"{measured.milliseconds:.4f} +- {measured.spread:.4f}"
     )
     shown.add_row("measured, lower quartile", f"{measured.undisturbed:.4f}")
-    if isinstance(loaded.network, Architecture):
-        found |= {"predicted_milliseconds": predictor.predict(loaded.network, side), "pieces": predictor.path}
+    if isinstance(module, Architecture):
+        found |= {"predicted_milliseconds": predictor.predict(module, side), "pieces": predictor.path}
         shown.add_row("predicted", f"{found['predicted_milliseconds']:.4f}")
-    answer(found, shown, as_json)
-    if isinstance(loaded.network, Architecture):
         print(f"measured pieces: {predictor.path}", file=sys.stderr)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    answer(found, shown, as_json)

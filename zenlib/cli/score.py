@@ -17,51 +17,23 @@ from zenlib.scores.many import require_known, score_many, scores_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-PROXY_NAMES = (
-    "zen",
-    "closed-form",
-    "phi",
-    "params",
-    "flops",
-    "synflow",
-    "naswot",
-    "snip",
-    "grasp",
-    "fisher",
-    "grad-norm",
-    "jacob-cov",
-    "ntk",
-    "zico",
-)
+PROXY_NAMES = "zen closed-form phi params flops synflow naswot snip grasp fisher grad-norm jacob-cov ntk zico"
 """Names that the shell offers; `zenlib proxies` lists all."""
-
-COST = {
+NEEDS = {
     "counting": "parameters or layers are counted",
     "forward": "forward passes",
     "gradients": "gradients",
 }
-
-
-Proxies = Annotated[
-    list[str] | None,
-    optional(
-        "Another score, by its name in `zenlib proxies`; may be given several times.",
-        "--proxy",
-        complete=completion(*PROXY_NAMES),
-    ),
-]
+PROXY_HELP = "Another score, by its name in `zenlib proxies`; may be given several times."
+IMAGES_HELP = (
+    "A .npy file of images that the proxies see instead of noise: floats (N, C, side, side), scaled as for "
+    "training. Labels are drawn."
+)
+Proxies = Annotated[list[str] | None, optional(PROXY_HELP, complete=completion(*PROXY_NAMES.split()))]
 Repeats = Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")]
 BatchSize = Annotated[int, typer.Option(help="Images per repeat.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights and images.")]
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        "--batch",
-        help="A .npy file of images that the proxies see instead of noise: floats (N, C, side, side), scaled "
-        "as for training. Labels are drawn.",
-        show_default=False,
-    ),
-]
+Images = Annotated[Path | None, optional(IMAGES_HELP)]
 Workers = Annotated[int, typer.Option(help="Processes that score many networks; 0 for this one.")]
 
 
@@ -108,11 +80,8 @@ def score(
     table = Table("score", "value", title=f"{network} at {loaded.shown(side)}")
     for name, entry in found.items():
         table.add_row(name if names else _LABELS[name], _shown(entry))
-    answer(
-        {"network": network, "resolution": side, "batch_size": batch_size, "seed": seed, "scores": found},
-        table,
-        as_json,
-    )
+    told = {"network": network, "resolution": side, "batch_size": batch_size, "seed": seed}
+    answer(told | {"scores": found}, table, as_json)
 
 
 def rank(
@@ -124,9 +93,7 @@ def rank(
             show_default=False,
         ),
     ],
-    top: Annotated[
-        int | None, typer.Option(help="Only so many, of the best.", min=1, show_default=False)
-    ] = None,
+    top: Annotated[int | None, optional("Only so many, of the best.", min=1)] = None,
     resolution: Resolution = None,
     proxy: Proxies = None,
     repeats: Repeats = 8,
@@ -154,11 +121,7 @@ def rank(
 
 
 def read_images(path: Path) -> Tensor:
-    """The array of a .npy file as a tensor, in single precision where it has floats.
-
-    Raises:
-        ValueError: it holds no images, or objects, which could run code when they are read.
-    """
+    """The images of a .npy file, floats in single precision; none with objects, which could run code."""
     import numpy as np
     import torch
 
@@ -175,7 +138,7 @@ def read_images(path: Path) -> Tensor:
 
 
 def _lines() -> list[str]:
-    """The networks that standard input names; empty lines and those that begin with # do not count."""
+    """The networks that standard input names, without empty lines and those that begin with #."""
     lines = [line.strip() for line in sys.stdin]
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
@@ -196,12 +159,11 @@ def proxies(as_json: Json = False) -> None:
     """
     from zenlib.proxies import PROXIES
 
+    found = [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]
     table = Table("name", "needs", title="scores by name")
-    for name, entry in PROXIES.items():
-        table.add_row(name, COST[entry.needs])
-    answer(
-        {"proxies": [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]}, table, as_json
-    )
+    for row in found:
+        table.add_row(row["name"], NEEDS[row["needs"]])
+    answer({"proxies": found}, table, as_json)
 
 
 _LABELS = {"zen": "Zen-Score, nats, by Monte Carlo", "closed-form": "Zen-Score, nats, in closed form"}

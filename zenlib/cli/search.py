@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from zenlib.cli.answer import Json, answer, say
 from zenlib.cli.options import complete, completion, one_of, optional
-from zenlib.durable import replace_file, write_sums
+from zenlib.durable import Fill, replace_file, write_sums
 from zenlib.errors import ResultsError, whole
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.named import load_architecture
@@ -30,10 +31,35 @@ FRONTS = {
     "flops": ("flops", "multiply-adds"),
 }
 """Costs that a front may have, with their columns and labels."""
+REPORT = """# Search in {found.settings[space]}
+
+{picture}
+
+| what | value |
+|---|---|
+{values}
+## Best network
+
+| block | kernel | in | out | stride | inner | layers |
+|---|---|---|---|---|---|---|
+{blocks}
+`{found.best}`
+
+## Settings
+
+```json
+{settings}
+```
+"""
+SCORES = ("closed-form", "zen", "params", "flops")
+SCORE_HELP = "closed-form, zen (Monte Carlo), or another name in `zenlib proxies`."
+MEMORY_HELP = "At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes."
+INITIAL_HELP = "First network: a ZenNet, a structure, or the folder of a search; else random."
+FRONT_HELP = f"Also tell which networks no other beats in score and in {', '.join(FRONTS)}."
 
 
 def search(
-    space: Annotated[str, one_of(f"{' or '.join(SPACES)}.", *SPACES)],
+    space: Annotated[str, one_of(*SPACES)],
     out: Annotated[Path, typer.Option(help="Folder of the results; a search that is there goes on.")],
     evaluations: Annotated[
         int, typer.Option(help="Networks to score; proposals that are turned away do not count.")
@@ -47,33 +73,14 @@ def search(
     ] = 1,
     latency_table: Annotated[Path | None, optional("CSV of convolutions measured on another device.")] = None,
     precision: Annotated[str, typer.Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
-    memory: Annotated[
-        str | None,
-        optional("At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes."),
-    ] = None,
-    score: Annotated[
-        str,
-        one_of(
-            "closed-form, zen (Monte Carlo), or another name in `zenlib proxies`.",
-            "closed-form",
-            "zen",
-            "params",
-            "flops",
-        ),
-    ] = "closed-form",
-    strategy: Annotated[
-        str, one_of("evolution, random or reinforce.", "evolution", "random", "reinforce")
-    ] = "evolution",
-    mutation: Annotated[str, one_of("paper or released.", "paper", "released")] = "paper",
+    memory: Annotated[str | None, optional(MEMORY_HELP)] = None,
+    score: Annotated[str, typer.Option(help=SCORE_HELP, autocompletion=completion(*SCORES))] = "closed-form",
+    strategy: Annotated[str, one_of("evolution", "random", "reinforce")] = "evolution",
+    mutation: Annotated[str, one_of("paper", "released")] = "paper",
     population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
     resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
     num_classes: Annotated[int, typer.Option(help="Classes, which count in the parameters.")] = 100,
-    initial: Annotated[
-        str | None,
-        optional(
-            "First network: a ZenNet, a structure, or the folder of a search; else random.", complete=complete
-        ),
-    ] = None,
+    initial: Annotated[str | None, optional(INITIAL_HELP, complete=complete)] = None,
     round_size: Annotated[int, typer.Option(help="Networks between two updates of the population.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     workers: Annotated[
@@ -83,13 +90,7 @@ def search(
     score_timeout: Annotated[
         float | None, optional("Seconds that a worker may take for one network, which then has no score.")
     ] = None,
-    front: Annotated[
-        str | None,
-        optional(
-            f"Also tell which networks no other beats in score and in {', '.join(FRONTS)}.",
-            complete=completion(*FRONTS),
-        ),
-    ] = None,
+    front: Annotated[str | None, optional(FRONT_HELP, complete=completion(*FRONTS))] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on with the search in the folder, if there is one.")
     ] = True,
@@ -163,7 +164,8 @@ def search(
         table.add_row(name, value)
     if best is not None:
         table.add_row(f"front of score and {front}", f"{len(best):,} networks, in {out / 'front.csv'}")
-    answer(facts(found) | ({} if best is None else {"front": best.to_dict(orient="records")}), table, as_json)
+    told = {} if best is None else {"front": best.to_dict(orient="records")}
+    answer(facts(found) | told, table, as_json)
     if not as_json:
         say(str(found.best))
 
@@ -179,14 +181,14 @@ def _bytes(text: str) -> float:
 def facts(found: SearchResult) -> dict[str, Any]:
     """The result as data."""
     best = found.history.loc[found.history["score"].idxmax()]
-    costs = {name: best[name] for name in ("params", "flops", "depth", "latency_ms", "generation")}
-    counts = {"scored": len(found.history), "proposed": found.proposed, "rejected": dict(found.rejected)}
     return {
         "best": str(found.best),
         "score": found.best_score,
-        **costs,
+        **best[["params", "flops", "depth", "latency_ms", "generation"]],
         "memory": _peak(found),
-        **counts,
+        "scored": len(found.history),
+        "proposed": found.proposed,
+        "rejected": found.rejected,
         "seconds": found.seconds,
         "settings": found.settings,
     }
@@ -199,10 +201,9 @@ def _peak(found: SearchResult) -> int:
 def summary(found: SearchResult) -> dict[str, str]:
     """The result in a few lines, as text."""
     best = found.history.loc[found.history["score"].idxmax()]
-    rejected = sum(found.rejected.values())
-    reasons = ", ".join(
-        f"{name} {count:,}" for name, count in sorted(found.rejected.items(), key=lambda item: -item[1])
-    )
+    rejected = Counter(found.rejected)
+    reasons = ", ".join(f"{name} {count:,}" for name, count in rejected.most_common()) or "none"
+    rate = len(found.history) / max(found.seconds, 1e-9)
     lines = {
         "score": f"{found.best_score:.3f} ({found.settings['score']})",
         "parameters": f"{int(best['params']):,}",
@@ -210,12 +211,9 @@ def summary(found: SearchResult) -> dict[str, str]:
         "depth": str(int(best["depth"])),
         "peak memory": f"{_peak(found):,} bytes of 8-bit feature maps",
         "found as": f"number {int(best['id']):,}, generation {int(best['generation'])}",
-        "proposals": f"{found.proposed:,}, of which {rejected:,} were turned away ({reasons or 'none'})",
+        "proposals": f"{found.proposed:,}, of which {rejected.total():,} were turned away ({reasons})",
         "without a score": f"{int((found.history['fate'] == 'failed').sum()):,}",
-        "time": (
-            f"{found.seconds:.1f} s, {len(found.history) / max(found.seconds, 1e-9):,.0f} scored networks a "
-            "second"
-        ),
+        "time": f"{found.seconds:.1f} s, {rate:,.0f} scored networks a second",
     }
     if best["latency_ms"] == best["latency_ms"]:
         lines["predicted latency"] = f"{best['latency_ms']:.4f} ms per image"
@@ -227,16 +225,18 @@ def write_report(found: SearchResult, out: Path, cost: str | None = None) -> pd.
     from zenlib.search import front as fronts_of
     from zenlib.search.checkpoint import HISTORY, write_history
 
+    def write(name: str, fill: Fill) -> None:
+        replace_file(out / name, fill, ResultsError)
+        published.append(out / name)
+
     write_history(out / HISTORY, found.history, found.settings)
-    published = [HISTORY, "best.txt", "report.md"]
-    best = None
+    published, best = [out / HISTORY], None
     if cost is not None:
         column, label = FRONTS[cost]
         history = _with_memory(found) if cost == "memory" else found.history
         best = fronts_of(history, column)[["architecture", "score", column]]
         table = best.to_csv(index=False).encode()
-        replace_file(out / "front.csv", lambda file: file.write(table), ResultsError)
-        published.append("front.csv")
+        write("front.csv", lambda file: file.write(table))
     try:
         from zenlib.cli.figure import convergence, fronts
     except ModuleNotFoundError:
@@ -245,44 +245,18 @@ def write_report(found: SearchResult, out: Path, cost: str | None = None) -> pd.
         )
     else:
         picture = "![Best score against the number of scored networks](convergence.png)"
-        published.append("convergence.png")
-        replace_file(
-            out / "convergence.png",
-            lambda file: convergence(found.history).savefig(file, format="png"),
-            ResultsError,
-        )
+        write("convergence.png", lambda file: convergence(found.history).savefig(file, format="png"))
         if best is not None:
             picture += f"\n\n![Score against {label}](front.png)"
-            published.append("front.png")
             drawn = fronts(history, best, column, label)
-            replace_file(out / "front.png", lambda file: drawn.savefig(file, format="png"), ResultsError)
-    replace_file(out / "best.txt", lambda file: file.write(f"{found.best}\n".encode()), ResultsError)
-    lines = [
-        f"# Search in {found.settings['space']}",
-        "",
-        picture,
-        "",
-        "| what | value |",
-        "|---|---|",
-        *(f"| {name} | {_text(value)} |" for name, value in summary(found).items()),
-        "",
-        "## Best network",
-        "",
-        "| block | kernel | in | out | stride | inner | layers |",
-        "|---|---|---|---|---|---|---|",
-        *map(_table_row, found.best.blocks),
-        "",
-        f"`{found.best}`",
-        "",
-        "## Settings",
-        "",
-        "```json",
-        json.dumps(found.settings, indent=2),
-        "```",
-        "",
-    ]
-    replace_file(out / "report.md", lambda file: file.write("\n".join(lines).encode()), ResultsError)
-    write_sums([out / name for name in published], ResultsError)
+            write("front.png", lambda file: drawn.savefig(file, format="png"))
+    values = "".join(f"| {name} | {_text(value)} |\n" for name, value in summary(found).items())
+    blocks = "".join(map(_table_row, found.best.blocks))
+    settings = json.dumps(found.settings, indent=2)
+    report = REPORT.format(found=found, picture=picture, values=values, blocks=blocks, settings=settings)
+    write("best.txt", lambda file: file.write(f"{found.best}\n".encode()))
+    write("report.md", lambda file: file.write(report.encode()))
+    write_sums(published, ResultsError)
     return best
 
 
@@ -301,13 +275,5 @@ def _text(value: str) -> str:
 
 def _table_row(block: Block) -> str:
     kind = f"{block.kind} x{block.expansion}" if block.expansion else block.kind
-    values = (
-        kind,
-        block.kernel,
-        block.in_channels,
-        block.out_channels,
-        block.stride,
-        block.bottleneck or "",
-        block.layers,
-    )
-    return f"| {' | '.join(map(str, values))} |"
+    widths = f"{block.kernel} | {block.in_channels} | {block.out_channels} | {block.stride}"
+    return f"| {kind} | {widths} | {block.bottleneck or ''} | {block.layers} |\n"

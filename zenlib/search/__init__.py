@@ -1,8 +1,7 @@
 """Searching a space for the network with the highest score within a budget.
 
 `search` is one call; `Evolution`, `RandomSampling` and `Reinforce` are its generators, as ask and tell.
-The package can be called too: `zenlib.search` names both it and its main function, whichever was imported
-first.
+The package can be called too: `zenlib.search` names it and its function, whichever was imported first.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import inspect
 import sys
 from types import ModuleType
-from typing import Any
 
 from zenlib.errors import extra
 
@@ -44,9 +42,7 @@ class _Callable(ModuleType):
     """A module that passes calls on to its function of the same name."""
 
     __signature__ = inspect.signature(search)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> SearchResult:
-        return search(*args, **kwargs)
+    __call__ = staticmethod(search)
 
 
 sys.modules[__name__].__class__ = _Callable

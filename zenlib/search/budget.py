@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zenlib.networks.architecture import Architecture
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zenlib.search.latency_table import LatencyTable
 
 
+COUNTED = ("params", "flops", "depth")
+LIMITS = (*COUNTED, "latency_ms", "memory")
 CHOICES_PATIENCE = 10_000
 """Proposals in a row that may be turned away before a space of one's own counts as exhausted."""
 HOPELESS = 100
@@ -45,67 +47,61 @@ class Budget:
     memory: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("params", "flops", "depth", "latency_ms", "memory"):
+        for name in LIMITS:
             limit = getattr(self, name)
-            if limit is not None and not (
-                isinstance(limit, int | float) and limit > 0 and math.isfinite(limit)
-            ):
+            if limit is not None and not (isinstance(limit, int | float) and 0 < limit < math.inf):
                 raise ValueError(f"budget: {name} needed a positive number or None, got {limit!r}")
 
     def describe(self) -> dict[str, Any]:
         """The limits as plain data."""
-        limits: dict[str, Any] = {
-            "params": self.params,
-            "flops": self.flops,
-            "depth": self.depth,
-            "latency_ms": self.latency_ms,
-        }
-        if self.memory is not None:
-            limits["memory"] = self.memory
+        limits = {name: getattr(self, name) for name in LIMITS}
+        if self.memory is None:  # as in the journals of searches before this limit
+            del limits["memory"]
         if self.latency_ms is not None and self.latency is not None:
             limits["latency"] = self.latency.describe()
         return limits
 
     def __str__(self) -> str:
-        limits = [
-            f"{name} <= {value:g}"
-            for name, value in self.describe().items()
-            if isinstance(value, int | float)
-        ]
-        return ", ".join(limits) or "no limit"
+        limits = {name: getattr(self, name) for name in LIMITS}
+        told = [f"{name} <= {limit:g}" for name, limit in limits.items() if limit is not None]
+        return ", ".join(told) or "no limit"
 
 
 class Gate:
     """Lets a proposal in when it keeps the budget and is new, and counts the others by reason.
 
     Attributes:
-        rejected: number of proposals by the first reason against them, in the order of the checks: depth,
-            params, flops, memory, duplicate, latency.
+        rejected: proposals by the first reason: depth, params, flops, memory, duplicate, latency.
         proposed: number of proposals.
     """
 
     def __init__(self, budget: Budget, resolution: int, num_classes: int) -> None:
+        if budget.latency_ms is not None and budget.latency is None:
+            from zenlib.search.latency import LatencyPredictor  # torch is needed only here
+
+            budget = replace(budget, latency=LatencyPredictor())
         self.budget = budget
         self.resolution = resolution
         self.num_classes = num_classes
         self.rejected: Counter[str] = Counter()
         self.proposed = 0
         self._seen: set[int] = set()
+        limits = {name: getattr(budget, name) for name in ("depth", "params", "flops", "memory")}
+        self._cheap_limits = {name: limit for name, limit in limits.items() if limit is not None}
 
     def admits(self, blocks: Blocks) -> bool:
         """Whether the proposal may be scored; it is then remembered, so that it is let in once only."""
         self.proposed += 1
-        reason = self._cheap_reason(blocks)
-        own = 0 if reason else digest(text_of(blocks))
+        reason, own = self._cheap_reason(blocks), digest(text_of(blocks))
         if reason is None and own in self._seen:
             reason = "duplicate"
         if reason is None and self._too_slow(blocks):
             reason = "latency"
-        if reason is not None:
+        if reason is None:
+            self._seen.add(own)
+        else:
             self.rejected[reason] += 1
-            return False
-        self._seen.add(own)
-        return True
+        return reason is None
 
     def remember(self, text: str) -> None:
         """Count the network of this structure string as seen."""
@@ -117,49 +113,35 @@ class Gate:
 
     def costs(self, blocks: Blocks) -> dict[str, float]:
         """All costs; latency and memory are NaN where the budget does not limit them."""
-        return {
-            "params": count_params(blocks, self.num_classes),
-            "flops": count_flops(blocks, self.resolution, self.num_classes),
-            "depth": count_depth(blocks),
-            "latency_ms": self._latency(blocks) if self.budget.latency_ms is not None else math.nan,
-            "memory": self._memory(blocks) if self.budget.memory is not None else math.nan,
-        }
+        told = [name for name in LIMITS if name in COUNTED or getattr(self.budget, name) is not None]
+        return dict.fromkeys(LIMITS, math.nan) | {name: self._cost(name, blocks) for name in told}
+
+    def _cost(self, name: str, blocks: Blocks) -> float:
+        if name == "depth":
+            return count_depth(blocks)
+        if name == "params":
+            return count_params(blocks, self.num_classes)
+        if name == "flops":
+            return count_flops(blocks, self.resolution, self.num_classes)
+        predictor: Any = self.budget.latency
+        count = Architecture.peak_memory if name == "memory" else predictor.predict
+        return count(Architecture(blocks), self.resolution, self.num_classes)
 
     def _cheap_reason(self, blocks: Blocks) -> str | None:
-        budget = self.budget
-        if budget.depth is not None and count_depth(blocks) > budget.depth:
-            return "depth"
-        if budget.params is not None and count_params(blocks, self.num_classes) > budget.params:
-            return "params"
-        if budget.flops is not None and count_flops(blocks, self.resolution, self.num_classes) > budget.flops:
-            return "flops"
-        if budget.memory is not None and self._memory(blocks) > budget.memory:
-            return "memory"
-        return None
-
-    def _memory(self, blocks: Blocks) -> int:
-        return Architecture(blocks).peak_memory(self.resolution, self.num_classes)
+        over = (name for name, limit in self._cheap_limits.items() if self._cost(name, blocks) > limit)
+        return next(over, None)
 
     def _too_slow(self, blocks: Blocks) -> bool:
-        limit = self.budget.latency_ms
-        return limit is not None and self._predictor().exceeds(
-            limit, Architecture(blocks), self.resolution, self.num_classes
-        )
-
-    def _latency(self, blocks: Blocks) -> float:
-        return self._predictor().predict(Architecture(blocks), self.resolution, self.num_classes)
-
-    def _predictor(self) -> LatencyPredictor | LatencyTable:
-        if self.budget.latency is None:
-            raise ValueError("budget: latency_ms needed a predictor in `latency`, got None")
-        return self.budget.latency
+        limit, predictor = self.budget.latency_ms, self.budget.latency
+        if limit is None or predictor is None:
+            return False
+        return predictor.exceeds(limit, Architecture(blocks), self.resolution, self.num_classes)
 
 
 class ChoicesGate(Gate):
     """The gate of a space of one's own, whose networks are built and counted on the meta device, each once.
 
-    Networks that cannot be built or run are turned away as "impossible". The depth is the number of
-    convolutions and linear layers.
+    What cannot be built or run is "impossible". The depth is the number of convolutions and linear layers.
     """
 
     def __init__(self, budget: Budget, resolution: int, num_classes: int, size: int) -> None:
@@ -180,11 +162,7 @@ class ChoicesGate(Gate):
         self._error: Exception | None = None
 
     def admits(self, blocks: Any) -> bool:
-        """Whether the proposal may be scored.
-
-        Raises:
-            SpaceExhausted: all networks were scored, or none that is new and within the budget is found.
-        """
+        """Whether the proposal may be scored; `SpaceExhausted` where no other one is found."""
         if len(self._seen) < self.size and super().admits(blocks):
             self._missed = 0
             return True
@@ -199,15 +177,11 @@ class ChoicesGate(Gate):
             )
         return False
 
-    def costs(self, blocks: Any) -> dict[str, float]:
-        """All costs; latency and memory are NaN."""
-        return {**self._counted(blocks[0]), "latency_ms": math.nan, "memory": math.nan}
+    def _cost(self, name: str, blocks: Any) -> float:
+        return self._counted(blocks[0])[name]
 
     def _cheap_reason(self, blocks: Any) -> str | None:
-        counts = self._counted(blocks[0])
-        limits = {name: getattr(self.budget, name) for name in ("depth", "params", "flops")}
-        over = (name for name, limit in limits.items() if limit is not None and counts.get(name, 0) > limit)
-        return next(over, None) if counts else "impossible"
+        return super()._cheap_reason(blocks) if self._counted(blocks[0]) else "impossible"
 
     def _counted(self, point: Point) -> dict[str, int]:
         """Depth, parameters and multiply-adds, nothing where it cannot be built or run."""

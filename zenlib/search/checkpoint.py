@@ -1,7 +1,7 @@
 """The journal of a search, from which it goes on, and the table of all its candidates that it leaves.
 
-A line holds one round: its candidates with their scores, and the strategy's state after it. A search that
-ends, however it does, loses the round that it was computing.
+A line holds one round: its candidates with their scores, and the strategy's state after it. However a search
+ends, it loses the round that it was computing.
 """
 
 from __future__ import annotations
@@ -9,20 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from zenlib.durable import (
-    append_line,
-    line_of,
-    lines_in,
-    refusals,
-    replace_file,
-    require_as_published,
-    require_same_settings,
-)
+from zenlib.durable import line_of, lines_in, replace_file, require_as_published, require_same_settings
 from zenlib.errors import ResultsError, extra
 
 FORMAT = 2
@@ -42,22 +35,8 @@ def begin(path: Path, settings: dict[str, Any]) -> None:
         replace_file(path, lambda file: file.write(header), ResultsError)
 
 
-def append(path: Path, entry: dict[str, Any], *, wait: bool) -> None:
-    """Adds a round.
-
-    Raises:
-        ResultsError: it cannot be written; the journal is as it was.
-    """
-    with refusals(path, ResultsError):
-        append_line(path, entry, wait=wait)
-
-
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a search.
-
-    Raises:
-        ResultsError: the file is not a journal of this version.
-    """
+    """The settings of a search; a file that is no journal of this version is refused."""
     header = next(_lines(path), (0, None))[1]
     if not isinstance(header, dict) or not isinstance(header.get("settings"), dict):
         raise _not_a_journal(path, "its first line is none or damaged")
@@ -70,24 +49,17 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
-    """The rounds of a search; of two with one number, the second of which is longer, the second.
-
-    Raises:
-        ResultsError: a line is damaged, missing, or lacks a field.
-    """
+    """The rounds of a search; of two with one number, the second of which is longer, the second."""
     read_settings(path)
     last: dict[str, Any] | None = None
     expected = 0
-    for number, entry in _lines(path):
-        if number == 1:
-            continue
+    for number, entry in islice(_lines(path), 1, None):
         if entry is None:
             raise ResultsError(
                 f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
                 "another one, so it was edited or damaged; restore the file, or delete it to search again"
             )
-        missing = _FIELDS - entry.keys()
-        if missing:
+        if missing := _FIELDS - entry.keys():
             raise ResultsError(
                 f"{path}: line {number}: needed a round of a search, got one without "
                 f"{', '.join(sorted(missing))}; delete the file to search again"
@@ -120,11 +92,7 @@ def _not_a_journal(path: Path, why: str) -> ResultsError:
 
 
 def write_history(path: Path, history: pd.DataFrame, settings: dict[str, Any]) -> None:
-    """Writes the candidates of a search as parquet, with its settings.
-
-    Raises:
-        ResultsError: the file cannot be written.
-    """
+    """Writes the candidates of a search as parquet, with its settings."""
     with extra("search"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -138,14 +106,7 @@ def write_history(path: Path, history: pd.DataFrame, settings: dict[str, Any]) -
 
 
 def best_in(path: Path) -> tuple[str, int]:
-    """The best network so far, as text, and the resolution of a search.
-
-    Args:
-        path: its folder, its journal, or its `history.parquet`.
-
-    Raises:
-        ResultsError: the file is damaged, or no network has a score.
-    """
+    """The best network so far, as text, and the resolution of a search, by folder, journal or history."""
     if path.is_dir():
         path = path / (JOURNAL if (path / JOURNAL).exists() else HISTORY)
     if path.suffix == ".parquet":

@@ -8,16 +8,17 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from zenlib.durable import held
+from zenlib.durable import append_line, held, refusals
 from zenlib.errors import ResultsError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
@@ -34,18 +35,9 @@ from zenlib.spaces.space import MutationRule, Space
 from zenlib.threads import cap_threads
 
 StrategyName = Literal["evolution", "random", "reinforce"]
-STRATEGIES = ("evolution", "random", "reinforce")
-PROGRESS_AFTER = 2.0
-"""Seconds after which the progress bar appears."""
-
-
-class Strategy(Protocol):
-    """What proposes candidates and learns from their scores."""
-
-    def ask(self, count: int) -> list[Candidate]: ...  # noqa: D102
-    def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]: ...  # noqa: D102
-    def state(self) -> dict[str, Any]: ...  # noqa: D102
-    def restore(self, state: dict[str, Any], history: History) -> None: ...  # noqa: D102
+STRATEGIES: tuple[str, ...] = get_args(StrategyName)
+BAR: dict[str, Any] = {"unit": "net", "smoothing": 0.05, "delay": 2.0}
+"""The progress bar, which appears after so many seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +45,7 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        best: the network with the highest score, of equals the first: an `Architecture`, or of `Choices` a
-            `Point`.
+        best: the first network with the highest score: an `Architecture`, or of `Choices` a `Point`.
         best_score: its score.
         history: every scored candidate, one row each; columns as in `zenlib.search.history.UNITS`.
         rejected: proposals that were not scored, by reason.
@@ -107,136 +98,104 @@ def search(
         seed: of all draws.
         resolution: side of the images in pixels.
         num_classes: width of the classifier, which counts in the budget.
-        initial: first network of an evolution, without gates, or its choices; None draws a small one within
-            the budget.
+        initial: first network of an evolution, without gates, or its choices; None draws a small one.
         mutation: "paper" or "released", see `zenlib.spaces.mutation`.
-        strategy: "evolution" (Algorithm 2 of the paper), "random" (uniform draws) or "reinforce" (policy
-            gradient).
-        executor: where to score; None for this process. The closed form takes less time than sending a
-            network away.
-        score_timeout: seconds that a worker may take for one network, which then counts as failed; None for
-            no limit. Needs an executor of processes.
-        round_size: candidates between two updates of the population, and so the most that can be scored at a
-            time.
-        checkpoint: file that holds the search, a journal to which every round is added; where it exists the
-            search goes on from it. No other search may use it meanwhile. `evaluations` may be raised later;
-            the result is then that of one long search.
+        strategy: "evolution" (Algorithm 2), "random" (uniform draws) or "reinforce" (policy gradient).
+        executor: where to score; None for this process, which suits the closed form.
+        score_timeout: seconds after which a network counts as failed; needs an executor of processes.
+        round_size: candidates between two updates of the population: the most that are scored at a time.
+        checkpoint: journal of the search, which goes on from it where it exists; for one search at a time.
+            `evaluations` may be raised later; the result is then that of one long search.
         checkpoint_seconds: time between two waits for the disk, at least. A round outlives this process as
             soon as it is scored; a loss of power may take the rounds of this time.
-        progress: show a bar with the best score, the share of proposals that were scored, and candidates per
-            second.
+        progress: show a bar with the best score, the share of proposals scored, and candidates per second.
 
     Raises:
-        ValueError: an argument is out of range, or neither the initial network nor the space can meet the
-            budget.
-        ResultsError: the checkpoint belongs to a search of other settings, is damaged, in use, or cannot be
-            written.
+        ValueError: an argument is out of range, or the budget cannot be met.
+        ResultsError: the checkpoint is of other settings, damaged, in use, or cannot be written.
         ScoreUndefined: no candidate has a score.
 
     Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and
     iterations that end in a rejection are not counted.
     """
-    run = _Run(
-        space=(where := _space(space)),
-        scorer=Scorer(
-            score,
-            whole("resolution", resolution),
-            whole("seed", seed, 0),
-            _positive("score_timeout", score_timeout),
-        ),
-        budget=_with_predictor(budget),
-        seed=whole("seed", seed, 0),
-        num_classes=whole("num_classes", num_classes, 1),
-        population=whole("population", population, 1),
-        initial=None if initial is None else _network(where, initial),
-        mutation=_one_of("mutation", mutation, ("paper", "released")),
-        strategy=_one_of("strategy", strategy, STRATEGIES),
-        round_size=whole("round_size", round_size, 1),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-    )
+    where = space if isinstance(space, Space | Choices) else SPACES[_one_of("space", space, tuple(SPACES))]
+    timeout = _positive("score_timeout", score_timeout)
+    scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), timeout)
+    limits = budget, scorer.resolution, whole("num_classes", num_classes)
+    gate = Gate(*limits) if isinstance(where, Space) else ChoicesGate(*limits, where.size)
+    first = None if initial is None else _network(where, initial)
+    settings = {
+        "space": where.name,
+        "score": scorer.name,
+        "budget": gate.budget.describe(),
+        "population": whole("population", population),
+        "seed": scorer.seed,
+        "resolution": scorer.resolution,
+        "num_classes": gate.num_classes,
+        "initial": None if first is None else first.to_string(),
+        "mutation": _one_of("mutation", mutation, ("paper", "released")),
+        "strategy": _one_of("strategy", strategy, STRATEGIES),
+        "round_size": whole("round_size", round_size),
+    }
+    path = None if checkpoint is None else Path(checkpoint)
+    run = _Run(where, gate, _strategy(where, gate, first, settings), settings, path)
     cap_threads()
-    whole("evaluations", evaluations, 1)
-    with run.alone(), Workers(run.scorer, executor) as workers:
+    whole("evaluations", evaluations)
+    # Other searches are kept from the checkpoint.
+    alone = held(path.with_name(f".{path.name}.lock"), "search", ResultsError) if path else nullcontext()
+    with alone, Workers(scorer, executor) as workers:
         run.go_on_from_checkpoint(evaluations)
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
         return run.result()
 
 
+def _strategy(space: Any, gate: Gate, initial: Any, settings: dict[str, Any]) -> RandomSampling:
+    """What proposes networks, unless the initial one, the images or the strategy do not suit the space."""
+    name, rng = settings["strategy"], random.Random(settings["seed"])
+    example = initial or space.sample(random.Random(0), gate.resolution)
+    if isinstance(example, Architecture):
+        example.flops(gate.resolution)  # refuses images too small for the strides, which never change
+    if initial is not None:
+        if isinstance(space, Space) and not space.contains(initial):
+            raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
+        if over := gate.over(initial.blocks):
+            cost = gate.costs(initial.blocks)["latency_ms" if over == "latency" else over]
+            raise ValueError(
+                f"initial: needed a network within the budget ({gate.budget}), got one with {over} "
+                f"{cost:,g}; give a smaller network or a larger budget"
+            )
+        if name != "evolution":
+            raise ValueError(
+                f"initial: needed None for the strategy {name!r}, which starts from no network; got {initial}"
+            )
+    if name == "evolution":
+        blocks = None if initial is None else initial.blocks
+        population, mutation = settings["population"], settings["mutation"]
+        return Evolution(space, gate, rng, population=population, mutation=mutation, initial=blocks)
+    if name == "random":
+        return RandomSampling(space, gate, rng)
+    if isinstance(space, Space):
+        return Reinforce(space, gate, rng)
+    raise ValueError("strategy: needed evolution or random in a space of one's own, got 'reinforce'")
+
+
+@dataclass
 class _Run:
     """One search with all its state."""
 
-    def __init__(
-        self,
-        *,
-        space: Space | Choices,
-        scorer: Scorer,
-        budget: Budget,
-        seed: int,
-        num_classes: int,
-        population: int,
-        initial: Architecture | Point | None,
-        mutation: MutationRule,
-        strategy: str,
-        round_size: int,
-        checkpoint: Path | None,
-    ) -> None:
-        self.space = space
-        self.scorer = scorer
-        self.round_size = round_size
-        self.checkpoint = checkpoint
-        self.settings = {
-            "space": space.name,
-            "score": scorer.name,
-            "budget": budget.describe(),
-            "population": population,
-            "seed": seed,
-            "resolution": scorer.resolution,
-            "num_classes": num_classes,
-            "initial": None if initial is None else initial.to_string(),
-            "mutation": mutation,
-            "strategy": strategy,
-            "round_size": round_size,
-        }
-        limits = budget, scorer.resolution, num_classes
-        self.gate = Gate(*limits) if isinstance(space, Space) else ChoicesGate(*limits, space.size)
-        rng = random.Random(seed)
-        example = initial or space.sample(random.Random(0), scorer.resolution)
-        if isinstance(example, Architecture):
-            example.flops(scorer.resolution)  # refuses images too small for the strides, which never change
-        if initial is not None:
-            _require_fit(space, self.gate, initial)
-        self.strategy: Strategy
-        if strategy == "evolution":
-            blocks: Any = None if initial is None else initial.blocks
-            self.strategy = Evolution(
-                space, self.gate, rng, population=population, mutation=mutation, initial=blocks
-            )
-        elif initial is not None:
-            raise ValueError(
-                f"initial: needed None for the strategy {strategy!r}, which starts from no network; got "
-                f"{initial}"
-            )
-        else:
-            if strategy == "random":
-                self.strategy = RandomSampling(space, self.gate, rng)
-            elif isinstance(space, Space):
-                self.strategy = Reinforce(space, self.gate, rng)
-            else:
-                raise ValueError(
-                    "strategy: needed evolution or random in a space of one's own, got 'reinforce'"
-                )
-        self.history = History(Architecture.from_string if isinstance(space, Space) else space.parse)
-        self.round = 0
-        self.seconds = 0.0
-        self.best = -1
-        self.known: dict[str, Outcome] = {}
+    space: Space | Choices
+    gate: Gate
+    strategy: RandomSampling
+    settings: dict[str, Any]
+    checkpoint: Path | None
+    round: int = 0
+    seconds: float = 0.0
+    best: int = -1
+    known: dict[str, Outcome] = field(default_factory=dict)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Keeps other searches from the checkpoint."""
-        if self.checkpoint is None:
-            return nullcontext()
-        lock = self.checkpoint.with_name(f".{self.checkpoint.name}.lock")
-        return held(lock, "search", ResultsError)
+    def __post_init__(self) -> None:
+        space = self.space
+        self.history = History(Architecture.from_string if isinstance(space, Space) else space.parse)
 
     def go_on_from_checkpoint(self, evaluations: int) -> None:
         """Takes up the stored search, or begins one; a last round that is too short is asked again."""
@@ -261,33 +220,26 @@ class _Run:
 
     def _take_up(self, rounds: Iterator[dict[str, Any]], evaluations: int) -> int:
         """Takes in stored rounds; returns how many candidates they have."""
-        last = taken = None
-        for entry in rounds:
-            if last is not None:
-                taken = self._take(last)
-            last = entry
-        if last is None:
-            return 0
-        scored = len(self.history) + len(last["rows"]["score"])
-        if last["asked"] < self.round_size and scored < evaluations:
-            outcomes = map(Outcome, last["rows"]["score"], last["rows"]["reason"])
-            self.known = dict(zip(last["rows"]["architecture"], outcomes, strict=True))
-        else:
-            taken = self._take(last)
-        self.seconds = float(last["seconds"])
+        scored, taken = 0, None
+        for entry, after in pairwise(chain(rounds, [None])):
+            assert entry is not None  # only the last one is
+            rows = entry["rows"]
+            scored += len(rows["score"])
+            self.seconds = float(entry["seconds"])
+            if after is None and entry["asked"] < self.settings["round_size"] and scored < evaluations:
+                outcomes = map(Outcome, rows["score"], rows["reason"])
+                self.known = dict(zip(rows["architecture"], outcomes, strict=True))
+                break
+            for text in rows["architecture"]:
+                self.gate.remember(text)
+            self._extend(rows)
+            taken = entry
         if taken is not None:
             self.gate.rejected, self.gate.proposed = Counter(taken["rejected"]), taken["proposed"]
             if taken["proposed"] != len(self.history) + self.gate.rejected.total():
                 raise ValueError(f"{taken['proposed']} proposals, {len(self.history)} of them scored")
             self.strategy.restore(taken["strategy"], self.history)
         return scored
-
-    def _take(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Takes in one stored round."""
-        for text in entry["rows"]["architecture"]:
-            self.gate.remember(text)
-        self._extend(entry["rows"])
-        return entry
 
     def _extend(self, rows: dict[str, list[Any]]) -> None:
         """Adds the candidates of a round to the history."""
@@ -302,16 +254,9 @@ class _Run:
         """Scores candidates up to this number."""
         started = waited = time.perf_counter()
         before = self.seconds
-        with tqdm(
-            total=evaluations,
-            initial=len(self.history),
-            unit="net",
-            delay=PROGRESS_AFTER,
-            disable=not progress,
-            smoothing=0.05,
-        ) as bar:
+        with tqdm(total=evaluations, initial=len(self.history), disable=not progress, **BAR) as bar:
             while len(self.history) < evaluations:
-                count = min(self.round_size, evaluations - len(self.history))
+                count = min(self.settings["round_size"], evaluations - len(self.history))
                 rows = self._one_round(count, workers)
                 if rows is None:
                     warnings.warn(
@@ -326,7 +271,17 @@ class _Run:
                 if self.checkpoint is not None:
                     wait = now - waited >= checkpoint_seconds or len(self.history) >= evaluations
                     waited = now if wait else waited
-                    checkpoints.append(self.checkpoint, self._entry(count, rows), wait=wait)
+                    entry = {
+                        "round": self.round - 1,
+                        "asked": count,
+                        "rows": rows,
+                        "rejected": dict(self.gate.rejected),
+                        "proposed": self.gate.proposed,
+                        "seconds": self.seconds,
+                        "strategy": self.strategy.state(),
+                    }
+                    with refusals(self.checkpoint, ResultsError):
+                        append_line(self.checkpoint, entry, wait=wait)
 
     def result(self) -> SearchResult:
         """What was found."""
@@ -352,9 +307,7 @@ class _Run:
             return None
         texts = [text_of(candidate.blocks) for candidate in candidates]
         new: list[Any] = [
-            candidate.architecture
-            for candidate, text in zip(candidates, texts, strict=True)
-            if text not in self.known
+            one.architecture for one, text in zip(candidates, texts, strict=True) if text not in self.known
         ]
         scored = iter(workers.score(new))
         outcomes = [self.known.get(text) or next(scored) for text in texts]
@@ -375,8 +328,7 @@ class _Run:
 
     def _asked(self, count: int) -> list[Candidate]:
         """The candidates of a round; fewer where a space of one's own has no more."""
-        first = self.settings["initial"] is not None and not len(self.history)
-        if first or isinstance(self.space, Space):
+        if isinstance(self.space, Space) or (self.settings["initial"] and not len(self.history)):
             return self.strategy.ask(count)
         asked: list[Candidate] = []
         while len(asked) < count:
@@ -393,30 +345,8 @@ class _Run:
     def _show(self, bar: tqdm) -> None:
         bar.update(len(self.history) - bar.n)
         best = "none" if self.best < 0 else f"{self.history.value('score', self.best):.2f}"
-        bar.set_postfix_str(
-            f"best {best}, {100 * len(self.history) / max(1, self.gate.proposed):.0f} % of proposals scored",
-            refresh=False,
-        )
-
-    def _entry(self, asked: int, rows: dict[str, list[Any]]) -> dict[str, Any]:
-        """What the journal keeps of the last round."""
-        return {
-            "round": self.round - 1,
-            "asked": asked,
-            "rows": rows,
-            "rejected": dict(self.gate.rejected),
-            "proposed": self.gate.proposed,
-            "seconds": self.seconds,
-            "strategy": self.strategy.state(),
-        }
-
-
-def _space(space: str | Space | Choices) -> Space | Choices:
-    if isinstance(space, Space | Choices):
-        return space
-    if space not in SPACES:
-        raise ValueError(f"space: needed one of {', '.join(SPACES)}, got {space!r}")
-    return SPACES[space]
+        share = len(self.history) / max(1, self.gate.proposed)
+        bar.set_postfix_str(f"best {best}, {100 * share:.0f} % of proposals scored", refresh=False)
 
 
 def _network(space: Space | Choices, initial: Any) -> Architecture | Point:
@@ -424,28 +354,6 @@ def _network(space: Space | Choices, initial: Any) -> Architecture | Point:
     if isinstance(space, Space):
         return Architecture(initial.blocks)
     return initial if isinstance(initial, Point) else space.point(initial)
-
-
-def _with_predictor(budget: Budget) -> Budget:
-    """The budget with the predictor that its latency needs."""
-    if budget.latency_ms is None or budget.latency is not None:
-        return budget
-    from zenlib.search.latency import LatencyPredictor
-
-    return replace(budget, latency=LatencyPredictor())
-
-
-def _require_fit(space: Space | Choices, gate: Gate, initial: Any) -> None:
-    """Refuses an initial network that is not of the space, or exceeds the budget."""
-    if isinstance(space, Space) and not space.contains(initial):
-        raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
-    over = gate.over(initial.blocks)
-    if over is not None:
-        cost = gate.costs(initial.blocks)["latency_ms" if over == "latency" else over]
-        raise ValueError(
-            f"initial: needed a network within the budget ({gate.budget}), got one with {over} {cost:,g}; "
-            "give a smaller network or a larger budget"
-        )
 
 
 def _one_of(argument: str, given: Any, options: tuple[str, ...]) -> Any:

@@ -1,10 +1,8 @@
-"""The evolutionary search of Zen-NAS as ask and tell.
-
-Source: Lin et al. 2021 (arXiv 2102.01063), Algorithms 2 and 3.
-"""
+"""The evolutionary search of Zen-NAS as ask and tell."""
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import insort
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Any
 
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
-from zenlib.search.sampling import PATIENCE, out_of_proposals, restore_rng, sample_within
+from zenlib.search.sampling import PATIENCE, RandomSampling, out_of_proposals, sample_within
 from zenlib.spaces.choices import Choices
 from zenlib.spaces.mutation import Blocks
 from zenlib.spaces.space import MutationRule, Space
@@ -31,21 +29,14 @@ class Member:
     blocks: Blocks
 
 
-class Evolution:
+class Evolution(RandomSampling):
     """A population of the best networks so far; parents are drawn from it uniformly.
 
-    Differs: the paper counts iterations, rejected ones included, and may score a network twice; here a round
-    of candidates is asked from one population, and none is asked twice.
-
-    Args:
-        space: where the networks live.
-        gate: what may be scored.
-        rng: the source of randomness.
-        population: how many networks to keep.
-        mutation: "paper" or "released".
-        initial: the first network; None draws a small one within the budget, of one layer a block: a search
-            that starts from a deep one stays near it, since it has to give layers back before it can put them
-            elsewhere.
+    Source: Lin et al. 2021 (arXiv 2102.01063), Algorithms 2 and 3. Differs: the paper counts iterations,
+    rejected ones included, and may score a network twice; here a round of candidates is asked from one
+    population, and none is asked twice. Where no initial network is given, the first one has one layer a
+    block: a search that starts from a deep one stays near it, since it has to give layers back before it can
+    put them elsewhere.
     """
 
     def __init__(
@@ -58,50 +49,32 @@ class Evolution:
         mutation: MutationRule = "paper",
         initial: Blocks | None = None,
     ) -> None:
-        self.space = space
-        self.gate = gate
-        self.rng = rng
+        super().__init__(space, gate, rng)
         self.population = population
         self.mutation: MutationRule = mutation
         self.initial = initial
         self.members: list[Member] = []
 
     def ask(self, count: int) -> list[Candidate]:
-        """The next candidates: one first network while the population is empty, mutants after that.
-
-        Raises:
-            ValueError: no new network within the budget can be found.
-        """
+        """One first network while the population is empty, mutants after that."""
         if not self.members:
             return [Candidate(self._first())]
         return [self._mutant() for _ in range(count)]
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
-        """Takes the scores in the order of asking; returns what became of each candidate.
-
-        Args:
-            candidates: what was asked.
-            outcomes: their scores.
-            first_id: id of the first of them.
-        """
+        """Lets the best into the population."""
         numbered = enumerate(zip(candidates, outcomes, strict=True), start=first_id)
         return [self._meet(candidate, outcome, number) for number, (candidate, outcome) in numbered]
 
-    def state(self) -> dict[str, Any]:
-        """What the history does not hold, as JSON data."""
-        return {"rng": self.rng.getstate()}
-
     def restore(self, state: dict[str, Any], history: History) -> None:
         """Goes on from a stored state: the population is the best of the history."""
-        restore_rng(self.rng, state["rng"])
-        scores = history.scores()
-        ranked = sorted((-score, number) for number, score in enumerate(scores.tolist()) if score == score)
-        best = [number for _, number in ranked[: self.population]]
-        members = [
-            Member(float(scores[i]), i, int(history.value("generation", i)), history.architecture(i).blocks)
-            for i in best
+        super().restore(state, history)
+        scores = ((-history.value("score", i), i) for i in range(len(history)))
+        ranked = sorted(pair for pair in scores if not math.isnan(pair[0]))
+        self.members = [
+            Member(-score, i, int(history.value("generation", i)), history.architecture(i).blocks)
+            for score, i in reversed(ranked[: self.population])
         ]
-        self.members = sorted(members, key=_rank)
 
     def _first(self) -> Blocks:
         if self.initial is None:
@@ -114,16 +87,14 @@ class Evolution:
         return self.initial
 
     def _mutant(self) -> Candidate:
-        members, rng, before = self.members, self.rng, None
+        members, rng, before = self.members, self.rng, self.gate.rejected.copy()
         replaced = 1 if len(members) <= SMALL_POPULATION else 2
-        for attempt in range(PATIENCE):
+        for _ in range(PATIENCE):
             parent = members[int(rng.random() * len(members))]
             blocks: Any = self.space.mutate_blocks(parent.blocks, rng, self.mutation, replaced)
             if self.gate.admits(blocks):
                 return Candidate(blocks, parent.id, parent.generation + 1)
-            if attempt == 0:
-                before = self.gate.rejected.copy()
-        raise out_of_proposals("mutants", self.gate, before or {})
+        raise out_of_proposals("mutants", self.gate, before)
 
     def _meet(self, candidate: Candidate, outcome: Outcome, number: int) -> str:
         if outcome.reason:

@@ -1,8 +1,7 @@
 """Scoring one round of candidates: here, or on the workers of any `concurrent.futures.Executor`.
 
-Scores come back in the order of the candidates, whoever computed them and when. A worker that dies takes its
-process pool with it; the candidates that were lost are scored again, one at a time, so that one that kills
-its worker is found.
+Scores come back in the order of the candidates. A worker that dies takes its process pool with it; what was
+lost is scored again, one at a time, so that a candidate that kills its worker is found.
 """
 
 from __future__ import annotations
@@ -34,15 +33,7 @@ ATTEMPTS = 3
 
 
 class Workers:
-    """Scores rounds; a context manager that ends the pools it started itself.
-
-    Args:
-        scorer: what to compute.
-        executor: who computes; None for this process.
-
-    Raises:
-        ValueError: the score has a time limit, and nobody else computes who could be ended.
-    """
+    """Scores rounds here, where there is no executor, or there; ends the pools that it started itself."""
 
     def __init__(self, scorer: Scorer, executor: Executor | None = None) -> None:
         if scorer.timeout is not None and (executor is None or isinstance(executor, ThreadPoolExecutor)):
@@ -66,11 +57,8 @@ class Workers:
         """The outcomes in the order of the networks."""
         if self._local is not None:
             return [outcome(self._local, architecture) for architecture in architectures]
-        outcomes = self._try_all(architectures)
-        return [
-            found if found is not None else self._retry(architecture)
-            for found, architecture in zip(outcomes, architectures, strict=True)
-        ]
+        found = zip(self._try_all(architectures), architectures, strict=True)
+        return [one or self._retry(architecture) for one, architecture in found]
 
     def _try_all(self, architectures: Sequence[Architecture], attempt: int = 0) -> list[Outcome | None]:
         """One attempt for each; None where the worker was lost."""
@@ -103,33 +91,21 @@ class Workers:
 
     def _executor(self) -> Executor:
         """The executor, or a new pool like it where it is broken."""
-        current = self._own or self.executor
-        assert current is not None
-        if isinstance(current, ProcessPoolExecutor) and getattr(current, "_broken", False):
-            current.shutdown(wait=False)
-            self._own = current = _pool_like(current)
-        return current
-
-
-def _pool_like(pool: Any) -> ProcessPoolExecutor:
-    """A process pool with the settings of a broken one, which has them but offers no public way to ask."""
-    return ProcessPoolExecutor(
-        pool._max_workers, mp_context=pool._mp_context, initializer=pool._initializer, initargs=pool._initargs
-    )
+        pool: Any = self._own or self.executor
+        if isinstance(self.executor, ProcessPoolExecutor) and pool._broken:
+            pool.shutdown(wait=False)
+            settings = pool._max_workers, pool._mp_context, pool._initializer, pool._initargs
+            self._own = pool = ProcessPoolExecutor(*settings)  # there is no public way to ask for them
+        return pool
 
 
 @contextmanager
 def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) -> Iterator[Executor | None]:
     """The workers that a command line asks for: none, processes with one thread each, or a Dask cluster.
 
-    Args:
-        workers: number of processes; 0 for none. No more are started than there are cores.
-        scheduler_file: what `dask scheduler --scheduler-file` wrote; every `dask worker` that joined it
-            scores, one candidate per thread. On a host with several GPUs start one worker each, with its own
-            CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        ValueError: a number that is negative, both at once, or no Dask.
+    No more processes are started than there are cores. The file is what `dask scheduler --scheduler-file`
+    wrote; every `dask worker` that joined it scores, one candidate per thread. For several GPUs start one
+    worker each, with its own CUDA_VISIBLE_DEVICES.
     """
     if workers < 0 or (workers and scheduler_file):
         raise ValueError(
@@ -137,36 +113,26 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
             f"{scheduler_file}"
         )
     if scheduler_file:
-        with _dask_client(Path(scheduler_file)) as client:
+        if find_spec("distributed") is None:
+            raise ValueError(
+                "scheduler_file: needed the package distributed, got an installation without it; pip install "
+                "'zenlib[distributed]'"
+            )
+        if not Path(scheduler_file).exists():
+            raise ValueError(
+                "scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got "
+                f"{scheduler_file}, which is not there"
+            )
+        from distributed import Client
+
+        with Client(scheduler_file=str(scheduler_file)) as client:
             yield client.get_executor()
     elif workers:
-        with ProcessPoolExecutor(
-            _at_most_cores(workers), mp_context=get_context("spawn"), initializer=begin_worker
-        ) as pool:
+        if workers > cores():
+            most = f"workers: needed at most one for each core ({cores()}), got {workers}"
+            warnings.warn(f"{most}; going on with {cores()}, the result is the same", stacklevel=3)
+        count, spawn = min(workers, cores()), get_context("spawn")
+        with ProcessPoolExecutor(count, mp_context=spawn, initializer=begin_worker) as pool:
             yield pool
     else:
         yield None
-
-
-def _at_most_cores(workers: int) -> int:
-    """As many processes as were asked for, or a warning and as many as there are cores."""
-    if workers > cores():
-        most = f"workers: needed at most one for each core ({cores()}), got {workers}"
-        warnings.warn(f"{most}; going on with {cores()}, the result is the same", stacklevel=4)
-    return min(workers, cores())
-
-
-def _dask_client(scheduler_file: Path) -> Any:
-    if find_spec("distributed") is None:
-        raise ValueError(
-            "scheduler_file: needed the package distributed, got an installation without it; pip install "
-            "'zenlib[distributed]'"
-        )
-    if not scheduler_file.exists():
-        raise ValueError(
-            "scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got "
-            f"{scheduler_file}, which is not there"
-        )
-    from distributed import Client
-
-    return Client(scheduler_file=str(scheduler_file))

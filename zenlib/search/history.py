@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,7 @@ from zenlib.spaces.choices import Point
 from zenlib.spaces.mutation import Blocks
 
 FATES = ("kept", "dropped", "failed")
-"""What became of a candidate when its score was told.
-
-It entered the population, it was worse than all of a full population, it has no score.
-"""
+"""A candidate entered the population, was worse than all of a full population, or has no score."""
 
 _COLUMNS = {
     "round": "i",
@@ -53,13 +51,7 @@ UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network that is to be scored.
-
-    Attributes:
-        blocks: its blocks.
-        parent: id of its parent, -1 where it has none.
-        generation: mutations since the initial network.
-    """
+    """A network that is to be scored, with the id of its parent and its mutations, as in `UNITS`."""
 
     blocks: Blocks
     parent: int = -1
@@ -95,10 +87,8 @@ class History:
 
     def extend(self, rows: dict[str, list[Any]], round_number: int) -> None:
         """Adds the candidates of a round: the columns of `UNITS` but `id` and `round`, a value for each."""
-        columns = rows | {
-            "round": [round_number] * len(rows["score"]),
-            "fate": [FATES.index(fate) for fate in rows["fate"]],
-        }
+        columns = rows | {"fate": [FATES.index(fate) for fate in rows["fate"]]}
+        columns["round"] = [round_number] * len(rows["score"])
         self._reasons.update({index: text for index, text in enumerate(rows["reason"], len(self)) if text})
         for name, column in self._columns.items():
             column.extend(columns[name])
@@ -114,33 +104,21 @@ class History:
         """One number of one candidate."""
         return self._columns[name][index]
 
-    def scores(self) -> np.ndarray:
-        """Scores in the order of ids, NaN for failures; shape (candidates,)."""
-        return np.array(self._columns["score"])
-
     def frame(self) -> pd.DataFrame:
         """The columns of `UNITS` as a data frame."""
-        columns: dict[str, Any] = {"id": np.arange(len(self))}
-        columns |= {name: np.array(self._columns[name]) for name in ("round", "generation", "parent")}
-        ends = zip(self._ends, self._ends[1:], strict=False)
-        columns["architecture"] = [self._texts[start:end].decode() for start, end in ends]
-        for name in ("params", "flops", "depth", "latency_ms", "memory", "score"):
-            columns[name] = np.array(self._columns[name])
-        columns["fate"] = pd.Categorical.from_codes(np.array(self._columns["fate"]), list(FATES))
+        columns: dict[str, Any] = {name: np.array(column) for name, column in self._columns.items()}
+        columns["id"] = np.arange(len(self))
+        columns["architecture"] = [self._texts[start:end].decode() for start, end in pairwise(self._ends)]
+        columns["fate"] = pd.Categorical.from_codes(columns["fate"], list(FATES))
         reasons = [self._reasons.get(index, "") for index in range(len(self))]
         columns["reason"] = pd.Categorical(reasons, list(dict.fromkeys(["", *self._reasons.values()])))
-        return pd.DataFrame(columns)
+        return pd.DataFrame({name: columns[name] for name in UNITS})
 
 
 def front(history: pd.DataFrame, cost: str) -> pd.DataFrame:
     """The candidates that no other one beats in score without a higher cost, the cheapest first.
 
-    Args:
-        history: of a search.
-        cost: a column of it, of which less is better.
-
-    Raises:
-        ValueError: there is no such column, or no value in it.
+    The cost is a column of the history of which less is better; a ValueError where it has no value.
     """
     if cost not in history or history[cost].isna().all():
         raise ValueError(f"cost: needed a column with numbers of the history, got {cost!r}")

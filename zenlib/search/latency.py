@@ -14,10 +14,11 @@ import functools
 import hashlib
 import math
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +28,9 @@ from torch import Tensor, nn
 from zenlib.durable import append_line, lines_in, refusals
 from zenlib.errors import ResultsError
 from zenlib.machine import cache_root, processor
-from zenlib.networks.architecture import Architecture, Block, Unit
+from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.module import BN_EPS, build_network
+from zenlib.search.costs import count_flops
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import SHRINK, narrowed
 from zenlib.vanilla.capture import image_shape
@@ -49,12 +51,11 @@ SMALLEST_GRID_WIDTH = 8
 HEADROOM = 2.0
 """A network that would be too slow even at this many times the rate of the fastest piece is not measured."""
 _FACTOR = "factor"
+Run = Callable[..., Any]
 
 
 class Piece(NamedTuple):
-    """What is measured.
-
-    Kind "conv" (with BatchNorm and ReLU), "plain" (without ReLU), "add" (with ReLU), or "head".
+    """What is measured: a "conv" with BatchNorm and ReLU, a "plain" one without ReLU, an "add", a "head".
 
     The kind "factor" stands for the factor of a resolution, with groups 1 for networks of depthwise blocks.
     """
@@ -74,8 +75,7 @@ class Latency:
 
     Attributes:
         milliseconds: per image, median of the repeats.
-        undisturbed: per image, lower quartile of the repeats: other jobs on the machine can only lengthen
-            them.
+        undisturbed: per image, lower quartile of the repeats: other jobs on the machine only lengthen them.
         spread: half the distance between the quartiles of the repeats, milliseconds per image.
         repeats: number of timed repeats.
         batch_size: images per forward pass.
@@ -86,9 +86,6 @@ class Latency:
     spread: float
     repeats: int
     batch_size: int
-
-    def __float__(self) -> float:
-        return self.milliseconds
 
 
 def measure_latency(
@@ -108,22 +105,21 @@ def measure_latency(
     lengthen it; with several threads and on other devices it is wall time.
 
     Args:
-        network: an `Architecture`, or a module, which is copied to nowhere: it must be on the device, in the
-            dtype.
+        network: an `Architecture`, or a module that is on the device, in the dtype.
         resolution: side of the images in pixels.
         batch_size: images per pass.
         num_classes: width of the classifier of an `Architecture`.
         repeats: timed repeats, of which the median is taken.
         device: where to run; None means CUDA if there is one, else the CPU.
         dtype: None means float32.
-        channels_last: lay images, and the weights of an `Architecture`, out with the channels last, which
-            most devices prefer.
+        channels_last: layout of the images, and of the weights of an `Architecture`; most devices prefer it.
     """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    kind, layout = dtype or torch.float32, torch.channels_last if channels_last else torch.contiguous_format
-    module: nn.Module = network if isinstance(network, nn.Module) else build_network(network, num_classes)
-    if not isinstance(network, nn.Module):
-        module.to(where, kind, memory_format=layout)  # type: ignore[call-overload]  # stubs lack it
+    where, kind = chosen(device), dtype or torch.float32
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    module: Any = network
+    if isinstance(network, Architecture):
+        module = build_network(network, num_classes)
+        module.to(where, kind, memory_format=layout)
     shape = image_shape(module, resolution)
     if len(shape) != 3:
         raise ValueError(
@@ -143,43 +139,33 @@ def measure_latencies(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> list[Latency]:
-    """Latencies to compare with each other.
-
-    Every repeat passes over all networks, so that a slow minute hits all alike.
-
-    Arguments as in `measure_latency`, for several networks.
-    """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    modules = [
-        build_network(network, num_classes).to(where, dtype or torch.float32).eval() for network in networks
-    ]
-    images = torch.randn(batch_size, networks[0].in_channels, resolution, resolution, device=where).to(
-        dtype or torch.float32
-    )
+    """`measure_latency` of several networks: every repeat passes over all, so that a slow minute hits all."""
+    where, kind = chosen(device), dtype or torch.float32
+    modules = [build_network(network, num_classes).to(where, kind).eval() for network in networks]
+    shape = batch_size, networks[0].in_channels, resolution, resolution
+    images = torch.randn(shape, device=where).to(kind)
     with torch.inference_mode():
         for module in modules:
             module(images)
         rounds = [[_seconds(module, (images,), 1) for module in modules] for _ in range(repeats)]
-    return [
-        _summary([1e3 * seconds / batch_size for seconds in times], batch_size)
-        for times in zip(*rounds, strict=True)
-    ]
+    return [_summary(times, batch_size) for times in zip(*rounds, strict=True)]
+
+
+def chosen(device: str | torch.device | None) -> torch.device:
+    """The device, of None CUDA if there is one, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @torch.inference_mode()
 def _timed(
-    run: Callable[..., Any],
-    inputs: tuple[Tensor, ...],
-    repeats: int,
-    batch_size: int,
-    shortest: float = SHORTEST,
+    run: Run, inputs: tuple[Tensor, ...], repeats: int, batch_size: int, shortest: float = SHORTEST
 ) -> Latency:
     once = [_seconds(run, inputs, 1) for _ in range(WARM_UPS)][-1]
     count = max(1, math.ceil(shortest / max(once, 1e-7)))
-    return _summary([1e3 * _seconds(run, inputs, count) / batch_size for _ in range(repeats)], batch_size)
+    return _summary([_seconds(run, inputs, count) for _ in range(repeats)], batch_size)
 
 
-def _seconds(run: Callable[..., Any], inputs: tuple[Tensor, ...], count: int) -> float:
+def _seconds(run: Run, inputs: tuple[Tensor, ...], count: int) -> float:
     """Time of one pass, averaged over `count` of them."""
     device = inputs[0].device
     clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
@@ -191,14 +177,15 @@ def _seconds(run: Callable[..., Any], inputs: tuple[Tensor, ...], count: int) ->
     return (clock() - start) / count
 
 
-def _summary(times: list[float], batch_size: int) -> Latency:
-    low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
-    return Latency(median, low, (high - low) / 2, len(times), batch_size)
-
-
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _summary(seconds: Sequence[float], batch_size: int) -> Latency:
+    times = [1e3 * one / batch_size for one in seconds]
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    return Latency(median, low, (high - low) / 2, len(times), batch_size)
 
 
 @dataclass(frozen=True)
@@ -219,17 +206,11 @@ class LatencyPredictor:
     device: str | None = None
     dtype: str = "float32"
     table: Path | None = None
-    _pieces: dict[Piece, float] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _blocks: dict[tuple[Block, int], float] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _rates: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def predict(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
         """Milliseconds per image."""
-        return self._factor_of(architecture, resolution) * self.sum_of_pieces(
-            architecture, resolution, num_classes
-        )
+        factor = self._factor_for(architecture, resolution)
+        return factor * self.sum_of_pieces(architecture, resolution, num_classes)
 
     def exceeds(
         self, limit: float, architecture: Architecture, resolution: int, num_classes: int = 1000
@@ -237,28 +218,19 @@ class LatencyPredictor:
         """Whether the predicted latency is above a limit in milliseconds per image.
 
         The answer is that of `predict`, but a network whose multiply-adds alone are too many is not measured:
-        a device is taken to do at most `HEADROOM` times as many a second as in the fastest piece of the
-        table.
+        a device is taken to do at most `HEADROOM` times as many a second as in the fastest piece so far.
         """
-        factor, rate = self._factor_of(architecture, resolution), HEADROOM * self._fastest()
-        total, side = 0.0, resolution
-        for block in architecture.blocks:
-            _, before, after = block.cost
-            side_out = -(-side // block.stride)
-            total += self._blocks.get((block, side), (before * side**2 + after * side_out**2) / rate)
-            side = side_out
-        return factor * total > limit or self.predict(architecture, resolution, num_classes) > limit
+        factor = self._factor_for(architecture, resolution)
+        flops = count_flops(architecture.blocks, resolution, num_classes)
+        least = factor * flops / (HEADROOM * self._fastest)
+        return least > limit or self.predict(architecture, resolution, num_classes) > limit
 
     def describe(self) -> dict[str, Any]:
         """Device and settings, as plain data."""
-        where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        name = (
-            torch.cuda.get_device_name(where)
-            if where.type == "cuda"
-            else f"{processor()}, {torch.get_num_threads()} threads"
-        )
+        where = chosen(self.device)
+        name = f"{processor()}, {torch.get_num_threads()} threads"
         return {
-            "device": name,
+            "device": torch.cuda.get_device_name(where) if where.type == "cuda" else name,
             "batch_size": self.batch_size,
             "dtype": self.dtype,
             "torch": torch.__version__,
@@ -270,30 +242,16 @@ class LatencyPredictor:
         if self.table is not None:
             return Path(self.table)
         about = self.describe()
-        slug = "-".join(
-            "".join(
-                c if c.isalnum() else " " for c in f"{about['device']} batch {self.batch_size} {self.dtype}"
-            )
-            .lower()
-            .split()
-        )
-        return (
-            cache_root()
-            / "latency"
-            / f"{slug}-{hashlib.sha256(about['torch'].encode()).hexdigest()[:6]}.journal"
-        )
+        words = re.findall(r"[^\W_]+", f"{about['device']} batch {self.batch_size} {self.dtype}".lower())
+        version = hashlib.sha256(about["torch"].encode()).hexdigest()[:6]
+        return cache_root() / "latency" / f"{'-'.join(words)}-{version}.journal"
 
     def measured(self) -> dict[Piece, float]:
         """All pieces of the table, with their milliseconds per image."""
-        if not self._pieces:
-            self._pieces.update(_read(self.path))
         return dict(self._pieces)
 
     def sum_of_pieces(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
-        """Milliseconds per image of all pieces, each measured alone.
-
-        `predict` multiplies it by the factor of the resolution.
-        """
+        """Milliseconds per image of all pieces, each measured alone, without the factor."""
         total, side = 0.0, resolution
         for block in architecture.blocks:
             total += self._block(block, side)
@@ -302,59 +260,63 @@ class LatencyPredictor:
             Piece("head", 1, architecture.out_channels, num_classes, 1, 1, side)
         )
 
-    def _factor_of(self, architecture: Architecture, resolution: int) -> float:
-        depthwise = any(block.kind == "inverted" for block in architecture.blocks)
-        return self._time(Piece(_FACTOR, 0, 0, 0, 0, int(depthwise), resolution))
+    @functools.cached_property
+    def _pieces(self) -> dict[Piece, float]:
+        """The table; a last line that was cut short is no piece."""
+        pieces: dict[Piece, float] = {}
+        for number, entry in lines_in(self.path) if self.path.exists() else ():
+            try:
+                *piece, milliseconds = entry
+                pieces.setdefault(Piece(*piece), float(milliseconds))
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{self.path}: line {number}: needed a table of measured pieces, got a line that is none "
+                    "or was damaged; name another table, or delete this one to measure again"
+                ) from error
+        return pieces
 
+    @functools.cached_property
     def _fastest(self) -> float:
         """Multiply-adds in a millisecond of the fastest piece of the table."""
-        if len(self._pieces) > len(self._rates):
-            for piece, milliseconds in list(self._pieces.items())[len(self._rates) :]:
-                self._rates.append(
-                    max(_multiply_adds(piece) / milliseconds, self._rates[-1] if self._rates else 0.0)
-                )
-        return self._rates[-1]
+        return max(_multiply_adds(piece) / milliseconds for piece, milliseconds in self._pieces.items())
 
-    def _block(self, block: Block, side: int) -> float:
-        key = (block, side)
-        if key not in self._blocks:
-            if len(self._blocks) > 100_000:
-                self._blocks.clear()
-            self._blocks[key] = sum(self._interpolated(piece) for piece in _pieces_of(block, side))
-        return self._blocks[key]
+    @functools.cached_property
+    def _block(self) -> Callable[[Block, int], float]:
+        """Milliseconds per image of the pieces of a block on a map of this side, remembered."""
+        return functools.lru_cache(maxsize=100_000)(
+            lambda block, side: sum(map(self._interpolated, _pieces_of(block, side)))
+        )
 
     def _interpolated(self, piece: Piece) -> float:
         """The time of a piece, between the grid widths around its own."""
+        ins, outs = _grid(piece.in_channels), _grid(piece.out_channels)
         if piece.groups > 1 or piece.kind == "add":
-            return sum(
-                share * self._time(_as_wide_as(piece, width, width))
-                for width, share in _grid(piece.in_channels)
-            )
-        if piece.kind == "head":
-            return sum(
-                share * self._time(piece._replace(in_channels=width))
-                for width, share in _grid(piece.in_channels)
-            )
-        corners = ((a, b, p * q) for a, p in _grid(piece.in_channels) for b, q in _grid(piece.out_channels))
+            corners = [(width, width, share) for width, share in ins]
+        elif piece.kind == "head":
+            corners = [(width, piece.out_channels, share) for width, share in ins]
+        else:
+            corners = [(a, b, p * q) for a, p in ins for b, q in outs]
         return sum(
-            share * self._time(_as_wide_as(piece, width_in, width_out))
-            for width_in, width_out, share in corners
+            share
+            * self._time(piece._replace(in_channels=a, out_channels=b, groups=a if piece.groups > 1 else 1))
+            for a, b, share in corners
         )
 
     def _time(self, piece: Piece) -> float:
-        if not self._pieces:
-            self._pieces.update(_read(self.path))
         if piece not in self._pieces:
             milliseconds = self._measure(piece)
-            _append(self.path, piece, milliseconds)
+            with refusals(self.path, ResultsError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.touch()
+                append_line(self.path, [*piece, milliseconds])
             self._pieces[piece] = milliseconds
+            self.__dict__.pop("_fastest", None)
         return self._pieces[piece]
 
     def _measure(self, piece: Piece) -> float:
         if piece.kind == _FACTOR:
             return self._factor("mobilenet-like" if piece.groups else "resnet-like", piece.side)
-        where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = getattr(torch, self.dtype)
+        where, dtype = chosen(self.device), getattr(torch, self.dtype)
         module = _module_of(piece).eval().to(where, dtype)
         maps = torch.randn(self.batch_size, piece.in_channels, piece.side, piece.side, device=where).to(dtype)
         inputs = (maps, maps.clone()) if piece.kind == "add" else (maps,)
@@ -364,33 +326,29 @@ class LatencyPredictor:
         repeats = min(PIECE_REPEATS, max(SLOW_PIECE_REPEATS, affordable))
         return _timed(module, inputs, repeats, self.batch_size, SHORTEST_PIECE).undisturbed
 
+    def _factor_for(self, architecture: Architecture, resolution: int) -> float:
+        depthwise = any(block.kind == "inverted" for block in architecture.blocks)
+        return self._time(Piece(_FACTOR, 0, 0, 0, 0, int(depthwise), resolution))
+
     def _factor(self, space: str, resolution: int) -> float:
         """Median over the calibration networks of measured time over the sum of their pieces."""
         networks = calibration_networks(space, resolution)
-        measured = measure_latencies(
-            networks,
-            resolution,
-            batch_size=self.batch_size,
-            device=self.device,
-            dtype=getattr(torch, self.dtype),
-        )
+        settings = {"device": self.device, "dtype": getattr(torch, self.dtype)}
+        measured = measure_latencies(networks, resolution, batch_size=self.batch_size, **settings)
         sums = [self.sum_of_pieces(network, resolution) for network in networks]
-        return statistics.median(
-            latency.undisturbed / total for latency, total in zip(measured, sums, strict=True)
-        )
+        return statistics.median(one.undisturbed / total for one, total in zip(measured, sums, strict=True))
 
 
 def calibration_networks(space: str, resolution: int) -> list[Architecture]:
     """The random networks of a space on which the factor of a resolution is fitted, from wide to narrow."""
     rng = random.Random(CALIBRATION)
-    return [_narrow(SPACES[space].sample(rng, resolution), times) for times in range(2, 2 + CALIBRATION)]
-
-
-def _narrow(architecture: Architecture, times: int) -> Architecture:
-    blocks = architecture.blocks
-    for _ in range(times):
-        blocks = narrowed(blocks, SHRINK)
-    return Architecture(blocks)
+    networks = []
+    for times in range(2, 2 + CALIBRATION):
+        blocks = SPACES[space].sample(rng, resolution).blocks
+        for _ in range(times):
+            blocks = narrowed(blocks, SHRINK)
+        networks.append(Architecture(blocks))
+    return networks
 
 
 class _AddReLU(nn.Module):
@@ -399,59 +357,28 @@ class _AddReLU(nn.Module):
 
 
 def _module_of(piece: Piece) -> nn.Module:
-    if piece.kind == "add":
+    kind, kernel, width_in, width_out, stride, groups, _ = piece
+    if kind == "add":
         return _AddReLU()
-    if piece.kind == "head":
-        return nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(piece.in_channels, piece.out_channels)
-        )
-    margin = (piece.kernel - 1) // 2
-    conv = nn.Conv2d(
-        piece.in_channels,
-        piece.out_channels,
-        piece.kernel,
-        piece.stride,
-        margin,
-        groups=piece.groups,
-        bias=False,
-    )
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(piece.out_channels, eps=BN_EPS)]
-    return nn.Sequential(*layers, nn.ReLU()) if piece.kind == "conv" else nn.Sequential(*layers)
+    if kind == "head":
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width_in, width_out))
+    conv = nn.Conv2d(width_in, width_out, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
+    relu = [nn.ReLU()] if kind == "conv" else []
+    return nn.Sequential(conv, nn.BatchNorm2d(width_out, eps=BN_EPS), *relu)
 
 
 def _pieces_of(block: Block, side: int) -> Iterator[Piece]:
     for unit in block.units():
-        yield from _unit_pieces(unit, side)
-        for conv in unit.convs:
-            side = -(-side // conv.stride)
-
-
-def _unit_pieces(unit: Unit, side: int) -> Iterator[Piece]:
-    side_in = side
-    for position, conv in enumerate(unit.convs):
-        last = unit.residual and position == len(unit.convs) - 1
-        yield Piece(
-            "plain" if last else "conv",
-            conv.kernel,
-            conv.in_channels,
-            conv.out_channels,
-            conv.stride,
-            conv.groups,
-            side,
-        )
-        side = -(-side // conv.stride)
-    if unit.projection:
-        yield Piece(
-            "plain",
-            1,
-            unit.projection.in_channels,
-            unit.projection.out_channels,
-            unit.projection.stride,
-            1,
-            side_in,
-        )
-    if unit.residual:
-        yield Piece("add", 1, unit.convs[-1].out_channels, unit.convs[-1].out_channels, 1, 1, side)
+        side_in, last = side, unit.convs[-1]
+        for position, (width_in, width_out, kernel, stride, groups) in enumerate(unit.convs, 1):
+            kind = "plain" if unit.residual and position == len(unit.convs) else "conv"
+            yield Piece(kind, kernel, width_in, width_out, stride, groups, side)
+            side = -(-side // stride)
+        if unit.projection:
+            width_in, width_out, _, stride, _ = unit.projection
+            yield Piece("plain", 1, width_in, width_out, stride, 1, side_in)
+        if unit.residual:
+            yield Piece("add", 1, last.out_channels, last.out_channels, 1, 1, side)
 
 
 def _multiply_adds(piece: Piece) -> float:
@@ -461,42 +388,11 @@ def _multiply_adds(piece: Piece) -> float:
     return piece.kernel**2 * piece.in_channels // piece.groups * piece.out_channels * positions
 
 
-def _as_wide_as(piece: Piece, width_in: int, width_out: int) -> Piece:
-    return piece._replace(
-        in_channels=width_in, out_channels=width_out, groups=width_in if piece.groups > 1 else 1
-    )
-
-
 @functools.lru_cache(maxsize=8192)
 def _grid(width: int) -> tuple[tuple[int, float], ...]:
-    """The grid widths around a width with their shares.
-
-    8, 16, 32, ...; narrower ones stand for themselves.
-    """
+    """The grid widths, 8, 16, 32, ..., around a width with their shares; narrower ones are on it too."""
     if width <= SMALLEST_GRID_WIDTH:
         return ((width, 1.0),)
     below = 1 << (width.bit_length() - 1)
     share = width / below - 1
     return ((below, 1.0),) if share == 0 else ((below, 1 - share), (2 * below, share))
-
-
-def _read(path: Path) -> dict[Piece, float]:
-    """The pieces of a table; a last line that was cut short is not one."""
-    pieces: dict[Piece, float] = {}
-    for number, entry in lines_in(path) if path.exists() else ():
-        try:
-            *piece, milliseconds = entry
-            pieces.setdefault(Piece(*piece), float(milliseconds))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: line {number}: needed a table of measured pieces, got a line that is none or was "
-                "damaged; name another table, or delete this one to measure again"
-            ) from error
-    return pieces
-
-
-def _append(path: Path, piece: Piece, milliseconds: float) -> None:
-    with refusals(path, ResultsError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        append_line(path, [*piece, milliseconds])

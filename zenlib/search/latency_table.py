@@ -66,7 +66,7 @@ class LatencyTable:
     batch_size: int = 64
 
     def predict(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
-        """Milliseconds per image; the classifier is not counted.
+        """Milliseconds per image, without the classifier.
 
         Raises:
             OutsideTable: a convolution is too far from every row.
@@ -86,11 +86,7 @@ class LatencyTable:
     def exceeds(
         self, limit: float, architecture: Architecture, resolution: int, num_classes: int = 1000
     ) -> bool:
-        """Whether the predicted latency is above a limit; a network too wide for the table counts as above.
-
-        Raises:
-            ValueError: its maps are smaller or larger than all of the table, and so those of all networks.
-        """
+        """Whether the predicted latency is above a limit, as is that of a network outside the table."""
         try:
             return self.predict(architecture, resolution, num_classes) > limit
         except OutsideTable:
@@ -99,20 +95,13 @@ class LatencyTable:
     def describe(self) -> dict[str, Any]:
         """The table and what is read from it, as plain data."""
         self._slices  # noqa: B018  a file that is no table is named before a search begins
-        digest = hashlib.sha256(Path(self.path).read_bytes()).hexdigest()[:12]
-        return {
-            "table": Path(self.path).name,
-            "sha256": digest,
-            "precision": self.precision,
-            "batch_size": self.batch_size,
-        }
+        path = Path(self.path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        settings = {"precision": self.precision, "batch_size": self.batch_size}
+        return {"table": path.name, "sha256": digest} | settings
 
     def milliseconds(self, conv: Convolution) -> float:
-        """Milliseconds per image of one convolution.
-
-        Raises:
-            OutsideTable: it is too far from every row.
-        """
+        """Milliseconds per image of one convolution; `OutsideTable` if it is too far from every row."""
         depthwise = conv.groups > 1
         if depthwise and not conv.groups == conv.in_channels == conv.out_channels:
             raise OutsideTable(f"latency table: needed one group, or one for each channel, got {conv}")
@@ -174,25 +163,19 @@ class LatencyTable:
     @functools.cached_property
     def _block(self) -> Callable[[Block, int], float]:
         """Milliseconds per image of a block on a map of this side, remembered."""
-
-        @functools.lru_cache(maxsize=100_000)
-        def of_block(block: Block, side: int) -> float:
-            return sum(map(self.milliseconds, convolutions(block, side)))
-
-        return of_block
+        return functools.lru_cache(maxsize=100_000)(
+            lambda block, side: sum(map(self.milliseconds, convolutions(block, side)))
+        )
 
 
 def convolutions(block: Block, side: int) -> Iterator[Convolution]:
     """The convolutions of a block; the sum is fused behind the last of a residual unit."""
     for unit in block.units():
         side_in = side
-        for position, conv in enumerate(unit.convs):
-            last = unit.residual and position == len(unit.convs) - 1
-            yield Convolution(
-                conv.in_channels, conv.out_channels, side, conv.kernel, conv.stride, conv.groups, last
-            )
-            side = -(-side // conv.stride)
+        for position, (width_in, width_out, kernel, stride, groups) in enumerate(unit.convs, 1):
+            last = unit.residual and position == len(unit.convs)
+            yield Convolution(width_in, width_out, side, kernel, stride, groups, last)
+            side = -(-side // stride)
         if unit.projection:
-            yield Convolution(
-                unit.projection.in_channels, unit.projection.out_channels, side_in, 1, unit.projection.stride
-            )
+            width_in, width_out, _, stride, _ = unit.projection
+            yield Convolution(width_in, width_out, side_in, 1, stride)

@@ -2,15 +2,11 @@
 
 Every decision about a network (type, width, inner width, layers of each block; whether a stage has a second
 block) has its own categorical distribution. After each round their logits follow the gradient of the expected
-score:
+score, rate * mean over the round of advantage * (chosen - probabilities), where the advantage is the score
+minus a running mean, in running standard deviations. Networks too wide for the budget are narrowed as in
+random sampling and count for the decisions that were drawn; networks too deep are drawn again.
 
-    logits += rate * mean over the round of advantage * (chosen - probabilities)
-
-where the advantage is the score minus a running mean, in running standard deviations.
-
-Source: Williams 1992; independent decisions instead of a recurrent controller as in Ying et al. 2019
-(NAS-Bench-101). Networks too wide for the budget are narrowed as in random sampling, and what is scored
-counts for the decisions that were drawn; networks too deep are drawn again.
+Source: Williams 1992; independent decisions, as in Ying et al. 2019, instead of a recurrent controller.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ import numpy as np
 from zenlib.networks.architecture import Block
 from zenlib.search.budget import Gate
 from zenlib.search.history import Candidate, History, Outcome
-from zenlib.search.sampling import PATIENCE, narrowed_within, out_of_proposals, restore_rng
+from zenlib.search.sampling import PATIENCE, RandomSampling, narrowed_within, out_of_proposals
 from zenlib.spaces.mutation import Blocks
 from zenlib.spaces.space import LAYERS, SMALL_IMAGE, Space
 
@@ -35,13 +31,12 @@ WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 HEAD_WIDTHS = (128, 256, 512, 1024, 2048)
 
 
-class Reinforce:
+class Reinforce(RandomSampling):
     """Independent categorical decisions, trained by REINFORCE."""
 
     def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
-        self.space = space
-        self.gate = gate
-        self.rng = rng
+        super().__init__(space, gate, rng)
+        self.types = space.types
         self.stages = 3 if gate.resolution < SMALL_IMAGE else 4
         self.logits = {name: np.zeros(size) for name, size in self._decisions().items()}
         self.mean, self.variance = 0.0, 0.0
@@ -51,28 +46,20 @@ class Reinforce:
         """Draws candidates from the policy."""
         cumulative = {name: np.cumsum(_softmax(logits)).tolist() for name, logits in self.logits.items()}
         self._asked = []
-        candidates = []
-        for _ in range(count):
-            choices, blocks = self._admitted(cumulative)
-            self._asked.append(choices)
-            candidates.append(Candidate(blocks))
-        return candidates
+        return [Candidate(self._admitted(cumulative)) for _ in range(count)]
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
         """Moves the policy towards what scored better than before; failures teach nothing."""
-        scored = [
-            (choices, outcome.score)
-            for choices, outcome in zip(self._asked, outcomes, strict=True)
-            if not outcome.reason
-        ]
+        told = zip(self._asked, outcomes, strict=True)
+        scored = [(choices, outcome.score) for choices, outcome in told if not outcome.reason]
         if scored:
-            self._learn([choices for choices, _ in scored], np.array([score for _, score in scored]))
-        return ["failed" if outcome.reason else "kept" for outcome in outcomes]
+            drawn, scores = zip(*scored, strict=True)
+            self._learn(list(drawn), np.array(scores))
+        return super().tell(candidates, outcomes, first_id)
 
     def state(self) -> dict[str, Any]:
         """Generator and policy, as JSON data."""
-        return {
-            "rng": self.rng.getstate(),
+        return super().state() | {
             "logits": {name: logits.tolist() for name, logits in self.logits.items()},
             "mean": self.mean,
             "variance": self.variance,
@@ -80,33 +67,28 @@ class Reinforce:
 
     def restore(self, state: dict[str, Any], history: History) -> None:
         """Goes on from a stored state."""
-        restore_rng(self.rng, state["rng"])
+        super().restore(state, history)
         self.logits = {name: np.array(logits) for name, logits in state["logits"].items()}
         self.mean, self.variance = state["mean"], state["variance"]
 
     def _decisions(self) -> dict[str, int]:
         """Number of choices of each decision."""
+        block = {"type": len(self.types), "width": len(WIDTHS), "inner": len(WIDTHS)}
+        block["layers"] = LAYERS[1] - LAYERS[0] + 1
         decisions = {"stem": len(WIDTHS), "head": len(HEAD_WIDTHS)}
-        layers = LAYERS[1] - LAYERS[0] + 1
         for stage in range(self.stages):
             decisions[f"{stage} second"] = 2
-            for slot in range(2):
-                sizes = {
-                    "type": len(self.space.types),
-                    "width": len(WIDTHS),
-                    "inner": len(WIDTHS),
-                    "layers": layers,
-                }
-                decisions |= {f"{stage} {slot} {name}": size for name, size in sizes.items()}
+            decisions |= {f"{stage} {slot} {name}": block[name] for slot in range(2) for name in block}
         return decisions
 
-    def _admitted(self, cumulative: dict[str, list[float]]) -> tuple[dict[str, int], Blocks]:
+    def _admitted(self, cumulative: dict[str, list[float]]) -> Blocks:
         before = self.gate.rejected.copy()
         for _ in range(PATIENCE):
             choices = {name: self._draw(shares) for name, shares in cumulative.items()}
             blocks = narrowed_within(self._blocks(choices), self.gate)
             if self.gate.admits(blocks):
-                return choices, blocks
+                self._asked.append(choices)
+                return blocks
         raise out_of_proposals("draws of the policy", self.gate, before)
 
     def _draw(self, cumulative: list[float]) -> int:
@@ -117,7 +99,7 @@ class Reinforce:
         blocks = [Block("conv", 3, 3, WIDTHS[choices["stem"]], 1 if self.stages == 3 else 2)]
         for stage in range(self.stages):
             for slot in range(1 + choices[f"{stage} second"]):
-                kind, kernel, expansion = self.space.types[choices[f"{stage} {slot} type"]]
+                kind, kernel, expansion = self.types[choices[f"{stage} {slot} type"]]
                 width, inner = (WIDTHS[choices[f"{stage} {slot} {name}"]] for name in ("width", "inner"))
                 layers = LAYERS[0] + choices[f"{stage} {slot} layers"]
                 blocks.append(

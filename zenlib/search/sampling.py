@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,10 @@ PATIENCE = 100_000
 
 
 class RandomSampling:
-    """Every candidate is a fresh draw, narrowed until it keeps the limits that width can meet."""
+    """Every candidate is a fresh draw, narrowed until it keeps the limits that width can meet.
+
+    The other strategies inherit from it what they share.
+    """
 
     def __init__(self, space: Space | Choices, gate: Gate, rng: random.Random) -> None:
         self.space = space
@@ -25,11 +29,14 @@ class RandomSampling:
         self.rng = rng
 
     def ask(self, count: int) -> list[Candidate]:
-        """The next candidates."""
+        """The next candidates; a ValueError where no new network within the budget can be found."""
         return [Candidate(sample_within(self.space, self.gate, self.rng)) for _ in range(count)]
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
-        """The fate of each candidate: without a population, whatever has a score is kept."""
+        """Takes the scores in the order of asking; returns what became of each candidate.
+
+        Without a population, whatever has a score is kept. `first_id` is the id of the first candidate.
+        """
         return ["failed" if outcome.reason else "kept" for outcome in outcomes]
 
     def state(self) -> dict[str, Any]:
@@ -38,15 +45,12 @@ class RandomSampling:
 
     def restore(self, state: dict[str, Any], history: History) -> None:
         """Goes on from a stored state."""
-        restore_rng(self.rng, state["rng"])
+        version, internal, gauss = state["rng"]
+        self.rng.setstate((version, tuple(internal), gauss))
 
 
 def sample_within(space: Space | Choices, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
-    """A new random network that keeps the budget, of a single layer a block where it is to be shallow.
-
-    Raises:
-        ValueError: none was found; the message names the limit that stood in the way.
-    """
+    """A new random network that keeps the budget, of a single layer a block where it is to be shallow."""
     rejected = gate.rejected.copy()
     for _ in range(PATIENCE):
         blocks: Any = space.sample(rng, gate.resolution).blocks
@@ -68,24 +72,10 @@ def narrowed_within(blocks: Blocks, gate: Gate) -> Blocks:
     return blocks
 
 
-def out_of_proposals(what: str, gate: Gate, before: dict[str, int]) -> ValueError:
+def out_of_proposals(what: str, gate: Gate, before: Counter[str]) -> ValueError:
     """The error of a search whose last `PATIENCE` proposals were all turned away."""
-    reasons = {
-        name: count - before.get(name, 0)
-        for name, count in gate.rejected.items()
-        if count > before.get(name, 0)
-    }
-    told = ", ".join(
-        f"{count:,} for {name}" for name, count in sorted(reasons.items(), key=lambda item: -item[1])
-    )
+    told = ", ".join(f"{count:,} for {name}" for name, count in (gate.rejected - before).most_common())
     return ValueError(
         f"budget: needed one that new networks can meet, got {gate.budget}; of {PATIENCE:,} {what} at "
-        f"{gate.resolution} pixels all were turned away "
-        f"({told}); allow more, or ask for fewer evaluations"
+        f"{gate.resolution} pixels all were turned away ({told}); allow more, or ask for fewer evaluations"
     )
-
-
-def restore_rng(rng: random.Random, state: list[Any]) -> None:
-    """Set a generator to a state that came back from JSON."""
-    version, internal, gauss = state
-    rng.setstate((version, tuple(internal), gauss))

@@ -31,9 +31,8 @@ def _closed_form(resolution: int, seed: int) -> Score:
     from zenlib.vanilla.convert import to_vcnn
 
     def score(network: Any) -> float:
-        return closed_form_zen_score(
-            network if isinstance(network, Architecture) else to_vcnn(network, resolution), resolution
-        )
+        vanilla = network if isinstance(network, Architecture) else to_vcnn(network, resolution)
+        return closed_form_zen_score(vanilla, resolution)
 
     return score
 
@@ -41,9 +40,8 @@ def _closed_form(resolution: int, seed: int) -> Score:
 def _zen(resolution: int, seed: int) -> Score:
     from zenlib.scores.zen import zen_score  # torch is needed only here
 
-    return lambda architecture: float(
-        zen_score(architecture, resolution, batch_size=ZEN_BATCH, repeats=1, seed=seed)
-    )
+    settings: dict[str, Any] = {"batch_size": ZEN_BATCH, "repeats": 1, "seed": seed}
+    return lambda architecture: float(zen_score(architecture, resolution, **settings))
 
 
 SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "zen": _zen}
@@ -51,11 +49,7 @@ SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "
 
 
 def maker(name: str) -> Callable[[int, int], Score]:
-    """The maker of a score by name.
-
-    Raises:
-        ValueError: neither `SCORES` nor `PROXIES` has such a name.
-    """
+    """The maker of a score by name."""
     if name in SCORES:
         return SCORES[name]
     from zenlib.proxies import PROXIES  # torch is needed only here
@@ -65,9 +59,8 @@ def maker(name: str) -> Callable[[int, int], Score]:
         raise ValueError(
             f"score: needed one of {names}, or a callable f(architecture) -> float; got {name!r}"
         )
-    return lambda resolution, seed: partial(
-        PROXIES[name], resolution=resolution, batch_size=ZEN_BATCH, seed=seed
-    )
+    proxy = partial(PROXIES[name], batch_size=ZEN_BATCH)
+    return lambda resolution, seed: partial(proxy, resolution=resolution, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -78,8 +71,7 @@ class Scorer:
         score: a name in `SCORES` or `PROXIES`, or a callable.
         resolution: side of the images in pixels.
         seed: seed of a score that draws.
-        timeout: seconds after which a network counts as failed; None for no limit. Only for workers, which
-            it may end.
+        timeout: seconds after which a network fails, or None; only for workers, which it may end.
     """
 
     score: str | Score

@@ -33,11 +33,7 @@ class Point:
         return (self,)
 
     def build(self) -> nn.Module:
-        """The module.
-
-        Raises:
-            ValueError: `make` gives something else.
-        """
+        """The module; a ValueError where `make` gives something else."""
         from torch import nn
 
         network = self.make(dict(self.choices))
@@ -52,8 +48,7 @@ class Point:
         """The choices as JSON."""
         return self.text
 
-    def __str__(self) -> str:
-        return self.text
+    __str__ = to_string
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +60,9 @@ class Choices:
 
     Attributes:
         options: the values that each choice may take, by its name. Numbers, texts and tuples stand for
-            themselves in the history, other objects for their names.
+            themselves in the history, other objects for their names, and no two may look alike.
         build: makes a module of a dictionary with a value for each choice. It may raise a ValueError where
             choices do not go together. Worker processes must be able to import it.
-
-    Raises:
-        ValueError: there is nothing to choose, or two values of one choice look alike.
     """
 
     options: Mapping[str, Sequence[Any]]
@@ -103,11 +95,7 @@ class Choices:
         return math.prod(len(values) for values in self.options.values())
 
     def point(self, choices: Mapping[str, Any]) -> Point:
-        """The network of these choices.
-
-        Raises:
-            ValueError: a choice is missing, unknown, or has none of its values.
-        """
+        """The network of these choices; a ValueError where one is missing, unknown, or not of its values."""
         labels = {name: {_label(value): value for value in values} for name, values in self.options.items()}
         if choices.keys() != labels.keys() or any(
             _label(choices[name]) not in labels[name] for name in labels
@@ -117,12 +105,7 @@ class Choices:
 
     def parse(self, text: str) -> Point:
         """The network that a history calls so."""
-        stored = json.loads(text)
-        named = {
-            name: next(value for value in values if json.loads(_label(value)) == stored[name])
-            for name, values in self.options.items()
-        }
-        return self._point(named)
+        return self.point(json.loads(text))
 
     def sample(self, rng: random.Random, resolution: int = 32) -> Point:
         """One random network, every choice uniform."""

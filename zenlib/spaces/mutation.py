@@ -69,18 +69,10 @@ def mutate_released(
     """Up to `replaced` blocks are drawn again, from lists of choices.
 
     A position that is drawn twice counts once. Widths and inner widths are uniform over the distinct
-    multiples of 8 that `RELEASED_FACTORS` give; layers over those that `RELEASED_STEPS` give, at least 1;
-    types follow `weights`. Blocks of six layers or more are split in two.
-
-    Args:
-        blocks: the parent.
-        types: what an inner block can be.
-        weights: how often each type is drawn. In the released code they are not equal: its list of choices is
-            extended once per type without being emptied, so the first of n types is listed n times and the
-            last once.
-        rng: the source of randomness.
-        replaced: how many positions are drawn.
-        fixes_head: leave the head's width alone.
+    multiples of 8 that `RELEASED_FACTORS` give; layers over those that `RELEASED_STEPS` give, at least 1.
+    Blocks of six layers or more are split in two; `fixes_head` leaves the head's width alone. Types follow
+    `weights`, which in the released code are not equal: its list of choices is extended once per type without
+    being emptied, so the first of n types is listed n times and the last once.
 
     Source: the released code (idstcv/ZenNAS, d1d617e). Differs: no cap on the width; the released 2048 of the
     ResNet-like space excludes four of the published networks.

@@ -1,8 +1,7 @@
 """What the search spaces share: drawing a network, changing it, and telling whether a network belongs.
 
 A network of a space is a 3x3 stem, inner blocks of the space's types, and a 1x1 head; all widths are
-multiples of 8. A space is data: the types of block it allows, and what its released mutation rule does
-differently.
+multiples of 8.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class Space:
 
     Attributes:
         name: its name in `SPACES`.
-        types: the inner blocks it allows, of every kind but "conv": an inner block has an inner width to draw
-            and to change.
+        types: the inner blocks it allows, of every kind but "conv", which has no inner width.
         released_weights: how often the released rule draws each type, relative to the others.
         released_fixes_head: whether the released rule leaves the width of the head alone.
     """
@@ -71,15 +69,11 @@ class Space:
             )
 
     def sample(self, rng: random.Random, resolution: int = 32) -> Architecture:
-        """One random network, of any size.
+        """One random network, of any size, for images of this side in pixels.
 
         Small images pass three stages after a stem of stride 1, larger ones four after a stem of stride 2; a
         stage is one or two blocks, of which the first halves the map. Types and layers are uniform, widths
         and inner widths are uniform in their logarithm.
-
-        Args:
-            rng: the source of randomness.
-            resolution: side of the images in pixels, which decides the number of stages.
 
         Source: Lin et al. 2021, section 4: three stages for CIFAR, five (stem included) for ImageNet. The
         paper does not say how its random networks are drawn.
@@ -88,7 +82,10 @@ class Space:
         blocks = [Block("conv", 3, 3, _width(rng, WIDTHS), 1 if small else 2)]
         for _ in range(3 if small else 4):
             for position in range(rng.randint(*BLOCKS_PER_STAGE)):
-                blocks.append(self._random_block(rng, blocks[-1].out_channels, 2 if position == 0 else 1))
+                kind, kernel, expansion = rng.choice(self.types)
+                width, layers, inner = _width(rng, WIDTHS), rng.randint(*LAYERS), _width(rng, WIDTHS)
+                shape = blocks[-1].out_channels, width, 2 if position == 0 else 1
+                blocks.append(Block(kind, kernel, *shape, layers, inner, expansion))
         return Architecture((*blocks, Block("conv", 1, blocks[-1].out_channels, _width(rng, HEAD_WIDTHS))))
 
     def mutate(
@@ -96,11 +93,8 @@ class Space:
     ) -> Architecture:
         """A changed copy of a network of this space; strides never change.
 
-        Args:
-            architecture: the parent.
-            rng: the source of randomness.
-            rule: "paper", see `mutate_paper`, or "released", see `mutate_released`.
-            replaced: how many blocks the released rule draws at most; the paper's rule always draws one.
+        The rule is "paper", see `mutate_paper`, which draws one block, or "released", see `mutate_released`,
+        which draws at most `replaced`.
         """
         return Architecture(self.mutate_blocks(architecture.blocks, rng, rule, replaced))
 
@@ -111,14 +105,8 @@ class Space:
         if rule == "paper":
             return mutate_paper(blocks, self.types, rng)
         if rule == "released":
-            return mutate_released(
-                blocks,
-                self.types,
-                self.released_weights,
-                rng,
-                replaced=replaced,
-                fixes_head=self.released_fixes_head,
-            )
+            kinds, fixes_head = (self.types, self.released_weights), self.released_fixes_head
+            return mutate_released(blocks, *kinds, rng, replaced=replaced, fixes_head=fixes_head)
         raise ValueError(f"mutation: needed 'paper' or 'released', got {rule!r}")
 
     def contains(self, architecture: Architecture) -> bool:
@@ -134,11 +122,6 @@ class Space:
                 for block in architecture.blocks
             )
         )
-
-    def _random_block(self, rng: random.Random, in_channels: int, stride: int) -> Block:
-        kind, kernel, expansion = rng.choice(self.types)
-        width, layers, inner = _width(rng, WIDTHS), rng.randint(*LAYERS), _width(rng, WIDTHS)
-        return Block(kind, kernel, in_channels, width, stride, layers, inner, expansion)
 
 
 def narrowed(blocks: Blocks, factor: float) -> Blocks:

@@ -26,8 +26,7 @@ from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolut
 from zenlib.scores.border import M1_SQUARED, M2, Window, border_at
 from zenlib.scores.closed_form import closed_form_terms, closed_form_zen_score
 from zenlib.scores.forward import draw_images, draw_weights, forward, generator_of
-from zenlib.spaces.mobilenet_like import MOBILENET_LIKE
-from zenlib.spaces.resnet_like import RESNET_LIKE
+from zenlib.spaces import MOBILENET_LIKE, RESNET_LIKE
 from zenlib.spaces.space import Space, narrowed
 from zenlib.stats import correlate
 from zenlib.vanilla.convert import to_vcnn
