@@ -355,9 +355,8 @@ def _pooled(
     and a full one as its variance; between the two runs the rational map that has both ends.
     """
     if pooling.kind == "avg":
-        return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(
-            delta
-        ) / pooling.values
+        per_tap = M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values)
+        return per_tap, _half_minus_kappa(delta) / pooling.values
     mean, square = max_moments(pooling.values)
     per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
     share = 1 - 2.0**-pooling.values
@@ -372,9 +371,8 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
     share = 1 - 2.0**-pooling.values
     mean, square = max_moments(pooling.values)
     near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
-    return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (
-        share + (square - mean**2 - share) * delta
-    )
+    squared = 2 * delta * (share + (square - mean**2 - share) * delta)
+    return math.sqrt(delta) * (near + (apart - near) * delta), squared
 
 
 @cache
@@ -459,11 +457,11 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
             "closed form; score it by Monte Carlo (zen_score)"
         )
     layers: list[tuple] = []
-    pooling: Pooling | None = None
-    before: Step | None = None
+    pooling = before = None
     for step in vcnn.layers:
         _require_square(step)
-        _require_independent(step, before)
+        if isinstance(step, Pool):
+            _require_independent(step, before)
         before = step
         if isinstance(step, Conv):
             window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
@@ -500,10 +498,8 @@ def _require_square(step: Step) -> None:
         )
 
 
-def _require_independent(step: Step, before: Step | None) -> None:
+def _require_independent(step: Pool, before: Step | None) -> None:
     """Averages that share values are correlated, as are two poolings in a row; neither is carried on."""
-    if not isinstance(step, Pool):
-        return
     shared = [pool for pool in (before, step) if isinstance(pool, Pool) and pool.stride < pool.kernel]
     joined = isinstance(before, Pool) and (shared or before.kind != step.kind)
     if joined or (shared and step.kind == "avg"):

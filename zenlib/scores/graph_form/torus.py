@@ -20,7 +20,7 @@ WIDEST = 32
 IDENTITY: Filter = (((), 1.0),)
 
 
-def grid(side: int) -> int:
+def grid_of(side: int) -> int:
     """Side of the periodic map that stands for a map."""
     return min(side, WIDEST)
 
