@@ -21,7 +21,6 @@ from zenlib.scores.formulas.forward import GAIN, Forward, Map
 from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.vanilla.vcnn import IMAGE
 
 WITH_SCALE = 2 / math.pi
 """(1 / (2 pi)) / (1 / 4), for a constant that passed a ReLU.
@@ -69,8 +68,7 @@ def collision(variance: float, classes: int) -> float:
     From 1 / s^2 = integral of t exp(-t s) over t > 0: with f(t) = E exp(-t e^z) it is K times the integral of
     t f''(t) f(t)^(K - 1).
     """
-    spread, log_t = math.sqrt(variance), np.linspace(-1, 1, 161)
-    z = np.linspace(-6, 6, 97)
+    spread, log_t, z = math.sqrt(variance), np.linspace(-1, 1, 161), np.linspace(-6, 6, 97)
     weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
     t = np.exp(log_t * (8 * spread + 4) - math.log(classes))[:, None]
     inner = np.exp(-t * np.exp(spread * z))
@@ -82,7 +80,7 @@ def collision(variance: float, classes: int) -> float:
 def passed(graph: Graph, operation: Operation, read: Map) -> float:
     """By how much a convolution, a BatchNorm or a ReLU changes the mean square of a gradient."""
     if operation.kind == "conv":
-        share, _ = shares(operation, read.side)
+        share = shares(operation, read.side)[0]
         return GAIN * share * values(operation) / (in_channels(graph, operation) * read.side**2)
     return read.threshold[1] if operation.kind == "relu" else 1 / read.variance
 
@@ -99,27 +97,24 @@ class Backward:
         self.forward, self.graph = forward, forward.graph
         self.convs: list[LayerGradient] = []
         classifier, start = self._start(classes)
-        found: dict[int, list[Parts]] = {self.graph.output: [start]}
+        found: dict[int, Parts] = {self.graph.output: start}
         for index in range(self.graph.output, -1, -1):
             if index in found:
-                operation, parts = self.graph.operations[index], spread.summed(found.pop(index))
+                operation, parts = self.graph.operations[index], found.pop(index)
                 if forward.cuts[index] and len(parts) > 1:
                     parts = self._new(parts, operation.side, 1.0, 1.0)
                 rule = getattr(self, operation.kind, None)  # sums and concatenations hand all of it on
                 for place in operation.inputs:
                     given = rule(index, operation, parts, forward.maps[place]) if rule else parts
-                    if place != IMAGE:
-                        found.setdefault(place, []).append(given)
+                    found[place] = spread.summed([found[place], given]) if place in found else given
         self.convs.reverse()
         self.layers = [*self.convs, classifier]
 
     @property
     def growth(self) -> float:
         """Log of the squared gradient behind the first convolution over that behind the last."""
-        first, last = (
-            conv.output * values(self.graph.operations[conv.place])
-            for conv in (self.convs[0], self.convs[-1])
-        )
+        ends = self.convs[0], self.convs[-1]
+        first, last = (conv.output * values(self.graph.operations[conv.place]) for conv in ends)
         return math.log(first / last)
 
     def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
@@ -163,9 +158,8 @@ class Backward:
         for (source, count), amplitude in parts.items():
             common: float = source.common  # type: ignore[attr-defined]
             left = max(0.0, 1 - (1 + WITH_SCALE) * common)
-            if common > 0:
-                source = Back(source.shapes, 0.0)
-            given[source, count] = amplitude * math.sqrt(free * left)
+            kept = Back(source.shapes, 0.0) if common > 0 else source
+            given[kept, count] = amplitude * math.sqrt(free * left)
         return given
 
     def pool(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:

@@ -231,11 +231,14 @@ def joined(chances: list[Chance], grid: int) -> Chance | None:
     """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
     if len(chances) < 2:
         return chances[0] if chances else None
-    weights = [float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300 for chance in chances]
-    profiles, carrier = chances[0].profiles, chances[0].carrier * weights[0]
-    for chance, weight in zip(chances[1:], weights[1:], strict=True):
-        profiles, carrier = profiles + chance.profiles, carrier + chance.carrier * weight
-    return Chance(profiles, carrier * (1 / sum(weights)))
+    profiles: Lags | None = None
+    carrier, total = None, 0.0
+    for chance in chances:
+        weight = float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300
+        total += weight
+        profiles, carrier = _plus(profiles, chance.profiles), _plus(carrier, chance.carrier * weight)
+    assert profiles is not None and carrier is not None
+    return Chance(profiles, carrier * (1 / total))
 
 
 def rectified(pair: Alike, grid: int) -> Alike:
