@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -396,9 +396,7 @@ def _layers_of_architecture(network: Architecture, side: int) -> list[tuple]:
 def _layers_of_block(block: Block, side: int) -> tuple[list[tuple], int]:
     """The convolutions of a block that takes in a map of `side` pixels, and the side that it gives."""
     layers = []
-    for in_channels, out_channels, kernel, stride, groups in [
-        c for unit in block.units() for c in unit.convs
-    ]:
+    for in_channels, out_channels, kernel, stride, groups in chain(*(unit.convs for unit in block.units())):
         if side < stride:
             raise ArchitectureError(
                 f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride "
@@ -424,14 +422,14 @@ def _layer(
     """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks."""
     fan, area = in_channels // groups, window.kernel**2
     rest = (1 - 1 / fan) / area
+    own = (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area  # relative variance of q of one output channel
     inputs = (
         float(fan),  # input channels that one output channel sees
         1 / in_channels,
         1 / (fan * area),  # the overlap of two outputs that sum independent inputs
         rest * OVERLAP_KEPT,  # factor on the overlap of the inputs
         rest * CHANGE_KEPT,  # factor on the overlap of the inputs with their perturbations
-        1
-        + (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area,  # 1 + the variance of q of one output channel
+        1 + own,
     )
     outputs = (
         area - 1.0,  # by which a window widens what fluctuates together

@@ -7,10 +7,9 @@ subtracts large numbers. So e keeps the precision of its type, low-precision typ
 the exact directional derivative.
 
 A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU
-of one layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and
-this is what makes them cheap. For the same reason a block is normalised when it is read, not when the
-statistics are ready; and it is freed when it was read for the last time, so that a layer's input shrinks
-while its output grows.
+of one layer to the statistics of the next: BatchNorm and ReLU are bound by memory. For the same reason a
+block is normalised when it is read, not when the statistics are ready; and it is freed when it was read for
+the last time, so that a layer's input shrinks while its output grows.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e are derived at each function.
 """
@@ -118,16 +117,14 @@ def propagate(
 
     Args:
         vcnn: the network, a chain or a graph.
-        weight_of: gives the kernel of a convolution; called once for each, in order, and the kernel is then
-            dropped.
+        weight_of: gives the kernel of a convolution; called once for each, in order.
         images: x, (N, C, H, W).
         noise: eps, the same shape; the second branch starts at x + alpha * eps.
         alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
         kernels: the elementwise passes; None means the eager ones.
 
     Returns:
-        The feature map before global pooling in blocks of images, and one `BatchVariance` for each
-        convolution.
+        The map before global pooling in blocks of images, and a `BatchVariance` for each convolution.
     """
     kernels = EAGER if kernels is None else kernels
     buffer = images.new_empty(0, dtype=torch.promote_types(images.dtype, torch.float32))

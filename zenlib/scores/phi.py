@@ -33,11 +33,9 @@ METHODS = ("probe", "jacobian")
 class PhiEstimate(ScoreEstimate):
     """A Phi-Score with its error, in nats; `float(estimate)` is its mean.
 
-    Where some repeat left the range of its floating type, `mean` is `math.inf`, and `std` and `stderr` are
-    NaN.
-
     Attributes:
         overflow_layer: index of the first convolution whose output was not finite in some repeat, or None.
+            If there is one, `mean` is `math.inf`, and `std` and `stderr` are NaN.
     """
 
     overflow_layer: int | None = None
@@ -84,8 +82,7 @@ def phi_score(
 
     Raises:
         ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
-            itself).
+        ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
     Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is
     lower by about half the variance between repeats; it has a plain standard error and is what `zen_score`

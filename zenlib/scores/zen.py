@@ -84,14 +84,12 @@ class ZenTerms:
     """The two terms of every definition, from the same forward passes, one entry per repeat, in nats.
 
     Attributes:
-        log_delta_l1: log of the batch mean of the sum of absolute differences; shape (repeats,).
-        log_delta_frobenius: log of the batch mean of the Euclidean norm of the difference; shape (repeats,).
-        log_sigma_minibatch: log sigma_i from the biased mini-batch variance of f(x); shape (repeats,
-            convolutions).
-        log_sigma_running: log sigma_i from a running variance that starts at 1 and has seen f(x), then f(x +
-            alpha * eps); shape (repeats, convolutions). Differs: the released code does not reset this
-            average between repeats, so there it drifts towards the mini-batch variance; here every repeat
-            starts at 1.
+        log_delta_l1: (repeats,), log of the batch mean of the sum of absolute differences.
+        log_delta_frobenius: (repeats,), log of the batch mean of the Euclidean norm of the difference.
+        log_sigma_minibatch: (repeats, convolutions), from the biased mini-batch variance of f(x).
+        log_sigma_running: (repeats, convolutions), from a running variance that has seen f(x), then f(x +
+            alpha * eps). Differs: here every repeat starts at 1; the released code does not reset this
+            average, so there it drifts towards the mini-batch variance.
     """
 
     log_delta_l1: np.ndarray
@@ -125,8 +123,7 @@ def zen_score(
     """The Zen-Score: log E_batch ||f(x) - f(x + alpha * eps)|| + sum over every BatchNorm of log sigma_i.
 
     Args:
-        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts; a module is left as
-            found.
+        network: an `Architecture`, a `VCNN`, or a module that `to_vcnn` converts, which is left as found.
         resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
         batch_size: images per repeat, N.
         repeats: independent draws of weights, images and noise.
@@ -136,18 +133,15 @@ def zen_score(
         bn_variance: "minibatch", or "running" as in the released code.
         seed: 0 or more. Repeat r depends on (seed, r) alone.
         device: where to compute; None means CUDA if there is one, else the CPU.
-        dtype: floating type of weights and feature maps; None means float32. Statistics are kept in float32
-            or wider.
+        dtype: floating type of weights and maps; None means float32. Statistics are kept at least so wide.
         tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not
             enough a warning says so, and `stderr` says what was reached.
-        compiled: whether BatchNorm and ReLU are fused by torch.compile. The values agree within rounding. It
-            costs some ten seconds once per process, so it pays for many scores; without a working compiler a
-            warning says so and the eager path is taken.
+        compiled: whether BatchNorm and ReLU are fused by torch.compile, which costs some ten seconds once per
+            process; the values agree within rounding. Without a compiler a warning says so.
 
     Raises:
         ScoreUndefined: the score is not finite; the reason names the layer.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
-            itself).
+        ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
     Source: Lin et al. 2021, Algorithm 1. Differs: the released code reports the spread over repeats of a
     drifting average (see `ZenTerms.log_sigma_running`) and draws one repeat in the search.
@@ -250,8 +244,11 @@ def log_terms(
     log_alpha = math.log(alpha) if alpha > 0 else 0.0
     l1, frobenius = (_mean_norm(blocks, order).log() + log_alpha for order in (1, 2))
     minibatch = torch.stack([variance.first for variance in variances])
-    running = torch.stack([_running(variance) for variance in variances])
-    return l1, frobenius, minibatch.log() / 2, running.log() / 2
+    # A running variance that starts at 1 and meets the unbiased variances of both branches in turn.
+    keep, running = 1 - BN_MOMENTUM, []
+    for first, second, positions in variances:
+        running.append(keep**2 + BN_MOMENTUM * (positions / (positions - 1)) * (keep * first + second))
+    return l1, frobenius, minibatch.log() / 2, torch.stack(running).log() / 2
 
 
 def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
@@ -260,13 +257,6 @@ def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
     axes = tuple(range(1, blocks[0].change.dim()))
     norms = [torch.linalg.vector_norm(block.change, order, dim=axes, dtype=wide) for block in blocks]
     return torch.cat(norms).mean()
-
-
-def _running(variance: BatchVariance) -> Tensor:
-    """A running variance that starts at 1 and meets the unbiased variances of both branches in turn."""
-    unbiased = variance.positions / (variance.positions - 1)
-    keep = 1 - BN_MOMENTUM
-    return keep**2 + BN_MOMENTUM * unbiased * (keep * variance.first + variance.second)
 
 
 def _unsettled(scores: list[float], tolerance: float) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from zenlib.scores.closed_form import max_moments
-from zenlib.scores.graph_form import rectifier
+from zenlib.scores.graph_form import rectifier, torus
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.scores.graph_form.sources import (
     Alike,
@@ -31,17 +31,7 @@ from zenlib.scores.graph_form.sources import (
     overlaps,
     rectified,
 )
-from zenlib.scores.graph_form.torus import (
-    IDENTITY,
-    averaged,
-    grid_of,
-    multiplicity,
-    scaled,
-    subsampled,
-    summed,
-    white,
-    windowed,
-)
+from zenlib.scores.graph_form.torus import grid_of
 from zenlib.vanilla.vcnn import IMAGE
 
 
@@ -155,7 +145,7 @@ class _Pass:
         self.live = graph.live()
         self.convs: list[ConvTerms] = []
         self.log_norms = 0.0
-        start = white(grid_of(graph.resolution))
+        start = torus.white(grid_of(graph.resolution))
         branches = [start] if perturbation is None else [start, start / math.sqrt(1 + perturbation**2)]
         image = self.new(graph.in_channels, graph.resolution, 1.0, 0.0, Alike(np.stack(branches)))
         self.blends: dict[int, Blend] = {IMAGE: image}
@@ -165,7 +155,7 @@ class _Pass:
     ) -> Blend:
         """A map of one new source; its origin are the further fields of `Source`."""
         source = Source(grid_of(side), itself, *origin)
-        parts = {source: scaled(IDENTITY, math.sqrt(variance))}
+        parts = {source: torus.scaled(torus.IDENTITY, math.sqrt(variance))}
         return self.pairs.settle(Blend(channels, side, parts, square))
 
     def terms(self) -> GraphTerms:
@@ -228,7 +218,7 @@ class _Pass:
             # read.
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
             before, own = read.itself.chance, chance.profiles[0]
-            apart = 0.0 if before is None else averaged(before.profiles[1], *window, 2)
+            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window, 2)
             chance = chance._replace(profiles=np.stack([own, together * own + (1 - together) * apart]))
         return Alike(read.itself.mean, chance)
 
@@ -238,7 +228,7 @@ class _Pass:
         if before == IMAGE or self.graph.operations[before].kind != "conv":
             self.log_norms += 0.5 * math.log(read.variance)
         root = read.variance**-0.5
-        parts = {source: scaled(filtered, root) for source, filtered in read.parts.items()}
+        parts = {source: torus.scaled(filtered, root) for source, filtered in read.parts.items()}
         return Blend(read.channels, read.side, parts, variance=1.0, itself=read.itself)
 
     def relu(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
@@ -257,7 +247,7 @@ class _Pass:
         parts = dict(maps[0].parts)
         for other in maps[1:]:
             for source, filtered in other.parts.items():
-                parts[source] = summed(parts[source], filtered) if source in parts else filtered
+                parts[source] = torus.summed(parts[source], filtered) if source in parts else filtered
         square = sum(math.sqrt(one.square) for one in maps) ** 2
         return self.pairs.settle(Blend(operation.channels, operation.side, parts, square))
 
@@ -267,7 +257,9 @@ class _Pass:
         Other poolings are new sources with the correlations of an average.
         """
         (read,) = maps
-        parts = {source: windowed(filtered, operation.kernel) for source, filtered in read.parts.items()}
+        parts = {
+            source: torus.windowed(filtered, operation.kernel) for source, filtered in read.parts.items()
+        }
         pooled = self.pairs.settle(Blend(read.channels, read.side, parts, read.square))
         average, kept = operation.mode == "avg", operation.stride == 1 and operation.side == read.side
         if average and kept and operation.kernel % 2:
@@ -304,10 +296,10 @@ def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
     The profile of chance keeps its form and the mean square that it gives at lag 0.
     """
     out = grid_of(operation.side)
-    mean = None if pair.mean is None else subsampled(pair.mean, grid, operation.stride, out)
+    mean = None if pair.mean is None else torus.subsampled(pair.mean, grid, operation.stride, out)
     chance = pair.chance
     if chance is not None:
-        thinned = Chance(*(subsampled(values, grid, operation.stride, out) for values in chance))
+        thinned = Chance(*(torus.subsampled(values, grid, operation.stride, out) for values in chance))
         before, after = chance.mean_square(grid), thinned.mean_square(out)
         chance = thinned.scaled(before / after if after > 0 else 0.0)
     return Alike(mean, chance)
@@ -315,7 +307,7 @@ def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
 
 def node_terms(blend: Blend) -> NodeTerms:
     """The numbers of a map."""
-    (mean, chance), count = blend.itself, multiplicity(blend.grid)
+    (mean, chance), count = blend.itself, torus.multiplicity(blend.grid)
     assert mean is not None  # a map is alike to itself
     everywhere = float((mean[0] ** 2 * count).sum()) / blend.channels
     if chance is not None:

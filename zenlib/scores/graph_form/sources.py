@@ -26,19 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zenlib.scores.graph_form import rectifier
-from zenlib.scores.graph_form.torus import (
-    IDENTITY,
-    Filter,
-    Lags,
-    averaged,
-    filtered_mean,
-    grid_of,
-    multiplicity,
-    scale_of,
-    white,
-    window,
-)
+from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores.graph_form.torus import Filter, Lags, averaged, multiplicity, scale_of
 
 
 class Chance(NamedTuple):
@@ -138,7 +127,7 @@ class Blend:
     scale: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.grid = grid_of(self.side)
+        self.grid = torus.grid_of(self.side)
         self.scale = scale_of(next(iter(self.parts.values()))) if len(self.parts) == 1 else None
 
 
@@ -170,7 +159,7 @@ class Pairs:
             return NOTHING
         if not later.kernel and not earlier.kernel and earlier.reads is not None:
             return rectified(self.of_blends(read, earlier.reads), later.grid)
-        found = self.of_blends(read, Blend(read.channels, earlier.grid, {earlier: IDENTITY}))
+        found = self.of_blends(read, Blend(read.channels, earlier.grid, {earlier: torus.IDENTITY}))
         if not later.kernel:
             return found.scaled(math.sqrt(rectifier.LINEAR))
         return Alike(
@@ -215,10 +204,10 @@ def _seen_through(
     a, b = scale_of(first), scale_of(second)
     if a is not None and b is not None:
         return pair.scaled(a * b * factor, times)
-    mean = None if pair.mean is None else times * factor * filtered_mean(pair.mean, grid, first, second)
+    mean = None if pair.mean is None else times * factor * torus.filtered_mean(pair.mean, grid, first, second)
     if pair.chance is None:
         return Alike(mean)
-    carrier = filtered_mean(pair.chance.carrier, grid, first, second)
+    carrier = torus.filtered_mean(pair.chance.carrier, grid, first, second)
     height = float(carrier[0, 0])
     return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height))
 
@@ -274,7 +263,7 @@ def convolved(
 @cache
 def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
     """The profiles of chance after a convolution of channels that are alike to themselves alone."""
-    return averaged(white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+    return averaged(torus.white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
 
 
 @cache
@@ -290,7 +279,7 @@ def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int 
         Over all its inputs, `group` channels at all taps, and over the taps of one channel.
     """
     assert pair.mean is not None  # a map is alike to itself
-    row = window(grid, kernel, dilation, 2)[0]
+    row = torus.window(grid, kernel, dilation, 2)[0]
     taps = float(row @ (pair.mean[0] * pair.mean[0]) @ row)
     if pair.chance is None:
         return taps / group, taps
