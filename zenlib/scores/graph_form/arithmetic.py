@@ -336,19 +336,16 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
     return variance, (math.sqrt(read.square) + rise * math.sqrt(read.variance)) ** 2
 
 
-@cache
-def _line_shares(
-    side: int, kernel: int, stride: int, padding: int, dilation: int, out_side: int
-) -> tuple[float, float]:
-    """For the taps along one axis, the mean share of outputs with a tap inside, and of its square."""
-    places = stride * np.arange(out_side) - padding + dilation * np.arange(kernel)[:, None]
-    shares = np.mean((places >= 0) & (places < side), axis=1)
-    return float(np.mean(shares)), float(np.mean(np.square(shares)))
-
-
 def shares(operation: Operation, side: int) -> tuple[float, float]:
-    """The same for all taps."""
-    share, squared = _line_shares(
-        side, operation.kernel, operation.stride, operation.padding, operation.dilation, operation.side
-    )
-    return share**2, squared**2
+    """For the taps of a window, the mean share of outputs with a tap inside, and of its square."""
+    kernel, stride, padding, dilation = operation[5:9]
+    return _shares(side, operation.side, kernel, stride, padding, dilation)
+
+
+@cache
+def _shares(
+    side: int, out: int, kernel: int, stride: int, padding: int, dilation: int
+) -> tuple[float, float]:
+    places = stride * np.arange(out) - padding + dilation * np.arange(kernel)[:, None]
+    inside = np.mean((places >= 0) & (places < side), axis=1)  # along one axis
+    return float(np.mean(inside)) ** 2, float(np.mean(np.square(inside))) ** 2

@@ -46,11 +46,6 @@ def multiplicity(side: int) -> Lags:
 
 
 @cache
-def _inverse(side: int) -> Lags:
-    return cosines(side) / side
-
-
-@cache
 def white(side: int) -> Lags:
     """1 at lag 0."""
     size = side // 2 + 1
@@ -129,7 +124,7 @@ def scale_of(filtered: Filter) -> float | None:
 @cache
 def _along(side: int, windows: tuple[int, ...]) -> Lags:
     """The matrix that averages over windows of odd side along one axis, (lags, lags)."""
-    return _inverse(side) @ (_line(side, windows)[:, None] * cosines(side))
+    return cosines(side) / side @ (_line(side, windows)[:, None] * cosines(side))
 
 
 def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
@@ -138,12 +133,9 @@ def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lag
         (windows, a), (others, b) = first[0], second[0]
         matrix = _along(side, windows + others)
         return a * b * (matrix @ values @ matrix.T)
-    forward, backward = cosines(side), _inverse(side)
-    return (
-        backward
-        @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second)))
-        @ backward.T
-    )
+    forward, backward = cosines(side), cosines(side) / side
+    response = _response(side, first) * _response(side, second)
+    return backward @ (forward @ values @ forward.T * response) @ backward.T
 
 
 def scaled(filtered: Filter, factor: float) -> Filter:
