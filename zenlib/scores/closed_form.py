@@ -455,7 +455,8 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
             "closed form; score it by Monte Carlo (zen_score)"
         )
     layers: list[tuple] = []
-    pooling = before = None
+    pooling: Pooling | None = None
+    before: Step | None = None
     for step in vcnn.layers:
         _require_square(step)
         if isinstance(step, Pool):

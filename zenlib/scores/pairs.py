@@ -162,7 +162,7 @@ def propagate(
             variances.append(variance)
             maps[index] = FeatureMap(outputs, scaling)
         elif isinstance(step, Pool) and step.kind == "max":
-            maps[index] = FeatureMap([max_pool(step, *pairs, alpha) for pairs in blocks])
+            maps[index] = FeatureMap([max_pool(step, pairs[0], alpha) for pairs in blocks])
         else:
             both = (zip(*pairs, strict=True) for pairs in blocks)
             maps[index] = FeatureMap([Pair(*(combine(step, half) for half in halves)) for halves in both])

@@ -202,7 +202,8 @@ class _Pass:
                 read.rectified,
             )
         )
-        itself, origin = self.pair_of_output(operation, read, group), (read, kernel, dilation, group)
+        itself = self.pair_of_output(operation, read, group)
+        origin: tuple[Any, ...] = (read, kernel, dilation, group)
         if operation.stride != 1 or grid_of(operation.side) != read.grid:
             itself, origin = _strided(itself, read.grid, operation), ()
         return self.new(operation.channels, operation.side, variance, 0.0, itself, *origin)
@@ -275,13 +276,15 @@ class _Pass:
         weighted = [(one.channels / operation.channels, one) for one in maps]
         variance = sum(share * one.variance for share, one in weighted)
         heights = [(share * one.variance / variance, one) for share, one in weighted]
-        mean = sum(one.itself.mean * height for height, one in heights)  # type: ignore[misc,operator]
+        means = [one.itself.mean * height for height, one in heights if one.itself.mean is not None]
         pairs = [
             (a * b, self.pairs.of_blends(one, other).chance) for a, one in heights for b, other in heights
         ]
-        chance = joined([found.scaled(weight) for weight, found in pairs if found], maps[0].grid)
+        chance = joined([found.scaled(weight) for weight, found in pairs if found is not None], maps[0].grid)
         square = sum(share * one.square for share, one in weighted)
-        made = self.new(operation.channels, operation.side, variance, square, Alike(mean, chance))
+        made = self.new(
+            operation.channels, operation.side, variance, square, Alike(sum(means[1:], means[0]), chance)
+        )
         made.rectified = all(one.rectified for one in maps)
         return made
 

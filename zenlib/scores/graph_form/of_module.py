@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,13 +18,15 @@ from zenlib.vanilla.capture import image_shape
 from zenlib.vanilla.capture.trace import Call, each, margins, record, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu")
+ACTIVATIONS: tuple[str, ...] = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu")
 ACTIVATIONS += ("elu", "selu", "mish", "hardtanh", "prelu")
-PASSED = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity")
+PASSED: tuple[str, ...] = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity")
 PASSED += ("channel_shuffle", "mul")
 """What counts as no operation; `mul` is a gate."""
 CONSTANT = ("new_zeros", "zeros_like", "new_ones", "ones_like")
 ENDS = ("flatten", "view", "reshape")
+Plain = tuple[str, tuple[int, ...], int, int]
+"""What every operation begins with: name, inputs, channels, side."""
 GLOBAL = ("adaptive_avg_pool2d", "mean")
 """Poolings of a whole map: what comes after is a classifier or a gate."""
 
@@ -97,7 +98,7 @@ class _Writer:
                 f"rule for {call.function}"
             )
         side = square(call.place, result.shape[2:])
-        return self.put(rule(call, call.place, tuple(read), result.shape[1], side))
+        return self.put(rule(call, (call.place, tuple(read), result.shape[1], side)))
 
     def put(self, operation: Operation) -> int:
         """Appends an operation and returns its index.
@@ -107,7 +108,7 @@ class _Writer:
         if operation.kind in ("add", "join") and len(operation.inputs) == 1:
             return operation.inputs[0]
         new = len(self.operations)
-        same = operation._replace(name="") if operation.kind in ("relu", "pool") else new
+        same: Operation | int = operation._replace(name="") if operation.kind in ("relu", "pool") else new
         place = self.known.setdefault(same, new)
         if place == new:
             self.operations.append(operation)
@@ -128,29 +129,29 @@ class _Writer:
         )
 
 
-def _conv(call: Call, name: str, *plain: Any) -> Operation:
-    weight = call.argument("weight", 1)
+def _conv(call: Call, plain: Plain) -> Operation:
+    name, weight = call.place, call.argument("weight", 1)
     kernel, stride, dilation = (
         each(value, weight.dim() - 2)
         for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1))
     )
     padding = margins(call.argument("padding", 4, 0), kernel, dilation)
     sides = (square(name, kernel), square(name, stride), padding[0], square(name, dilation))
-    return Operation("conv", name, *plain, *sides, call.argument("groups", 6, 1))
+    return Operation("conv", *plain, *sides, call.argument("groups", 6, 1))
 
 
-def _pool(mode: str, call: Call, name: str, *plain: Any) -> Operation:
-    kernel = each(call.argument("kernel_size", 1), 2)
+def _pool(mode: str, call: Call, plain: Plain) -> Operation:
+    name, kernel = call.place, each(call.argument("kernel_size", 1), 2)
     stride = each(call.argument("stride", 2) or kernel, 2)
     padding = each(call.argument("padding", 3, 0), 2)
-    return Operation("pool", name, *plain, square(name, kernel), square(name, stride), padding[0], mode=mode)
+    return Operation("pool", *plain, square(name, kernel), square(name, stride), padding[0], mode=mode)
 
 
-def _plain(kind: Kind, call: Call, *plain: Any) -> Operation:
+def _plain(kind: Kind, call: Call, plain: Plain) -> Operation:
     return Operation(kind, *plain)
 
 
-RULES: dict[str, Callable[..., Operation]] = {
+RULES: dict[str, Callable[[Call, Plain], Operation]] = {
     "conv2d": _conv,
     "batch_norm": partial(_plain, "norm"),
     "relu": partial(_plain, "relu"),
@@ -161,4 +162,4 @@ RULES: dict[str, Callable[..., Operation]] = {
     "avg_pool2d": partial(_pool, "avg"),
     "max_pool2d": partial(_pool, "max"),
 }
-"""What each function appends: of the call, and of the name, inputs, channels and side of its result."""
+"""What each function appends."""

@@ -105,10 +105,11 @@ def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
         ArchitectureError: the resolution, in pixels, is too small for the strides.
     """
     operations: list[Operation] = []
-    marks, last = [], IMAGE
+    marks: list[int] = []
+    last = IMAGE
 
     def put(kind: Kind, inputs: tuple[int, ...], channels: int, side: int, *window: int) -> int:
-        operations.append(Operation(kind, "", inputs, channels, side, *window))
+        operations.append(Operation(kind, "", inputs, channels, side, *window))  # type: ignore[arg-type]
         return len(operations) - 1
 
     def conv_norm(conv: ConvSpec, read: int, side: int) -> tuple[int, int]:
@@ -139,12 +140,13 @@ def graph_of_vcnn(vcnn: VCNN) -> Graph:
         ConversionError: a window or a map is not square, or a step has no rule here.
     """
     operations: list[Operation] = []
+    after: tuple[Kind, ...] = ("norm", "relu")
     places = {IMAGE: IMAGE}
     for index, step in enumerate(vcnn.steps):
         inputs = tuple(places[source] for source in step.inputs)
         operations.append(_operation(step, inputs))
         if isinstance(step, Conv):
-            for kind in ("norm", "relu"):
+            for kind in after:
                 before = operations[-1]
                 operations.append(
                     Operation(kind, step.name, (len(operations) - 1,), before.channels, before.side)

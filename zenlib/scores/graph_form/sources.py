@@ -221,7 +221,8 @@ def joined(chances: list[Chance], grid: int) -> Chance | None:
     if len(chances) < 2:
         return chances[0] if chances else None
     profiles: Lags | None = None
-    carrier, total = None, 0.0
+    carrier: Lags | None = None
+    total = 0.0
     for chance in chances:
         weight = float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300
         total += weight
