@@ -102,36 +102,27 @@ class Fields(NamedTuple):
 _UNIT = Window(3, 1, 1)
 
 
-class BorderTable:
-    """The `Border` of one convolution for each age of its input, computed when first asked for.
+class BorderTable(dict[int, tuple]):
+    """The `Border` of one convolution by the age of its input, computed when first asked for.
 
-    Attributes:
-        convolution: side of the input in pixels, window, side of the output.
-        entries: what is known, by age; each a `Border` as a plain tuple, which is unpacked several times
-            faster.
+    As plain tuples, which are unpacked several times faster.
     """
 
     def __init__(self, side: int, window: Window, out_side: int) -> None:
         self.convolution = side, window, out_side
-        self.entries: list[tuple | None] = [None] * (OLDEST + 1)
 
-    def fill(self, age: int) -> tuple:
-        """Computes and keeps the entry of one age."""
-        side, window, out_side = self.convolution
-        entry = self.entries[age] = tuple(_border(side, age, window, out_side))
+    def __missing__(self, age: int) -> tuple:
+        entry = self[age] = tuple(_border(age, *self.convolution))
         return entry
 
 
-@cache
-def border_table(side: int, window: Window, out_side: int) -> BorderTable:
-    """The table of a convolution from a map of `side` to a map of `out_side` pixels."""
-    return BorderTable(side, window, out_side)
+border_table = cache(BorderTable)
+"""The table of a convolution from a map of `side` to a map of `out_side` pixels, the same one each time."""
 
 
 def border_at(side: int, window: Window, out_side: int, age: int) -> Border:
     """One entry of a `border_table`."""
-    table = border_table(side, window, out_side)
-    return Border(*(table.entries[age] or table.fill(age)))
+    return Border(*border_table(side, window, out_side)[age])
 
 
 @cache
@@ -147,15 +138,12 @@ def fields(side: int, age: int) -> Fields:
         flat = np.ones((side, side))
         return Fields(flat, flat, flat)
     before = fields(side, age - 1)
-    after = (
-        _variance(before, _UNIT, side)[0],
-        _perturbation(before, _UNIT, side),
-        _image(before, _UNIT, side),
-    )
+    perturbation = _seen(before.perturbation, _UNIT, side).sum(axis=0)
+    after = _variance(before, _UNIT, side)[0], perturbation, _image(before, _UNIT, side)
     return Fields(*(field / field.mean() for field in after))
 
 
-def _border(side: int, age: int, window: Window, out_side: int) -> Border:
+def _border(age: int, side: int, window: Window, out_side: int) -> Border:
     before = fields(side, age)
     variance, taps, squares = _variance(before, window, out_side)
     norm = float(variance.mean())
@@ -166,10 +154,10 @@ def _border(side: int, age: int, window: Window, out_side: int) -> Border:
         taps,
         M1_SQUARED * squares / taps,
         _pattern_shared(side, age, window, out_side) / taps if moves else 0.0,
-        float(_perturbation(before, window, out_side).mean()) / taps - 1,
+        float(_seen(before.perturbation, window, out_side).sum(axis=0).mean()) / taps - 1,
         float(_image(before, window, out_side).mean() / norm) ** 2 - 1,
         _image_seed(side, age),
-        *_pattern_strengths(side, age, window, out_side, out_age),
+        *_strengths(side, age, window, out_side, out_age),
         out_age,
         float(np.sqrt(after.variance).mean()),
         float(np.sqrt(after.perturbation).mean()),
@@ -184,10 +172,6 @@ def _variance(before: Fields, window: Window, out_side: int) -> tuple[np.ndarray
     squares = float(np.sum(means**2))
     variance = M2 * seen.sum(axis=0) - 2 * M1_SQUARED * np.tensordot(means, roots, 1) + M1_SQUARED * squares
     return variance, float(seen.mean(axis=(1, 2)).sum()), squares
-
-
-def _perturbation(before: Fields, window: Window, out_side: int) -> np.ndarray:
-    return _seen(before.perturbation, window, out_side).sum(axis=0)
 
 
 def _image(before: Fields, window: Window, out_side: int) -> np.ndarray:
@@ -262,7 +246,7 @@ def _strength(rows: np.ndarray) -> float:
     return float(np.linalg.norm(products)) / positions
 
 
-def _pattern_strengths(
+def _strengths(
     side: int, age: int, window: Window, out_side: int, out_age: int
 ) -> tuple[float, float, float]:
     """`fresh`, `carried` and `reference` of a `Border`."""
@@ -299,12 +283,9 @@ def _mean_square(side: int, age: int) -> float:
 
 def _nearest_age(side: int, mean_square: float) -> int:
     """The age whose mean of u^2 is nearest, which grows with age until the dome has settled."""
-    age = 0
+    age, reached = 0, _mean_square(side, 0)
     while (
-        age < OLDEST
-        and _mean_square(side, age) < mean_square
-        and _mean_square(side, age + 1) - _mean_square(side, age) > SETTLED
+        age < OLDEST and reached < mean_square and (after := _mean_square(side, age + 1)) - reached > SETTLED
     ):
-        age += 1
-    younger = max(0, age - 1)
-    return min((younger, age), key=lambda candidate: abs(_mean_square(side, candidate) - mean_square))
+        age, reached = age + 1, after
+    return min((max(0, age - 1), age), key=lambda one: abs(_mean_square(side, one) - mean_square))

@@ -25,16 +25,15 @@ BatchNorm.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from operator import attrgetter
+from itertools import chain, pairwise
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 from zenlib.errors import ArchitectureError, ConversionError, whole
-from zenlib.networks.architecture import Architecture, Block, round_to_8
-from zenlib.scores.border import M1_SQUARED, M2, Border, BorderTable, Window, border_table, pooled_age
+from zenlib.networks.architecture import Architecture, Block
+from zenlib.scores.border import M1_SQUARED, M2, Border, Window, border_table, pooled_age
 from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
 
 Norm = Literal["l1", "frobenius"]
@@ -64,42 +63,6 @@ class Pooling(NamedTuple):
     values: int
     side: int
     out_side: int
-
-
-class Layer(NamedTuple):
-    """One convolution between square maps, in the numbers that the arithmetic needs.
-
-    Attributes:
-        fan: input channels that one output channel sees.
-        per_channel: 1 / input channels.
-        alone: 1 / (fan * kernel^2), the overlap of two outputs that sum independent inputs.
-        overlap_kept: factor on the overlap of the inputs.
-        change_kept: factor on the overlap of the inputs with their perturbations.
-        own: 1 + the relative variance of q that one output channel has for itself; 1 unless there are groups.
-        wider: kernel^2 - 1, by which a window widens what fluctuates together.
-        reduction: stride^2.
-        per_position: 1 / out_side^2.
-        borders: its border terms by age; None where they were not needed yet.
-        table: what computes them.
-        out_channels: channels of its output.
-        per_output: 1 / (2 output channels).
-        pooling: what happens to the map before it, or None.
-    """
-
-    fan: float
-    per_channel: float
-    alone: float
-    overlap_kept: float
-    change_kept: float
-    own: float
-    wider: float
-    reduction: float
-    per_position: float
-    borders: list[tuple | None]
-    table: BorderTable
-    out_channels: int
-    per_output: float
-    pooling: Pooling | None
 
 
 class LayerTerms(NamedTuple):
@@ -173,7 +136,7 @@ def closed_form_zen_score(
 
     The variance is that of the mini-batch; the released code's running variance has no closed form here.
     """
-    return _score_of(network, resolution, perturbation, norm, batch_size, None)
+    return _score(network, resolution, perturbation, norm, batch_size, None)
 
 
 def closed_form_terms(
@@ -186,33 +149,13 @@ def closed_form_terms(
 ) -> ClosedFormTerms:
     """The terms of `closed_form_zen_score`, layer by layer; arguments and errors as there."""
     terms: list[LayerTerms] = []
-    score = _score_of(network, resolution, perturbation, norm, batch_size, terms)
+    score = _score(network, resolution, perturbation, norm, batch_size, terms)
     return ClosedFormTerms(tuple(terms), score - sum(layer.log_sigma for layer in terms))
 
 
-def _score_of(
+def _score(
     network: Architecture | VCNN,
     resolution: int | None,
-    alpha: float,
-    norm: str,
-    batch_size: int,
-    terms: list[LayerTerms] | None,
-) -> float:
-    if norm not in ("l1", "frobenius"):
-        raise ValueError(f"norm: needed 'l1' or 'frobenius', got {norm!r}")
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"perturbation: needed a finite number of at least 0, got {alpha!r}")
-    batch_size, last = whole("batch_size", batch_size), None
-    if isinstance(network, Architecture):
-        layers = _layers_of_architecture(network.blocks, 224 if resolution is None else resolution)
-    else:
-        layers, last = _layers_of_vcnn(network, resolution)
-    return _score(layers, last, alpha, norm, batch_size, terms)
-
-
-def _score(
-    layers: list[tuple],
-    last: Pooling | None,
     alpha: float,
     norm: str,
     batch_size: int,
@@ -223,16 +166,23 @@ def _score(
     This is the inner loop of a search, hence one long function of plain floats (an integer in a sum of floats
     costs twice the time): variances are multiplied and their logarithm is taken once in many layers.
     """
+    if norm not in ("l1", "frobenius"):
+        raise ValueError(f"norm: needed 'l1' or 'frobenius', got {norm!r}")
+    if not 0 <= alpha < math.inf:
+        raise ValueError(f"perturbation: needed a finite number of at least 0, got {alpha!r}")
+    batch_size, last = whole("batch_size", batch_size), None
+    if isinstance(network, Architecture):
+        layers = _layers_of_architecture(network, 224 if resolution is None else resolution)
+    else:
+        layers, last = _layers_of_vcnn(network, resolution)
     length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
     delta = alpha * alpha / (length * (length + 1)) if alpha > 0 else 0.5 * INFINITESIMAL
     ratios, slopes, scale, top = _image_ratios(batch_size)
     c0, c1, c2, c3 = _KERNEL
     sqrt = math.sqrt
     # The images are Gaussian: no ReLU, no mean, no pattern before the first convolution.
-    fan, _, alone, _, _, _, wider, reduction, per_position, borders, table, out_channels, per_output, _ = (
-        layers[0]
-    )
-    edge = borders[0] or table.fill(0)
+    (fan, _, alone, *_), (wider, reduction, per_position, borders, out_channels, per_output), _ = layers[0]
+    edge = borders[0]
     first = Border(*edge)
     age = first.age
     product = fan * first.taps
@@ -248,28 +198,12 @@ def _score(
     logs = -between * per_output
     if terms is not None:
         terms.append(LayerTerms(0.5 * math.log(product) + logs, ratio, local, image, between, 0.0, delta))
-    for layer in layers[1:]:
-        (
-            fan,
-            per_channel,
-            alone,
-            kept,
-            change_kept,
-            own,
-            wider,
-            reduction,
-            per_position,
-            borders,
-            table,
-            out_channels,
-            per_output,
-            pooling,
-        ) = layer
+    for inputs, outputs, pooling in layers[1:]:
+        fan, per_channel, alone, kept, change_kept, own = inputs
+        wider, reduction, per_position, borders, out_channels, per_output = outputs
         if pooling is not None:
             age = pooled_age(pooling.side, age, pooling.out_side)
         edge = borders[age]
-        if edge is None:
-            edge = table.fill(age)
         taps, shared, pattern_shared, perturbed, gain, seed, fresh, carried, reference, age, _, _ = edge
         if pooling is None:
             per_tap = M2 - ratio * (shared + pattern * pattern_shared)
@@ -294,18 +228,14 @@ def _score(
         pattern = strength / reference
         between = overlap + strength * strength
         # BatchNorm divides each channel by its own variance: the mean of a ratio, not the ratio of means.
-        delta = (
-            passed / per_tap * (1.0 + perturbed * (1.0 - delta)) * (1.0 + 2.0 * (between - change_overlap))
-        )
+        delta = passed / per_tap * (1.0 + perturbed * (1.0 - delta))
+        delta *= 1.0 + 2.0 * (between - change_overlap)
         if delta > 1.0:
             delta = 1.0
         x = y / (1.0 + 2.0 * between)
         # How q fluctuates between images.
-        image = (
-            (image + rise * seed)
-            * (1.0 + gain / (1.0 + IMAGE_BRAKE * image))
-            * (1.0 - OVERLAP_BRAKE * between * between)
-        )
+        image = (image + rise * seed) * (1.0 + gain / (1.0 + IMAGE_BRAKE * image))
+        image *= 1.0 - OVERLAP_BRAKE * between * between
         if image > top:
             image = top
         excess = 2.0 * x - 1.0
@@ -327,38 +257,23 @@ def _score(
     position = image * scale
     index = int(position)
     image_ratio = ratios[index] + (position - index) * slopes[index]
-    log_delta = _log_delta(out_channels, table.convolution[2], delta, edge, ratio, image_ratio, last, norm)
-    if alpha == 0:
-        log_delta -= 0.5 * math.log(INFINITESIMAL)
-    return logs + 0.5 * math.log(product) + log_delta
-
-
-def _log_delta(
-    channels: int,
-    side: int,
-    delta: float,
-    edge: tuple,
-    ratio: float,
-    image_ratio: float,
-    last: Pooling | None,
-    norm: str,
-) -> float:
-    """Logarithm of the expected norm of the difference of two rectified Gaussian outputs.
-
-    L1: E|max(0, z) - max(0, z')| is sqrt(2 delta) M1 for any correlation 1 - delta, times the mean root of
-        the profile and
-    of q. Frobenius: the root of the sum of E(max(0, z) - max(0, z'))^2, which fluctuates between images only.
-    """
+    # The expected norm of the difference of two rectified Gaussian outputs of correlation 1 - delta. L1:
+    # E|max(0, z) - max(0, z')| is sqrt(2 delta) M1, times the mean root of the profile and of q. Frobenius:
+    # the root of the sum of E(max(0, z) - max(0, z'))^2, which fluctuates between images only.
     *_, root, perturbed_root = edge
-    root = perturbed_root + (root - perturbed_root) * delta
-    mean, square = math.sqrt(2 * delta * M1_SQUARED), 2 * _half_minus_kappa(delta)
+    side, mean, square = borders.convolution[2], sqrt(2 * delta * M1_SQUARED), 2 * _half_minus_kappa(delta)
     if last is not None:
         side = last.out_side
         mean, square = _pooled_difference(last, delta)
-    size = channels * side * side
+    size = out_channels * side * side
     if norm == "l1":
-        return math.log(size * mean * root) + 0.5 * math.log(ratio)
-    return 0.5 * math.log(size * square * image_ratio)
+        root = perturbed_root + (root - perturbed_root) * delta
+        log_delta = math.log(size * mean * root) + 0.5 * math.log(ratio)
+    else:
+        log_delta = 0.5 * math.log(size * square * image_ratio)
+    if alpha == 0:
+        log_delta -= 0.5 * math.log(INFINITESIMAL)
+    return logs + 0.5 * math.log(product) + log_delta
 
 
 def _half_minus_kappa(delta: float) -> float:
@@ -390,13 +305,6 @@ def _kernel_coefficients() -> tuple[float, ...]:
 _KERNEL = _kernel_coefficients()
 
 
-def _with_steps(values: list[float]) -> tuple[list[float], list[float]]:
-    """The values, and the differences to the next one; both have one more entry, for the end."""
-    return [*values, values[-1]], [
-        after - before for before, after in zip(values, [*values[1:], values[-1]], strict=True)
-    ] + [0.0]
-
-
 @lru_cache(maxsize=64)
 def _image_ratios(batch_size: int) -> tuple[list[float], list[float], float, float]:
     """E[sqrt q]^2 of `batch_size` images against the relative variance of their mean q.
@@ -419,16 +327,12 @@ def _image_ratios(batch_size: int) -> tuple[list[float], list[float], float, flo
         spreads.append(sum(q * q for q in images) / batch_size - 1)
         ratios.append(s * s)
         centre = M2 - M1_SQUARED * s * s
-        images = [
-            max(
-                0.02,
-                1 + 1.07 * ((M2 * q - 2 * M1_SQUARED * s * math.sqrt(q) + M1_SQUARED * s * s) / centre - 1),
-            )
-            for q in images
-        ]
+        mapped = [M2 * q - 2 * M1_SQUARED * s * math.sqrt(q) + M1_SQUARED * s * s for q in images]
+        images = [max(0.02, 1 + 1.07 * (q / centre - 1)) for q in mapped]
     top = min(top, spreads[-1])
     grid = [top * i / STEPS for i in range(STEPS + 1)]
-    values, steps = _with_steps([_between(point, spreads, ratios) for point in grid])
+    values = [_between(point, spreads, ratios) for point in grid]
+    steps = [after - before for before, after in pairwise([*values, values[-1]])]
     return values, steps, STEPS / top if top > 0 else 0.0, top
 
 
@@ -451,9 +355,8 @@ def _pooled(
     and a full one as its variance; between the two runs the rational map that has both ends.
     """
     if pooling.kind == "avg":
-        return M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values), _half_minus_kappa(
-            delta
-        ) / pooling.values
+        per_tap = M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values)
+        return per_tap, _half_minus_kappa(delta) / pooling.values
     mean, square = max_moments(pooling.values)
     per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
     share = 1 - 2.0**-pooling.values
@@ -468,9 +371,8 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
     share = 1 - 2.0**-pooling.values
     mean, square = max_moments(pooling.values)
     near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
-    return math.sqrt(delta) * (near + (apart - near) * delta), 2 * delta * (
-        share + (square - mean**2 - share) * delta
-    )
+    squared = 2 * delta * (share + (square - mean**2 - share) * delta)
+    return math.sqrt(delta) * (near + (apart - near) * delta), squared
 
 
 @cache
@@ -482,110 +384,62 @@ def max_moments(count: int) -> tuple[float, float]:
     return step * sum(above), 2 * step * sum(x * value for x, value in zip(points, above, strict=True))
 
 
-def _layers_of_architecture(blocks: Iterable[Block], side: int) -> list[tuple]:
+def _layers_of_architecture(network: Architecture, side: int) -> list[tuple]:
     layers: list[tuple] = []
-    for block in blocks:
-        rows, side = _layers_of_block(*_SHAPE(block), side)
-        layers += rows
+    for block in network.blocks:
+        found, side = _layers_of_block(block, side)
+        layers += found
     return layers
 
 
-_SHAPE = attrgetter(*(field.name for field in fields(Block)))
+@lru_cache(maxsize=2**15)
+def _layers_of_block(block: Block, side: int) -> tuple[list[tuple], int]:
+    """The convolutions of a block that takes in a map of `side` pixels, and the side that it gives."""
+    layers = []
+    for in_channels, out_channels, kernel, stride, groups in chain(*(unit.convs for unit in block.units())):
+        if side < stride:
+            raise ArchitectureError(
+                f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride "
+                f"of {stride}; use larger images"
+            )
+        out_side = -(-side // stride)
+        window = Window(kernel, stride, (kernel - 1) // 2)
+        layers.append(_layer(in_channels, out_channels, groups, window, side, out_side))
+        side = out_side
+    return layers, side
 
 
 @lru_cache(maxsize=2**15)
-def _layers_of_block(
-    kind: str,
-    kernel: int,
-    width_in: int,
-    width_out: int,
-    stride: int,
-    layers: int,
-    inner: int,
-    expansion: int,
+def _layer(
+    in_channels: int,
+    out_channels: int,
+    groups: int,
+    window: Window,
     side: int,
-) -> tuple[list[tuple], int]:
-    """The convolutions of a block that takes in a map of `side` pixels, and the side that it gives."""
-    made: dict[tuple, tuple] = {}
-
-    def rows(convolutions: list[tuple[int, int, int, int, int]], side: int) -> tuple[list[tuple], int]:
-        found = []
-        for in_channels, out_channels, groups, kernel, stride in convolutions:
-            key = in_channels, out_channels, groups, kernel, side
-            layer = made.get(key)
-            place, side = _place_in(side, kernel, stride)
-            if layer is None:
-                layer = made[key] = (
-                    *_inputs(in_channels, groups, kernel),
-                    *place,
-                    *_outputs(out_channels),
-                    None,
-                )
-            found.append(layer)
-        return found, side
-
-    first, side = rows(_convolutions(kind, kernel, width_in, width_out, stride, inner, expansion), side)
-    if layers == 1:
-        return first, side
-    later, side = rows(_convolutions(kind, kernel, width_out, width_out, 1, inner, expansion), side)
-    return first + later * (layers - 1), side
-
-
-def _convolutions(
-    kind: str, kernel: int, width_in: int, width_out: int, stride: int, inner: int, expansion: int
-) -> list[tuple[int, int, int, int, int]]:
-    """(inputs, outputs, groups, kernel, stride) of one layer of a block, as `Block.units` has it."""
-    if kind == "conv":
-        return [(width_in, width_out, 1, kernel, stride)]
-    if kind == "residual":
-        return [(width_in, inner, 1, kernel, stride), (inner, width_out, 1, kernel, 1)]
-    if kind == "bottleneck":
-        between, narrow, wide, groups = width_out, inner, inner, (1, 1)
-    else:
-        between, narrow, wide = inner, round_to_8(inner * expansion), round_to_8(width_out * expansion)
-        groups = narrow, wide
-    return [
-        (width_in, narrow, 1, 1, 1),
-        (narrow, narrow, groups[0], kernel, stride),
-        (narrow, between, 1, 1, 1),
-        (between, wide, 1, 1, 1),
-        (wide, wide, groups[1], kernel, 1),
-        (wide, width_out, 1, 1, 1),
-    ]
-
-
-@lru_cache(maxsize=2**12)
-def _inputs(in_channels: int, groups: int, kernel: int) -> tuple:
-    """The fields of a `Layer` up to `own`."""
-    fan, area = in_channels // groups, kernel**2
+    out_side: int,
+    pooling: Pooling | None = None,
+) -> tuple:
+    """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks."""
+    fan, area = in_channels // groups, window.kernel**2
     rest = (1 - 1 / fan) / area
-    own = 1 + (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area
-    return float(fan), 1 / in_channels, 1 / (fan * area), rest * OVERLAP_KEPT, rest * CHANGE_KEPT, own
-
-
-@lru_cache(maxsize=2**12)
-def _outputs(out_channels: int) -> tuple:
-    """`out_channels` and `per_output` of a `Layer`."""
-    return out_channels, 0.5 / out_channels
-
-
-@cache
-def _place(side: int, window: Window, out_side: int) -> tuple:
-    """The fields of a `Layer` from `wider` to `table`."""
-    table = border_table(side, window, out_side)
-    return window.kernel**2 - 1.0, float(window.stride**2), 1 / out_side**2, table.entries, table
-
-
-@cache
-def _place_in(side: int, kernel: int, stride: int) -> tuple[tuple, int]:
-    """The same for a convolution of an architecture, padded by (kernel - 1) / 2, and its side."""
-    if side < stride:
-        raise ArchitectureError(
-            f"resolution: needed maps at least as wide as each stride, got one of {side} before a stride of "
-            f"{stride}; use larger images"
-        )
-    out_side = -(-side // stride)
-    return _place(side, Window(kernel, stride, (kernel - 1) // 2), out_side), out_side
+    own = (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area  # relative variance of q of one output channel
+    inputs = (
+        float(fan),  # input channels that one output channel sees
+        1 / in_channels,
+        1 / (fan * area),  # the overlap of two outputs that sum independent inputs
+        rest * OVERLAP_KEPT,  # factor on the overlap of the inputs
+        rest * CHANGE_KEPT,  # factor on the overlap of the inputs with their perturbations
+        1 + own,
+    )
+    outputs = (
+        area - 1.0,  # by which a window widens what fluctuates together
+        float(window.stride**2),
+        1 / out_side**2,
+        border_table(side, window, out_side),
+        out_channels,
+        0.5 / out_channels,
+    )
+    return inputs, outputs, pooling
 
 
 def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Pooling | None]:
@@ -605,20 +459,20 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
     before: Step | None = None
     for step in vcnn.layers:
         _require_square(step)
-        _require_independent(step, before)
+        if isinstance(step, Pool):
+            _require_independent(step, before)
         before = step
         if isinstance(step, Conv):
             window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
-            inputs = _inputs(step.in_channels, step.groups, window.kernel)
-            place = _place(step.in_resolution[0], window, step.out_resolution[0])
-            layers.append((*inputs, *place, *_outputs(step.out_channels), pooling))
+            sides = step.in_resolution[0], step.out_resolution[0]
+            layers.append(_layer(step.in_channels, step.out_channels, step.groups, window, *sides, pooling))
             pooling = None
         elif isinstance(step, Pool):
             side, count = step.in_resolution[0], step.kernel[0] ** 2
             if pooling is not None:
                 side, count = pooling.side, count * pooling.values
             pooling = Pooling(step.kind, count, side, step.out_resolution[0])
-    if Layer(*layers[0]).pooling is not None:
+    if layers[0][-1] is not None:
         raise ConversionError(
             f"{vcnn.name}: needed a convolution before the first pooling, got a pooling of the images; score "
             "it by Monte Carlo (zen_score)"
@@ -630,14 +484,8 @@ def _require_square(step: Step) -> None:
     """Only square convolutions and poolings of square maps have border tables."""
     pairs = [step.in_resolution, step.out_resolution]
     if isinstance(step, Conv):
-        pairs += [
-            step.kernel,
-            step.stride,
-            step.dilation,
-            step.padding[:2],
-            step.padding[2:],
-            step.padding[1:3],
-        ]
+        pairs += [step.kernel, step.stride, step.dilation]
+        pairs += [step.padding[:2], step.padding[2:], step.padding[1:3]]
     elif isinstance(step, Pool):
         pairs += [step.kernel, step.stride]
     else:
@@ -645,15 +493,12 @@ def _require_square(step: Step) -> None:
     if any(first != second for first, second in pairs):
         raise ConversionError(
             f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on "
-            f"{step.in_resolution}; "
-            "score this network by Monte Carlo (zen_score)"
+            f"{step.in_resolution}; score this network by Monte Carlo (zen_score)"
         )
 
 
-def _require_independent(step: Step, before: Step | None) -> None:
+def _require_independent(step: Pool, before: Step | None) -> None:
     """Averages that share values are correlated, as are two poolings in a row; neither is carried on."""
-    if not isinstance(step, Pool):
-        return
     shared = [pool for pool in (before, step) if isinstance(pool, Pool) and pool.stride < pool.kernel]
     joined = isinstance(before, Pool) and (shared or before.kind != step.kind)
     if joined or (shared and step.kind == "avg"):

@@ -49,9 +49,8 @@ def draw_images(
     vcnn: VCNN, batch_size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """A batch of N(0, 1) images, (N, C, resolution, resolution)."""
-    return torch.randn(
-        (batch_size, *vcnn.image_shape), generator=generator, dtype=dtype, device=generator.device
-    )
+    shape = batch_size, *vcnn.image_shape
+    return torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
 
 
 def forward(
@@ -71,25 +70,29 @@ def forward(
         batch_norm: whether each convolution is followed by BatchNorm (no affine part) before its ReLU.
         on_conv: called with (index of the convolution, its raw output) before BatchNorm and ReLU.
     """
-    outputs: dict[int, Tensor] = {IMAGE: images}
-    last_use = last_uses(vcnn)
-    convolution = 0
+    kernels = enumerate(weights)
+
+    def output(step: Step, inputs: list[Tensor]) -> Tensor:
+        if not isinstance(step, Conv):
+            return combine(step, inputs)
+        index, kernel = next(kernels)
+        made = convolve(step, inputs[0], kernel)
+        if on_conv is not None:
+            on_conv(index, made)
+        if batch_norm:
+            axes = (0, *range(2, made.dim()))
+            variance, mean = torch.var_mean(made, dim=axes, correction=0, keepdim=True)
+            made = (made - mean) * torch.rsqrt(variance + BN_EPS)
+        return torch.relu(made)
+
+    return run(vcnn, images, output)
+
+
+def run(vcnn: VCNN, images: Tensor, output: Callable[[Step, list[Tensor]], Tensor]) -> Tensor:
+    """What the last step gives, where `output` says what a step makes of its inputs."""
+    outputs, last_use = {IMAGE: images}, last_uses(vcnn)
     for index, step in enumerate(vcnn.steps):
-        inputs = [outputs[i] for i in step.inputs]
-        if isinstance(step, Conv):
-            output = convolve(step, inputs[0], weights[convolution])
-            if on_conv is not None:
-                on_conv(convolution, output)
-            if batch_norm:
-                variance, mean = torch.var_mean(
-                    output, dim=(0, *range(2, output.dim())), correction=0, keepdim=True
-                )
-                output = (output - mean) * torch.rsqrt(variance + BN_EPS)
-            output = torch.relu(output)
-            convolution += 1
-        else:
-            output = combine(step, inputs)
-        outputs[index] = output
+        outputs[index] = output(step, [outputs[i] for i in step.inputs])
         for i in {i for i in outputs if last_use.get(i, index + 1) <= index}:
             del outputs[i]  # so that memory does not grow with depth
     return outputs[len(vcnn.steps) - 1]
@@ -123,9 +126,8 @@ def combine(step: Step, inputs: Sequence[Tensor]) -> Tensor:
             return max_pool(step, inputs[0])[0]
         case Pool():
             pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(step.kernel) - 1]
-            return pool(
-                inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode, step.count_include_pad
-            )
+            window = step.kernel, step.stride, step.padding
+            return pool(inputs[0], *window, step.ceil_mode, step.count_include_pad)
         case Pad():
             return _padded(inputs[0], step.padding)
         case Concat():

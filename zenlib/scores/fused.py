@@ -29,14 +29,14 @@ def fused_kernels() -> Kernels:
         if alpha == 0:
             EAGER.normalise_rectify(z, e, scaling, alpha, scratch)
         else:  # a number would be compiled in
-            rectify(z, e, *scaling, torch.full_like(scaling.scale, -1 / alpha))
+            rectify(z, e, scaling, torch.full_like(scaling.scale, -1 / alpha))
 
     try:
         with torch.no_grad():
             for rows in (100, 10_000):  # torch compiles short and long sums apart
                 z, e = torch.zeros(rows, 24), torch.zeros(rows, 24)
                 moments(z, e)
-                rectify(z, e, *(torch.ones(24) for _ in range(6)))
+                rectify(z, e, Scaling(*(torch.ones(24) for _ in range(5))), torch.ones(24))
     except RuntimeError as error:  # what torch raises for a missing or failing compiler
         reason = str(error).strip().splitlines()[0]
         warnings.warn(
@@ -68,16 +68,8 @@ def _moments(z: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tens
     )
 
 
-def _normalise_rectify(
-    z: Tensor,
-    e: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    change_scale: Tensor,
-    change_shift: Tensor,
-    pull: Tensor,
-    minus_inverse: Tensor,
-) -> None:
+def _normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, minus_inverse: Tensor) -> None:
+    scale, shift, change_scale, change_shift, pull = scaling
     y = z * scale + shift
     minus_u = y * minus_inverse
     change = torch.maximum(e * change_scale + change_shift - y * pull, minus_u) - minus_u.clamp(min=0)

@@ -117,9 +117,13 @@ def _row(item: Any, resolution: int | None, proxies: tuple[str, ...], settings: 
     try:
         named = load_network(item, shapes_only=not proxies) if isinstance(item, str) else Named(item)
         row["resolution"] = side = named.side(resolution)
-        row["params"] = _params(named.network)
+        network = named.network
+        if isinstance(network, Architecture):
+            row["params"] = network.params()
+        else:
+            row["params"] = sum(parameter.numel() for parameter in network.parameters())
         with named.at(side):
-            row |= _counted_and_scored(named.network, side, proxies, settings)
+            row |= _counted_and_scored(network, side, proxies, settings)
     except (Exception, SystemExit) as error:  # of the user's network, whatever it is
         told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         row["reason"] = " ".join(told.split())
@@ -148,12 +152,6 @@ def _counted_and_scored(network: Any, side: int, proxies: tuple[str, ...], setti
     row |= {"score": found[first]["value"], "by": first, "reason": found[first].get("reason")}
     stderr = found[first].get("stderr", math.nan)
     return row | {"stderr": stderr if math.isfinite(stderr) else None}
-
-
-def _params(network: Architecture | nn.Module) -> int:
-    if isinstance(network, Architecture):
-        return network.params()
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _empty(item: Any, proxies: Sequence[str], reason: str | None = None) -> Row:

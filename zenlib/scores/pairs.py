@@ -7,10 +7,9 @@ subtracts large numbers. So e keeps the precision of its type, low-precision typ
 the exact directional derivative.
 
 A feature map is kept in blocks of a few images, small enough to stay in the processor's cache from the ReLU
-of one layer to the convolution and the statistics of the next: BatchNorm and ReLU are bound by memory, and
-this is what makes them cheap. For the same reason a block is normalised when it is read, not when the
-statistics are ready; and it is freed when it was read for the last time, so that a layer's input shrinks
-while its output grows.
+of one layer to the statistics of the next: BatchNorm and ReLU are bound by memory. For the same reason a
+block is normalised when it is read, not when the statistics are ready; and it is freed when it was read for
+the last time, so that a layer's input shrinks while its output grows.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e are derived at each function.
 """
@@ -106,19 +105,6 @@ class FeatureMap:
             yield block
 
 
-class Scratch:
-    """Memory for the elementwise passes, used again: fresh memory would cost more than the arithmetic."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.buffer = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
-
-    def three(self, like: Tensor) -> Tensor:
-        """Shape (3, *like.shape), in float32 or wider; overwritten by the next call."""
-        if self.buffer.numel() < 3 * like.numel():
-            self.buffer = self.buffer.new_empty(3 * like.numel())
-        return self.buffer[: 3 * like.numel()].view(3, *like.shape)
-
-
 def propagate(
     vcnn: VCNN,
     weight_of: Callable[[Conv], Tensor],
@@ -131,27 +117,32 @@ def propagate(
 
     Args:
         vcnn: the network, a chain or a graph.
-        weight_of: gives the kernel of a convolution; called once for each, in order, and the kernel is then
-            dropped.
+        weight_of: gives the kernel of a convolution; called once for each, in order.
         images: x, (N, C, H, W).
         noise: eps, the same shape; the second branch starts at x + alpha * eps.
         alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
         kernels: the elementwise passes; None means the eager ones.
 
     Returns:
-        The feature map before global pooling in blocks of images, and one `BatchVariance` for each
-        convolution.
+        The map before global pooling in blocks of images, and a `BatchVariance` for each convolution.
     """
     kernels = EAGER if kernels is None else kernels
-    scratch = Scratch(images)
+    buffer = images.new_empty(0, dtype=torch.promote_types(images.dtype, torch.float32))
+
+    def scratch(like: Tensor) -> Tensor:
+        """(3, *like.shape) in float32 or wider, used again: fresh memory would cost more than arithmetic."""
+        nonlocal buffer
+        if buffer.numel() < 3 * like.numel():
+            buffer = buffer.new_empty(3 * like.numel())
+        return buffer[: 3 * like.numel()].view(3, *like.shape)
 
     def finish(block: Pair, scaling: Scaling) -> None:
         z, e = map(_rows, block)
-        kernels.normalise_rectify(z, e, scaling, alpha, scratch.three(z))
+        kernels.normalise_rectify(z, e, scaling, alpha, scratch(z))
 
     def moments(block: Pair) -> Moments:
         z, e = map(_rows, block)
-        return kernels.block_moments(z, e, scratch.three(z))
+        return kernels.block_moments(z, e, scratch(z))
 
     maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
     batch, like = len(images), images.new_empty(0)
@@ -165,14 +156,16 @@ def propagate(
         size = _images_per_block(step, batch, like)
         blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
         if isinstance(step, Conv):
-            outputs, total, count = convolve_pairs(
-                step, weight_of(step), (pairs[0] for pairs in blocks), moments
-            )
+            read_blocks = (pairs[0] for pairs in blocks)
+            outputs, total, count = convolve_pairs(step, weight_of(step), read_blocks, moments)
             scaling, variance = batch_norm(total, count, alpha)
             variances.append(variance)
             maps[index] = FeatureMap(outputs, scaling)
+        elif isinstance(step, Pool) and step.kind == "max":
+            maps[index] = FeatureMap([max_pool(step, pairs[0], alpha) for pairs in blocks])
         else:
-            maps[index] = FeatureMap([combine_pairs(step, pairs, alpha) for pairs in blocks])
+            both = (zip(*pairs, strict=True) for pairs in blocks)
+            maps[index] = FeatureMap([Pair(*(combine(step, half) for half in halves)) for halves in both])
     return list(maps[len(vcnn.steps) - 1].read(finish, keep=False)), variances
 
 
@@ -181,10 +174,7 @@ def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
     for block in blocks:
         images = len(block.value)
         if images >= size:
-            yield from (
-                Pair(*halves)
-                for halves in zip(block.value.split(size), block.change.split(size), strict=True)
-            )
+            yield from map(Pair, block.value.split(size), block.change.split(size))
         else:
             joined = [block, *islice(blocks, size // images - 1)]
             yield Pair(*(torch.cat(halves) for halves in zip(*joined, strict=True)))
@@ -204,9 +194,7 @@ def convolve_pairs(
 
 
 def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
-    """Moments of one block of rows (positions, C).
-
-    Centred before they are multiplied, so that nothing cancels.
+    """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels.
 
     Everything happens in `scratch`, (3, positions, C), in float32 or wider.
     """
@@ -222,10 +210,9 @@ def merge(blocks: Sequence[Moments], counts: Sequence[int]) -> Moments:
     share = torch.stack([torch.full_like(mean, count) for mean, count in zip(parts[0], counts, strict=True)])
     mean_z, mean_e = ((mean * share).sum(0) / sum(counts) for mean in parts[:2])
     z, e = parts[0] - mean_z, parts[1] - mean_e
-    between = (share * z * z, share * z * e, share * e * e)
-    return Moments(
-        mean_z, mean_e, *((within + more).sum(0) for within, more in zip(parts[2:], between, strict=True))
-    )
+    between = share * z * z, share * z * e, share * e * e
+    sums = ((within + more).sum(0) for within, more in zip(parts[2:], between, strict=True))
+    return Moments(mean_z, mean_e, *sums)
 
 
 def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, BatchVariance]:
@@ -239,9 +226,8 @@ def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, Bat
     variance, growth = zz / count, (2 * ze + alpha * ee) / count
     second_variance = variance + alpha * growth
     first, second = (variance + BN_EPS).sqrt(), (second_variance + BN_EPS).sqrt()
-    scaling = Scaling(
-        1 / first, -mean_z / first, 1 / second, -mean_e / second, growth / (second * (first + second))
-    )
+    pull = growth / (second * (first + second))
+    scaling = Scaling(1 / first, -mean_z / first, 1 / second, -mean_e / second, pull)
     return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
 
 
@@ -252,9 +238,8 @@ def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scra
     0); as alpha goes to 0 it is e where y > 0, else 0.
     """
     y = torch.addcmul(scaling.shift, z, scaling.scale, out=scratch[0])
-    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1]).addcmul_(
-        y, scaling.pull, value=-1
-    )
+    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1])
+    change.addcmul_(y, scaling.pull, value=-1)
     if alpha == 0:
         torch.mul(change, y > 0, out=e)
     else:
@@ -265,13 +250,6 @@ def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scra
 
 
 EAGER = Kernels(block_moments, normalise_rectify)
-
-
-def combine_pairs(step: Step, pairs: Sequence[Pair], alpha: float) -> Pair:
-    """Every step that is not a convolution."""
-    if isinstance(step, Pool) and step.kind == "max":
-        return max_pool(step, pairs[0], alpha)
-    return Pair(*(combine(step, halves) for halves in zip(*pairs, strict=True)))
 
 
 def max_pool(step: Pool, pair: Pair, alpha: float) -> Pair:

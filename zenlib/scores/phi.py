@@ -33,21 +33,17 @@ METHODS = ("probe", "jacobian")
 class PhiEstimate(ScoreEstimate):
     """A Phi-Score with its error, in nats; `float(estimate)` is its mean.
 
-    Where some repeat left the range of its floating type, `mean` is `math.inf`, and `std` and `stderr` are
-    NaN.
-
     Attributes:
         overflow_layer: index of the first convolution whose output was not finite in some repeat, or None.
+            If there is one, `mean` is `math.inf`, and `std` and `stderr` are NaN.
     """
 
     overflow_layer: int | None = None
 
     def __str__(self) -> str:
-        return (
-            super().__str__()
-            if self.overflow_layer is None
-            else f"inf (overflow at convolution {self.overflow_layer})"
-        )
+        if self.overflow_layer is None:
+            return super().__str__()
+        return f"inf (overflow at convolution {self.overflow_layer})"
 
 
 def phi_score(
@@ -86,8 +82,7 @@ def phi_score(
 
     Raises:
         ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
-            itself).
+        ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
     Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is
     lower by about half the variance between repeats; it has a plain standard error and is what `zen_score`
@@ -95,13 +90,10 @@ def phi_score(
 
     Source: Lin et al. 2021, Definition 1.
     """
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("repeats", repeats, 1),
-        ("probes", probes, 2),
-        ("seed", seed, 0),
-    ):
-        whole(name, value, least)
+    whole("batch_size", batch_size)
+    whole("repeats", repeats)
+    whole("probes", probes, 2)
+    whole("seed", seed, 0)
     if method not in METHODS:
         raise ValueError(
             f"method: needed one of {', '.join(map(repr, METHODS))}, got {method!r}; 'probe' works on any "
@@ -109,29 +101,23 @@ def phi_score(
         )
     vcnn = to_vcnn(network, resolution)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    probes, dtype = probes if method == "probe" else 0, dtype or torch.float32
     log_norms, overflows = [], []
     for repeat in range(repeats):
-        norms, finite = _repeat(
-            vcnn,
-            batch_size,
-            probes if method == "probe" else 0,
-            (seed, repeat),
-            device,
-            dtype or torch.float32,
-        )
-        overflow = _first_false(finite)
-        if overflow is not None:
-            overflows.append(overflow)
+        norms, finite = _repeat(vcnn, batch_size, probes, (seed, repeat), device, dtype)
+        if not finite.all():
+            overflows.append(finite.tolist().index(False))
             continue
-        log_norms.append(
-            _log_of_mean(norms.double().cpu().numpy() if method == "jacobian" else _log_root_of_mean(norms))
-        )
+        logs = _log_root_of_mean(norms) if probes else norms.double().cpu().numpy()
+        log_norms.append(float(np.logaddexp.reduce(logs)) - math.log(len(logs)))
         if not math.isfinite(log_norms[-1]):
             raise ScoreUndefined(
                 f"Phi-Score of {vcnn.name or 'a network'}: every gradient of repeat {repeat} is zero, so it "
                 "has no logarithm"
             )
-    return _estimate(log_norms, overflows, repeats)
+    if overflows:
+        return PhiEstimate(math.inf, math.nan, math.nan, repeats, min(overflows))
+    return PhiEstimate.of(log_norms)
 
 
 def _repeat(
@@ -158,13 +144,11 @@ def log_probe_norms(
     Arguments as in `pushforward`; directions are from N(0, I).
     """
     finite: list[Tensor] = []
-    _, moved = pushforward(
-        vcnn,
-        weights,
-        images,
-        directions,
-        on_conv=lambda _, output: finite.append(torch.isfinite(output).all()),
-    )
+
+    def note(_: int, output: Tensor) -> None:
+        finite.append(torch.isfinite(output).all())
+
+    _, moved = pushforward(vcnn, weights, images, directions, on_conv=note)
     return log_norm(moved.flatten(2)), torch.stack(finite)
 
 
@@ -198,25 +182,5 @@ def _log_root_of_mean(log_norms: Tensor) -> np.ndarray:
     top = squares.max(0)
     scaled = np.exp(squares - np.where(np.isfinite(top), top, 0))
     mean, variance = scaled.mean(0), scaled.var(0, ddof=1)
-    with np.errstate(divide="ignore"):
-        return (
-            top / 2
-            + np.log(np.where(mean == 0, 1, mean)) / 2
-            + np.log1p(variance / (8 * len(scaled) * np.where(mean == 0, 1, mean) ** 2))
-        )
-
-
-def _log_of_mean(logs: np.ndarray) -> float:
-    return float(np.logaddexp.reduce(logs)) - math.log(len(logs))
-
-
-def _first_false(flags: Tensor) -> int | None:
-    found = flags.tolist()
-    return found.index(False) if False in found else None
-
-
-def _estimate(log_norms: list[float], overflows: list[int], repeats: int) -> PhiEstimate:
-    if overflows:
-        return PhiEstimate(math.inf, math.nan, math.nan, repeats, min(overflows))
-    std = float(np.std(log_norms, ddof=1)) if repeats > 1 else math.nan
-    return PhiEstimate(float(np.mean(log_norms)), std, std / math.sqrt(repeats), repeats)
+    mean[mean == 0] = 1  # the logarithm is -inf by its top
+    return top / 2 + np.log(mean) / 2 + np.log1p(variance / (8 * len(scaled) * mean**2))

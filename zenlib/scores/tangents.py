@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from zenlib.scores.forward import combine, convolve, last_uses, max_pool
-from zenlib.vanilla.vcnn import IMAGE, VCNN, Conv, Pool
+from zenlib.scores.forward import combine, convolve, max_pool, run
+from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
 
 
 def pushforward(
@@ -36,28 +36,21 @@ def pushforward(
         on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)); entry 0 is the
             image's.
     """
-    groups = 1 + directions.shape[0]
-    outputs: dict[int, Tensor] = {IMAGE: torch.cat([images[None], directions])}
-    last_use = last_uses(vcnn)
     kernels = enumerate(weights)
-    for index, step in enumerate(vcnn.steps):
-        inputs = [outputs[i].flatten(0, 1) for i in step.inputs]
+
+    def output(step: Step, inputs: list[Tensor]) -> Tensor:
+        flat = [stacked.flatten(0, 1) for stacked in inputs]
         if isinstance(step, Conv):
-            convolution, kernel = next(kernels)
-            output = convolve(step, inputs[0], kernel).unflatten(0, (groups, -1))
+            index, kernel = next(kernels)
+            made = convolve(step, flat[0], kernel).unflatten(0, (len(inputs[0]), -1))
             if on_conv is not None:
-                on_conv(convolution, output)
-            output = torch.where(
-                output[:1] > 0, output, torch.zeros((), dtype=output.dtype, device=output.device)
-            )
-        elif isinstance(step, Pool) and step.kind == "max":
-            output = _max_pool(step, inputs[0].unflatten(0, (groups, -1)))
-        else:
-            output = combine(step, inputs).unflatten(0, (groups, -1))
-        outputs[index] = output
-        for i in {i for i in outputs if last_use.get(i, index + 1) <= index}:
-            del outputs[i]  # so that memory does not grow with depth
-    final = outputs[len(vcnn.steps) - 1]
+                on_conv(index, made)
+            return torch.where(made[:1] > 0, made, torch.zeros((), dtype=made.dtype, device=made.device))
+        if isinstance(step, Pool) and step.kind == "max":
+            return _max_pool(step, inputs[0])
+        return combine(step, flat).unflatten(0, (len(inputs[0]), -1))
+
+    final = run(vcnn, torch.cat([images[None], directions]), output)
     return final[0], final[1:]
 
 

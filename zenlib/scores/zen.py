@@ -18,8 +18,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from functools import partial
+from itertools import count, islice
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -33,7 +36,6 @@ from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
-T = TypeVar("T")
 Norm = Literal["l1", "frobenius"]
 BnVariance = Literal["minibatch", "running"]
 
@@ -63,6 +65,13 @@ class ScoreEstimate:
     stderr: float
     n: int
 
+    @classmethod
+    def of(cls, scores: list[float]) -> Self:
+        """The estimate from the score of each repeat."""
+        n = len(scores)
+        std = float(np.std(scores, ddof=1)) if n > 1 else math.nan
+        return cls(float(np.mean(scores)), std, std / math.sqrt(n), n)
+
     def __float__(self) -> float:
         return self.mean
 
@@ -75,14 +84,12 @@ class ZenTerms:
     """The two terms of every definition, from the same forward passes, one entry per repeat, in nats.
 
     Attributes:
-        log_delta_l1: log of the batch mean of the sum of absolute differences; shape (repeats,).
-        log_delta_frobenius: log of the batch mean of the Euclidean norm of the difference; shape (repeats,).
-        log_sigma_minibatch: log sigma_i from the biased mini-batch variance of f(x); shape (repeats,
-            convolutions).
-        log_sigma_running: log sigma_i from a running variance that starts at 1 and has seen f(x), then f(x +
-            alpha * eps); shape (repeats, convolutions). Differs: the released code does not reset this
-            average between repeats, so there it drifts towards the mini-batch variance; here every repeat
-            starts at 1.
+        log_delta_l1: (repeats,), log of the batch mean of the sum of absolute differences.
+        log_delta_frobenius: (repeats,), log of the batch mean of the Euclidean norm of the difference.
+        log_sigma_minibatch: (repeats, convolutions), from the biased mini-batch variance of f(x).
+        log_sigma_running: (repeats, convolutions), from a running variance that has seen f(x), then f(x +
+            alpha * eps). Differs: here every repeat starts at 1; the released code does not reset this
+            average, so there it drifts towards the mini-batch variance.
     """
 
     log_delta_l1: np.ndarray
@@ -92,12 +99,9 @@ class ZenTerms:
 
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> np.ndarray:
         """The Zen-Score of each repeat under one definition, in nats; shape (repeats,)."""
-        log_delta = _choose("norm", norm, {"l1": self.log_delta_l1, "frobenius": self.log_delta_frobenius})
-        log_sigma = _choose(
-            "bn_variance",
-            bn_variance,
-            {"minibatch": self.log_sigma_minibatch, "running": self.log_sigma_running},
-        )
+        _require_known(norm, bn_variance)
+        log_delta = self.log_delta_l1 if norm == "l1" else self.log_delta_frobenius
+        log_sigma = self.log_sigma_minibatch if bn_variance == "minibatch" else self.log_sigma_running
         return log_delta + log_sigma.sum(axis=1)
 
 
@@ -119,43 +123,37 @@ def zen_score(
     """The Zen-Score: log E_batch ||f(x) - f(x + alpha * eps)|| + sum over every BatchNorm of log sigma_i.
 
     Args:
-        network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts; a module is left as
-            found.
+        network: an `Architecture`, a `VCNN`, or a module that `to_vcnn` converts, which is left as found.
         resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
         batch_size: images per repeat, N.
         repeats: independent draws of weights, images and noise.
         perturbation: alpha. Its logarithm is part of the score, as in the paper. 0 takes the exact
-            directional
-            derivative instead: log E_batch ||J(x) eps||, without a log alpha.
+            directional derivative instead: log E_batch ||J(x) eps||, without a log alpha.
         norm: "l1", the sum of absolute values over (C, H, W), or "frobenius", the root of the sum of squares.
         bn_variance: "minibatch", or "running" as in the released code.
         seed: 0 or more. Repeat r depends on (seed, r) alone.
         device: where to compute; None means CUDA if there is one, else the CPU.
-        dtype: floating type of weights and feature maps; None means float32. Statistics are kept in float32
-            or wider.
+        dtype: floating type of weights and maps; None means float32. Statistics are kept at least so wide.
         tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not
             enough a warning says so, and `stderr` says what was reached.
-        compiled: whether BatchNorm and ReLU are fused by torch.compile. The values agree within rounding. It
-            costs some ten seconds once per process, so it pays for many scores; without a working compiler a
-            warning says so and the eager path is taken.
+        compiled: whether BatchNorm and ReLU are fused by torch.compile, which costs some ten seconds once per
+            process; the values agree within rounding. Without a compiler a warning says so.
 
     Raises:
         ScoreUndefined: the score is not finite; the reason names the layer.
-        ValueError: an argument is out of range (`ConversionError`, `ArchitectureError` for the network
-            itself).
+        ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
     Source: Lin et al. 2021, Algorithm 1. Differs: the released code reports the spread over repeats of a
     drifting average (see `ZenTerms.log_sigma_running`) and draws one repeat in the search.
     """
-    _choose("norm", norm, dict.fromkeys(get_args(Norm)))
-    _choose("bn_variance", bn_variance, dict.fromkeys(get_args(BnVariance)))
+    _require_known(norm, bn_variance)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance: needed a positive number of nats or None, got {tolerance!r}")
-    sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
     repeats, scores = whole("repeats", repeats), list[float]()
+    drawn = _repeats(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
     while len(scores) < repeats or (tolerance is not None and _unsettled(scores, tolerance)):
-        scores += sampler.terms(len(scores), 1).score(norm, bn_variance).tolist()
-    return _estimate(scores)
+        scores += _stacked(islice(drawn, 1)).score(norm, bn_variance).tolist()
+    return ScoreEstimate.of(scores)
 
 
 def zen_terms(
@@ -171,84 +169,72 @@ def zen_terms(
     compiled: bool = False,
 ) -> ZenTerms:
     """The terms of every definition, from the same forward passes; arguments and errors as in `zen_score`."""
-    sampler = _Sampler(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    return sampler.terms(0, whole("repeats", repeats))
+    repeats = whole("repeats", repeats)
+    drawn = _repeats(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
+    return _stacked(islice(drawn, repeats))
 
 
-class _Sampler:
-    """Draws repeats of the score of one network."""
+def _stacked(repeats: Iterator[tuple[np.ndarray, ...]]) -> ZenTerms:
+    return ZenTerms(*(np.stack(column) for column in zip(*repeats, strict=True)))
 
-    def __init__(
-        self,
-        network: Architecture | VCNN | nn.Module,
-        resolution: int | None,
-        batch_size: int,
-        perturbation: float,
-        seed: int,
-        device: str | torch.device | None,
-        dtype: torch.dtype | None,
-        compiled: bool,
-    ) -> None:
-        self.batch_size = whole("batch_size", batch_size)
-        self.seed = whole("seed", seed, 0)
-        if perturbation != 0 and not SMALLEST_PERTURBATION <= perturbation < math.inf:
-            raise ValueError(
-                f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the "
-                f"exact derivative; got {perturbation!r}"
-            )
-        dtype = torch.float32 if dtype is None else dtype
-        if not dtype.is_floating_point:
-            raise ValueError(
-                f"dtype: needed a floating type such as torch.float32 or torch.bfloat16, got {dtype}"
-            )
-        self.vcnn = to_vcnn(network, resolution)
-        _require_variance(self.vcnn, batch_size)
-        self.alpha = float(perturbation)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.dtype = dtype
-        self.kernels = fused_kernels() if compiled else EAGER
+
+def _repeats(
+    network: Architecture | VCNN | nn.Module,
+    resolution: int | None,
+    batch_size: int,
+    perturbation: float,
+    seed: int,
+    device: str | torch.device | None,
+    dtype: torch.dtype | None,
+    compiled: bool,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """The fields of `ZenTerms` for one repeat after another, without end."""
+    batch_size, seed = whole("batch_size", batch_size), whole("seed", seed, 0)
+    if perturbation != 0 and not SMALLEST_PERTURBATION <= perturbation < math.inf:
+        raise ValueError(
+            f"perturbation: needed a finite number of at least {SMALLEST_PERTURBATION}, or 0 for the "
+            f"exact derivative; got {perturbation!r}"
+        )
+    dtype = dtype or torch.float32
+    if not dtype.is_floating_point:
+        raise ValueError(
+            f"dtype: needed a floating type such as torch.float32 or torch.bfloat16, got {dtype}"
+        )
+    vcnn = to_vcnn(network, resolution)
+    _require_variance(vcnn, batch_size)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    alpha, kernels = float(perturbation), fused_kernels() if compiled else EAGER
+    shape = batch_size, *vcnn.image_shape
 
     @torch.no_grad()
-    def terms(self, first: int, count: int) -> ZenTerms:
-        """Repeats `first` to `first + count`."""
-        rows = [self._repeat(repeat) for repeat in range(first, first + count)]
-        return ZenTerms(*(np.stack(column) for column in zip(*rows, strict=True)))
-
-    def _repeat(self, repeat: int) -> tuple[np.ndarray, ...]:
-        generator = generator_of((self.seed, repeat), self.device)
-
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
-
-        shape = (self.batch_size, *self.vcnn.image_shape)
-        blocks, variances = propagate(
-            self.vcnn,
-            lambda conv: draw(*conv.weight_shape),
-            draw(*shape),
-            draw(*shape),
-            self.alpha,
-            self.kernels,
+    def drawn(repeat: int) -> tuple[np.ndarray, ...]:
+        draw = partial(torch.randn, generator=generator_of((seed, repeat), where), dtype=dtype, device=where)
+        passed = propagate(
+            vcnn, lambda conv: draw(conv.weight_shape), draw(shape), draw(shape), alpha, kernels
         )
-        terms = tuple(term.double().cpu().numpy() for term in log_terms(blocks, variances, self.alpha))
-        self._require_finite(*terms)
+        terms = tuple(term.double().cpu().numpy() for term in log_terms(*passed, alpha))
+        _require_finite(vcnn, *terms)
         return terms
 
-    def _require_finite(
-        self, l1: np.ndarray, frobenius: np.ndarray, minibatch: np.ndarray, running: np.ndarray
-    ) -> None:
-        named = f"Zen-Score of {self.vcnn.name or 'a network'}"
-        for conv, *sigmas in zip(self.vcnn.convs, minibatch, running, strict=True):
-            if not np.isfinite(sigmas).all():
-                values = " and ".join(str(float(sigma)) for sigma in sigmas)
-                raise ScoreUndefined(
-                    f"{named}: log sigma is {values} (mini-batch and running) after {conv.name} "
-                    f"({conv.describe()})"
-                )
-        if not np.isfinite([l1, frobenius]).all():
-            last = self.vcnn.steps[-1]
+    return map(drawn, count())
+
+
+def _require_finite(
+    vcnn: VCNN, l1: np.ndarray, frobenius: np.ndarray, minibatch: np.ndarray, running: np.ndarray
+) -> None:
+    named = f"Zen-Score of {vcnn.name or 'a network'}"
+    for conv, *sigmas in zip(vcnn.convs, minibatch, running, strict=True):
+        if not np.isfinite(sigmas).all():
+            values = " and ".join(str(float(sigma)) for sigma in sigmas)
             raise ScoreUndefined(
-                f"{named}: log Delta is {float(l1)} after the last layer, {last.name} ({last.describe()})"
+                f"{named}: log sigma is {values} (mini-batch and running) after {conv.name} "
+                f"({conv.describe()})"
             )
+    if not np.isfinite([l1, frobenius]).all():
+        last = vcnn.steps[-1]
+        raise ScoreUndefined(
+            f"{named}: log Delta is {float(l1)} after the last layer, {last.name} ({last.describe()})"
+        )
 
 
 def log_terms(
@@ -258,37 +244,26 @@ def log_terms(
     log_alpha = math.log(alpha) if alpha > 0 else 0.0
     l1, frobenius = (_mean_norm(blocks, order).log() + log_alpha for order in (1, 2))
     minibatch = torch.stack([variance.first for variance in variances])
-    running = torch.stack([_running(variance) for variance in variances])
-    return l1, frobenius, minibatch.log() / 2, running.log() / 2
+    # A running variance that starts at 1 and meets the unbiased variances of both branches in turn.
+    keep, running = 1 - BN_MOMENTUM, []
+    for first, second, positions in variances:
+        running.append(keep**2 + BN_MOMENTUM * (positions / (positions - 1)) * (keep * first + second))
+    return l1, frobenius, minibatch.log() / 2, torch.stack(running).log() / 2
 
 
 def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
     """The mean over images of the l1 or l2 norm of their change, in float32 or wider."""
     wide = torch.promote_types(blocks[0].change.dtype, torch.float32)
     axes = tuple(range(1, blocks[0].change.dim()))
-    return torch.cat(
-        [torch.linalg.vector_norm(block.change, order, dim=axes, dtype=wide) for block in blocks]
-    ).mean()
-
-
-def _running(variance: BatchVariance) -> Tensor:
-    """A running variance that starts at 1 and meets the unbiased variances of both branches in turn."""
-    unbiased = variance.positions / (variance.positions - 1)
-    keep = 1 - BN_MOMENTUM
-    return keep**2 + BN_MOMENTUM * unbiased * (keep * variance.first + variance.second)
-
-
-def _estimate(scores: list[float]) -> ScoreEstimate:
-    n = len(scores)
-    std = float(np.std(scores, ddof=1)) if n > 1 else math.nan
-    return ScoreEstimate(float(np.mean(scores)), std, std / math.sqrt(n), n)
+    norms = [torch.linalg.vector_norm(block.change, order, dim=axes, dtype=wide) for block in blocks]
+    return torch.cat(norms).mean()
 
 
 def _unsettled(scores: list[float], tolerance: float) -> bool:
     """Whether another repeat is needed, and allowed, to bring the standard error down to `tolerance`."""
     if len(scores) < 2:
         return True
-    stderr = _estimate(scores).stderr
+    stderr = ScoreEstimate.of(scores).stderr
     if stderr > tolerance and len(scores) >= MAX_REPEATS:
         warnings.warn(
             f"tolerance: needed a standard error of {tolerance}, reached {stderr:.3g} in {MAX_REPEATS} "
@@ -298,10 +273,13 @@ def _unsettled(scores: list[float], tolerance: float) -> bool:
     return stderr > tolerance and len(scores) < MAX_REPEATS
 
 
-def _choose(argument: str, given: str, options: dict[str, T]) -> T:
-    if given not in options:
-        raise ValueError(f"{argument}: needed one of {', '.join(map(repr, options))}, got {given!r}")
-    return options[given]
+def _require_known(norm: str, bn_variance: str) -> None:
+    for argument, given, options in (
+        ("norm", norm, get_args(Norm)),
+        ("bn_variance", bn_variance, get_args(BnVariance)),
+    ):
+        if given not in options:
+            raise ValueError(f"{argument}: needed one of {', '.join(map(repr, options))}, got {given!r}")
 
 
 def _require_variance(vcnn: VCNN, batch_size: int) -> None:

@@ -18,10 +18,9 @@ import numpy as np
 from zenlib.scores.formulas import spread
 from zenlib.scores.formulas.counts import fan_in, in_channels, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
-from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, together
+from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, Terms, together
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.vanilla.vcnn import IMAGE
 
 WITH_SCALE = 2 / math.pi
 """(1 / (2 pi)) / (1 / 4), for a constant that passed a ReLU.
@@ -69,8 +68,7 @@ def collision(variance: float, classes: int) -> float:
     From 1 / s^2 = integral of t exp(-t s) over t > 0: with f(t) = E exp(-t e^z) it is K times the integral of
     t f''(t) f(t)^(K - 1).
     """
-    spread, log_t = math.sqrt(variance), np.linspace(-1, 1, 161)
-    z = np.linspace(-6, 6, 97)
+    spread, log_t, z = math.sqrt(variance), np.linspace(-1, 1, 161), np.linspace(-6, 6, 97)
     weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
     t = np.exp(log_t * (8 * spread + 4) - math.log(classes))[:, None]
     inner = np.exp(-t * np.exp(spread * z))
@@ -79,12 +77,9 @@ def collision(variance: float, classes: int) -> float:
     return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
 
 
-def passed(graph: Graph, operation: Operation, read: Map) -> float:
-    """By how much a convolution, a BatchNorm or a ReLU changes the mean square of a gradient."""
-    if operation.kind == "conv":
-        share, _ = shares(operation, read.side)
-        return GAIN * share * values(operation) / (in_channels(graph, operation) * read.side**2)
-    return read.threshold[1] if operation.kind == "relu" else 1 / read.variance
+def passed(graph: Graph, conv: Operation, read: Map, share: float) -> float:
+    """By how much a convolution changes the mean square of a gradient; `share` of its taps are inside."""
+    return GAIN * share * values(conv) / (in_channels(graph, conv) * read.side**2)
 
 
 class Backward:
@@ -99,27 +94,24 @@ class Backward:
         self.forward, self.graph = forward, forward.graph
         self.convs: list[LayerGradient] = []
         classifier, start = self._start(classes)
-        found: dict[int, list[Parts]] = {self.graph.output: [start]}
+        found: dict[int, Parts] = {self.graph.output: start}
         for index in range(self.graph.output, -1, -1):
             if index in found:
-                operation, parts = self.graph.operations[index], spread.summed(found.pop(index))
+                operation, parts = self.graph.operations[index], found.pop(index)
                 if forward.cuts[index] and len(parts) > 1:
-                    parts = self._new(parts, operation.side, 1.0, 1.0)
+                    parts = self._new(spread.terms(parts, operation.side), 1.0, 1.0)
                 rule = getattr(self, operation.kind, None)  # sums and concatenations hand all of it on
                 for place in operation.inputs:
                     given = rule(index, operation, parts, forward.maps[place]) if rule else parts
-                    if place != IMAGE:
-                        found.setdefault(place, []).append(given)
+                    found[place] = spread.summed([found[place], given]) if place in found else given
         self.convs.reverse()
         self.layers = [*self.convs, classifier]
 
     @property
     def growth(self) -> float:
         """Log of the squared gradient behind the first convolution over that behind the last."""
-        first, last = (
-            conv.output * values(self.graph.operations[conv.place])
-            for conv in (self.convs[0], self.convs[-1])
-        )
+        ends = self.convs[0], self.convs[-1]
+        first, last = (conv.output * values(self.graph.operations[conv.place]) for conv in ends)
         return math.log(first / last)
 
     def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
@@ -137,9 +129,9 @@ class Backward:
         variance = GAIN / width * (wrong + label) / (images * positions) ** 2
         return classifier, {(Back(FLAT, alike / (wrong + label)), 0.0): math.sqrt(variance)}
 
-    def _new(self, parts: Parts, side: int, factor: float, kept: float, stretch: int = 1) -> Parts:
+    def _new(self, found: Terms, factor: float, kept: float, stretch: int = 1) -> Parts:
         """One source with `factor` times the variance, of whose correlation at a distance a share is kept."""
-        variance, terms, shapes = spread.terms(parts, side)
+        variance, terms, shapes = found
         common = 0.0
         for height, source, _ in terms:
             common += height / variance * source.common
@@ -148,8 +140,10 @@ class Backward:
 
     def relu(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """A share of the values passes; of a rectified map all do."""
-        on = passed(self.graph, operation, read)
-        return parts if read.rectified else self._new(parts, operation.side, on, on)
+        if read.rectified:
+            return parts
+        on = read.threshold[1]
+        return self._new(spread.terms(parts, operation.side), on, on)
 
     def slice(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """To some of the channels."""
@@ -163,9 +157,8 @@ class Backward:
         for (source, count), amplitude in parts.items():
             common: float = source.common  # type: ignore[attr-defined]
             left = max(0.0, 1 - (1 + WITH_SCALE) * common)
-            if common > 0:
-                source = Back(source.shapes, 0.0)
-            given[source, count] = amplitude * math.sqrt(free * left)
+            kept = Back(source.shapes, 0.0) if common > 0 else source
+            given[kept, count] = amplitude * math.sqrt(free * left)
         return given
 
     def pool(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
@@ -174,18 +167,17 @@ class Backward:
         if operation.mode == "avg" and operation.side == read.side:
             return spread.pooled(parts, count)
         share = operation.side**2 / read.side**2  # of the positions
-        if operation.mode == "max":
-            return self._new(parts, operation.side, share, share, operation.stride)
-        return self._new(spread.pooled(parts, 0.0), operation.side, share**2, 1.0, operation.stride)
+        kept = (share, share) if operation.mode == "max" else (share**2, 1.0)
+        return self._new(spread.terms(parts, operation.side), *kept, operation.stride)
 
     def conv(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """Here are the weights."""
-        output, _, shapes = spread.terms(parts, operation.side)
+        output, _, shapes = found = spread.terms(parts, operation.side)
         share, _ = shares(operation, read.side)
         fan = fan_in(self.graph, operation)
         lags = together(shapes, spread.stretched(read.alike.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
-        factor = passed(self.graph, operation, read)
-        return self._new(parts, operation.side, factor, 1 / operation.stride**2, operation.stride)
+        factor = passed(self.graph, operation, read, share)
+        return self._new(found, factor, 1 / operation.stride**2, operation.stride)

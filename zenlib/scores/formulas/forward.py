@@ -122,14 +122,12 @@ class Forward:
 
     Attributes:
         maps: of each operation, and of the image as the last one.
-        sigma2: variance of the output of each convolution.
     """
 
     def __init__(self, graph: Graph, images: int = 16, angle: float = 0.0) -> None:
         self.graph, self.images = graph, images
-        self.sigma2: dict[int, float] = {}
-        self.convs = sum(operation.kind == "conv" for operation in graph.operations)
-        loadings = np.zeros(self.convs + 1)
+        self.convs = 0  # so far
+        loadings = np.zeros(1 + sum(operation.kind == "conv" for operation in graph.operations))
         loadings[-1] = 1 / math.sqrt(graph.in_channels * graph.resolution**2)
         image = New(WHITE, 0.0, 1 - math.cos(angle), 0.0, loadings)
         self.maps: dict[int, Map] = {IMAGE: fresh(graph.resolution, image, 1.0)}
@@ -151,10 +149,8 @@ class Forward:
         kept = GAIN * source.variance * share / variance  # the rest is a pattern that all images share
         shapes = spread.stretched(before.shapes, 1 / operation.stride)
         noise = kept * before.noise
-        noise[len(self.sigma2)] = math.sqrt(
-            spread.together(shapes, shapes, operation.side) / values(operation)
-        )
-        self.sigma2[index] = variance
+        noise[self.convs] = math.sqrt(spread.together(shapes, shapes, operation.side) / values(operation))
+        self.convs += 1
         blur = min(float(taps), spread.together(before.shapes, before.shapes, source.side))
         overlap = blur / width + (1 - taps / width) * blur / taps * before.overlap
         if operation.groups > 1:

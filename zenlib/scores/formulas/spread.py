@@ -104,8 +104,8 @@ class Source:
 
 Parts = dict[tuple[Source, float], float]
 """(source, number of averages) -> amplitude."""
-Term = tuple[float, Any, Shapes]
-"""Variance, `Source`, spatial correlation."""
+Terms = tuple[float, list[tuple[float, Any, Shapes]], Shapes]
+"""The variance of a map, (variance, `Source`, spatial correlation) of its terms, and that of the whole."""
 
 
 def scaled(parts: Parts, factor: float) -> Parts:
@@ -129,9 +129,9 @@ def summed(maps: list[Parts]) -> Parts:
     return total
 
 
-def terms(parts: Parts, side: int) -> tuple[float, list[Term], Shapes]:
-    """The variance of a map, that of each pair of parts with one source, and the correlation of the whole."""
-    found: list[Term] = []
+def terms(parts: Parts, side: int) -> Terms:
+    """What a map amounts to; a term for each pair of parts with one source."""
+    found = []
     items = list(parts.items())
     if len(items) == 1 and items[0][0][1] == 0:
         ((source, _), amplitude) = items[0]

@@ -11,13 +11,14 @@ only the share of taps outside of the map is counted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from zenlib.scores.closed_form import max_moments
-from zenlib.scores.graph_form import rectifier
+from zenlib.scores.graph_form import rectifier, torus
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.scores.graph_form.sources import (
     Alike,
@@ -30,17 +31,7 @@ from zenlib.scores.graph_form.sources import (
     overlaps,
     rectified,
 )
-from zenlib.scores.graph_form.torus import (
-    IDENTITY,
-    averaged,
-    grid,
-    multiplicity,
-    scaled,
-    subsampled,
-    summed,
-    white,
-    windowed,
-)
+from zenlib.scores.graph_form.torus import grid_of
 from zenlib.vanilla.vcnn import IMAGE
 
 
@@ -89,26 +80,18 @@ class NodeTerms:
     """What the arithmetic says about one map.
 
     Attributes:
-        name: where it comes from.
-        channels: its channels.
-        side: its rows.
         variance: of a value, averaged over channels.
         growth: mean squared difference of the two branches over 2 variance, 1 - their correlation; NaN where
             not asked for.
         neighbour: correlation of a value with its right neighbour.
-        channel_overlap: mean squared correlation of two different channels at one position.
         channel_count: effective number of channels, 1 / mean squared correlation of two of them, a channel
             with itself included.
         value_count: effective number of independent values of the map, the same over channels and positions.
     """
 
-    name: str
-    channels: int
-    side: int
     variance: float
     growth: float
     neighbour: float
-    channel_overlap: float
     channel_count: float
     value_count: float
 
@@ -153,288 +136,193 @@ def graph_terms(
 
 
 class _Pass:
-    """The state of a pass."""
+    """The state of a pass; a method for each kind of operation makes its output of the maps that it reads."""
 
     def __init__(self, graph: Graph, perturbation: float | None, width: bool, borders: bool) -> None:
-        self.graph = graph
-        self.width = width
-        self.borders = borders
-        self.branches = perturbation is not None
+        self.graph, self.width, self.borders = graph, width, borders
         self.pairs = Pairs()
-        self.made = 0
-        self.rectified: set[int] = set()
         self.normed = {operation.inputs[0] for operation in graph.operations if operation.kind == "norm"}
         self.live = graph.live()
         self.convs: list[ConvTerms] = []
         self.log_norms = 0.0
-        start = white(grid(graph.resolution))
-        branch = None if perturbation is None else start / math.sqrt(1 + perturbation**2)
-        image = self.source(grid(graph.resolution), itself=Alike(start, None, branch))
-        self.blends: dict[int, Blend] = {
-            IMAGE: self.blend(graph.in_channels, graph.resolution, {image: IDENTITY})
-        }
+        start = torus.white(grid_of(graph.resolution))
+        branches = [start] if perturbation is None else [start, start / math.sqrt(1 + perturbation**2)]
+        image = self.new(graph.in_channels, graph.resolution, 1.0, 0.0, Alike(np.stack(branches)))
+        self.blends: dict[int, Blend] = {IMAGE: image}
 
-    def source(self, side: int, **fields: object) -> Source:
-        """A new source."""
-        self.made += 1
-        return Source(self.made, side, **fields)  # type: ignore[arg-type]
-
-    def blend(self, channels: int, side: int, parts: dict, square: float = 0.0) -> Blend:
-        """A settled map."""
-        return self.pairs.settle(Blend(channels, side, grid(side), parts, square))
+    def new(
+        self, channels: int, side: int, variance: float, square: float, itself: Alike, *origin: Any
+    ) -> Blend:
+        """A map of one new source; its origin are the further fields of `Source`."""
+        source = Source(grid_of(side), itself, *origin)
+        parts = {source: torus.scaled(torus.IDENTITY, math.sqrt(variance))}
+        return self.pairs.settle(Blend(channels, side, parts, square))
 
     def terms(self) -> GraphTerms:
         """All terms, in one pass."""
         operations, cuts = self.graph.operations, self.graph.cuts()
         for index, operation in enumerate(operations):
-            blend = getattr(self, operation.kind)(index, operation)
-            if cuts[index]:
-                blend = self.alone(blend)
+            read = [self.blends[source] for source in operation.inputs]
+            made: Blend = getattr(self, operation.kind)(index, operation, read)
+            if cuts[index]:  # everything passes through it: its past does not matter any more
+                alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
+                alone.variance, alone.rectified, made = made.variance, made.rectified, alone
                 self.pairs.forget()
-            self.blends[index] = blend
-        marks = tuple(node_terms(operations[index].name, self.blends[index]) for index in self.graph.marks)
+            self.blends[index] = made
+        marks = tuple(node_terms(self.blends[index]) for index in self.graph.marks)
         last = self.graph.output
-        while last in self.rectified:
+        while self.blends[last].rectified:
             last = operations[last].inputs[0]
-        end = node_terms(operations[last].name, self.blends[last])
-        log_delta = _log_delta(self.blends[last], end) if self.branches else math.nan
-        return GraphTerms(tuple(self.convs), marks, end, self.log_norms, self.graph.silent, log_delta)
+        end, terms = self.blends[last], node_terms(self.blends[last])
+        # Of the difference of two rectified maps, whose root is that of theirs.
+        size = end.channels * end.side**2
+        log_delta = math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * end.variance))
+        return GraphTerms(tuple(self.convs), marks, terms, self.log_norms, self.graph.silent, log_delta)
 
-    def alone(self, blend: Blend) -> Blend:
-        """A map through which everything passes: its past does not matter any more."""
-        source = self.source(blend.grid, itself=blend.itself)
-        fresh = Blend(
-            blend.channels,
-            blend.side,
-            blend.grid,
-            {source: scaled(IDENTITY, math.sqrt(blend.variance))},
-            blend.square,
-        )
-        fresh.variance, fresh.itself = blend.variance, blend.itself
-        return fresh
-
-    def conv(self, index: int, operation: Operation) -> Blend:
+    def conv(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """A convolution."""
-        read = self.blends[operation.inputs[0]]
-        group = read.channels // operation.groups
-        of_inputs, of_taps = overlaps(read.itself, read.grid, group, operation.kernel, operation.dilation)
+        (read,), (before,) = maps, operation.inputs
+        kernel, dilation, group = operation.kernel, operation.dilation, read.channels // operation.groups
+        of_inputs, of_taps = overlaps(read.itself, read.grid, group, kernel, dilation)
         share, squared_share = shares(operation, read.side) if self.borders else (1.0, 1.0)
-        variance = (
-            group * operation.kernel**2 * (read.variance * share + read.square * (share - squared_share))
-        )
-        before = operation.inputs[0]
+        entries = group * kernel**2
+        variance = entries * (read.variance * share + read.square * (share - squared_share))
+        source = self.blends[self.graph.operations[before].inputs[0]] if read.rectified else read
         self.convs.append(
             ConvTerms(
                 operation.name,
                 self.live[index],
                 index in self.normed,
-                self.blends[self.graph.operations[before].inputs[0]].variance
-                if before in self.rectified
-                else read.variance,
+                source.variance,
                 0.5 * math.log(variance),
-                operation.kernel,
-                group * operation.kernel**2,
+                kernel,
+                entries,
                 1 / of_inputs,
                 1 / of_taps,
-                before in self.rectified,
+                read.rectified,
             )
         )
         itself = self.pair_of_output(operation, read, group)
-        out = grid(operation.side)
-        if operation.stride == 1 and out == read.grid:
-            made = self.source(
-                out,
-                rule="conv",
-                reads=read,
-                itself=itself,
-                kernel=operation.kernel,
-                dilation=operation.dilation,
-                group=group,
-            )
-        else:
-            made = self.source(out, itself=_strided(itself, read.grid, operation.stride, out))
-        return self.blend(operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))})
+        origin: tuple[Any, ...] = (read, kernel, dilation, group)
+        if operation.stride != 1 or grid_of(operation.side) != read.grid:
+            itself, origin = _strided(itself, read.grid, operation), ()
+        return self.new(operation.channels, operation.side, variance, 0.0, itself, *origin)
 
     def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
         """The pair of a convolution with itself; a channel correlates with itself as its input does."""
         if not self.width:
-            return Alike(read.itself.mean, None, read.itself.branch)
-        chance = convolved(
-            read.itself, read.grid, operation.kernel, operation.dilation, read.channels, group, times=2
-        )
+            return Alike(read.itself.mean)
+        window = read.grid, operation.kernel, operation.dilation
+        chance = convolved(read.itself, *window, read.channels, group, times=2)
         if group < read.channels and chance is not None:
             # Channels of one group read the same inputs; those of different groups are as alike as what they
             # read.
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
-            before = read.itself.chance
-            apart = (
-                0.0
-                if before is None
-                else averaged(before.other, read.grid, operation.kernel, operation.dilation, 2)
-            )
-            chance = chance._replace(
-                profiles=np.stack([chance.own, together * chance.own + (1 - together) * apart])
-            )
-        return Alike(read.itself.mean, chance, read.itself.branch)
+            before, own = read.itself.chance, chance.profiles[0]
+            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window, 2)
+            chance = chance._replace(profiles=np.stack([own, together * own + (1 - together) * apart]))
+        return Alike(read.itself.mean, chance)
 
-    def norm(self, index: int, operation: Operation) -> Blend:
+    def norm(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """BatchNorm: mean 0, variance 1."""
-        read = self.blends[operation.inputs[0]]
-        before = operation.inputs[0]
+        (read,), (before,) = maps, operation.inputs
         if before == IMAGE or self.graph.operations[before].kind != "conv":
             self.log_norms += 0.5 * math.log(read.variance)
         root = read.variance**-0.5
-        parts = {source: scaled(filtered, root) for source, filtered in read.parts.items()}
-        fresh = Blend(read.channels, read.side, read.grid, parts)
-        fresh.variance, fresh.itself = 1.0, read.itself
-        return fresh
+        parts = {source: torus.scaled(filtered, root) for source, filtered in read.parts.items()}
+        return Blend(read.channels, read.side, parts, variance=1.0, itself=read.itself)
 
-    def relu(self, index: int, operation: Operation) -> Blend:
+    def relu(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """A ReLU; of a map that is rectified already, nothing."""
-        before = operation.inputs[0]
-        read = self.blends[before]
-        if before in self.rectified:
-            self.rectified.add(index)
+        (read,) = maps
+        if read.rectified:
             return read
-        self.rectified.add(index)
-        made = self.source(read.grid, rule="relu", reads=read, itself=rectified(read.itself, read.grid))
-        scale = math.sqrt(read.variance * rectifier.CENTRED)
-        return self.blend(
-            read.channels, read.side, {made: scaled(IDENTITY, scale)}, read.variance * rectifier.M1_SQUARED
-        )
+        itself = rectified(read.itself, read.grid)
+        moments = read.variance * rectifier.CENTRED, read.variance * rectifier.M1_SQUARED
+        made = self.new(read.channels, read.side, *moments, itself, read)
+        made.rectified = True
+        return made
 
-    def add(self, index: int, operation: Operation) -> Blend:
+    def add(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """A sum; equal sources add up as amplitudes."""
-        read = [self.blends[source] for source in operation.inputs]
-        parts = dict(read[0].parts)
-        for other in read[1:]:
+        parts = dict(maps[0].parts)
+        for other in maps[1:]:
             for source, filtered in other.parts.items():
-                parts[source] = summed(parts[source], filtered) if source in parts else filtered
-        return self.blend(
-            operation.channels, operation.side, parts, sum(math.sqrt(one.square) for one in read) ** 2
-        )
+                parts[source] = torus.summed(parts[source], filtered) if source in parts else filtered
+        square = sum(math.sqrt(one.square) for one in maps) ** 2
+        return self.pairs.settle(Blend(operation.channels, operation.side, parts, square))
 
-    def pool(self, index: int, operation: Operation) -> Blend:
+    def pool(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """An average is a filter where it keeps the size.
 
         Other poolings are new sources with the correlations of an average.
         """
-        read = self.blends[operation.inputs[0]]
-        parts = {source: windowed(filtered, operation.kernel) for source, filtered in read.parts.items()}
-        if (
-            operation.mode == "avg"
-            and operation.stride == 1
-            and operation.kernel % 2
-            and operation.side == read.side
-        ):
-            return self.blend(operation.channels, operation.side, parts, read.square)
-        pooled = self.pairs.settle(Blend(read.channels, read.side, read.grid, parts))
-        out = grid(operation.side)
-        itself = _strided(pooled.itself, read.grid, operation.stride, out)
-        variance, square = pooled.variance, read.square
-        if operation.mode == "max":
-            variance, square = _of_maximum(operation, read, pooled)
-            if operation.inputs[0] in self.rectified:
-                self.rectified.add(index)
-        made = self.source(out, itself=itself)
-        return self.blend(
-            operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square
-        )
+        (read,) = maps
+        parts = {
+            source: torus.windowed(filtered, operation.kernel) for source, filtered in read.parts.items()
+        }
+        pooled = self.pairs.settle(Blend(read.channels, read.side, parts, read.square))
+        average, kept = operation.mode == "avg", operation.stride == 1 and operation.side == read.side
+        if average and kept and operation.kernel % 2:
+            return pooled
+        moments = (pooled.variance, read.square) if average else _of_maximum(operation, read, pooled)
+        itself = _strided(pooled.itself, read.grid, operation)
+        made = self.new(read.channels, operation.side, *moments, itself)
+        made.rectified = read.rectified and not average
+        return made
 
-    def join(self, index: int, operation: Operation) -> Blend:
+    def join(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """Maps side by side: their averages, weighted by channels; a new source."""
-        read = [self.blends[source] for source in operation.inputs]
-        shares = [one.channels / operation.channels for one in read]
-        variance = sum(share * one.variance for share, one in zip(shares, read, strict=True))
-        heights = [share * one.variance / variance for share, one in zip(shares, read, strict=True)]
-        means = [
-            one.itself.mean * height
-            for height, one in zip(heights, read, strict=True)
-            if one.itself.mean is not None
-        ]
-        branches = [
-            one.itself.branch * height
-            for height, one in zip(heights, read, strict=True)
-            if one.itself.branch is not None
-        ]
+        weighted = [(one.channels / operation.channels, one) for one in maps]
+        variance = sum(share * one.variance for share, one in weighted)
+        heights = [(share * one.variance / variance, one) for share, one in weighted]
+        means = [one.itself.mean * height for height, one in heights if one.itself.mean is not None]
         pairs = [
-            (a * b, self.pairs.of_blends(one, other))
-            for a, one in zip(heights, read, strict=True)
-            for b, other in zip(heights, read, strict=True)
+            (a * b, self.pairs.of_blends(one, other).chance) for a, one in heights for b, other in heights
         ]
-        chance = joined(
-            [pair.chance.scaled(weight) for weight, pair in pairs if pair.chance is not None], read[0].grid
+        chance = joined([found.scaled(weight) for weight, found in pairs if found is not None], maps[0].grid)
+        square = sum(share * one.square for share, one in weighted)
+        made = self.new(
+            operation.channels, operation.side, variance, square, Alike(sum(means[1:], means[0]), chance)
         )
-        if all(source in self.rectified for source in operation.inputs):
-            self.rectified.add(index)
-        made = self.source(
-            read[0].grid,
-            itself=Alike(
-                sum(means[1:], means[0]), chance, sum(branches[1:], branches[0]) if branches else None
-            ),
-        )
-        square = sum(share * one.square for share, one in zip(shares, read, strict=True))
-        return self.blend(
-            operation.channels, operation.side, {made: scaled(IDENTITY, math.sqrt(variance))}, square
-        )
+        made.rectified = all(one.rectified for one in maps)
+        return made
 
-    def slice(self, index: int, operation: Operation) -> Blend:
+    def slice(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """Some channels: the same map with fewer of them."""
-        read = self.blends[operation.inputs[0]]
-        if operation.inputs[0] in self.rectified:
-            self.rectified.add(index)
-        fresh = Blend(operation.channels, read.side, read.grid, read.parts, read.square)
-        fresh.variance, fresh.itself = read.variance, read.itself
-        return fresh
+        return replace(maps[0], channels=operation.channels)
 
 
-def _strided(pair: Alike, side: int, stride: int, out_side: int) -> Alike:
-    """The pair at every `stride`-th position.
+def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
+    """The pair at the positions that an operation keeps.
 
     The profile of chance keeps its form and the mean square that it gives at lag 0.
     """
-    mean, branch = (
-        None if values is None else subsampled(values, side, stride, out_side)
-        for values in (pair.mean, pair.branch)
-    )
+    out = grid_of(operation.side)
+    mean = None if pair.mean is None else torus.subsampled(pair.mean, grid, operation.stride, out)
     chance = pair.chance
     if chance is not None:
-        thinned = Chance(
-            *(subsampled(values, side, stride, out_side) for values in chance)
-        )  # profiles and carrier
-        before, after = chance.mean_square(side), thinned.mean_square(out_side)
+        thinned = Chance(*(torus.subsampled(values, grid, operation.stride, out) for values in chance))
+        before, after = chance.mean_square(grid), thinned.mean_square(out)
         chance = thinned.scaled(before / after if after > 0 else 0.0)
-    return Alike(mean, chance, branch)
+    return Alike(mean, chance)
 
 
-def node_terms(name: str, blend: Blend) -> NodeTerms:
+def node_terms(blend: Blend) -> NodeTerms:
     """The numbers of a map."""
-    pair, count = blend.itself, multiplicity(blend.grid)
-    assert pair.mean is not None  # a map is alike to itself
-    everywhere = float((pair.mean**2 * count).sum()) / blend.channels
-    if pair.chance is not None:
-        everywhere += (
-            (1 - 1 / blend.channels)
-            * float((pair.chance.other * count).sum())
-            * float((pair.chance.carrier**2 * count).sum())
-        )
+    (mean, chance), count = blend.itself, torus.multiplicity(blend.grid)
+    assert mean is not None  # a map is alike to itself
+    everywhere = float((mean[0] ** 2 * count).sum()) / blend.channels
+    if chance is not None:
+        sums = float((chance.profiles[1] * count).sum()), float((chance.carrier**2 * count).sum())
+        everywhere += (1 - 1 / blend.channels) * sums[0] * sums[1]
     return NodeTerms(
-        name,
-        blend.channels,
-        blend.side,
         blend.variance,
-        math.nan if pair.branch is None else 1 - float(pair.branch[0, 0]),
-        float(pair.mean[0, min(1, blend.grid // 2)]),
-        0.0 if pair.chance is None else pair.chance.mean_square(blend.grid),
-        1 / overlaps(pair, blend.grid, blend.channels)[0],
+        math.nan if len(mean) == 1 else 1 - float(mean[1, 0, 0]),
+        float(mean[0, 0, min(1, blend.grid // 2)]),
+        1 / overlaps(blend.itself, blend.grid, blend.channels)[0],
         blend.side**2 / everywhere,
     )
-
-
-def _log_delta(last: Blend, terms: NodeTerms) -> float:
-    """Log of the expected L1 norm of the difference of two rectified maps, times the root of theirs."""
-    size = last.channels * last.side**2
-    return math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * last.variance))
 
 
 def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:
@@ -451,22 +339,16 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
     return variance, (math.sqrt(read.square) + rise * math.sqrt(read.variance)) ** 2
 
 
-@cache
-def _line_shares(
-    side: int, kernel: int, stride: int, padding: int, dilation: int, out_side: int
-) -> tuple[float, float]:
-    """For the taps along one axis, the mean share of outputs with a tap inside, and of its square."""
-    starts = stride * np.arange(out_side) - padding
-    shares = [
-        float(np.mean((starts + tap * dilation >= 0) & (starts + tap * dilation < side)))
-        for tap in range(kernel)
-    ]
-    return float(np.mean(shares)), float(np.mean(np.square(shares)))
-
-
 def shares(operation: Operation, side: int) -> tuple[float, float]:
-    """The same for all taps."""
-    share, squared = _line_shares(
-        side, operation.kernel, operation.stride, operation.padding, operation.dilation, operation.side
-    )
-    return share**2, squared**2
+    """For the taps of a window, the mean share of outputs with a tap inside, and of its square."""
+    kernel, stride, padding, dilation = operation[5:9]
+    return _shares(side, operation.side, kernel, stride, padding, dilation)
+
+
+@cache
+def _shares(
+    side: int, out: int, kernel: int, stride: int, padding: int, dilation: int
+) -> tuple[float, float]:
+    places = stride * np.arange(out) - padding + dilation * np.arange(kernel)[:, None]
+    inside = np.mean((places >= 0) & (places < side), axis=1)  # along one axis
+    return float(np.mean(inside)) ** 2, float(np.mean(np.square(inside))) ** 2

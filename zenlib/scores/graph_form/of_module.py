@@ -8,41 +8,25 @@ counts as ReLU, as in the vanilla form.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 
 from zenlib.errors import ConversionError
-from zenlib.scores.graph_form.operations import Graph, Operation, square
+from zenlib.scores.graph_form.operations import Graph, Kind, Operation, square
 from zenlib.vanilla.capture import image_shape
 from zenlib.vanilla.capture.trace import Call, each, margins, record, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
-ACTIVATIONS = (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "silu",
-    "hardswish",
-    "gelu",
-    "elu",
-    "selu",
-    "mish",
-    "hardtanh",
-    "prelu",
-)
-PASSED = (
-    "dropout",
-    "dropout2d",
-    "contiguous",
-    "clone",
-    "to",
-    "float",
-    "detach",
-    "identity",
-    "channel_shuffle",
-)
+ACTIVATIONS: tuple[str, ...] = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu")
+ACTIVATIONS += ("elu", "selu", "mish", "hardtanh", "prelu")
+PASSED: tuple[str, ...] = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity")
+PASSED += ("channel_shuffle", "mul")
+"""What counts as no operation; `mul` is a gate."""
 CONSTANT = ("new_zeros", "zeros_like", "new_ones", "ones_like")
 ENDS = ("flatten", "view", "reshape")
+Plain = tuple[str, tuple[int, ...], int, int]
+"""What every operation begins with: name, inputs, channels, side."""
 GLOBAL = ("adaptive_avg_pool2d", "mean")
 """Poolings of a whole map: what comes after is a classifier or a gate."""
 
@@ -76,7 +60,7 @@ class _Writer:
         self.places: dict[int, int] = {id(image): IMAGE}
         self.problems: dict[int, str] = {}
         self.ends: dict[int, int] = {}
-        self.known: dict[Operation | None, int] = {}
+        self.known: dict[Operation | int, int] = {}
         self.kept: list[object] = [image]  # so that no id is used twice
 
     def follow(self, call: Call) -> None:
@@ -85,41 +69,36 @@ class _Writer:
         A tensor that it makes without a rule has a problem, which matters only where it is needed.
         """
         self.kept.append(call)
-        given = list(tensors((call.args, call.kwargs)))
-        read = [tensor for tensor in given if id(tensor) in self.places]
-        ended = [self.ends[id(tensor)] for tensor in given if id(tensor) in self.ends]
-        problems = [self.problems[id(tensor)] for tensor in given if id(tensor) in self.problems]
+        given = [id(tensor) for tensor in tensors((call.args, call.kwargs))]
+        read, ended = ([of[key] for key in given if key in of] for of in (self.places, self.ends))
+        problems = [self.problems[key] for key in given if key in self.problems]
         results = list(tensors(call.result))
         if call.function in CONSTANT or not (read or ended or problems):
             return
         try:
             if problems:
                 raise ConversionError(problems[0])
-            place = self.place_of(call, read, ended)
+            # Without a map it is of the classifier or of a gate: behind global pooling.
+            place = self.place_of(call, read, results[0]) if read else ended[-1]
         except ConversionError as error:
             self.problems |= {id(result): str(error) for result in results}
             return
-        is_map = bool(read) and call.function not in GLOBAL and next(iter(results)).dim() == 4
+        is_map = bool(read) and call.function not in GLOBAL and results[0].dim() == 4
         for result in results:
             (self.places if is_map else self.ends)[id(result)] = place
 
-    def place_of(self, call: Call, read: list[Tensor], ended: list[int]) -> int:
+    def place_of(self, call: Call, read: list[int], result: Tensor) -> int:
         """The operation whose output the call returns."""
-        if not read:
-            return ended[-1]  # classifier and gates: behind global pooling
-        place = self.places[id(read[0])]
-        name, result = call.place, next(tensors(call.result))
-        if call.function in GLOBAL or (call.function in ENDS and result.dim() < 4):
-            return place
-        if call.function in PASSED or call.function == "mul":
-            return place
+        if call.function in GLOBAL + PASSED or (call.function in ENDS and result.dim() < 4):
+            return read[0]
         rule = RULES.get("relu" if call.function in ACTIVATIONS else call.function)
         if rule is None:
             raise ConversionError(
                 f"{call}: needed convolutions, BatchNorm, activations, poolings, sums and concatenations; no "
                 f"rule for {call.function}"
             )
-        return self.put(rule(call, name, tuple(self.places[id(tensor)] for tensor in read), result))
+        side = square(call.place, result.shape[2:])
+        return self.put(rule(call, (call.place, tuple(read), result.shape[1], side)))
 
     def put(self, operation: Operation) -> int:
         """Appends an operation and returns its index.
@@ -128,15 +107,14 @@ class _Writer:
         """
         if operation.kind in ("add", "join") and len(operation.inputs) == 1:
             return operation.inputs[0]
-        same = operation._replace(name="") if operation.kind in ("relu", "pool") else None
-        if same in self.known:
-            place = self.known[same]
+        new = len(self.operations)
+        same: Operation | int = operation._replace(name="") if operation.kind in ("relu", "pool") else new
+        place = self.known.setdefault(same, new)
+        if place == new:
+            self.operations.append(operation)
+        else:
             self.operations[place] = self.operations[place]._replace(times=self.operations[place].times + 1)
-            return place
-        self.operations.append(operation)
-        if same is not None:
-            self.known[same] = len(self.operations) - 1
-        return len(self.operations) - 1
+        return place
 
     def output(self, value: object) -> int:
         """The operation that the output depends on."""
@@ -151,53 +129,37 @@ class _Writer:
         )
 
 
-def _size(name: str, result: Tensor) -> tuple[int, int]:
-    return result.shape[1], square(name, result.shape[2:])
-
-
-def _conv(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Operation:
-    weight = call.argument("weight", 1)
+def _conv(call: Call, plain: Plain) -> Operation:
+    name, weight = call.place, call.argument("weight", 1)
     kernel, stride, dilation = (
         each(value, weight.dim() - 2)
         for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1))
     )
     padding = margins(call.argument("padding", 4, 0), kernel, dilation)
     sides = (square(name, kernel), square(name, stride), padding[0], square(name, dilation))
-    return Operation("conv", name, inputs, *_size(name, result), *sides, call.argument("groups", 6, 1))
+    return Operation("conv", *plain, *sides, call.argument("groups", 6, 1))
 
 
-def _pool(mode: str) -> Callable[[Call, str, tuple[int, ...], Tensor], Operation]:
-    def rule(call: Call, name: str, inputs: tuple[int, ...], result: Tensor) -> Operation:
-        kernel = each(call.argument("kernel_size", 1), 2)
-        stride = call.argument("stride", 2) or kernel
-        padding = each(call.argument("padding", 3, 0), 2)
-        return Operation(
-            "pool",
-            name,
-            inputs,
-            *_size(name, result),
-            square(name, kernel),
-            square(name, each(stride, 2)),
-            padding[0],
-            mode=mode,
-        )
-
-    return rule
+def _pool(mode: str, call: Call, plain: Plain) -> Operation:
+    name, kernel = call.place, each(call.argument("kernel_size", 1), 2)
+    stride = each(call.argument("stride", 2) or kernel, 2)
+    padding = each(call.argument("padding", 3, 0), 2)
+    return Operation("pool", *plain, square(name, kernel), square(name, stride), padding[0], mode=mode)
 
 
-def _plain(kind: str) -> Callable[[Call, str, tuple[int, ...], Tensor], Operation]:
-    return lambda call, name, inputs, result: Operation(kind, name, inputs, *_size(name, result))  # type: ignore[arg-type]
+def _plain(kind: Kind, call: Call, plain: Plain) -> Operation:
+    return Operation(kind, *plain)
 
 
-RULES: dict[str, Callable[[Call, str, tuple[int, ...], Tensor], Operation]] = {
+RULES: dict[str, Callable[[Call, Plain], Operation]] = {
     "conv2d": _conv,
-    "batch_norm": _plain("norm"),
-    "relu": _plain("relu"),
-    "add": _plain("add"),
-    "sum": _plain("add"),
-    "cat": _plain("join"),
-    "getitem": _plain("slice"),
-    "avg_pool2d": _pool("avg"),
-    "max_pool2d": _pool("max"),
+    "batch_norm": partial(_plain, "norm"),
+    "relu": partial(_plain, "relu"),
+    "add": partial(_plain, "add"),
+    "sum": partial(_plain, "add"),
+    "cat": partial(_plain, "join"),
+    "getitem": partial(_plain, "slice"),
+    "avg_pool2d": partial(_pool, "avg"),
+    "max_pool2d": partial(_pool, "max"),
 }
 """What each function appends."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from zenlib.errors import ConversionError
+from zenlib.networks.architecture import Architecture, ConvSpec
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelShuffle, ChannelSlice, Concat, Conv, Pool, Step, times
 from zenlib.vanilla.vcnn import Add as AddStep
 
@@ -97,6 +98,41 @@ class Graph:
         return found
 
 
+def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
+    """The network as `build_network` makes it, without gates; the outputs of its units are marked.
+
+    Raises:
+        ArchitectureError: the resolution, in pixels, is too small for the strides.
+    """
+    operations: list[Operation] = []
+    marks: list[int] = []
+    last = IMAGE
+
+    def put(kind: Kind, inputs: tuple[int, ...], channels: int, side: int, *window: int) -> int:
+        operations.append(Operation(kind, "", inputs, channels, side, *window))  # type: ignore[arg-type]
+        return len(operations) - 1
+
+    def conv_norm(conv: ConvSpec, read: int, side: int) -> tuple[int, int]:
+        side = -(-side // conv.stride)
+        window = conv.kernel, conv.stride, (conv.kernel - 1) // 2, 1, conv.groups
+        place = put("conv", (read,), conv.out_channels, side, *window)
+        return put("norm", (place,), conv.out_channels, side), side
+
+    for unit, before in architecture.unit_resolutions(resolution):
+        read, (last, side) = last, conv_norm(unit.convs[0], last, before)
+        for conv in unit.convs[1:]:
+            last = put("relu", (last,), conv.in_channels, side)
+            last, side = conv_norm(conv, last, side)
+        channels = unit.convs[-1].out_channels
+        if unit.residual:
+            other = read if unit.projection is None else conv_norm(unit.projection, read, before)[0]
+            last = put("add", (last, other), channels, side)
+        last = put("relu", (last,), channels, side)
+        marks.append(last)
+    name = "Architecture"
+    return Graph(name, tuple(operations), last, architecture.in_channels, resolution, 0, tuple(marks))
+
+
 def graph_of_vcnn(vcnn: VCNN) -> Graph:
     """The operations of a VCNN: BatchNorm and ReLU follow each convolution.
 
@@ -104,16 +140,16 @@ def graph_of_vcnn(vcnn: VCNN) -> Graph:
         ConversionError: a window or a map is not square, or a step has no rule here.
     """
     operations: list[Operation] = []
+    after: tuple[Kind, ...] = ("norm", "relu")
     places = {IMAGE: IMAGE}
     for index, step in enumerate(vcnn.steps):
         inputs = tuple(places[source] for source in step.inputs)
         operations.append(_operation(step, inputs))
         if isinstance(step, Conv):
-            for kind in ("norm", "relu"):
+            for kind in after:
+                before = operations[-1]
                 operations.append(
-                    operations[-1]._replace(
-                        kind=kind, inputs=(len(operations) - 1,), kernel=1, stride=1, padding=0, groups=1
-                    )
+                    Operation(kind, step.name, (len(operations) - 1,), before.channels, before.side)
                 )
         places[index] = len(operations) - 1
     return Graph(vcnn.name, tuple(operations), len(operations) - 1, vcnn.in_channels, vcnn.resolution)
@@ -124,15 +160,8 @@ def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
     plain = (step.name, inputs, step.out_channels, side)
     match step:
         case Conv():
-            return Operation(
-                "conv",
-                *plain,
-                square(step.name, step.kernel),
-                square(step.name, step.stride),
-                step.padding[0],
-                step.dilation[0],
-                step.groups,
-            )
+            kernel, stride = square(step.name, step.kernel), square(step.name, step.stride)
+            return Operation("conv", *plain, kernel, stride, step.padding[0], step.dilation[0], step.groups)
         case Pool():
             kernel, stride = square(step.name, step.kernel), square(step.name, step.stride)
             return Operation("pool", *plain, kernel, stride, step.padding[0], mode=step.kind)

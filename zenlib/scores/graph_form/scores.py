@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
-from zenlib.scores.graph_form.of_architecture import graph_of_architecture
-from zenlib.scores.graph_form.operations import Graph, graph_of_vcnn
+from zenlib.scores.graph_form.operations import Graph, graph_of_architecture, graph_of_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
 if TYPE_CHECKING:

@@ -21,45 +21,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 
-from zenlib.scores.graph_form import rectifier
-from zenlib.scores.graph_form.torus import (
-    IDENTITY,
-    Filter,
-    Lags,
-    averaged,
-    filtered_mean,
-    multiplicity,
-    scale_of,
-    white,
-    window,
-)
+from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores.graph_form.torus import Filter, Lags, averaged, multiplicity, scale_of
 
 
 class Chance(NamedTuple):
     """Correlations by chance; see above.
 
     Attributes:
-        profiles: mean squares of g, (2, lags, lags): `own` and `other`. One array, since all that filters do
-            is done to both.
+        profiles: mean squares of g, (2, lags, lags): `own` of a channel with itself, `other` of different
+            ones. One array, since all that filters do is done to both.
         carrier: (lags, lags), 1 at lag 0.
     """
 
     profiles: Lags
     carrier: Lags
-
-    @property
-    def own(self) -> Lags:
-        """Mean squares between a channel and itself."""
-        return self.profiles[0]
-
-    @property
-    def other(self) -> Lags:
-        """Mean squares between different channels."""
-        return self.profiles[1]
 
     def scaled(self, factor: float) -> Chance:
         """Mean squares times a number."""
@@ -67,28 +48,30 @@ class Chance(NamedTuple):
 
     def mean_square(self, grid: int) -> float:
         """The mean square at lag 0 between different channels."""
-        return float(self.mean_squares(self.other, grid)[0])
+        return float(self.mean_squares(self.profiles[1], grid)[0])
 
     def mean_squares(self, profiles: Lags, grid: int) -> Lags:
         """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
-        return (
-            profiles.reshape(-1, self.carrier.size)
-            @ (self.carrier * self.carrier * multiplicity(grid)).ravel()
-        )
+        seen = (self.carrier * self.carrier * multiplicity(grid)).ravel()
+        return profiles.reshape(-1, self.carrier.size) @ seen
 
 
 class Alike(NamedTuple):
     """How alike two maps are; None stands for not at all.
 
     Attributes:
-        mean: correlation of one channel with itself.
+        mean: correlation of one channel with itself, (1, lags, lags); with a perturbation (2, lags, lags),
+            the second of a channel in f(x) with itself in f(x + alpha eps).
         chance: the correlations by chance.
-        branch: correlation of one channel in f(x) with itself in f(x + alpha eps).
     """
 
     mean: Lags | None = None
     chance: Chance | None = None
-    branch: Lags | None = None
+
+    def scaled(self, factor: float, times: float = 1.0) -> Alike:
+        """So many pairs of maps with independent chance, each times a factor."""
+        chance = None if self.chance is None else self.chance.scaled(times * factor**2)
+        return Alike(None if self.mean is None else self.mean * (times * factor), chance)
 
 
 NOTHING = Alike()
@@ -99,24 +82,22 @@ class Source:
     """A map whose values are new.
 
     Attributes:
-        number: sources are numbered in the order they are made.
         grid: side of its periodic map.
-        rule: "given", "conv" or "relu".
-        reads: the map that it was made from; None where its past does not matter any more.
         itself: its pair with itself.
-        kernel: of a convolution.
+        reads: the map that a convolution or a ReLU made it of; None where its past does not matter any more.
+        kernel: of a convolution; 0 for a ReLU.
         dilation: of a convolution.
         group: input channels that one output channel reads.
+        number: sources are numbered in the order they are made.
     """
 
-    number: int
     grid: int
-    rule: str = "given"
+    itself: Alike
     reads: Blend | None = None
-    itself: Alike = NOTHING
-    kernel: int = 1
+    kernel: int = 0
     dilation: int = 1
     group: int = 1
+    number: int = field(default_factory=count().__next__, init=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -126,24 +107,27 @@ class Blend:
     Attributes:
         channels: its channels.
         side: its rows and columns.
-        grid: side of its periodic map.
         parts: filter by source.
         square: the square of the mean of a channel, averaged over channels.
-        variance: variance around it; set when it is made.
-        itself: its pair with itself, for unit variance.
+        variance: variance around it; set by `Pairs.settle`.
+        itself: its pair with itself, for unit variance; the same.
+        rectified: whether it is the output of a ReLU, or some or the largest values of one.
+        grid: side of its periodic map.
         scale: the factor of a map that is one source times a number, else None.
     """
 
     channels: int
     side: int
-    grid: int
     parts: dict[Source, Filter]
     square: float = 0.0
-    variance: float = field(default=0.0, init=False)
-    itself: Alike = field(default=NOTHING, init=False)
+    variance: float = 0.0
+    itself: Alike = NOTHING
+    rectified: bool = False
+    grid: int = field(init=False)
     scale: float | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.grid = torus.grid_of(self.side)
         self.scale = scale_of(next(iter(self.parts.values()))) if len(self.parts) == 1 else None
 
 
@@ -170,19 +154,16 @@ class Pairs:
         return self._of[key]
 
     def _new_pair(self, later: Source, earlier: Source) -> Alike:
-        if later.reads is None:
+        read = later.reads
+        if read is None:
             return NOTHING
-        if later.rule == "relu" and earlier.rule == "relu" and earlier.reads is not None:
-            return rectified(self.of_blends(later.reads, earlier.reads), later.grid)
-        found = self.of_blends(later.reads, Blend(later.reads.channels, 0, earlier.grid, {earlier: IDENTITY}))
-        if later.rule == "relu":
-            root = math.sqrt(rectifier.LINEAR)
-            chance = None if found.chance is None else found.chance.scaled(rectifier.LINEAR)
-            return Alike(_times(found.mean, root), chance, _times(found.branch, root))
+        if not later.kernel and not earlier.kernel and earlier.reads is not None:
+            return rectified(self.of_blends(read, earlier.reads), later.grid)
+        found = self.of_blends(read, Blend(read.channels, earlier.grid, {earlier: torus.IDENTITY}))
+        if not later.kernel:
+            return found.scaled(math.sqrt(rectifier.LINEAR))
         return Alike(
-            chance=convolved(
-                found, later.grid, later.kernel, later.dilation, later.reads.channels, later.group, times=1
-            )
+            None, convolved(found, later.grid, later.kernel, later.dilation, read.channels, later.group, 1)
         )
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
@@ -190,30 +171,29 @@ class Pairs:
         if first.scale is not None and second.scale is not None:
             return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
         mean: Lags | None = None
-        branch: Lags | None = None
         chances: list[Chance] = []
-        grid, root = first.grid, ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
+        root = ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
         for place, (a, of_a) in enumerate(first.parts.items()):
             for other, (b, of_b) in enumerate(second.parts.items()):
                 if first is second and other < place:
                     continue
                 times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
-                term = _seen_through(self.of_sources(a, b), grid, of_a, of_b, root, times)
-                mean, branch = _plus(mean, term.mean), _plus(branch, term.branch)
+                term = _seen_through(self.of_sources(a, b), first.grid, of_a, of_b, root, times)
+                mean = _plus(mean, term.mean)
                 if term.chance is not None:
                     chances.append(term.chance)
-        return Alike(mean, joined(chances, grid), branch)
+        return Alike(mean, joined(chances, first.grid))
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
         if blend.scale is not None:
             (only,) = blend.parts
             blend.variance, blend.itself = blend.scale**2, only.itself
-            return blend
-        found = self.of_blends(blend, blend)
-        assert found.mean is not None  # a map is alike to itself
-        blend.variance = float(found.mean[0, 0])
-        blend.itself = _seen_through(found, blend.grid, IDENTITY, IDENTITY, 1 / blend.variance, 1.0)
+        else:
+            found = self.of_blends(blend, blend)
+            assert found.mean is not None  # a map is alike to itself
+            blend.variance = float(found.mean[0, 0, 0])
+            blend.itself = found.scaled(1 / blend.variance)
         return blend
 
 
@@ -223,42 +203,31 @@ def _seen_through(
     """So many pairs of maps with independent chance, after a filter at each end, times a factor."""
     a, b = scale_of(first), scale_of(second)
     if a is not None and b is not None:
-        height = a * b * factor
-        chance = None if pair.chance is None else pair.chance.scaled(times * height**2)
-        return Alike(_times(pair.mean, times * height), chance, _times(pair.branch, times * height))
-    mean, branch = (
-        None if values is None else times * factor * filtered_mean(values, grid, first, second)
-        for values in (pair.mean, pair.branch)
-    )
+        return pair.scaled(a * b * factor, times)
+    mean = None if pair.mean is None else times * factor * torus.filtered_mean(pair.mean, grid, first, second)
     if pair.chance is None:
-        return Alike(mean, None, branch)
-    carrier = filtered_mean(pair.chance.carrier, grid, first, second)
+        return Alike(mean)
+    carrier = torus.filtered_mean(pair.chance.carrier, grid, first, second)
     height = float(carrier[0, 0])
-    return Alike(
-        mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height), branch
-    )
+    return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height))
 
 
 def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
     return total if term is None else term if total is None else total + term
 
 
-def _times(values: Lags | None, factor: float) -> Lags | None:
-    return values if values is None or factor == 1.0 else values * factor
-
-
 def joined(chances: list[Chance], grid: int) -> Chance | None:
     """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
     if len(chances) < 2:
         return chances[0] if chances else None
-    count, total = multiplicity(grid), 0.0
-    profiles, carrier = chances[0].profiles, None
+    profiles: Lags | None = None
+    carrier: Lags | None = None
+    total = 0.0
     for chance in chances:
-        weight = float(np.vdot(chance.other, count)) + 1e-300
+        weight = float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300
         total += weight
-        profiles = profiles if carrier is None else profiles + chance.profiles
-        carrier = _plus(carrier, chance.carrier * weight)
-    assert carrier is not None
+        profiles, carrier = _plus(profiles, chance.profiles), _plus(carrier, chance.carrier * weight)
+    assert profiles is not None and carrier is not None
     return Chance(profiles, carrier * (1 / total))
 
 
@@ -269,13 +238,7 @@ def rectified(pair: Alike, grid: int) -> Alike:
         before = chance.mean_square(grid)
         factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
         chance = chance.scaled(factor)
-    if pair.mean is None:
-        return Alike(chance=chance)
-    return Alike(
-        rectifier.correlation(pair.mean),
-        chance,
-        None if pair.branch is None else rectifier.correlation(pair.branch),
-    )
+    return Alike(None if pair.mean is None else rectifier.correlation(pair.mean), chance)
 
 
 def convolved(
@@ -287,14 +250,10 @@ def convolved(
     1 / group is the same channel of both maps.
     """
     terms: list[Chance] = []
-    if pair.mean is not None and pair.mean[0, 0] > 1e-9:
-        height = float(pair.mean[0, 0])
-        terms.append(
-            Chance(
-                _of_one_channel(grid, kernel, dilation, times, group, channels) * height**2,
-                pair.mean / height,
-            )
-        )
+    if pair.mean is not None and pair.mean[0, 0, 0] > 1e-9:
+        height = float(pair.mean[0, 0, 0])
+        profiles = _of_one_channel(grid, kernel, dilation, times, group, channels) * height**2
+        terms.append(Chance(profiles, pair.mean[0] / height))
     if pair.chance is not None:
         before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
         after = _mixing(group, channels) @ before.reshape(2, -1)
@@ -305,7 +264,7 @@ def convolved(
 @cache
 def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
     """The profiles of chance after a convolution of channels that are alike to themselves alone."""
-    return averaged(white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+    return averaged(torus.white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
 
 
 @cache
@@ -321,8 +280,8 @@ def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int 
         Over all its inputs, `group` channels at all taps, and over the taps of one channel.
     """
     assert pair.mean is not None  # a map is alike to itself
-    row = window(grid, kernel, dilation, 2)[0]
-    taps = float(row @ (pair.mean * pair.mean) @ row)
+    row = torus.window(grid, kernel, dilation, 2)[0]
+    taps = float(row @ (pair.mean[0] * pair.mean[0]) @ row)
     if pair.chance is None:
         return taps / group, taps
     profiles = pair.chance.profiles

@@ -20,7 +20,7 @@ WIDEST = 32
 IDENTITY: Filter = (((), 1.0),)
 
 
-def grid(side: int) -> int:
+def grid_of(side: int) -> int:
     """Side of the periodic map that stands for a map."""
     return min(side, WIDEST)
 
@@ -43,11 +43,6 @@ def weights(side: int) -> Lags:
 def multiplicity(side: int) -> Lags:
     """How many lags of the map an entry stands for."""
     return np.outer(weights(side), weights(side))
-
-
-@cache
-def _inverse(side: int) -> Lags:
-    return cosines(side) / side
 
 
 @cache
@@ -129,7 +124,7 @@ def scale_of(filtered: Filter) -> float | None:
 @cache
 def _along(side: int, windows: tuple[int, ...]) -> Lags:
     """The matrix that averages over windows of odd side along one axis, (lags, lags)."""
-    return _inverse(side) @ (_line(side, windows)[:, None] * cosines(side))
+    return cosines(side) / side @ (_line(side, windows)[:, None] * cosines(side))
 
 
 def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lags:
@@ -138,12 +133,9 @@ def filtered_mean(values: Lags, side: int, first: Filter, second: Filter) -> Lag
         (windows, a), (others, b) = first[0], second[0]
         matrix = _along(side, windows + others)
         return a * b * (matrix @ values @ matrix.T)
-    forward, backward = cosines(side), _inverse(side)
-    return (
-        backward
-        @ (forward @ values @ forward.T * (_response(side, first) * _response(side, second)))
-        @ backward.T
-    )
+    forward, backward = cosines(side), cosines(side) / side
+    response = _response(side, first) * _response(side, second)
+    return backward @ (forward @ values @ forward.T * response) @ backward.T
 
 
 def scaled(filtered: Filter, factor: float) -> Filter:
