@@ -17,12 +17,13 @@ from itertools import count
 from math import prod
 from typing import Any, TypeGuard
 
+import torch
 from torch import Tensor, nn
 
 from zenlib.errors import ConversionError
 from zenlib.vanilla.capture.graph import Depth, Graph
 from zenlib.vanilla.capture.layout import Layout, arranged, reshaped, whole
-from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, tensors
+from zenlib.vanilla.capture.trace import BATCH, FORWARD_ERRORS, UNSEEN, Call, Trace, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
 NEEDED = (
@@ -30,16 +31,17 @@ NEEDED = (
 )
 
 
+Curve = tuple[float, ...]
+POINTS: Curve = (-1e9, -1e6, 0.0, 1e6, 1e9)
+"""Numbers on which functions written by hand are tried, to see whether they are gates."""
+
 NUMBERS = count()
 """Of the values that are no linear functions of others."""
 
-SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "full", "rand", "randn", "randint")} | {
-    f"new_{name}" for name in ("zeros", "ones", "full", "tensor")
+SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")} | {
+    f"new_{name}" for name in ("zeros", "ones", "empty", "full", "tensor")
 }
-"""Functions that take a tensor for its shape or type alone, so that their result is constant.
-
-Not `empty_like`, which is filled later.
-"""
+"""Functions that take a tensor for its shape or type alone, so that their result is constant."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Map:
         gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a
             sigmoid or its like, 1 for tanh, 0 for none of them.
         origin: number of the value of which it is a linear function; None stands for the output of its step.
+        curve: what became of `POINTS` by functions of one number, as far as they were followed.
     """
 
     node: int
     layout: Layout
     gate: int = 0
     origin: int | None = None
+    curve: Curve = POINTS
 
     @property
     def root(self) -> int:
@@ -84,6 +88,7 @@ class Derived:
             for attention.
         attention: number of the attention that gave it, or None.
         gate: as in `Map`.
+        curve: as in `Map`.
         statistic: whether it comes from means, variances and their like alone, of channels or positions.
     """
 
@@ -92,6 +97,7 @@ class Derived:
     problem: str | None = None
     attention: int | None = None
     gate: int = 0
+    curve: Curve = POINTS
     statistic: bool = False
 
 
@@ -146,8 +152,6 @@ class Follower:
 
     def _follow(self, call: Call, rules: Mapping[str, Rule]) -> None:
         inputs, results = list(tensors((call.args, call.kwargs))), list(tensors(call.result))
-        if call.function == "setitem":  # returns nothing, changes its first argument
-            results = [call.args[0]]
         if call.function == UNSEEN:
             value: Value | list[Value] = Derived(
                 frozenset((IMAGE,)),
@@ -221,6 +225,8 @@ class Follower:
         if problem:
             raise ConversionError(f"{name}: {problem}")
         ends = frozenset[int]().union(*map(self.sources, values))
+        if not all(map(self.is_plain, values)):
+            ends = frozenset(map(self._before_global_pooling, ends))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
             raise ConversionError(
@@ -228,7 +234,6 @@ class Follower:
                 f"others; needed one last feature map{self._trunk(ends)}"
             )
         if not all(map(self.is_plain, values)):
-            last = self._before_global_pooling(last)
             for value in values:
                 if isinstance(value, Derived) and value.attention is not None:
                     self.without_attention(self.map(last), value)
@@ -400,6 +405,38 @@ class Follower:
                 break
             node = step.inputs[0]  # one projection for queries, keys and values together
         return value
+
+    def on_numbers(self, value: Value, call: Call) -> Value:
+        """The result of a pointwise function, with its curve.
+
+        It is a gate where that is flat on both sides, and at zero half way up, as a sigmoid's is.
+        """
+        curve = self._curve(call)
+        low, near_low, middle, near_high, high = curve
+        height = abs(high - low)
+        flat = abs(near_low - low) + abs(high - near_high) < 0.01 * height
+        centred = flat and abs(middle - (low + high) / 2) < 0.01 * height
+        gate = (1 if abs(low + high) < 0.01 * height else 2) if centred else 0
+        return replace(value, curve=curve, gate=max(value.gate, gate))
+
+    def _curve(self, call: Call) -> Curve:
+        """The curve of what a function gives that takes one value, in one or more forms, and numbers."""
+        given = self.features(call)
+        if len({(value.node, value.layout) if isinstance(value, Map) else value for value in given}) > 1:
+            return POINTS
+
+        def number(argument: Any) -> Any:
+            value = self.value(argument)
+            if value is not None:
+                return torch.tensor(value.curve, dtype=torch.float64)
+            return argument.reshape(()) if isinstance(argument, Tensor) else argument
+
+        try:
+            named = {name: number(argument) for name, argument in call.kwargs.items()}
+            found = call.run(*map(number, call.args), **named).double().tolist() if call.run else []
+        except FORWARD_ERRORS:  # constants of several numbers, say
+            return POINTS
+        return tuple(found) if len(found) == len(POINTS) else POINTS
 
     def without_attention(self, kept: Map, left_out: Derived) -> Map:
         """A map beside or behind an attention, which is noted as removed once."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from operator import floordiv, mul
 from typing import Any
 
 from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Layout, pixels_in, pooled, whole
+from zenlib.vanilla.capture.layout import Layout, extent, pixels_in, pooled, whole
 from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
 from zenlib.vanilla.vcnn import Conv
 
@@ -19,13 +20,14 @@ def conv(follower: Follower, call: Call) -> Value:
     """A step, if it reads a map in the usual order, or treats every position alike."""
     features, weight, bias = call.argument("input", 0), call.argument("weight", 1), call.argument("bias", 2)
     axes, kernel = follower.graph.axes, tuple(weight.shape[2:])
-    if len(kernel) != len(axes):
+    dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
+    dense = weight.shape[1] == features.shape[1]
+    value = _operand(follower, call, features, spatial)
+    if len(kernel) != len(axes) and not (isinstance(value, Map) and dense and not spatial):
         return follower.unsupported(
             call, f"is a {len(kernel)}-d convolution, and the image has {len(axes)} axes"
         )
-    dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
     follower.spatial_convs += spatial
-    value = _operand(follower, call, features, spatial)
     mixed = follower.value(weight)
     if mixed is not None and not _is_mixed_for_each_image(follower, mixed, value):
         return follower.unsupported(call, "has a kernel that is computed from the image")
@@ -34,7 +36,6 @@ def conv(follower: Follower, call: Call) -> Value:
     images = 1 if mixed is None else BATCH
     window: dict[str, int] = {}
     if mixed is None and not follower.is_plain(value):
-        dense = weight.shape[1] == features.shape[1]
         if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
             return _pointwise(follower, call, value, 1, weight.shape[0], bias)
         window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
@@ -86,13 +87,31 @@ def linear(follower: Follower, call: Call) -> Value:
 def matmul(follower: Follower, call: Call) -> Value:
     """With a constant matrix a linear layer; of two features a step of an attention."""
     features, weight = call.argument("input", 0), call.argument("other", 1)
-    if len(follower.features(call)) > 1:
+    values = follower.features(call)
+    if all(map(arithmetic.is_pooled, values)) or (
+        len(values) > 1 and _sums_positions(follower, weight, values)
+    ):
+        return replace(follower.derived(call), problem=None)
+    if len(values) > 1:
         return follower.attend(call, products=1)
+    value = _operand(follower, call, weight, spatial=False)
+    if isinstance(value, Map) and features.dim() == 2 < weight.dim():
+        return _pointwise(follower, call, value, weight.dim() - 2, features.shape[0], bias=None)
     if follower.value(features) is None or weight.dim() != 2:
         return follower.unsupported(
             call, "mixes a feature map with a constant in a way that is no 1x1 convolution"
         )
     return _linear(follower, call, features, weight.shape[1], bias=None)
+
+
+def _sums_positions(follower: Follower, right: Any, values: list[Value]) -> bool:
+    """Whether a product of a map with what was made of it leaves no positions, as pooling of second order."""
+    value = follower.value(right)
+    if not isinstance(value, Map) or any(follower.sources(each) != {value.node} for each in values):
+        return False
+    summed = value.layout[-2]
+    only_positions = all(digit.axis in follower.graph.axes for digit in summed)
+    return only_positions and extent(summed) == prod(follower.graph.size(value.node))
 
 
 def attention(follower: Follower, call: Call, products: int) -> Value:

@@ -22,6 +22,7 @@ from zenlib.vanilla.capture.layout import (
     whole,
 )
 from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
+from zenlib.vanilla.vcnn import IMAGE
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -121,6 +122,8 @@ def concat(follower: Follower, call: Call) -> Value:
     stacks = call.function == "stack"
     dim = call.argument("dim", 1, 0) % (parts[0].dim() + stacks)
     maps = [value for value in map(follower.bypassing, parts) if isinstance(value, Map)]
+    if call.result.dim() == 2 and follower.layout(IMAGE)[0] in [value.layout[0] for value in maps]:
+        return follower.derived(call)  # vectors, which a classifier reads
     if len(maps) < len(parts):
         return follower.unsupported(
             call, "joins a feature map with something that is none, such as a context from global pooling"
@@ -158,16 +161,18 @@ def concat(follower: Follower, call: Call) -> Value:
 
 
 def assign(follower: Follower, call: Call) -> Value:
-    """Some channels of a map overwritten."""
+    """Some channels of a map overwritten; numbers where a mask says so are an activation."""
     features, index, written = call.args
     value, new = follower.value(features), follower.bypassing(written)
+    if isinstance(value, Map) and new is None and getattr(index, "dtype", None) == torch.bool:
+        return value.activated()
     if isinstance(value, Map) and isinstance(new, Map):
         place = features[index]  # a view, unless the index is a table
         if place.shape == written.shape and place._is_view():
             found = follower.overwritten(value, features, place, new, call)
             if found is not None:
                 return found
-    return follower.unsupported(call)
+    return follower.unsupported(call, "writes over a part of a tensor that is no slice of a map's channels")
 
 
 def split(follower: Follower, call: Call) -> Value | list[Value]:
@@ -243,6 +248,20 @@ def index_select(follower: Follower, call: Call) -> Value:
     return _by_table(follower, call, value, call.argument("dim", 1) % len(value.layout), table)
 
 
+def reorder(follower: Follower, call: Call, dim_at: int) -> Value:
+    """The same by a function that acts alike on their numbers: `flip`, `roll`, `repeat_interleave`."""
+    value = follower.value(call.args[0])
+    named = call.kwargs.get("dims", call.kwargs.get("dim", ()))
+    given = call.args[dim_at:] or _as_tuple(named)
+    dims = given[0] if len(given) == 1 and isinstance(given[0], tuple) else given
+    if not isinstance(value, Map) or len(dims) != 1 or call.run is None:
+        return follower.unsupported(call, BY_TABLE)
+    dim, shape = dims[0] % len(value.layout), [1] * len(value.layout)
+    shape[dim] = -1
+    numbers = torch.arange(extent(value.layout[dim])).view(shape)
+    return _by_table(follower, call, value, dim, call.run(numbers, *call.args[1:], **call.kwargs).flatten())
+
+
 def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) -> Value:
     """One part for each run of indices that follow each other, side by side."""
     if isinstance(table, Tensor) and (table.is_meta or table.dim() != 1 or follower.value(table)):
@@ -257,8 +276,8 @@ def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) 
             runs[-1].append(number)
         else:
             runs.append([number])
-    if len({number for run in runs for number in run}) < len(numbers):
-        return follower.unsupported(call, f"{BY_TABLE}, which takes some of them several times")
+    if len(numbers) > 1 and len(set(numbers.tolist())) == 1:
+        return follower.unsupported(call, f"{BY_TABLE}, all of which are one, as in a table not yet learned")
     parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
     if len(parts) == 1:
         return parts[0]
@@ -329,7 +348,9 @@ def part(
         elif axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
             found = _some_pixels(follower, call, value, dim, start, length, step)
         else:
-            found = follower.unsupported(call, "crops a feature map, or takes a part of the batch")
+            found = follower.unsupported(
+                call, "crops a feature map unevenly, or takes a part of the batch or of pixels made channels"
+            )
     if drop and isinstance(found, Map):
         return replace(found, layout=(*found.layout[:dim], *found.layout[dim + 1 :]))
     return found

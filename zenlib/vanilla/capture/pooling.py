@@ -26,6 +26,10 @@ def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
         value = apart(follower, call, value)
         if value is None:
             return follower.unsupported(call, REARRANGED)
+    if kind == "max" and value.curve[0] > value.curve[-1]:
+        return follower.unsupported(
+            call, "is a pooling by the minimum: it reads a map times a negative number"
+        )
     axes = len(follower.graph.axes)
     if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
         return follower.unsupported(call, REARRANGED)

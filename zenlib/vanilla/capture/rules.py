@@ -29,6 +29,7 @@ ACTIVATIONS = [
     "softplus",
     "softsign",
     "logsigmoid",
+    "log_sigmoid",
     "tanhshrink",
     "hardshrink",
     "softshrink",
@@ -278,6 +279,9 @@ def _rules() -> Iterator[tuple[str, Rule]]:
         "pixel_unshuffle": moves.pixel_unshuffle,
         "unfold": moves.pixel_unshuffle,
     }.items()
+    for name, dim_at in {"flip": 1, "roll": 2, "repeat_interleave": 2}.items():
+        yield name, partial(moves.reorder, dim_at=dim_at)
+    yield "set", arithmetic.replaced
     for name, why in REFUSED.items():
         yield name, partial(Follower.unsupported, why=why)
 
