@@ -76,9 +76,10 @@ def replaced(follower: Follower, call: Call) -> Value:
     return (len(call.args) > 1 and follower.value(call.args[1])) or follower.unsupported(call)
 
 
-def left_out(follower: Follower, call: Call, kind: str) -> Value:
-    """A map stays that map, and what was left out is noted."""
+def left_out(follower: Follower, call: Call) -> Value:
+    """A map stays that map, and what was left out, a normalisation or dropout, is noted."""
     features = call.argument("input", 0)
+    kind = "dropout" if "dropout" in call.function else call.function.replace("_", " ")
     value = follower.value(features) if kind == "dropout" else follower.bypassing(features)
     if not isinstance(value, Map):
         return follower.derived(call)
@@ -210,8 +211,7 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
     if subtracts_equals:
         return follower.unsupported(call, "subtracts feature maps of equal standing")
     if rank_a == rank_b:
-        fields = follower.fields(a.node, call) | {"inputs": (a.node, b.node)}
-        return Map(graph.add(Add(**fields)), a.layout)
+        return Map(graph.append(Add, a.node, call.place, inputs=(a.node, b.node)), a.layout)
     kept, own = (a, own_b) if rank_a > rank_b else (b, own_a)
     graph.remove("shortcut", kept.node)
     if own:

@@ -315,27 +315,6 @@ class Follower:
         """The output of a step in (N, C, H, W) order; it may be a linear function of another map."""
         return Map(node, self.layout(node), origin=None if like is None else like.root)
 
-    def fields(
-        self, node: int, call: Call, *, out_channels: int | None = None, result: Tensor | None = None
-    ) -> dict[str, Any]:
-        """The fields that every step has, for one that reads `node`.
-
-        Args:
-            node: the step it reads.
-            call: where it comes from.
-            out_channels: channels it gives; None for as many as it reads.
-            result: its output, (N, C, H, W); None where it keeps the size of the map.
-        """
-        channels, size = self.graph.channels(node), self.graph.size(node)
-        return {
-            "name": call.place,
-            "inputs": (node,),
-            "in_channels": channels,
-            "out_channels": channels if out_channels is None else out_channels,
-            "in_resolution": size,
-            "out_resolution": size if result is None else tuple(result.shape[2:]),
-        }
-
     def sources(self, value: Value) -> frozenset[int]:
         """The steps a value was computed from."""
         return frozenset((value.node,)) if isinstance(value, Map) else value.sources

@@ -11,7 +11,6 @@ from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import Layout, extent, pixels_in, pooled, whole
 from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
-from zenlib.vanilla.vcnn import Conv
 
 REARRANGED = "reads a feature map whose channels, rows and columns were rearranged"
 
@@ -19,7 +18,7 @@ REARRANGED = "reads a feature map whose channels, rows and columns were rearrang
 def conv(follower: Follower, call: Call) -> Value:
     """A step, if it reads a map in the usual order, or treats every position alike."""
     features, weight, bias = call.argument("input", 0), call.argument("weight", 1), call.argument("bias", 2)
-    axes, kernel = follower.graph.axes, tuple(weight.shape[2:])
+    graph, axes, kernel = follower.graph, follower.graph.axes, tuple(weight.shape[2:])
     dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
     dense = weight.shape[1] == features.shape[1]
     value = _operand(follower, call, features, spatial)
@@ -38,7 +37,7 @@ def conv(follower: Follower, call: Call) -> Value:
     if mixed is None and not follower.is_plain(value):
         if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
             return _pointwise(follower, call, value, 1, weight.shape[0], bias)
-        window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
+        window = pixels_in(value.layout[1], graph.channels(value.node)) or {}
         rest = tuple(map(whole, axes, features.shape[2:]))
         if not window or not dense or max(dilation) > 1 or pooled(value.layout, window)[2:] != rest:
             plain, window = moves.apart(follower, call, value), {}
@@ -49,18 +48,21 @@ def conv(follower: Follower, call: Call) -> Value:
     stride = each(call.argument("stride", 3, 1), len(axes))
     widths = margins(call.argument("padding", 4, 0), kernel, dilation)
     wide = [window.get(axis, 1) for axis in axes]
-    step = Conv(
-        **follower.fields(value.node, call, out_channels=weight.shape[0] // images, result=call.result),
+    node = graph.conv(
+        value.node,
+        call.place,
+        out_channels=weight.shape[0] // images,
+        out_resolution=tuple(call.result.shape[2:]),
         kernel=tuple(map(mul, kernel, wide)),
         stride=tuple(map(mul, stride, wide)),
         padding=tuple(width * wide[place // 2] for place, width in enumerate(widths)),
         dilation=dilation,
         groups=call.argument("groups", 6, 1) // images,
     )
-    covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
-    if covers and spatial and step.groups == 1:
-        follower.graph.remove("(kept) fully connected layer written as a convolution", follower.graph.next)
-    found = follower.map(follower.graph.conv(value.node, step), value)
+    covers = tuple(map(mul, kernel, wide)) == graph.size(value.node) and max(graph.size(node)) == 1
+    if covers and spatial and call.argument("groups", 6, 1) == images:
+        graph.remove("(kept) fully connected layer written as a convolution", node)
+    found = follower.map(node, value)
     return found if mixed is None else replace(found, layout=_side_by_side(found.layout))
 
 
@@ -150,10 +152,9 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
         return follower.unsupported(call, "is a linear layer across positions")
     _note_bias(follower, bias)
     kernel = tuple(window.get(axis, 1) for axis in follower.graph.axes)
-    fields = follower.fields(node, call, out_channels=out_channels)
-    fields["out_resolution"] = tuple(map(floordiv, follower.graph.size(node), kernel))
-    layout = pooled(value.layout, window)
-    found = follower.graph.conv(node, Conv(**fields, kernel=kernel, stride=kernel))
+    size = tuple(map(floordiv, follower.graph.size(node), kernel))
+    fields = {"out_channels": out_channels, "out_resolution": size, "kernel": kernel, "stride": kernel}
+    found, layout = follower.graph.conv(node, call.place, **fields), pooled(value.layout, window)
     return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
 
 

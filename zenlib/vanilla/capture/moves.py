@@ -22,7 +22,7 @@ from zenlib.vanilla.capture.layout import (
     whole,
 )
 from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
-from zenlib.vanilla.vcnn import IMAGE
+from zenlib.vanilla.vcnn import IMAGE, ChannelShuffle
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -37,7 +37,7 @@ def reshape(follower: Follower, call: Call) -> Value:
     for dim, dimension in enumerate(layout):
         groups = shuffle_groups(dimension, channels)
         if groups:
-            node = follower.graph.channel_shuffle(value.node, groups, call.place)
+            node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
             return value.linear(node, (*layout[:dim], whole("C", channels), *layout[dim + 1 :]))
     return replace(value, layout=layout)
 
@@ -83,7 +83,8 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    node = follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place)
+    groups = call.argument("groups", 1)
+    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
     return value.linear(node, value.layout)
 
 
@@ -141,13 +142,12 @@ def concat(follower: Follower, call: Call) -> Value:
     nodes = tuple(value.node for value in maps)
     samples = graph.samples_of_one(nodes)
     if samples is not None and not stacks:
-        source, stride, order = samples
-        paces = dict(zip(graph.axes, stride, strict=True))
+        source, paces = samples
         spread = tuple(
             tuple(d._replace(stride=d.stride * paces.get(d.axis, 1)) for d in dimension)
             for dimension in layout
         )
-        inner = tuple(digit for axis in order for digit in whole(axis, paces[axis]))
+        inner = tuple(digit for axis, pace in paces.items() for digit in whole(axis, pace))
         return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
     node = graph.concat(nodes, call.place)
     if stacks:
@@ -308,7 +308,7 @@ def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
         )
     joined = graph.concat(tuple(samples), call.place)
     if digits[0].axis == "C":
-        joined = graph.channel_shuffle(joined, len(samples), call.place)
+        joined = graph.append(ChannelShuffle, joined, call.place, groups=len(samples))
     return value.linear(joined, follower.layout(joined))
 
 
@@ -387,7 +387,7 @@ def _some_channels(
         layout[dim : dim + 1] = [joined([outer]), (inner,)]
         return part(follower, call, replace(value, layout=tuple(layout)), dim + 1, start, 1, drop=True)
     if digit.stride == 1 and digit.size < channels:  # every n-th channel: brought to the front by a shuffle
-        node = graph.channel_shuffle(node, channels // digit.size, call.place)
+        node = graph.append(ChannelShuffle, node, call.place, groups=channels // digit.size)
         layout = [
             tuple(d._replace(stride=d.stride // digit.size) if d.axis == "C" else d for d in dimension)
             for dimension in layout

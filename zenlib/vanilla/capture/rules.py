@@ -10,8 +10,6 @@ from functools import partial
 from zenlib.vanilla.capture import arithmetic, mixing, moves, pooling
 from zenlib.vanilla.capture.follow import Follower, Rule
 
-activation, left_out = arithmetic.activation, arithmetic.left_out
-
 NAMES: dict[str, Rule] = {
     "conv1d conv2d conv3d": mixing.conv,
     "linear": mixing.linear,
@@ -39,24 +37,17 @@ NAMES: dict[str, Rule] = {
     nan_to_num bernoulli heaviside remainder fmod floordiv floor_divide masked_fill masked_scatter
     fake_quantize_per_tensor_affine fake_quantize_per_channel_affine fused_moving_avg_obs_fake_quant
     fake_quantize_learnable_per_tensor_affine logical_not bitwise_not invert isnan isinf isfinite isposinf
-    isneginf""": activation,
-    "sigmoid hardsigmoid softmax erf": partial(activation, gate=2),
-    "tanh": partial(activation, gate=1),
+    isneginf""": arithmetic.activation,
+    "sigmoid hardsigmoid softmax erf": partial(arithmetic.activation, gate=2),
+    "tanh": partial(arithmetic.activation, gate=1),
     """maximum minimum where lerp hypot atan2 copysign logaddexp logaddexp2 xlogy
     addcdiv""": arithmetic.pointwise,
     """gt ge lt le eq ne greater greater_equal less less_equal not_equal isclose logical_and logical_or
     logical_xor bitwise_and bitwise_or bitwise_xor and or xor""": arithmetic.mask,
     "copy": arithmetic.copied,
     "set": arithmetic.replaced,
-    "batch_norm": partial(left_out, kind="batch norm"),
-    "layer_norm": partial(left_out, kind="layer norm"),
-    "group_norm": partial(left_out, kind="group norm"),
-    "instance_norm": partial(left_out, kind="instance norm"),
-    "local_response_norm": partial(left_out, kind="local response norm"),
-    "rms_norm": partial(left_out, kind="rms norm"),
-    "normalize": partial(left_out, kind="normalize"),
-    """dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout
-    feature_alpha_dropout""": partial(left_out, kind="dropout"),
+    """batch_norm layer_norm group_norm instance_norm local_response_norm rms_norm normalize dropout
+    dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout""": arithmetic.left_out,
     """contiguous clone detach to type type_as float half double bfloat16 cpu cuda data requires_grad
     positive pos as_tensor asarray alias real""": arithmetic.unchanged,
     """view reshape flatten ravel unflatten squeeze unsqueeze view_as
