@@ -123,11 +123,8 @@ class Follower:
     """Follows the calls of a trace, by one rule per function.
 
     Attributes:
-        graph: the steps found so far.
-        attentions: the attentions found so far.
-        attention_products: how often one feature was multiplied by another; an attention written out takes
-            two.
-        spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
+        attention_products: products of features so far; an attention written out takes two.
+        spatial_convs: convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
         joined: of what the parts of a concatenation are all linear functions, by its step.
         global_pools: average poolings whose window covers a wide map; a convolution behind is a classifier.
@@ -153,10 +150,8 @@ class Follower:
     def _follow(self, call: Call, rules: Mapping[str, Rule]) -> None:
         inputs, results = list(tensors((call.args, call.kwargs))), list(tensors(call.result))
         if call.function == UNSEEN:
-            value: Value | list[Value] = Derived(
-                frozenset((IMAGE,)),
-                (1 << 30, 0),
-                f"{call} hides what it does; needed plain PyTorch functions",
+            value: Value | list[Value] = _unknown(
+                f"{call} hides what it does; needed plain PyTorch functions"
             )
         elif call.function in SHAPE_ONLY or all(self.value(tensor) is None for tensor in inputs):
             if any(map(self.is_learned, inputs)):
@@ -209,11 +204,7 @@ class Follower:
         return None
 
     def vcnn(self, name: str) -> VCNN:
-        """The network up to the last map that the output depends on.
-
-        Raises:
-            ConversionError: see `capture`.
-        """
+        """The network up to the last map that the output depends on."""
         self._refuse_transformer(name, self.spatial_convs)
         values = [value for value in map(self.value, tensors(self._trace.output)) if value is not None]
         if not values:
@@ -221,11 +212,12 @@ class Follower:
                 f"{name}: needed an output tensor computed from the image, got "
                 f"{type(self._trace.output).__name__}"
             )
-        problem = next((v.problem for v in values if isinstance(v, Derived) and v.problem), None)
-        if problem:
-            raise ConversionError(f"{name}: {problem}")
+        for value in values:
+            if isinstance(value, Derived) and value.problem:
+                raise ConversionError(f"{name}: {value.problem}")
         ends = frozenset[int]().union(*map(self.sources, values))
-        if not all(map(self.is_plain, values)):
+        whole_map = all(map(self.is_plain, values))
+        if not whole_map:
             ends = frozenset(map(self._before_global_pooling, ends))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
@@ -233,7 +225,7 @@ class Follower:
                 f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the "
                 f"others; needed one last feature map{self._trunk(ends)}"
             )
-        if not all(map(self.is_plain, values)):
+        if not whole_map:
             for value in values:
                 if isinstance(value, Derived) and value.attention is not None:
                     self.without_attention(self.map(last), value)
@@ -278,10 +270,8 @@ class Follower:
 
     def _before_global_pooling(self, node: int) -> int:
         while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
-            covers_all = (
-                step.kind == "avg" and step.kernel == step.in_resolution and max(step.out_resolution) == 1
-            )
-            if not covers_all and node not in self.fixed_pools:
+            covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
+            if node not in self.fixed_pools and not (covers and step.kind == "avg"):
                 break
             node = step.inputs[0]
         return node
@@ -291,10 +281,8 @@ class Follower:
         if not isinstance(tensor, Tensor):
             return None
         if id(tensor) not in self._values and _memory(tensor) in self._overwritten:
-            return Derived(
-                frozenset((IMAGE,)),
-                (1 << 30, 0),
-                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}",
+            return _unknown(
+                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}"
             )
         return self._values.get(id(tensor))
 
@@ -337,12 +325,9 @@ class Follower:
         return [value for value in map(self.value, tensors((call.args, call.kwargs))) if value is not None]
 
     def derived(self, call: Call, problem: str | None = None, *, convs: Depth = (0, 0)) -> Derived:
-        """The result of a function that gives no map.
+        """The result of a function that gives no map and adds `convs` to the depth.
 
-        Args:
-            call: the function.
-            problem: why the network cannot go on from the result where an argument is a map.
-            convs: what the function adds to the depth.
+        Where an argument is a map, `problem` says why the network cannot go on from there.
         """
         inputs = self.features(call)
         others = [value for value in inputs if isinstance(value, Derived)]
@@ -439,10 +424,7 @@ class Follower:
         return None if layout is None else Map(node, layout).activated()
 
     def attend(self, call: Call, products: int) -> Derived:
-        """The result of a function that multiplies one feature by another, `products` times.
-
-        The core of an attention.
-        """
+        """The core of an attention: a function that multiplies one feature by another, `products` times."""
         self.attention_products += products
         result = self.derived(call)
         number = result.attention
@@ -450,6 +432,11 @@ class Follower:
             number = len(self.attentions)
             self.attentions.append(Attention(self.graph.meeting_point(result.sources), call.path))
         return Derived(frozenset((self.attentions[number].source,)), result.depth, attention=number)
+
+
+def _unknown(problem: str) -> Derived:
+    """What may depend on all of the image, at any depth."""
+    return Derived(frozenset((IMAGE,)), (1 << 30, 0), problem)
 
 
 def _memory(tensor: Tensor) -> int:

@@ -115,7 +115,7 @@ class Graph:
         return len(self.steps) - 1
 
     def append(self, kind: type[Step], node: int, name: str, /, **fields: Any) -> int:
-        """Appends a step that reads `node`; it keeps channels and size where `fields` do not say otherwise."""
+        """Appends a step that reads `node`; channels and size stay where `fields` do not say otherwise."""
         channels, size = self.channels(node), self.size(node)
         kept = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
         return self.add(kind(name=name, in_channels=channels, in_resolution=size, **kept | fields))

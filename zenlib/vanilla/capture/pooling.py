@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 from operator import floordiv, mod
+
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
 from zenlib.vanilla.capture.layout import Digit, extent, pooled

@@ -43,31 +43,9 @@ FORWARD_ERRORS = (
 )
 """What the code of a module may raise on an input it cannot take."""
 
-READS_VALUES = set(
-    [
-        "item",
-        "bool",
-        "int",
-        "float",
-        "complex",
-        "index",
-        "tolist",
-        "numpy",
-        "array",
-        "nonzero",
-        "argwhere",
-        "masked_select",
-        "unique",
-        "unique_consecutive",
-        "equal",
-        "allclose",
-        "is_nonzero",
-        "contains",
-        "format",
-        "repr",
-        "repeat_interleave",
-    ]
-)
+READERS = """item bool int float complex index tolist numpy array nonzero argwhere masked_select unique
+unique_consecutive equal allclose is_nonzero contains format repr repeat_interleave"""
+READS_VALUES = frozenset(READERS.split())
 """Functions that need the values of a tensor, not only its shape."""
 
 ONE_AT_A_TIME = RLock()
@@ -101,11 +79,7 @@ ALIASES = {
 
 
 class RunFailed(ConversionError):
-    """A run that did not come to its end.
-
-    Attributes:
-        reads: whether it asked for the values of the image.
-    """
+    """A run that did not come to its end; `reads` says whether it asked for the values of the image."""
 
     def __init__(self, message: str, reads: bool = False) -> None:
         super().__init__(message)
@@ -152,14 +126,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """A run of a module.
-
-    Attributes:
-        calls: the functions called, in order.
-        image: the input, a meta tensor (BATCH, channels, resolution, resolution).
-        output: what the module returned.
-        modules: the submodules that ran, in order.
-    """
+    """A run of a module on an image: its calls and submodules in their order, and what it returned."""
 
     calls: tuple[Call, ...]
     image: Tensor
@@ -168,12 +135,7 @@ class Trace:
 
 
 def record(module: nn.Module, shape: Sizes, images: Tensor | None = None) -> Trace:
-    """Runs a module once on the shape of an image, in evaluation mode, and leaves it as it was.
-
-    Args:
-        module: what to run.
-        shape: of an image, (channels, height, width).
-        images: real images, (BATCH, *shape), to run on instead.
+    """Runs a module once in evaluation mode on such a shape, or on `images`, and leaves it as it was.
 
     Raises:
         RunFailed: the module fails on such an image, or reads the values of the image.
