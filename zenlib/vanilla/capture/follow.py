@@ -371,10 +371,7 @@ class Follower:
         return value
 
     def on_numbers(self, value: Value, call: Call) -> Value:
-        """The result of a pointwise function, with its curve.
-
-        It is a gate where that is flat on both sides, and at zero half way up, as a sigmoid's is.
-        """
+        """A pointwise result with its curve, and a gate if that is flat outside and at 0 half way up."""
         curve = self._curve(call)
         low, near_low, middle, near_high, high = curve
         height = abs(high - low)

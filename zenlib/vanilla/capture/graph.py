@@ -27,11 +27,7 @@ Depth = tuple[int, int]
 
 
 class Graph:
-    """Steps in the order they run; a step is named by its index, the image by `IMAGE`.
-
-    Attributes:
-        axes: the letters of the axes of an image, (depth,) height and width.
-    """
+    """Steps in the order they run, named by their index; `axes` are the letters of the image's axes."""
 
     def __init__(self, in_channels: int, resolution: int, axes: int) -> None:
         self.axes = "DHW"[-axes:]
@@ -199,20 +195,13 @@ class Graph:
         return 1 if node == IMAGE else self._ancestors[node] | 1
 
     def remove(self, kind: str, node: int) -> None:
-        """Notes that something was taken away behind `node`; it counts if that step is in the network.
-
-        What was taken away behind a part of the channels counts for the step they are cut from.
-        """
+        """Notes what was taken away behind a step or part of its channels; it counts if that step stays."""
         while 0 <= node < len(self.steps) and isinstance(step := self.steps[node], ChannelSlice):
             node = step.inputs[0]
         self._removed.append((kind, node))
 
     def vcnn(self, last: int, name: str) -> VCNN:
-        """The network that ends with the step `last`, without the steps that do not reach it.
-
-        Raises:
-            ConversionError: no convolution reaches it, or a stride is wider than the map it sees.
-        """
+        """The network that ends with the step `last`, without the steps that do not reach it."""
         live = [index for index in range(len(self.steps)) if self.is_ancestor(index, last)]
         places = {IMAGE: IMAGE} | {index: place for place, index in enumerate(live)}
         steps = tuple(

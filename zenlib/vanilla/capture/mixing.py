@@ -142,10 +142,7 @@ def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bi
 
 
 def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channels: int, bias: Any) -> Value:
-    """The same linear layer at every position, or every window of pixels, wherever the positions lie.
-
-    The channels are dimension `dim`.
-    """
+    """The same linear layer of the channels, dimension `dim`, at every position or window of pixels."""
     node = value.node
     window = pixels_in(value.layout[dim], follower.graph.channels(node))
     if window is None:
@@ -159,10 +156,7 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
 
 
 def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Value | None:
-    """What a convolution or linear layer reads.
-
-    A pointwise one inside an attention belongs to that attention.
-    """
+    """What a convolution or linear layer reads; a pointwise one inside an attention belongs to that."""
     value = follower.value(features)
     if isinstance(value, Map) and value.node in follower.global_pools:
         return Derived(frozenset((value.node,)), follower.depth(value))

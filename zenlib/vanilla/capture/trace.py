@@ -88,16 +88,10 @@ class RunFailed(ConversionError):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tensor function.
+    """One call of a tensor function, `run`, by the submodule `path`, "" for the outermost.
 
-    Attributes:
-        function: its plain name; in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
-            is "add").
-        args: positional arguments.
-        kwargs: keyword arguments, but for `out`, which is the result.
-        result: what it returned.
-        path: the submodule that called it, "" for the outermost.
-        run: the function itself.
+    `function` is its plain name: in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
+    is "add"). `kwargs` are without `out`, which is the result.
     """
 
     function: str
