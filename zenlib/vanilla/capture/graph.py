@@ -113,7 +113,7 @@ class Graph:
     def append(self, kind: type[Step], node: int, name: str, /, **fields: Any) -> int:
         """Appends a step that reads `node`; channels and size stay where `fields` do not say otherwise."""
         channels, size = self.channels(node), self.size(node)
-        kept = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
+        kept: dict[str, Any] = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
         return self.add(kind(name=name, in_channels=channels, in_resolution=size, **kept | fields))
 
     def conv(self, node: int, name: str, padding: Sizes = (), **fields: Any) -> int:
