@@ -150,8 +150,10 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
     _note_bias(follower, bias)
     kernel = tuple(window.get(axis, 1) for axis in follower.graph.axes)
     size = tuple(map(floordiv, follower.graph.size(node), kernel))
-    fields = {"out_channels": out_channels, "out_resolution": size, "kernel": kernel, "stride": kernel}
-    found, layout = follower.graph.conv(node, call.place, **fields), pooled(value.layout, window)
+    found = follower.graph.conv(
+        node, call.place, kernel=kernel, stride=kernel, out_channels=out_channels, out_resolution=size
+    )
+    layout = pooled(value.layout, window)
     return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
 
 
