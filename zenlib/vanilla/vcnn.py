@@ -132,9 +132,7 @@ class Pool(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Pad(Step):
-    """Zeros around a map, or a border cut off.
-
-    Zeros before a convolution are part of its own padding instead.
+    """Zeros around a map, or a border cut off; zeros before a convolution are its own padding instead.
 
     Attributes:
         padding: zeros before and behind each axis, (top, bottom, left, right), or cut off where negative.
@@ -159,22 +157,14 @@ class Add(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSlice(Step):
-    """Channels `start` to `start + out_channels` of its input.
-
-    Attributes:
-        start: first channel taken.
-    """
+    """Channels `start` to `start + out_channels` of its input."""
 
     start: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelShuffle(Step):
-    """Channels reordered as a (groups, channels / groups) table read column by column.
-
-    Attributes:
-        groups: rows of that table.
-    """
+    """Channels reordered as a (groups, channels / groups) table read column by column."""
 
     groups: int
 
@@ -189,8 +179,7 @@ class VCNN:
         resolution: side of the input image, which is square, or a cube, in pixels.
         in_channels: channels of the input image.
         name: what was converted.
-        removed: what the conversion took away, one entry per removed thing, by kind ("shortcut", "gate",
-            ...).
+        removed: the kind ("shortcut", "gate", ...) of each thing that the conversion took away.
     """
 
     steps: tuple[Step, ...]
@@ -223,11 +212,7 @@ class VCNN:
 
     @property
     def layers(self) -> tuple[Step, ...]:
-        """The steps of a chain: convolutions and pooling in order.
-
-        Raises:
-            ConversionError: the network is a graph.
-        """
+        """The steps of a chain, convolutions and pooling in order; a graph is refused."""
         if not self.is_chain:
             raise ConversionError(
                 f"{self.name}: needed a chain, but this network joins branches ({self._joins()}); read "
@@ -249,11 +234,7 @@ class VCNN:
         """Bytes of feature maps of one image that are alive at once, at most, with the steps in their order.
 
         While a step runs, its inputs, its output and whatever a later step reads are alive; a sum overwrites
-        an input that no later step reads. What the conversion removed is gone: a network with shortcuts needs
-        more than its VCNN.
-
-        Args:
-            bytes_per_value: 1 for 8-bit integers, 4 for float32.
+        an input that no later step reads. A network with shortcuts, which are gone, needs more.
         """
         sizes = {IMAGE: prod(self.image_shape)}
         last = {index: number for number, step in enumerate(self.steps) for index in step.inputs}

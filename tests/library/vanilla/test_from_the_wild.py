@@ -55,6 +55,10 @@ def computes_the_same(module, in_channels=3, resolution=16):
         lambda x: x[:, torch.tensor([True, False] * 4)].repeat(1, 2, 1, 1),
         lambda x: x.index_select(-2, torch.arange(3, 9)),
         lambda x: x[..., torch.arange(5)],
+        lambda x: x[:, [1, 1, 3, 2, 0, 7, 7, 7]],
+        lambda x: x[:, :4].repeat_interleave(2, 1),
+        lambda x: x.flip(1),
+        lambda x: x.roll(3, -3),
     ],
 )
 def test_a_table_of_indices_chooses_channels_in_any_order_and_rows_that_follow_each_other(choose):
@@ -64,14 +68,19 @@ def test_a_table_of_indices_chooses_channels_in_any_order_and_rows_that_follow_e
     computes_the_same(module)
 
 
-def test_rows_in_another_order_and_channels_taken_twice_are_refused():
-    message = refusal(Written(lambda self, x: self.b(self.a(x)[:, :, [1, 0]]), a=conv(3, 4), b=conv(4, 4)))
-    assert "chooses parts of a feature map by a table of indices" in message
+def test_rows_in_another_order_and_tables_never_learned_are_refused():
     never_learned = torch.zeros(8, dtype=torch.long)
-    message = refusal(
-        Written(lambda self, x: self.b(self.a(x).index_select(1, never_learned)), a=conv(3, 8), b=conv(8, 4))
-    )
-    assert "takes some of them several times" in message
+    for choose, words in (
+        (lambda x: x[:, :, [1, 0]], "chooses parts of a feature map by a table of indices"),
+        (lambda x: x.flip(2), "chooses parts of a feature map by a table of indices"),
+        (lambda x: x.flip(1, 2), "flip"),
+        (lambda x: x.roll((1, 1), (1, 2)), "roll"),
+        (lambda x: x.roll(1).view(x.shape), "roll"),
+        (lambda x: x.repeat_interleave(2, 3), "repeat_interleave"),
+        (lambda x: x.index_select(1, never_learned), "not yet learned"),
+    ):
+        net = Written(lambda self, x, choose=choose: self.b(choose(self.a(x))), a=conv(3, 8), b=conv(8, 4))
+        assert words in refusal(net)
 
 
 @pytest.mark.parametrize("by_pixels", [True, False])
@@ -134,6 +143,64 @@ def test_a_product_of_two_branches_is_refused_and_names_both(multiply):
             **parts,
         )
         assert kept == ["stem", "left", "last"]
+
+
+HARD_SIGMOIDS = {
+    "relu6": lambda x: F.relu6(x + 3) / 6,
+    "relu6 in place": lambda x: F.relu6(3.0 + x, inplace=True) * (1 / 6),
+    "module": lambda x: nn.ReLU6()(x.add(3)).div(6),
+    "hardtanh": lambda x: F.hardtanh(x - (-3), 0, 6) / 6,
+    "all in place": lambda x: x.add_(3).clamp_(0, 6).div_(6),
+    "clamp": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
+    "clip": lambda x: (0.2 * x + 0.5).clip(min=0, max=1),
+    "two clamps": lambda x: (x / 6 + 0.5).clamp_min(0).clamp_max(1),
+    "minimum": lambda x: torch.minimum(torch.relu(x + 3), torch.tensor(6.0)) / 6,
+    "exponential": lambda x: 1 / (1 + torch.exp(-x)),
+    "reciprocal": lambda x: (1 + (-x).exp()).reciprocal(),
+    "tanh": lambda x: 0.5 * (torch.tanh(0.5 * x) + 1),
+    "softsign": lambda x: (F.softsign(x) + 1) / 2,
+    "logarithm": lambda x: F.logsigmoid(x).exp(),
+    "not yet divided": lambda x: F.relu6(x + 3),
+}
+
+
+@pytest.mark.parametrize("sigmoid", HARD_SIGMOIDS)
+def test_a_sigmoid_by_hand_is_a_gate_or_an_activation(sigmoid):
+    by_hand = HARD_SIGMOIDS[sigmoid]
+    parts = {"a": conv(3, 8), "b": conv(8, 8), "gate": conv(8, 8), "fc": conv(8, 8, 1)}
+    coarse = Written(
+        lambda self, x: F.interpolate(self.c(F.avg_pool2d(x, 4)), size=x.shape[2:]), c=conv(8, 8)
+    )
+    for function in (
+        lambda s, x: s.b((y := s.a(x)) * by_hand(s.gate(y))),
+        lambda s, x: s.b((y := s.a(x)) * by_hand(s.coarse(y))),
+        lambda s, x: s.b((y := s.a(x)) * by_hand(s.fc(y.mean((2, 3), keepdim=True)))),
+        lambda s, x: s.b((y := s.a(x)) * by_hand(y.clone())),
+        lambda s, x: s.b(by_hand(s.a(x))),
+    ):
+        assert names(function, coarse=coarse, **parts) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        F.relu6,
+        F.gelu,
+        F.softplus,
+        lambda x: x.clamp(0, 1),
+        lambda x: F.relu6(x - 3),
+        lambda x: F.relu6(x + torch.full((8, 1, 1), 3.0)),
+        lambda x: torch.exp(-x * x),
+        torch.sin,
+        lambda x: x / 6 + 0.5,
+    ],
+)
+def test_a_product_of_a_map_with_another_activation_stays_refused(act):
+    net = Written(
+        lambda s, x: s.c(act(s.a(y := s.stem(x))) * s.b(y)),
+        **{name: conv(3 if name == "stem" else 8, 8) for name in ("stem", "a", "b", "c")},
+    )
+    assert "multiplies two feature maps" in refusal(net)
 
 
 def test_global_pooling_of_a_map_with_other_axes_in_its_last_two_dimensions_is_refused():
@@ -255,6 +322,61 @@ def test_a_write_that_cannot_be_followed_is_refused(write):
         assert names(function, **parts) == ["stem", "mix", "last"]
     except ConversionError as error:
         assert "needed" in str(error)
+
+
+RESHAPES_IN_PLACE = {
+    "there and back": lambda s, y: s.mix(y.unsqueeze_(2).squeeze_(2)),
+    "tokens": lambda s, y: s.fc(y.flatten(2).transpose_(1, 2)).mT.unflatten(2, (16, 16)),
+    "freed by resizing": lambda s, y: (s.mix(y), y.resize_(0))[0],
+    "freed by setting": lambda s, y: (s.mix(y), y.set_())[0],
+    "freed by its data": lambda s, y: (s.mix(y), setattr(y, "data", y.new_empty(0)))[0],
+    "data replaced": lambda s, y: setattr(y, "data", s.mix(y)) or y,
+    "a buffer filled at random": lambda s, y: s.mix(y * torch.empty_like(y).bernoulli_(0.5)),
+    "a mask assigned": lambda s, y: (y.__setitem__(y < 0, 0.0), s.mix(y))[1],
+}
+
+
+@pytest.mark.parametrize("change", RESHAPES_IN_PLACE)
+def test_a_shape_or_content_changed_in_place_changes_no_earlier_call(change):
+    found = names(
+        lambda s, x: s.last(RESHAPES_IN_PLACE[change](s, s.stem(x))),
+        stem=conv(3, 8),
+        mix=conv(8, 8),
+        fc=nn.Linear(8, 8),
+        last=conv(8, 8),
+    )
+    assert found == ["stem", "fc" if change == "tokens" else "mix", "last"]
+
+
+def test_a_tensor_made_another_one_unseen_is_refused():
+    def function(self, x):
+        y = self.stem(x)
+        y.set_(self.down(x))
+        return self.last(y)
+
+    parts = {"stem": conv(3, 8), "down": conv(3, 8, 3, 2), "last": conv(8, 8)}
+    assert "hides what it does" in refusal(Written(function, **parts))
+
+
+def test_reversible_blocks_that_free_their_inputs_are_a_graph():
+    class Reversible(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, f, g):
+            x1, x2 = (half.contiguous() for half in x.chunk(2, 1))
+            y1 = x1 + f(x2)
+            y = torch.cat((y1, x2 + g(y1)), 1)
+            x1.set_()
+            y1.set_()
+            return y
+
+    def function(self, x):
+        y = self.stem(x)
+        z = Reversible.apply(y, self.f, self.g)
+        y.data.set_()
+        return self.last(z)
+
+    parts = {"f": conv(4, 4), "g": conv(4, 4), "last": conv(8, 8)}
+    assert names(function, stem=conv(3, 8), **parts) == ["stem", "f", "g", "last"]
 
 
 def test_a_constant_that_is_filled_through_a_view_is_refused():
@@ -474,6 +596,49 @@ def test_an_average_pool_that_covers_a_wide_map_is_global_pooling():
     assert len(vcnn.convs) == 1 and "classifier" in vcnn.removed
     inside = to_vcnn(nn.Sequential(conv(3, 8, 3, 8), nn.AvgPool2d(2), conv(8, 8)), 16)
     assert len(inside.convs) == 2  # a narrow pooling that happens to cover a small map
+
+
+SECOND_ORDER = {
+    "bilinear": lambda y: y @ y.mT,
+    "centred": lambda y: y.bmm((torch.eye(256) - 1 / 256).repeat(2, 1, 1)).bmm(y.transpose(1, 2)),
+    "its square": lambda y: (c := y @ y.mT / 256) @ c,
+}
+
+
+@pytest.mark.parametrize("pool", SECOND_ORDER)
+def test_pooling_of_second_order_is_global_pooling(pool):
+    def function(self, x):
+        return self.fc(SECOND_ORDER[pool](self.b(self.a(x)).flatten(2)).flatten(1))
+
+    net = Written(function, a=conv(3, 8), b=conv(8, 8), fc=nn.Linear(64, 10))
+    assert [step.name for step in to_vcnn(net, 16).convs] == ["a", "b"]
+
+
+def test_a_pyramid_of_pools_is_read_by_the_classifier():
+    def function(self, x):
+        y = self.b(self.a(x))
+        return self.fc(torch.cat([F.adaptive_max_pool2d(y, side).flatten(1) for side in (1, 2, 4)], 1))
+
+    assert names(function, a=conv(3, 8), b=conv(8, 8), fc=nn.Linear(168, 10)) == ["a", "b"]
+
+
+def test_linear_layers_on_tokens_written_as_others_are_1x1_convolutions():
+    module = Written(
+        lambda s, x: F.relu(s.c(F.relu(s.w @ s.b(F.relu(s.a(x)).flatten(2)).relu()).unflatten(2, (16, 16)))),
+        a=conv(3, 8),
+        b=nn.Conv1d(8, 8, 1, bias=False),
+        w=nn.Parameter(torch.randn(8, 8)),
+        c=conv(8, 8),
+    )
+    vcnn, images = to_vcnn(module, 16), torch.randn(2, 3, 16, 16)
+    weights = [module.a.weight, module.b.weight[..., None], module.w[..., None, None], module.c.weight]
+    with torch.no_grad():
+        torch.testing.assert_close(forward(vcnn, weights, images), module(images))
+
+
+def test_a_pooling_by_the_minimum_is_refused():
+    net = Written(lambda s, x: s.b(-F.max_pool2d(-s.a(x), 2)), a=conv(3, 8), b=conv(8, 8))
+    assert "pooling by the minimum" in refusal(net)
 
 
 # Activations and normalisation by hand.

@@ -23,10 +23,7 @@ from zenlib.vanilla.vcnn import VCNN, Sizes, times
 __all__ = ["capture"]
 
 STOCHASTIC_DEPTH = ("StochasticDepth", "DropPath")
-"""Class names of modules that drop a branch while training.
-
-In evaluation they call no function that could be seen.
-"""
+"""Modules that drop a branch while training; in evaluation they call no function that could be seen."""
 SIDES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 331, 384, 448, 480, 512, 600, 640)
 """Sides of images that networks are commonly made for; what refuses one of them may take another."""
 LENGTHS = (1000, 1024, 2048, 4096, 5000, 8000, 16000, 16384, 22050, 32000, 44100, 48000, 65536, 160000)
@@ -58,14 +55,8 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
     - The network ends before global pooling, or where the map is flattened for a linear layer. An average
       over rows or columns alone is pooling.
 
-    What has no vanilla form is only an error where the output depends on it: a gate may compute whatever it
-        likes.
-
-    Args:
-        module: a network that takes one batch of images.
-        resolution: side of the input image in pixels; None means 224, or 64 for cubes.
-        in_channels: channels of the image. None means those of the first convolution, and 3 or 1 where the
-            module does not run on these.
+    What has no vanilla form is only an error where the output depends on it: a gate may compute anything.
+    For the arguments see `zenlib.to_vcnn`.
 
     Raises:
         ConversionError: there is no convolution; the output needs something that has no vanilla form
@@ -138,12 +129,11 @@ def _vanilla(module: nn.Module, shape: Sizes) -> tuple[VCNN, Trace]:
         if not error.reads or any(tensor.is_meta for tensor in module.parameters()):
             raise
         return _seen_on_images(module, shape, error)
-    return _followed(trace, module), trace
+    return _followed(trace, module, shape), trace
 
 
-def _followed(trace: Trace, module: nn.Module) -> VCNN:
-    _, channels, *sides = trace.image.shape
-    return Follower(trace, Graph(channels, sides[0], len(sides)), RULES).vcnn(type(module).__name__)
+def _followed(trace: Trace, module: nn.Module, shape: Sizes) -> VCNN:
+    return Follower(trace, Graph(shape[0], shape[1], len(shape) - 1), RULES).vcnn(type(module).__name__)
 
 
 def _seen_on_images(module: nn.Module, shape: Sizes, refusal: RunFailed) -> tuple[VCNN, Trace]:
@@ -156,7 +146,7 @@ def _seen_on_images(module: nn.Module, shape: Sizes, refusal: RunFailed) -> tupl
         except RunFailed as error:
             failure = error
             continue
-        seen = [_followed(trace, module) for trace in traces]
+        seen = [_followed(trace, module, shape) for trace in traces]
         if seen[0] != seen[1]:
             raise refusal
         note = "nothing that was looked at (the graph is that of two random batches)"
@@ -172,11 +162,7 @@ def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
 
     That is its first 2-d one, else its first one: an image of a 1-d convolution is (channels, length), of a
     3-d one (channels, depth, height, width). Where convolutions are no submodules of their own (exported or
-    scripted programs), the first 4-d parameter tells them.
-
-    Args:
-        module: the module.
-        resolution: side of the image, square or a cube; None means 224, or 64 for cubes, which are large.
+    scripted programs), the first 4-d parameter tells them. Without a resolution it is `usual_side`.
 
     Raises:
         ConversionError: it has no convolution, or one whose channels are not known yet.

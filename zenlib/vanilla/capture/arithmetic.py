@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeGuard
+from functools import wraps
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -16,6 +18,17 @@ MASK = 3
 """The standing as a gate of what was compared."""
 
 
+def _on_numbers(rule: Callable[..., Value]) -> Callable[..., Value]:
+    """A rule that also tries the function on numbers."""
+
+    @wraps(rule)
+    def tried(follower: Follower, call: Call, **options: Any) -> Value:
+        return follower.on_numbers(rule(follower, call, **options), call)
+
+    return tried
+
+
+@_on_numbers
 def activation(follower: Follower, call: Call, gate: int = 0) -> Value:
     """A map stays that map, since a ReLU follows each convolution anyway."""
     features = call.argument("input", 0)
@@ -26,6 +39,7 @@ def activation(follower: Follower, call: Call, gate: int = 0) -> Value:
     return replace(value, gate=max(value.gate, gate)) if value is not None else follower.derived(call)
 
 
+@_on_numbers
 def pointwise(follower: Follower, call: Call) -> Value:
     """An activation written with several arguments: one map, and constants, masks or statistics of it."""
     if not isinstance(call.result, Tensor):  # `where` of a condition alone
@@ -57,9 +71,15 @@ def copied(follower: Follower, call: Call) -> Value:
     return follower.unsupported(call, "repeats a feature map by broadcasting")
 
 
-def left_out(follower: Follower, call: Call, kind: str) -> Value:
-    """A map stays that map, and what was left out is noted."""
+def replaced(follower: Follower, call: Call) -> Value:
+    """A tensor made another one, or empty."""
+    return (len(call.args) > 1 and follower.value(call.args[1])) or follower.unsupported(call)
+
+
+def left_out(follower: Follower, call: Call) -> Value:
+    """A map stays that map, and what was left out, a normalisation or dropout, is noted."""
     features = call.argument("input", 0)
+    kind = "dropout" if "dropout" in call.function else call.function.replace("_", " ")
     value = follower.value(features) if kind == "dropout" else follower.bypassing(features)
     if not isinstance(value, Map):
         return follower.derived(call)
@@ -73,6 +93,7 @@ def unchanged(follower: Follower, call: Call) -> Value:
     return follower.value(call.argument("input", 0)) or follower.derived(call)
 
 
+@_on_numbers
 def product(follower: Follower, call: Call) -> Value:
     """A gate or a layer scale goes; a map times a function of itself is an activation."""
     features = _operands(follower, call)
@@ -89,7 +110,7 @@ def product(follower: Follower, call: Call) -> Value:
         if _attends(factor):
             return follower.without_attention(kept, factor)
         statistic = isinstance(factor, Derived) and factor.statistic
-        if factor_size < size or factor.gate > kept.gate or statistic or _is_pooled(factor):
+        if factor_size < size or factor.gate > kept.gate or statistic or is_pooled(factor):
             return _keep(follower, kept, "gate")
     nodes = sorted({*follower.sources(a), *follower.sources(b)} - {IMAGE})
     steps = " and ".join(repr(follower.graph.steps[node].name) for node in nodes)
@@ -100,6 +121,7 @@ def product(follower: Follower, call: Call) -> Value:
     )
 
 
+@_on_numbers
 def quotient(follower: Follower, call: Call) -> Value:
     """Division by a constant, or by a statistic of the map."""
     features = _operands(follower, call)
@@ -113,6 +135,7 @@ def quotient(follower: Follower, call: Call) -> Value:
     return follower.unsupported(call, "divides one feature map by another")
 
 
+@_on_numbers
 def total(follower: Follower, call: Call) -> Value:
     """A sum or difference: the shallower branch is a shortcut, and an attention is a branch to leave out."""
     features = _operands(follower, call)
@@ -123,7 +146,7 @@ def total(follower: Follower, call: Call) -> Value:
             continue
         if _attends(other):
             return follower.without_attention(kept, other)
-        if other_size < size or _is_pooled(other):  # a mean, or a context that is the same everywhere
+        if other_size < size or is_pooled(other):  # a mean, or a context that is the same everywhere
             return _keep(follower, kept, "gate" if call.function == "add" else "normalisation")
     (a, _), (b, _) = features
     if isinstance(a, Derived) and isinstance(b, Derived):
@@ -165,7 +188,7 @@ def _attends(value: Value) -> TypeGuard[Derived]:
     return isinstance(value, Derived) and value.attention is not None
 
 
-def _is_pooled(value: Value) -> bool:
+def is_pooled(value: Value) -> bool:
     """Whether a value lies behind global pooling."""
     return isinstance(value, Derived) and value.problem is None and value.attention is None
 
@@ -188,8 +211,7 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
     if subtracts_equals:
         return follower.unsupported(call, "subtracts feature maps of equal standing")
     if rank_a == rank_b:
-        fields = follower.fields(a.node, call) | {"inputs": (a.node, b.node)}
-        return Map(graph.add(Add(**fields)), a.layout)
+        return Map(graph.append(Add, a.node, call.place, inputs=(a.node, b.node)), a.layout)
     kept, own = (a, own_b) if rank_a > rank_b else (b, own_a)
     graph.remove("shortcut", kept.node)
     if own:

@@ -17,12 +17,13 @@ from itertools import count
 from math import prod
 from typing import Any, TypeGuard
 
+import torch
 from torch import Tensor, nn
 
 from zenlib.errors import ConversionError
 from zenlib.vanilla.capture.graph import Depth, Graph
 from zenlib.vanilla.capture.layout import Layout, arranged, reshaped, whole
-from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, tensors
+from zenlib.vanilla.capture.trace import BATCH, FORWARD_ERRORS, UNSEEN, Call, Trace, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
 NEEDED = (
@@ -30,16 +31,17 @@ NEEDED = (
 )
 
 
+Curve = tuple[float, ...]
+POINTS: Curve = (-1e9, -1e6, 0.0, 1e6, 1e9)
+"""Numbers on which functions written by hand are tried, to see whether they are gates."""
+
 NUMBERS = count()
 """Of the values that are no linear functions of others."""
 
-SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "full", "rand", "randn", "randint")} | {
-    f"new_{name}" for name in ("zeros", "ones", "full", "tensor")
+SHAPE_ONLY = {f"{name}_like" for name in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")} | {
+    f"new_{name}" for name in ("zeros", "ones", "empty", "full", "tensor")
 }
-"""Functions that take a tensor for its shape or type alone, so that their result is constant.
-
-Not `empty_like`, which is filled later.
-"""
+"""Functions that take a tensor for its shape or type alone, so that their result is constant."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Map:
         gate: since that step, 3 where it was compared, so that it is a mask, 2 where it went through a
             sigmoid or its like, 1 for tanh, 0 for none of them.
         origin: number of the value of which it is a linear function; None stands for the output of its step.
+        curve: what became of `POINTS` by functions of one number, as far as they were followed.
     """
 
     node: int
     layout: Layout
     gate: int = 0
     origin: int | None = None
+    curve: Curve = POINTS
 
     @property
     def root(self) -> int:
@@ -84,6 +88,7 @@ class Derived:
             for attention.
         attention: number of the attention that gave it, or None.
         gate: as in `Map`.
+        curve: as in `Map`.
         statistic: whether it comes from means, variances and their like alone, of channels or positions.
     """
 
@@ -92,6 +97,7 @@ class Derived:
     problem: str | None = None
     attention: int | None = None
     gate: int = 0
+    curve: Curve = POINTS
     statistic: bool = False
 
 
@@ -117,11 +123,8 @@ class Follower:
     """Follows the calls of a trace, by one rule per function.
 
     Attributes:
-        graph: the steps found so far.
-        attentions: the attentions found so far.
-        attention_products: how often one feature was multiplied by another; an attention written out takes
-            two.
-        spatial_convs: number of convolutions with kernels wider than 1x1 so far, gates included.
+        attention_products: products of features so far; an attention written out takes two.
+        spatial_convs: convolutions with kernels wider than 1x1 so far, gates included.
         fixed_pools: steps of the graph that pool to a size that does not depend on the image.
         joined: of what the parts of a concatenation are all linear functions, by its step.
         global_pools: average poolings whose window covers a wide map; a convolution behind is a classifier.
@@ -146,13 +149,9 @@ class Follower:
 
     def _follow(self, call: Call, rules: Mapping[str, Rule]) -> None:
         inputs, results = list(tensors((call.args, call.kwargs))), list(tensors(call.result))
-        if call.function == "setitem":  # returns nothing, changes its first argument
-            results = [call.args[0]]
         if call.function == UNSEEN:
-            value: Value | list[Value] = Derived(
-                frozenset((IMAGE,)),
-                (1 << 30, 0),
-                f"{call} hides what it does; needed plain PyTorch functions",
+            value: Value | list[Value] = _unknown(
+                f"{call} hides what it does; needed plain PyTorch functions"
             )
         elif call.function in SHAPE_ONLY or all(self.value(tensor) is None for tensor in inputs):
             if any(map(self.is_learned, inputs)):
@@ -205,11 +204,7 @@ class Follower:
         return None
 
     def vcnn(self, name: str) -> VCNN:
-        """The network up to the last map that the output depends on.
-
-        Raises:
-            ConversionError: see `capture`.
-        """
+        """The network up to the last map that the output depends on."""
         self._refuse_transformer(name, self.spatial_convs)
         values = [value for value in map(self.value, tensors(self._trace.output)) if value is not None]
         if not values:
@@ -217,18 +212,20 @@ class Follower:
                 f"{name}: needed an output tensor computed from the image, got "
                 f"{type(self._trace.output).__name__}"
             )
-        problem = next((v.problem for v in values if isinstance(v, Derived) and v.problem), None)
-        if problem:
-            raise ConversionError(f"{name}: {problem}")
+        for value in values:
+            if isinstance(value, Derived) and value.problem:
+                raise ConversionError(f"{name}: {value.problem}")
         ends = frozenset[int]().union(*map(self.sources, values))
+        whole_map = all(map(self.is_plain, values))
+        if not whole_map:
+            ends = frozenset(map(self._before_global_pooling, ends))
         last = max(ends, key=lambda node: (self.graph.depth(node), node))
         if not all(self.graph.is_ancestor(node, last) for node in ends):
             raise ConversionError(
                 f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the "
                 f"others; needed one last feature map{self._trunk(ends)}"
             )
-        if not all(map(self.is_plain, values)):
-            last = self._before_global_pooling(last)
+        if not whole_map:
             for value in values:
                 if isinstance(value, Derived) and value.attention is not None:
                     self.without_attention(self.map(last), value)
@@ -273,10 +270,8 @@ class Follower:
 
     def _before_global_pooling(self, node: int) -> int:
         while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
-            covers_all = (
-                step.kind == "avg" and step.kernel == step.in_resolution and max(step.out_resolution) == 1
-            )
-            if not covers_all and node not in self.fixed_pools:
+            covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
+            if node not in self.fixed_pools and not (covers and step.kind == "avg"):
                 break
             node = step.inputs[0]
         return node
@@ -286,10 +281,8 @@ class Follower:
         if not isinstance(tensor, Tensor):
             return None
         if id(tensor) not in self._values and _memory(tensor) in self._overwritten:
-            return Derived(
-                frozenset((IMAGE,)),
-                (1 << 30, 0),
-                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}",
+            return _unknown(
+                f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}"
             )
         return self._values.get(id(tensor))
 
@@ -309,27 +302,6 @@ class Follower:
     def map(self, node: int, like: Map | None = None) -> Map:
         """The output of a step in (N, C, H, W) order; it may be a linear function of another map."""
         return Map(node, self.layout(node), origin=None if like is None else like.root)
-
-    def fields(
-        self, node: int, call: Call, *, out_channels: int | None = None, result: Tensor | None = None
-    ) -> dict[str, Any]:
-        """The fields that every step has, for one that reads `node`.
-
-        Args:
-            node: the step it reads.
-            call: where it comes from.
-            out_channels: channels it gives; None for as many as it reads.
-            result: its output, (N, C, H, W); None where it keeps the size of the map.
-        """
-        channels, size = self.graph.channels(node), self.graph.size(node)
-        return {
-            "name": call.place,
-            "inputs": (node,),
-            "in_channels": channels,
-            "out_channels": channels if out_channels is None else out_channels,
-            "in_resolution": size,
-            "out_resolution": size if result is None else tuple(result.shape[2:]),
-        }
 
     def sources(self, value: Value) -> frozenset[int]:
         """The steps a value was computed from."""
@@ -353,12 +325,9 @@ class Follower:
         return [value for value in map(self.value, tensors((call.args, call.kwargs))) if value is not None]
 
     def derived(self, call: Call, problem: str | None = None, *, convs: Depth = (0, 0)) -> Derived:
-        """The result of a function that gives no map.
+        """The result of a function that gives no map and adds `convs` to the depth.
 
-        Args:
-            call: the function.
-            problem: why the network cannot go on from the result where an argument is a map.
-            convs: what the function adds to the depth.
+        Where an argument is a map, `problem` says why the network cannot go on from there.
         """
         inputs = self.features(call)
         others = [value for value in inputs if isinstance(value, Derived)]
@@ -401,6 +370,35 @@ class Follower:
             node = step.inputs[0]  # one projection for queries, keys and values together
         return value
 
+    def on_numbers(self, value: Value, call: Call) -> Value:
+        """A pointwise result with its curve, and a gate if that is flat outside and at 0 half way up."""
+        curve = self._curve(call)
+        low, near_low, middle, near_high, high = curve
+        height = abs(high - low)
+        flat = abs(near_low - low) + abs(high - near_high) < 0.01 * height
+        centred = flat and abs(middle - (low + high) / 2) < 0.01 * height
+        gate = (1 if abs(low + high) < 0.01 * height else 2) if centred else 0
+        return replace(value, curve=curve, gate=max(value.gate, gate))
+
+    def _curve(self, call: Call) -> Curve:
+        """The curve of what a function gives that takes one value, in one or more forms, and numbers."""
+        given = self.features(call)
+        if len({(value.node, value.layout) if isinstance(value, Map) else value for value in given}) > 1:
+            return POINTS
+
+        def number(argument: Any) -> Any:
+            value = self.value(argument)
+            if value is not None:
+                return torch.tensor(value.curve, dtype=torch.float64)
+            return argument.reshape(()) if isinstance(argument, Tensor) else argument
+
+        try:
+            named = {name: number(argument) for name, argument in call.kwargs.items()}
+            found = call.run(*map(number, call.args), **named).double().tolist() if call.run else []
+        except FORWARD_ERRORS:  # constants of several numbers, say
+            return POINTS
+        return tuple(found) if len(found) == len(POINTS) else POINTS
+
     def without_attention(self, kept: Map, left_out: Derived) -> Map:
         """A map beside or behind an attention, which is noted as removed once."""
         if left_out.attention is not None and left_out.attention not in self._left_out:
@@ -423,10 +421,7 @@ class Follower:
         return None if layout is None else Map(node, layout).activated()
 
     def attend(self, call: Call, products: int) -> Derived:
-        """The result of a function that multiplies one feature by another, `products` times.
-
-        The core of an attention.
-        """
+        """The core of an attention: a function that multiplies one feature by another, `products` times."""
         self.attention_products += products
         result = self.derived(call)
         number = result.attention
@@ -434,6 +429,11 @@ class Follower:
             number = len(self.attentions)
             self.attentions.append(Attention(self.graph.meeting_point(result.sources), call.path))
         return Derived(frozenset((self.attentions[number].source,)), result.depth, attention=number)
+
+
+def _unknown(problem: str) -> Derived:
+    """What may depend on all of the image, at any depth."""
+    return Derived(frozenset((IMAGE,)), (1 << 30, 0), problem)
 
 
 def _memory(tensor: Tensor) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate, permutations, product
+from itertools import permutations, product
 from math import prod
+from operator import lt, mod, mul, sub
 from typing import Any
 
 from zenlib.errors import ConversionError
 from zenlib.vanilla.vcnn import (
     IMAGE,
     VCNN,
-    ChannelShuffle,
     ChannelSlice,
     Concat,
     Conv,
@@ -27,11 +27,7 @@ Depth = tuple[int, int]
 
 
 class Graph:
-    """Steps in the order they run; a step is named by its index, the image by `IMAGE`.
-
-    Attributes:
-        axes: the letters of the axes of an image, (depth,) height and width.
-    """
+    """Steps in the order they run, named by their index; `axes` are the letters of the image's axes."""
 
     def __init__(self, in_channels: int, resolution: int, axes: int) -> None:
         self.axes = "DHW"[-axes:]
@@ -101,7 +97,7 @@ class Graph:
             reach = zip(span, step.kernel, step.dilation, pace, strict=True)
             span = tuple(s + (k - 1) * d * p for s, k, d, p in reach)
         if isinstance(step, (Conv, Pool)):
-            pace = tuple(p * s for p, s in zip(pace, step.stride, strict=True))
+            pace = tuple(map(mul, pace, step.stride))
         self._spans.append((span, pace))
         before = max((self.depth(node) for node in step.inputs), default=(0, 0))
         if isinstance(step, Conv):
@@ -114,42 +110,42 @@ class Graph:
         self.steps.append(step)
         return len(self.steps) - 1
 
-    def conv(self, node: int, step: Conv) -> int:
+    def append(self, kind: type[Step], node: int, name: str, /, **fields: Any) -> int:
+        """Appends a step that reads `node`; channels and size stay where `fields` do not say otherwise."""
+        channels, size = self.channels(node), self.size(node)
+        kept: dict[str, Any] = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
+        return self.add(kind(name=name, in_channels=channels, in_resolution=size, **kept | fields))
+
+    def conv(self, node: int, name: str, padding: Sizes = (), **fields: Any) -> int:
         """Appends a convolution that reads `node`; zeros padded just before become its own padding."""
-        source = None if node == IMAGE else self.steps[node]
-        if not isinstance(source, Pad) or min(source.padding) < 0:
-            return self.add(step)
-        padding = tuple(own + before for own, before in zip(step.padding, source.padding, strict=True))
-        step = replace(step, inputs=source.inputs, in_resolution=source.in_resolution, padding=padding)
-        return self.conv(source.inputs[0], step)
+        while node != IMAGE and isinstance(pad := self.steps[node], Pad) and min(pad.padding) >= 0:
+            padding = tuple(map(sum, zip(padding, pad.padding, strict=True))) if padding else pad.padding
+            node = pad.inputs[0]
+        return self.append(Conv, node, name, padding=padding, **fields)
 
     def concat(self, nodes: tuple[int, ...], name: str) -> int:
         """Appends a concatenation; slices that restore what they were cut from are just that."""
-        if len(nodes) == 1:
-            return nodes[0]
-        parts = [
-            step for node in nodes if node != IMAGE and isinstance(step := self.steps[node], ChannelSlice)
-        ]
+        parts = [step for i in nodes if i != IMAGE and isinstance(step := self.steps[i], ChannelSlice)]
         if len(parts) == len(nodes) and len({part.inputs for part in parts}) == 1:
             ends = [part.start + part.out_channels for part in parts]
             if [part.start for part in parts] == [0, *ends[:-1]] and ends[-1] == parts[0].in_channels:
                 return parts[0].inputs[0]
-        return self.add(
-            Concat(inputs=nodes, out_channels=sum(map(self.channels, nodes)), **self._reading(nodes[0], name))
-        )
+        if len(nodes) == 1:
+            return nodes[0]
+        channels = sum(map(self.channels, nodes))
+        return self.append(Concat, nodes[0], name, inputs=nodes, out_channels=channels)
 
     def channel_slice(self, node: int, start: int, length: int, name: str) -> int:
         """Appends the choice of `length` channels from `start`; all of them, or of a part, are a step."""
         if length == self.channels(node):
             return node
         if node != IMAGE and isinstance(step := self.steps[node], Concat):
-            starts = accumulate(map(self.channels, step.inputs[:-1]), initial=0)
-            for part, begins in zip(step.inputs, starts, strict=True):
+            begins = 0
+            for part in step.inputs:
                 if begins <= start and start + length <= begins + self.channels(part):
                     return self.channel_slice(part, start - begins, length, name)
-        return self.add(
-            ChannelSlice(inputs=(node,), start=start, out_channels=length, **self._reading(node, name))
-        )
+                begins += self.channels(part)
+        return self.append(ChannelSlice, node, name, start=start, out_channels=length)
 
     def overwrite(self, node: int, start: int, part: int, name: str) -> int:
         """The channels of a step with those from `start` on replaced by the step `part`."""
@@ -162,90 +158,50 @@ class Graph:
 
     def crop(self, node: int, first: Sizes, size: Sizes, name: str) -> int:
         """Appends the choice of a part of the rows and columns; all of them are the step itself."""
-        if size == self.size(node):
+        full = self.size(node)
+        if size == full:
             return node
-        cut = [
-            side
-            for a, n, full in zip(first, size, self.size(node), strict=True)
-            for side in (-a, a + n - full)
-        ]
-        fields = self._reading(node, name) | {"out_resolution": size}
-        return self.add(Pad(inputs=(node,), out_channels=self.channels(node), padding=tuple(cut), **fields))
+        cut = tuple(side for a, n, of in zip(first, size, full, strict=True) for side in (-a, a + n - of))
+        return self.append(Pad, node, name, padding=cut, out_resolution=size)
 
     def sample(self, node: int, first: Sizes, stride: Sizes, name: str) -> int:
         """Appends the choice of every n-th row and column, from `first` on."""
         source, before, pace = self._samples.get(node, (node, self._each(0), self._each(1)))
         first = tuple(b + p * f for b, p, f in zip(before, pace, first, strict=True))
-        stride = tuple(p * s for p, s in zip(pace, stride, strict=True))
-        rest = tuple(full - f for full, f in zip(self.size(source), first, strict=True))
-        cropped = self.crop(source, first, rest, name)
+        stride = tuple(map(mul, pace, stride))
+        cropped = self.crop(source, first, tuple(map(sub, self.size(source), first)), name)
         size = tuple(-(-side // s) for side, s in zip(self.size(cropped), stride, strict=True))
-        fields = self._reading(cropped, name) | {"out_resolution": size}
-        found = self.add(
-            Pool(
-                inputs=(cropped,),
-                out_channels=self.channels(node),
-                kind="max",
-                kernel=self._each(1),
-                stride=stride,
-                **fields,
-            )
-        )
+        fields = {"kind": "max", "kernel": self._each(1), "stride": stride, "out_resolution": size}
+        found = self.append(Pool, cropped, name, **fields)
         self._samples[found] = (source, first, stride)
         return found
 
-    def samples_of_one(self, nodes: tuple[int, ...]) -> tuple[int, Sizes, str] | None:
-        """The step of which `nodes` are all samples, their stride, and the order of the axes."""
-        found = [self._samples.get(node) for node in nodes]
-        if None in found or len({(sample[0], sample[2]) for sample in found if sample}) > 1:
+    def samples_of_one(self, nodes: tuple[int, ...]) -> tuple[int, dict[str, int]] | None:
+        """The step of which `nodes` are all samples, and their strides, in the order of their places."""
+        found = [self._samples[node] for node in nodes if node in self._samples]
+        if len(found) < len(nodes) or len({(source, stride) for source, _, stride in found}) > 1:
             return None
-        source, _, stride = next(sample for sample in found if sample)
-        if any(size % pace for size, pace in zip(self.size(source), stride, strict=True)):
+        source, _, stride = found[0]
+        if any(map(mod, self.size(source), stride)):
             return None
-        firsts = [dict(zip(self.axes, sample[1], strict=True)) for sample in found if sample]
-        paces = dict(zip(self.axes, stride, strict=True))
-        for order in permutations(self.axes):
-            places = product(*(range(paces[axis]) for axis in order))
-            if firsts == [dict(zip(order, place, strict=True)) for place in places]:
-                return source, stride, "".join(order)
+        firsts = [dict(zip(self.axes, first, strict=True)) for _, first, _ in found]
+        for paces in map(dict, permutations(zip(self.axes, stride, strict=True))):
+            places = product(*map(range, paces.values()))
+            if firsts == [dict(zip(paces, place, strict=True)) for place in places]:
+                return source, paces
         return None
-
-    def channel_shuffle(self, node: int, groups: int, name: str) -> int:
-        """Appends a channel shuffle."""
-        return self.add(
-            ChannelShuffle(
-                inputs=(node,), groups=groups, out_channels=self.channels(node), **self._reading(node, name)
-            )
-        )
-
-    def _reading(self, node: int, name: str) -> dict[str, Any]:
-        """The fields of a step that keeps the size of the map it reads."""
-        size = self.size(node)
-        return {
-            "name": name,
-            "in_channels": self.channels(node),
-            "in_resolution": size,
-            "out_resolution": size,
-        }
 
     def _ancestry(self, node: int) -> int:
         return 1 if node == IMAGE else self._ancestors[node] | 1
 
     def remove(self, kind: str, node: int) -> None:
-        """Notes that something was taken away behind `node`; it counts if that step is in the network.
-
-        What was taken away behind a part of the channels counts for the step they are cut from.
-        """
+        """Notes what was taken away behind a step or part of its channels; it counts if that step stays."""
         while 0 <= node < len(self.steps) and isinstance(step := self.steps[node], ChannelSlice):
             node = step.inputs[0]
         self._removed.append((kind, node))
 
     def vcnn(self, last: int, name: str) -> VCNN:
-        """The network that ends with the step `last`, without the steps that do not reach it.
-
-        Raises:
-            ConversionError: no convolution reaches it, or a stride is wider than the map it sees.
-        """
+        """The network that ends with the step `last`, without the steps that do not reach it."""
         live = [index for index in range(len(self.steps)) if self.is_ancestor(index, last)]
         places = {IMAGE: IMAGE} | {index: place for place, index in enumerate(live)}
         steps = tuple(
@@ -253,16 +209,11 @@ class Graph:
             for i in live
         )
         for step in steps:
-            self._check_stride(step)
+            if isinstance(step, (Conv, Pool)) and any(map(lt, step.in_resolution, step.stride)):
+                raise ConversionError(
+                    f"resolution: needed a larger image than {times(self._each(self.resolution))}: "
+                    f"{step.describe()} in {step.name!r} sees a map of {times(step.in_resolution)}, smaller "
+                    "than its stride; use a larger resolution"
+                )
         removed = tuple(kind for kind, node in self._removed if node in places)
         return VCNN(steps, self.resolution, self.in_channels, name, removed)
-
-    def _check_stride(self, step: Step) -> None:
-        if isinstance(step, (Conv, Pool)) and any(
-            size < stride for size, stride in zip(step.in_resolution, step.stride, strict=True)
-        ):
-            raise ConversionError(
-                f"resolution: needed a larger image than {times(self._each(self.resolution))}: "
-                f"{step.describe()} in {step.name!r} sees a map of {times(step.in_resolution)}, smaller than "
-                "its stride; use a larger resolution"
-            )

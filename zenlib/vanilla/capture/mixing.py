@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from operator import floordiv, mul
 from typing import Any
 
 from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Layout, pixels_in, pooled, whole
+from zenlib.vanilla.capture.layout import Layout, extent, pixels_in, pooled, whole
 from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
-from zenlib.vanilla.vcnn import Conv
 
 REARRANGED = "reads a feature map whose channels, rows and columns were rearranged"
 
@@ -18,14 +18,15 @@ REARRANGED = "reads a feature map whose channels, rows and columns were rearrang
 def conv(follower: Follower, call: Call) -> Value:
     """A step, if it reads a map in the usual order, or treats every position alike."""
     features, weight, bias = call.argument("input", 0), call.argument("weight", 1), call.argument("bias", 2)
-    axes, kernel = follower.graph.axes, tuple(weight.shape[2:])
-    if len(kernel) != len(axes):
+    graph, axes, kernel = follower.graph, follower.graph.axes, tuple(weight.shape[2:])
+    dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
+    dense = weight.shape[1] == features.shape[1]
+    value = _operand(follower, call, features, spatial)
+    if len(kernel) != len(axes) and not (isinstance(value, Map) and dense and not spatial):
         return follower.unsupported(
             call, f"is a {len(kernel)}-d convolution, and the image has {len(axes)} axes"
         )
-    dilation, spatial = each(call.argument("dilation", 5, 1), len(axes)), max(kernel) > 1
     follower.spatial_convs += spatial
-    value = _operand(follower, call, features, spatial)
     mixed = follower.value(weight)
     if mixed is not None and not _is_mixed_for_each_image(follower, mixed, value):
         return follower.unsupported(call, "has a kernel that is computed from the image")
@@ -34,10 +35,9 @@ def conv(follower: Follower, call: Call) -> Value:
     images = 1 if mixed is None else BATCH
     window: dict[str, int] = {}
     if mixed is None and not follower.is_plain(value):
-        dense = weight.shape[1] == features.shape[1]
         if dense and not spatial and call.result.shape[2:] == features.shape[2:]:
             return _pointwise(follower, call, value, 1, weight.shape[0], bias)
-        window = pixels_in(value.layout[1], follower.graph.channels(value.node)) or {}
+        window = pixels_in(value.layout[1], graph.channels(value.node)) or {}
         rest = tuple(map(whole, axes, features.shape[2:]))
         if not window or not dense or max(dilation) > 1 or pooled(value.layout, window)[2:] != rest:
             plain, window = moves.apart(follower, call, value), {}
@@ -48,18 +48,21 @@ def conv(follower: Follower, call: Call) -> Value:
     stride = each(call.argument("stride", 3, 1), len(axes))
     widths = margins(call.argument("padding", 4, 0), kernel, dilation)
     wide = [window.get(axis, 1) for axis in axes]
-    step = Conv(
-        **follower.fields(value.node, call, out_channels=weight.shape[0] // images, result=call.result),
+    node = graph.conv(
+        value.node,
+        call.place,
+        out_channels=weight.shape[0] // images,
+        out_resolution=tuple(call.result.shape[2:]),
         kernel=tuple(map(mul, kernel, wide)),
         stride=tuple(map(mul, stride, wide)),
         padding=tuple(width * wide[place // 2] for place, width in enumerate(widths)),
         dilation=dilation,
         groups=call.argument("groups", 6, 1) // images,
     )
-    covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
-    if covers and spatial and step.groups == 1:
-        follower.graph.remove("(kept) fully connected layer written as a convolution", follower.graph.next)
-    found = follower.map(follower.graph.conv(value.node, step), value)
+    covers = tuple(map(mul, kernel, wide)) == graph.size(value.node) and max(graph.size(node)) == 1
+    if covers and spatial and call.argument("groups", 6, 1) == images:
+        graph.remove("(kept) fully connected layer written as a convolution", node)
+    found = follower.map(node, value)
     return found if mixed is None else replace(found, layout=_side_by_side(found.layout))
 
 
@@ -86,13 +89,31 @@ def linear(follower: Follower, call: Call) -> Value:
 def matmul(follower: Follower, call: Call) -> Value:
     """With a constant matrix a linear layer; of two features a step of an attention."""
     features, weight = call.argument("input", 0), call.argument("other", 1)
-    if len(follower.features(call)) > 1:
+    values = follower.features(call)
+    if all(map(arithmetic.is_pooled, values)) or (
+        len(values) > 1 and _sums_positions(follower, weight, values)
+    ):
+        return replace(follower.derived(call), problem=None)
+    if len(values) > 1:
         return follower.attend(call, products=1)
+    value = _operand(follower, call, weight, spatial=False)
+    if isinstance(value, Map) and features.dim() == 2 < weight.dim():
+        return _pointwise(follower, call, value, weight.dim() - 2, features.shape[0], bias=None)
     if follower.value(features) is None or weight.dim() != 2:
         return follower.unsupported(
             call, "mixes a feature map with a constant in a way that is no 1x1 convolution"
         )
     return _linear(follower, call, features, weight.shape[1], bias=None)
+
+
+def _sums_positions(follower: Follower, right: Any, values: list[Value]) -> bool:
+    """Whether a product of a map with what was made of it leaves no positions, as pooling of second order."""
+    value = follower.value(right)
+    if not isinstance(value, Map) or any(follower.sources(each) != {value.node} for each in values):
+        return False
+    summed = value.layout[-2]
+    only_positions = all(digit.axis in follower.graph.axes for digit in summed)
+    return only_positions and extent(summed) == prod(follower.graph.size(value.node))
 
 
 def attention(follower: Follower, call: Call, products: int) -> Value:
@@ -121,28 +142,23 @@ def _linear(follower: Follower, call: Call, features: Any, out_channels: int, bi
 
 
 def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channels: int, bias: Any) -> Value:
-    """The same linear layer at every position, or every window of pixels, wherever the positions lie.
-
-    The channels are dimension `dim`.
-    """
+    """The same linear layer of the channels, dimension `dim`, at every position or window of pixels."""
     node = value.node
     window = pixels_in(value.layout[dim], follower.graph.channels(node))
     if window is None:
         return follower.unsupported(call, "is a linear layer across positions")
     _note_bias(follower, bias)
     kernel = tuple(window.get(axis, 1) for axis in follower.graph.axes)
-    fields = follower.fields(node, call, out_channels=out_channels)
-    fields["out_resolution"] = tuple(map(floordiv, follower.graph.size(node), kernel))
+    size = tuple(map(floordiv, follower.graph.size(node), kernel))
+    found = follower.graph.conv(
+        node, call.place, kernel=kernel, stride=kernel, out_channels=out_channels, out_resolution=size
+    )
     layout = pooled(value.layout, window)
-    found = follower.graph.conv(node, Conv(**fields, kernel=kernel, stride=kernel))
     return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
 
 
 def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Value | None:
-    """What a convolution or linear layer reads.
-
-    A pointwise one inside an attention belongs to that attention.
-    """
+    """What a convolution or linear layer reads; a pointwise one inside an attention belongs to that."""
     value = follower.value(features)
     if isinstance(value, Map) and value.node in follower.global_pools:
         return Derived(frozenset((value.node,)), follower.depth(value))

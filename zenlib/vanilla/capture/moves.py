@@ -22,6 +22,7 @@ from zenlib.vanilla.capture.layout import (
     whole,
 )
 from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
+from zenlib.vanilla.vcnn import IMAGE, ChannelShuffle
 
 
 def reshape(follower: Follower, call: Call) -> Value:
@@ -36,7 +37,7 @@ def reshape(follower: Follower, call: Call) -> Value:
     for dim, dimension in enumerate(layout):
         groups = shuffle_groups(dimension, channels)
         if groups:
-            node = follower.graph.channel_shuffle(value.node, groups, call.place)
+            node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
             return value.linear(node, (*layout[:dim], whole("C", channels), *layout[dim + 1 :]))
     return replace(value, layout=layout)
 
@@ -82,7 +83,8 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    node = follower.graph.channel_shuffle(value.node, call.argument("groups", 1), call.place)
+    groups = call.argument("groups", 1)
+    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
     return value.linear(node, value.layout)
 
 
@@ -121,6 +123,8 @@ def concat(follower: Follower, call: Call) -> Value:
     stacks = call.function == "stack"
     dim = call.argument("dim", 1, 0) % (parts[0].dim() + stacks)
     maps = [value for value in map(follower.bypassing, parts) if isinstance(value, Map)]
+    if call.result.dim() == 2 and follower.layout(IMAGE)[0] in [value.layout[0] for value in maps]:
+        return follower.derived(call)  # vectors, which a classifier reads
     if len(maps) < len(parts):
         return follower.unsupported(
             call, "joins a feature map with something that is none, such as a context from global pooling"
@@ -138,13 +142,12 @@ def concat(follower: Follower, call: Call) -> Value:
     nodes = tuple(value.node for value in maps)
     samples = graph.samples_of_one(nodes)
     if samples is not None and not stacks:
-        source, stride, order = samples
-        paces = dict(zip(graph.axes, stride, strict=True))
+        source, paces = samples
         spread = tuple(
             tuple(d._replace(stride=d.stride * paces.get(d.axis, 1)) for d in dimension)
             for dimension in layout
         )
-        inner = tuple(digit for axis in order for digit in whole(axis, paces[axis]))
+        inner = tuple(digit for axis, pace in paces.items() for digit in whole(axis, pace))
         return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
     node = graph.concat(nodes, call.place)
     if stacks:
@@ -158,16 +161,18 @@ def concat(follower: Follower, call: Call) -> Value:
 
 
 def assign(follower: Follower, call: Call) -> Value:
-    """Some channels of a map overwritten."""
+    """Some channels of a map overwritten; numbers where a mask says so are an activation."""
     features, index, written = call.args
     value, new = follower.value(features), follower.bypassing(written)
+    if isinstance(value, Map) and new is None and getattr(index, "dtype", None) == torch.bool:
+        return value.activated()
     if isinstance(value, Map) and isinstance(new, Map):
         place = features[index]  # a view, unless the index is a table
         if place.shape == written.shape and place._is_view():
             found = follower.overwritten(value, features, place, new, call)
             if found is not None:
                 return found
-    return follower.unsupported(call)
+    return follower.unsupported(call, "writes over a part of a tensor that is no slice of a map's channels")
 
 
 def split(follower: Follower, call: Call) -> Value | list[Value]:
@@ -243,6 +248,20 @@ def index_select(follower: Follower, call: Call) -> Value:
     return _by_table(follower, call, value, call.argument("dim", 1) % len(value.layout), table)
 
 
+def reorder(follower: Follower, call: Call, dim_at: int) -> Value:
+    """The same by a function that acts alike on their numbers: `flip`, `roll`, `repeat_interleave`."""
+    value = follower.value(call.args[0])
+    named = call.kwargs.get("dims", call.kwargs.get("dim", ()))
+    given = call.args[dim_at:] or _as_tuple(named)
+    dims = given[0] if len(given) == 1 and isinstance(given[0], tuple) else given
+    if not isinstance(value, Map) or len(dims) != 1 or call.run is None:
+        return follower.unsupported(call, BY_TABLE)
+    dim, shape = dims[0] % len(value.layout), [1] * len(value.layout)
+    shape[dim] = -1
+    numbers = torch.arange(extent(value.layout[dim])).view(shape)
+    return _by_table(follower, call, value, dim, call.run(numbers, *call.args[1:], **call.kwargs).flatten())
+
+
 def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) -> Value:
     """One part for each run of indices that follow each other, side by side."""
     if isinstance(table, Tensor) and (table.is_meta or table.dim() != 1 or follower.value(table)):
@@ -257,8 +276,8 @@ def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) 
             runs[-1].append(number)
         else:
             runs.append([number])
-    if len({number for run in runs for number in run}) < len(numbers):
-        return follower.unsupported(call, f"{BY_TABLE}, which takes some of them several times")
+    if len(numbers) > 1 and len(set(numbers.tolist())) == 1:
+        return follower.unsupported(call, f"{BY_TABLE}, all of which are one, as in a table not yet learned")
     parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
     if len(parts) == 1:
         return parts[0]
@@ -289,7 +308,7 @@ def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
         )
     joined = graph.concat(tuple(samples), call.place)
     if digits[0].axis == "C":
-        joined = graph.channel_shuffle(joined, len(samples), call.place)
+        joined = graph.append(ChannelShuffle, joined, call.place, groups=len(samples))
     return value.linear(joined, follower.layout(joined))
 
 
@@ -329,7 +348,9 @@ def part(
         elif axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
             found = _some_pixels(follower, call, value, dim, start, length, step)
         else:
-            found = follower.unsupported(call, "crops a feature map, or takes a part of the batch")
+            found = follower.unsupported(
+                call, "crops a feature map unevenly, or takes a part of the batch or of pixels made channels"
+            )
     if drop and isinstance(found, Map):
         return replace(found, layout=(*found.layout[:dim], *found.layout[dim + 1 :]))
     return found
@@ -366,7 +387,7 @@ def _some_channels(
         layout[dim : dim + 1] = [joined([outer]), (inner,)]
         return part(follower, call, replace(value, layout=tuple(layout)), dim + 1, start, 1, drop=True)
     if digit.stride == 1 and digit.size < channels:  # every n-th channel: brought to the front by a shuffle
-        node = graph.channel_shuffle(node, channels // digit.size, call.place)
+        node = graph.append(ChannelShuffle, node, call.place, groups=channels // digit.size)
         layout = [
             tuple(d._replace(stride=d.stride // digit.size) if d.axis == "C" else d for d in dimension)
             for dimension in layout

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 from operator import floordiv, mod
-from typing import Any
 
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
@@ -13,7 +12,7 @@ from zenlib.vanilla.capture.layout import Digit, extent, pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
 from zenlib.vanilla.capture.moves import apart, part
 from zenlib.vanilla.capture.trace import Call, each, tensors
-from zenlib.vanilla.vcnn import Pad, Pool
+from zenlib.vanilla.vcnn import Pad, Pool, Sizes
 
 WIDEST_WINDOW = 3
 """Average pools inside networks are no wider; a wider one that covers its map is global pooling."""
@@ -26,33 +25,31 @@ def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
         value = apart(follower, call, value)
         if value is None:
             return follower.unsupported(call, REARRANGED)
+    if kind == "max" and value.curve[0] > value.curve[-1]:
+        return follower.unsupported(
+            call, "is a pooling by the minimum: it reads a map times a negative number"
+        )
     axes = len(follower.graph.axes)
     if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
         return follower.unsupported(call, REARRANGED)
     read, kernel = call.argument, each(call.argument("kernel_size", 1), axes)
-    options: dict[str, Any]
-    if kind == "max":
-        options = {
-            "dilation": each(read("dilation", 4, 1), axes),
-            "ceil_mode": bool(read("ceil_mode", 5, False)),
-        }
-    else:
-        options = {
-            "ceil_mode": bool(read("ceil_mode", 4, False)),
-            "count_include_pad": bool(read("count_include_pad", 5, True)),
-        }
-    step = Pool(
-        **follower.fields(value.node, call, result=next(tensors(call.result))),
+    is_max = kind == "max"
+    node = follower.graph.append(
+        Pool,
+        value.node,
+        call.place,
+        out_resolution=tuple(next(tensors(call.result)).shape[2:]),
         kind=kind,
         kernel=kernel,
         stride=each(read("stride", 2) or kernel, axes),
         padding=each(read("padding", 3, 0), axes),
-        **options,
+        dilation=each(read("dilation", 4, 1) if is_max else 1, axes),
+        ceil_mode=bool(read("ceil_mode", 5 if is_max else 4, False)),
+        count_include_pad=is_max or bool(read("count_include_pad", 5, True)),
     )
-    node = follower.graph.add(step)
-    if kind == "avg" and kernel == step.in_resolution and max(kernel) > WIDEST_WINDOW:
+    if not is_max and kernel == follower.graph.size(value.node) and max(kernel) > WIDEST_WINDOW:
         follower.global_pools.add(node)
-    return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
+    return _without_indices(follower, call, follower.map(node, None if is_max else value))
 
 
 def adaptive_pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
@@ -69,12 +66,17 @@ def adaptive_pool(follower: Follower, call: Call, kind: str) -> Value | list[Val
         return _without_indices(follower, call, value)
     if any(map(mod, before, size)):
         return follower.derived(call)
-    window = tuple(map(floordiv, before, size))
-    node = follower.graph.add(
-        Pool(**follower.fields(value.node, call, result=result), kind=kind, kernel=window, stride=window)
-    )
-    follower.fixed_pools.add(node)
+    node = _fixed_pool(follower, call, value.node, kind, tuple(map(floordiv, before, size)))
     return _without_indices(follower, call, follower.map(node, value if kind == "avg" else None))
+
+
+def _fixed_pool(follower: Follower, call: Call, node: int, kind: str, window: Sizes) -> int:
+    """A pooling whose windows lie side by side, and as many as the network wants."""
+    size = tuple(map(floordiv, follower.graph.size(node), window))
+    fields = {"kind": kind, "kernel": window, "stride": window, "out_resolution": size}
+    found = follower.graph.append(Pool, node, call.place, **fields)
+    follower.fixed_pools.add(found)
+    return found
 
 
 def _covers(follower: Follower, value: Map) -> bool:
@@ -110,10 +112,10 @@ def pad(follower: Follower, call: Call) -> Value:
             layout[-dim] = (Digit(axis, stride, size),) if size > 1 else ()
     if mode != "constant":
         follower.graph.remove(f"{mode} padding", value.node)
-    fields = follower.fields(value.node, call)
-    fields["out_resolution"] = tuple(size + sum(padding[axis]) for axis, size in sizes.items())
+    size = tuple(size + sum(padding[axis]) for axis, size in sizes.items())
     flat = tuple(width for pair in padding.values() for width in pair)
-    return value.linear(follower.graph.add(Pad(**fields, padding=flat)), tuple(layout))
+    node = follower.graph.append(Pad, value.node, call.place, padding=flat, out_resolution=size)
+    return value.linear(node, tuple(layout))
 
 
 def _outermost(follower: Follower, value: Map, dim: int) -> tuple[str, int]:
@@ -162,13 +164,9 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
         layout = tuple(dimension for dim, dimension in enumerate(layout) if dim not in reduced)
     if not digits:
         return replace(value, layout=layout)
-    step = tuple(window.values())
-    fields = follower.fields(value.node, call)
-    fields["out_resolution"] = tuple(map(floordiv, size.values(), step))
-    node = follower.graph.add(Pool(**fields, kind=POOLINGS[call.function], kernel=step, stride=step))
-    follower.fixed_pools.add(node)
-    linear = POOLINGS[call.function] == "avg"
-    return _without_indices(follower, call, Map(node, layout, origin=value.root if linear else None))
+    kind = POOLINGS[call.function]
+    node = _fixed_pool(follower, call, value.node, kind, tuple(window.values()))
+    return _without_indices(follower, call, Map(node, layout, origin=value.root if kind == "avg" else None))
 
 
 POOLINGS = {"mean": "avg", "sum": "avg", "amax": "max", "max": "max"}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from threading import RLock
@@ -43,31 +43,9 @@ FORWARD_ERRORS = (
 )
 """What the code of a module may raise on an input it cannot take."""
 
-READS_VALUES = set(
-    [
-        "item",
-        "bool",
-        "int",
-        "float",
-        "complex",
-        "index",
-        "tolist",
-        "numpy",
-        "array",
-        "nonzero",
-        "argwhere",
-        "masked_select",
-        "unique",
-        "unique_consecutive",
-        "equal",
-        "allclose",
-        "is_nonzero",
-        "contains",
-        "format",
-        "repr",
-        "repeat_interleave",
-    ]
-)
+READERS = """item bool int float complex index tolist numpy array nonzero argwhere masked_select unique
+unique_consecutive equal allclose is_nonzero contains format repr repeat_interleave"""
+READS_VALUES = frozenset(READERS.split())
 """Functions that need the values of a tensor, not only its shape."""
 
 ONE_AT_A_TIME = RLock()
@@ -101,11 +79,7 @@ ALIASES = {
 
 
 class RunFailed(ConversionError):
-    """A run that did not come to its end.
-
-    Attributes:
-        reads: whether it asked for the values of the image.
-    """
+    """A run that did not come to its end; `reads` says whether it asked for the values of the image."""
 
     def __init__(self, message: str, reads: bool = False) -> None:
         super().__init__(message)
@@ -114,15 +88,10 @@ class RunFailed(ConversionError):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tensor function.
+    """One call of a tensor function, `run`, by the submodule `path`, "" for the outermost.
 
-    Attributes:
-        function: its plain name; in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
-            is "add").
-        args: positional arguments.
-        kwargs: keyword arguments, but for `out`, which is the result.
-        result: what it returned.
-        path: the submodule that called it, "" for the outermost.
+    `function` is its plain name: in-place, operator and reversed forms are one (`relu_` is "relu", `__iadd__`
+    is "add"). `kwargs` are without `out`, which is the result.
     """
 
     function: str
@@ -130,6 +99,7 @@ class Call:
     kwargs: dict[str, Any]
     result: Any
     path: str
+    run: Callable[..., Any] | None = None
 
     def __str__(self) -> str:
         return (
@@ -150,14 +120,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """A run of a module.
-
-    Attributes:
-        calls: the functions called, in order.
-        image: the input, a meta tensor (BATCH, channels, resolution, resolution).
-        output: what the module returned.
-        modules: the submodules that ran, in order.
-    """
+    """A run of a module on an image: its calls and submodules in their order, and what it returned."""
 
     calls: tuple[Call, ...]
     image: Tensor
@@ -166,12 +129,7 @@ class Trace:
 
 
 def record(module: nn.Module, shape: Sizes, images: Tensor | None = None) -> Trace:
-    """Runs a module once on the shape of an image, in evaluation mode, and leaves it as it was.
-
-    Args:
-        module: what to run.
-        shape: of an image, (channels, height, width).
-        images: real images, (BATCH, *shape), to run on instead.
+    """Runs a module once in evaluation mode on such a shape, or on `images`, and leaves it as it was.
 
     Raises:
         RunFailed: the module fails on such an image, or reads the values of the image.
@@ -186,6 +144,7 @@ def _recorded(module: nn.Module, shape: Sizes, images: Tensor | None) -> Trace:
         torch.empty((BATCH, *shape), dtype=first.dtype, device="meta") if images is None else images.to(first)
     )
     recorder = _Recorder([image, *_tensors_of(module)], real=images is not None)
+    noted_image = recorder.noted(image)
     with _submodule_paths(module, recorder):
         for submodule in module.modules():
             submodule.training = False  # not .eval(), which modules may override
@@ -197,7 +156,7 @@ def _recorded(module: nn.Module, shape: Sizes, images: Tensor | None) -> Trace:
             raise _failure(error, module, recorder, image) from error
         finally:
             recorder.restore()
-    return Trace(tuple(recorder.calls), image, recorder.noted(output), tuple(recorder.modules))
+    return Trace(tuple(recorder.calls), noted_image, recorder.noted(output), tuple(recorder.modules))
 
 
 class _Recorder(TorchFunctionMode):
@@ -211,6 +170,7 @@ class _Recorder(TorchFunctionMode):
         self.attempt: Call | None = None
         self._real = real
         self._known = {id(tensor): tensor for tensor in known}
+        self._aliases: dict[int, Tensor] = {}
         self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
         self._originals: dict[int, Tensor] = {}
         self._overwritten: list[tuple[Tensor, Tensor]] = []
@@ -220,18 +180,20 @@ class _Recorder(TorchFunctionMode):
         name, path = plain_name(func), self.stack[-1][1] if self.stack else ""
         if self.stack and isinstance(self.stack[-1][0], torch.jit.ScriptModule):
             name = UNSEEN
-        noted = {key: value for key, value in kwargs.items() if key != "out"}
-        self.attempt = Call(name, self.noted(args), self.noted(noted), None, path)
         on_meta = any(tensor.is_meta for tensor in tensors((args, kwargs)))
         if on_meta or self._real:
             self.note_unseen((args, kwargs), path)
+        noted = {key: value for key, value in kwargs.items() if key != "out"}
+        self.attempt = Call(name, self.noted(args), self.noted(noted), None, path, func)
         if on_meta and not self._real:
             result = self._run_on_meta(func, name, args, kwargs)
         else:
             if _writes(func.__name__) and args and isinstance(args[0], Tensor):
                 self._overwritten.append((args[0], args[0].detach().clone()))
             result = func(*args, **kwargs)
-        if name == "setitem" or next(tensors(result), None) is not None:
+        if name in ("setitem", "set"):  # they return nothing
+            result = args[0]
+        if next(tensors(result), None) is not None:
             self._known.update((id(tensor), tensor) for tensor in tensors(result))
             self.calls.append(replace(self.attempt, result=self.noted(result)))
         return result
@@ -243,9 +205,15 @@ class _Recorder(TorchFunctionMode):
         return func(*self._on_meta(args), **self._on_meta(kwargs))
 
     def noted(self, value: Any) -> Any:
-        """A value as calls keep it: tuples for lists, which a network may go on filling, and no stand-ins."""
+        """A value as calls keep it, whatever the network does to it later: tuples for lists, no stand-ins."""
         if isinstance(value, Tensor):
-            return self._originals.get(id(value), value)
+            value = self._originals.get(id(value), value)
+            if isinstance(value, nn.Parameter):
+                return value
+            if id(value) not in self._aliases or self._aliases[id(value)].shape != value.shape:
+                self._known[id(value)] = value  # so that no id is used again
+                self._aliases[id(value)] = value.detach()
+            return self._aliases[id(value)]
         if isinstance(value, (tuple, list)):
             return tuple(map(self.noted, value))
         if isinstance(value, dict):
@@ -253,11 +221,12 @@ class _Recorder(TorchFunctionMode):
         return value
 
     def note_unseen(self, values: Any, path: str) -> None:
-        """Notes meta tensors that no visible call made: results of scripted or compiled functions."""
+        """Notes meta tensors that no visible call made, or shaped: results of scripted functions, say."""
         for tensor in tensors(values):
-            if (tensor.is_meta or self._real) and id(tensor) not in self._known:
+            reshaped = self._aliases.get(id(tensor), tensor).shape != tensor.shape
+            if (tensor.is_meta or self._real) and (reshaped or id(tensor) not in self._known):
                 self._known[id(tensor)] = tensor
-                self.calls.append(Call(UNSEEN, (), {}, tensor, path))
+                self.calls.append(Call(UNSEEN, (), {}, self.noted(tensor), path))
 
     def restore(self) -> None:
         """Undoes what the run wrote into tensors that existed before it, such as buffers."""
@@ -284,12 +253,13 @@ class _Recorder(TorchFunctionMode):
 def plain_name(func: Any) -> str:
     """The name of a tensor function without the marks of operators, in-place and internal forms."""
     name = func.__name__.split(".")[0]  # aten functions carry their overload: mul.Tensor
-    if name == "__get__":  # a property such as Tensor.T
-        name = (resolve_name(func) or "property").split(".")[-2]
+    if name in ("__get__", "__set__"):  # a property such as Tensor.T
+        owner = (resolve_name(func) or "property").split(".")[-2]
+        name = "set" if (name, owner) == ("__set__", "data") else owner
     operator = name.startswith("__")
     name = name.strip("_")
-    if operator and name[0] in "ir" and name[1:] in ("add", "sub", "mul", "truediv", "matmul", "pow"):
-        name = name[1:] if name != "rtruediv" else "reciprocal"
+    if operator and name[0] in "ir" and name[1:] in ("add", "sub", "mul", "div", "truediv", "matmul", "pow"):
+        name = "reciprocal" if name in ("rdiv", "rtruediv") else name[1:]
     return ALIASES.get(name, name)
 
 
