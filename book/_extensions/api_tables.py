@@ -14,6 +14,9 @@ from sphinx.application import Sphinx
 Cell = tuple[type[nodes.TextElement] | None, str]
 """What a cell is set as, None for plain text, and its text."""
 
+BREAK = "\N{ZERO WIDTH SPACE}"
+"""A long name in code may be broken behind its dots."""
+
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the directives."""
@@ -45,7 +48,7 @@ class ProxiesTable(Directive):
             [
                 (nodes.literal, name),
                 (None, f"{said['what']} Needs: {proxy.needs}."),
-                (None, f"{said['source']} Label: {said['label']}."),
+                (None, f"{said['source']} Label: {said['label']}.".replace(".", f".{BREAK}")),
                 (None, f"{said['differs']} {further + said['code'] if said['code'] else ''}"),
             ]
             for name, proxy in PROXIES.items()
