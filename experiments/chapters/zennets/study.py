@@ -204,7 +204,7 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
     sizes = rows.sizes
     return pd.DataFrame(
         {
-            "depth": sizes["depth"].to_numpy(),
+            "depth": sizes["depth"],
             "params, paper": sizes["printed_params"].replace("", "–"),
             "params, without gates": sizes["params_without_gates"].map("{:,}".format),
             "digits of params": sizes["params_agree"],
@@ -218,9 +218,8 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
                 for name, side in zip(sizes["network"], sizes["resolution"], strict=True)
             ],
             "Zen-Score, closed form": sizes["zen"].map("{:.1f}".format),
-        },
-        index=sizes["network"].str.replace("zennet", "ZenNet").to_numpy(),
-    )
+        }
+    ).set_axis(sizes["network"].str.replace("zennet", "ZenNet").to_list())
 
 
 def speed_table(rows: ZenNetRows) -> pd.DataFrame:
