@@ -135,7 +135,12 @@ def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str) -> None:
 
 def _rings(panel: Axes, rows: pd.DataFrame, across: str, column: str) -> None:
     """The exact derivative, as rings: what they lie on stays in sight."""
-    style = {"color": PALETTE[1], "markersize": 9, "markeredgewidth": 1.8, "label": "exact derivative"}
+    style: dict[str, Any] = {
+        "color": PALETTE[1],
+        "markersize": 9,
+        "markeredgewidth": 1.8,
+        "label": "exact derivative",
+    }
     panel.plot(rows[across], rows[column], "o", markerfacecolor="none", clip_on=False, **style)
 
 
