@@ -5,6 +5,7 @@ A Sphinx extension with two directives without arguments, `proxies-table` and `s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from docutils import nodes
@@ -48,7 +49,7 @@ class ProxiesTable(Directive):
             [
                 (nodes.literal, name),
                 (None, f"{said['what']} Needs: {proxy.needs}."),
-                (None, f"{said['source']} Label: {said['label']}.".replace(".", f".{BREAK}")),
+                (None, re.sub(r"\.(?=[a-z])", f".{BREAK}", f"{said['source']} Label: {said['label']}.")),
                 (None, f"{said['differs']} {further + said['code'] if said['code'] else ''}"),
             ]
             for name, proxy in PROXIES.items()
