@@ -5,6 +5,7 @@ A Sphinx extension with two directives without arguments, `proxies-table` and `s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from docutils import nodes
@@ -13,6 +14,9 @@ from sphinx.application import Sphinx
 
 Cell = tuple[type[nodes.TextElement] | None, str]
 """What a cell is set as, None for plain text, and its text."""
+
+BREAK = "\N{ZERO WIDTH SPACE}"
+"""A long name in code may be broken behind its dots."""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -39,18 +43,15 @@ class ProxiesTable(Directive):
         """Builds the table."""
         from zenlib import PROXIES
 
-        heads = (
-            "Name",
-            "What it is",
-            "Needs",
-            "Label",
-            "Source",
-            "What the authors' code does beyond",
-            "Differs",
-        )
+        heads = ("Name", "What it is, and what it needs", "Source and label", "What differs")
+        further = "The authors' code beyond: "
         rows = [
-            [(nodes.literal, name), (None, said["what"]), (None, proxy.needs)]
-            + [(None, said[part]) for part in ("label", "source", "code", "differs")]
+            [
+                (nodes.literal, name),
+                (None, f"{said['what']} Needs: {proxy.needs}."),
+                (None, re.sub(r"\.(?=[a-z])", f".{BREAK}", f"{said['source']} Label: {said['label']}.")),
+                (None, f"{said['differs']} {further + said['code'] if said['code'] else ''}"),
+            ]
             for name, proxy in PROXIES.items()
             for said in (proxy.origin,)
         ]
@@ -88,9 +89,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> nodes.table:
 
 
 def row(cells: Sequence[Cell]) -> nodes.row:
-    """One row."""
+    """One row. In plain text backquotes are code."""
     made = nodes.row()
     for style, text in cells:
-        content = nodes.Text(text) if style is None else style("", text)
-        made += nodes.entry("", nodes.paragraph("", "", content))
+        pieces = text.split("`") if style is None else ["", text]
+        coded = style or nodes.literal
+        content = [coded("", piece) if at % 2 else nodes.Text(piece) for at, piece in enumerate(pieces)]
+        made += nodes.entry("", nodes.paragraph("", "", *content))
     return made

@@ -1,4 +1,5 @@
 // Long tables: a header that is pressed sorts its column, and a field above keeps the rows that hold what is typed.
+// The head of a table that fits the page stays in sight. Claims are cards where their table would be too narrow.
 // Tables of claims: a button for each verdict keeps its rows; the address ends with the verdict (#refuted).
 (function () {
   "use strict";
@@ -13,11 +14,13 @@
     return match ? Number(match[1].replace(/,/g, "").replace("−", "-")) * (UNITS[match[2]] ?? 1) : NaN;
   }
 
+  const isNumeric = (texts) => texts.filter((text) => !Number.isNaN(numberIn(text))).length > texts.length / 2;
+  const cellsOf = (table, column) => [...table.tBodies[0].rows].map((row) => row.cells[column].textContent);
+
   function sort(table, column, down) {
     const body = table.tBodies[0];
     const keyed = [...body.rows].map((row) => ({ row, text: row.cells[column].textContent, number: numberIn(row.cells[column].textContent) }));
-    const given = keyed.filter(({ text }) => text.trim());
-    const numeric = given.filter(({ number }) => !Number.isNaN(number)).length > given.length / 2;
+    const numeric = isNumeric(cellsOf(table, column).filter((text) => text.trim()));
     const compare = (a, b) => {
       if (!numeric) return a.text.localeCompare(b.text, "en", { numeric: true });
       if (Number.isNaN(a.number) || Number.isNaN(b.number)) return Number.isNaN(a.number) - Number.isNaN(b.number);
@@ -63,7 +66,8 @@
     const tables = [...document.querySelectorAll("table.claims")];
     const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
     const verdict = (row) => row.querySelector(".sd-badge")?.textContent ?? "";
-    const buttons = ["all", ...new Set(rows.map(verdict))].map((name) => {
+    const listed = [...document.querySelectorAll("article li .sd-badge")].map((badge) => badge.textContent);
+    const buttons = ["all", ...listed].map((name) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
       button.addEventListener("click", () => choose(name));
       return button;
@@ -78,17 +82,33 @@
     if (buttons.some((button) => button.textContent === asked)) choose(asked);
   }
 
+  function keepInSight(table, box) {
+    const fit = () => box.classList.toggle("fits", table.offsetWidth <= box.clientWidth + 1);
+    new ResizeObserver(fit).observe(box);
+  }
+
+  function makeCards(tables, filtered) {
+    const narrow = matchMedia(`(max-width: ${filtered ? 1199 : 600}px)`);
+    const lay = () => tables.forEach((table) => table.classList.toggle("cards", narrow.matches));
+    narrow.addEventListener("change", lay);
+    lay();
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     for (const row of document.querySelectorAll("table.claims tbody tr")) {
       const heads = row.closest("table").tHead.rows[0].cells;
       [...row.cells].forEach((cell, column) => (cell.dataset.column = heads[column].textContent));
     }
     document.querySelectorAll(".verdict-filter").forEach(makeVerdicts);
+    makeCards(document.querySelectorAll("table.claims"), document.querySelector(".verdict-filter"));
+    for (const box of document.querySelectorAll(".pst-scrollable-table-container")) keepInSight(box.querySelector("table"), box);
     for (const table of document.querySelectorAll("article table")) {
       const [head, body] = [table.tHead, table.tBodies[0]];
       const regular = head?.rows.length === 1 && body && !table.querySelector("[rowspan], [colspan]");
       if (!regular || body.rows.length < SORTABLE_ROWS) continue;
-      makeSortable(table, [...head.rows[0].cells]);
+      const heads = [...head.rows[0].cells];
+      const worth = body.rows.length >= FILTERED_ROWS || heads.some((_, column) => isNumeric(cellsOf(table, column)));
+      if (worth) makeSortable(table, heads);
       if (body.rows.length >= FILTERED_ROWS && !table.matches(".claims")) makeFilterable(table);
     }
   });

@@ -15,7 +15,7 @@ NAME = "name"
 """Group of the annotations that name a mark."""
 PLACES = [
     (across * away, up * away)
-    for away in (6, 10, 15)
+    for away in (6, 10)
     for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 ]
 """Where a name may stand, points from its mark; the first free one is taken."""

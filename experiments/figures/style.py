@@ -17,6 +17,7 @@ import numpy as np
 import seaborn
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from experiments.figures.room import make_room
@@ -54,6 +55,9 @@ PALETTE = tuple(COLOURS[name] for name in ("blue", "orange", "green", "vermilion
 """Colours of categories, in the order to use them."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Marker of each colour of `PALETTE`, so that colour is never the only difference."""
+
+SHADES = ListedColormap(matplotlib.colormaps["cividis"](np.linspace(0, 0.75, 256)))
+"""Shades of marks; lighter ones would be lost on white, and in the dark, where light is turned round."""
 
 STYLE: Any = {
     **seaborn.axes_style("whitegrid"),

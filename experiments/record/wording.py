@@ -35,8 +35,8 @@ def bracketed(estimate: float, low: float, high: float, digits: int = 2, unknown
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """A number with its sign, also where that is plus."""
-    return f"{value:+.{digits}f}".replace("-", MINUS)
+    """A number with its sign, also where that is plus; what rounds to zero has a plus."""
+    return f"{value:+z.{digits}f}".replace("-", MINUS)
 
 
 def span(values: Iterable[float], pattern: str = "{}") -> str:

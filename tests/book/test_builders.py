@@ -68,3 +68,9 @@ def test_both_show_the_same_chapter_and_no_badges_without_an_address(small):
     assert by_sphinx == by_jupyter_book and "Table 5" in by_sphinx
     assert 'href="../notebooks/02_zen_score.ipynb" download' in by_sphinx
     assert "mybinder.org" not in by_sphinx and "colab.research" not in by_sphinx
+
+
+def test_the_folded_cells_before_the_first_figure_are_one_fold_with_all_their_code(small):
+    opening = built(small, "sphinx").partition("<article")[2].partition("<figure")[0]
+    assert opening.count("<details") == 1
+    assert all(name in opening for name in ("table5_models", "import", "publish", "show"))

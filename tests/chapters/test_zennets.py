@@ -174,6 +174,7 @@ def test_a_run_counts_times_trains_and_tells(small_run, tmp_path):
         assert isinstance(figure, Figure)
         figure.canvas.draw()
     assert study.factor_table(small_run).index.tolist() == ["V100", "T4", "Pixel 2", "CPU fp32, batch 1"]
+    assert study.size_table(small_run).notna().all(axis=None)
     assert len(study.size_table(small_run)) == 3 and len(study.speed_table(small_run)) == len(
         IMAGENET_ZENNETS
     )

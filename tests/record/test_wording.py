@@ -58,5 +58,5 @@ def test_rows_are_told_by_their_key_and_what_is_missing_in_one_word():
 
 
 def test_signs_and_spans_are_written_out():
-    assert signed(2.04) == "+2.0" and signed(-2.06, 2) == "−2.06"
+    assert signed(2.04) == "+2.0" and signed(-2.06, 2) == "−2.06" and signed(-0.04) == "+0.0"
     assert span([3.0, -1.0], "{:.0f}") == "−1 to 3" and span([1.01, 1.02], "{:.1f}") == "1.0"

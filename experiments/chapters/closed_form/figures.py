@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.figures.marks import legend, log2_axis, zero
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, SHADES, new_figure, note, styled
 
 STAGES = {"fan_in": "fan-in", "border": "and the border", "theory_log_sigma": "and how q fluctuates"}
 """Stages of the derivation, by their columns."""
@@ -24,7 +24,7 @@ def agreement(resnet_like: pd.DataFrame, mobilenet_like: pd.DataFrame) -> Figure
         panel.errorbar(
             rows["l1_minibatch"], rows["deviation"], yerr=error, fmt="none", ecolor="#C8C8C8", elinewidth=1
         )
-        style = {"cmap": "cividis", "s": 30, "edgecolor": "white", "linewidth": 0.5, "zorder": 3}
+        style = {"cmap": SHADES, "s": 30, "edgecolor": "white", "linewidth": 0.5, "zorder": 3}
         points = panel.scatter(rows["l1_minibatch"], rows["deviation"], c=rows["convs"], **style)
         zero(panel)
         reach = max(1.2, 1.1 * rows["deviation"].abs().max())
@@ -62,19 +62,20 @@ def steps(inside: pd.DataFrame) -> Figure:
 
 @styled
 def mechanism(inside: pd.DataFrame) -> Figure:
-    """Three quantities of the theory against their measurement, by layer; lines are the theory."""
+    """Three quantities of the theory, as lines, against their measurement in every fourth layer."""
     figure, axes = new_figure(3, 1, height=9.0, sharex=True)
     panels = (
-        ("mean_ratio", "Squared mean of |z| over a Gaussian's, r"),
+        ("mean_ratio", "How Gaussian the values are, r"),
         ("image_spread", "Spread between images"),
-        ("overlap", "Squared correlation of two channels"),
+        ("overlap", "Two channels' squared correlation"),
     )
     for panel, (column, text) in zip(axes[:, 0], panels, strict=True):
         for index, (chain, rows) in enumerate(inside.groupby("chain", sort=False)):
-            style = {"fmt": MARKERS[index], "markersize": 4, "elinewidth": 0.8, "alpha": 0.6}
-            error = 1.96 * rows[f"{column}_stderr"]
-            panel.errorbar(rows["layer"] + 1, rows[column], yerr=error, color=PALETTE[index], **style)
-            width = 1.2 if column == "overlap" else 2.4
+            seen = rows[rows["layer"] % 4 == 0]
+            error = 1.96 * seen[f"{column}_stderr"]
+            style = {"fmt": MARKERS[index], "markersize": 6, "elinewidth": 1.2, "zorder": 3}
+            panel.errorbar(seen["layer"] + 1, seen[column], yerr=error, color=PALETTE[index], **style)
+            width = 0.8 if column == "overlap" else 2.4
             theory = rows[f"theory_{column}"]
             panel.plot(rows["layer"] + 1, theory, color=PALETTE[index], linewidth=width, label=chain)
         if column != "mean_ratio":

@@ -19,7 +19,7 @@ import torch
 from experiments.benchmarks import torchvision_rows, torchvision_zoo, zen_rows
 from experiments.record.estimates import by_error, means_and_errors
 from experiments.record.table import Table
-from experiments.record.wording import bracketed, signed
+from experiments.record.wording import bracketed, signed, span
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
@@ -530,7 +530,7 @@ def _agreement_facts(name: str, rows: pd.DataFrame) -> dict[str, str]:
         f"{name}_spread": f"{rows['residual'].std(ddof=1):.2f}",
         f"{name}_stderr": f"{rows['l1_minibatch_stderr'].median():.2f}",
         f"{name}_frobenius_median": f"{frobenius.median():.2f} %",
-        f"{name}_convs": f"{rows['convs'].min()} to {rows['convs'].max()}",
+        f"{name}_convs": span(rows["convs"]),
         f"{name}_pairs": f"{pairs:,}",
         f"{name}_told": f"{told:,}",
         f"{name}_agreed": f"{100 * agreed / told:.1f} %" if told else "none",

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from experiments.figures.marks import band, legend, zero
+from experiments.figures.marks import band, legend, log2_axis, zero
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
 
 
@@ -60,22 +60,26 @@ def _draw_regions(panel: Axes, corners: pd.DataFrame, scale: Normalize) -> None:
 
 @styled
 def growth(rows: pd.DataFrame) -> Figure:
-    """Regions against neurons, for networks made wider and deeper, with what arrangements allow."""
-    figure, ((axes,),) = new_figure(height=5.2)
+    """Regions against neurons, for networks made wider and deeper: beside bounds, and alone."""
+    figure, ((allowed, counted),) = new_figure(1, 2, height=5.2)
     names = {"wider": "one layer, made wider", "deeper": "layers of equal width, made deeper"}
     for index, (grown, name) in enumerate(names.items()):
         part = rows[rows["grown"] == grown]
-        axes.plot(part["neurons"], part["regions"], MARKERS[index], color=PALETTE[index], alpha=0.5)
         mean = part.groupby("neurons")["regions"].mean()
-        axes.plot(mean.index, mean, color=PALETTE[index], marker=MARKERS[index], label=f"{name}, counted")
+        counted.plot(part["neurons"], part["regions"], MARKERS[index], color=PALETTE[index], alpha=0.5)
+        for axes in (allowed, counted):
+            axes.plot(mean.index, mean, label=f"{name}, counted", **_look(index))
         bound = part.groupby("neurons")["log10_bound"].first()
-        axes.plot(bound.index, 10**bound, color=PALETTE[index], linestyle="--", label=f"{name}, bound")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(sorted(rows["neurons"].unique()), [str(n) for n in sorted(rows["neurons"].unique())])
-    axes.set_xlabel("neurons (channels x positions)")
-    axes.set_ylabel("regions on the slice")
-    legend(figure)
+        style = {"color": PALETTE[index], "linestyle": "--", "label": f"{name}, bound"}
+        allowed.plot(bound.index, 10**bound, **style)
+    ticks = sorted(rows["neurons"].unique())
+    for axes, title in ((allowed, "Counted and allowed"), (counted, "Counted")):
+        log2_axis(axes, ticks)
+        axes.set_yscale("log")
+        axes.set_title(title)
+        axes.set_xlabel("neurons (channels x positions)")
+        axes.set_ylabel("regions on the slice")
+    legend(figure, [allowed])
     return figure
 
 
@@ -99,48 +103,45 @@ def equal_neurons(rows: pd.DataFrame) -> Figure:
 
 
 @styled
-def complexity(rows: pd.DataFrame) -> Figure:
-    """Gaussian complexity of the ball ||W|| <= G against G: ascent, closed form, upper bound."""
-    figure, ((axes,),) = new_figure(height=4.6)
-    bound, error = rows["bound"], 1.96 * rows["ascent_stderr"]
-    style = {"fmt": "o", "color": PALETTE[1], "capsize": 3, "label": "found by ascent"}
-    axes.plot(bound, rows["closed_form"], color=PALETTE[0], label="closed form")
-    axes.errorbar(bound, rows["ascent"], yerr=error, **style)
-    axes.plot(bound, rows["mean_bound"], color=COLOURS["grey"], linestyle="--", label="Jensen's bound")
-    axes.set(xlim=(0, None), ylim=(0, None), xlabel="G, largest norm of W", ylabel="Gaussian complexity")
-    axes.legend(loc="upper left")
-    return figure
-
-
-@styled
 def figure2(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Figure:
     """The paper's Figure 2: no BatchNorm, BatchNorm, Zen-Score, against depth and against width."""
     figure, axes = new_figure(6, 1, height=20.4)
     for column, (rows, across) in enumerate(((by_depth, "depth"), (by_width, "width"))):
         plain, normalised, zen = panels = axes.reshape(2, 3)[column]
-        _line(plain, rows, across, "phi_float32", 0, "float32")
-        _line(normalised, rows, across, "bn_difference", 0, "alpha = 0.01")
-        _line(normalised, rows, across, "bn_derivative", 1, "derivative")
-        style = {"color": COLOURS["grey"], "linestyle": ":", "zorder": 1}
-        plain.plot(rows[across], rows["phi"], label="float64", **style)
-        zen.plot(rows[across], rows["phi"], label="Phi", **style)
-        _line(zen, rows, across, "zen_difference", 0, "alpha = 0.01")
-        _line(zen, rows, across, "zen_derivative", 1, "derivative")
+        _line(plain, rows, across, "phi_float32")
+        _line(normalised, rows, across, "bn_difference")
+        _rings(normalised, rows, across, "bn_derivative")
+        style = {"color": COLOURS["grey"], "linestyle": ":", "zorder": 1, "label": "Phi in float64"}
+        plain.plot(rows[across], rows["phi"], **style)
+        zen.plot(rows[across], rows["phi"], **style)
+        _line(zen, rows, across, "zen_difference")
+        _rings(zen, rows, across, "zen_derivative")
         texts = ("Phi-Score (nats)", "gradient norm, log (nats)", "Zen-Score - log alpha (nats)")
         letters = "abc" if column == 0 else "def"
         for letter, panel, name, text in zip(letters, panels, ("no BN", "BN", "Zen"), texts, strict=True):
             panel.set_title(f"({letter}) {name}")
-            panel.legend(loc="lower right")
             panel.set_ylim(bottom=0)
             panel.set_xlabel("depth (convolutions)" if across == "depth" else "width (channels)")
             panel.set_ylabel(text)
     _mark_overflow(axes[0, 0], by_depth)
+    legend(figure)
     return figure
 
 
-def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str, colour: int, name: str) -> None:
+def _line(panel: Axes, rows: pd.DataFrame, across: str, column: str) -> None:
     finite = rows[np.isfinite(rows[column])]
-    panel.plot(finite[across], finite[column], label=name, markersize=5, **_look(colour))
+    panel.plot(finite[across], finite[column], label="float32, alpha = 0.01", markersize=5, **_look(0))
+
+
+def _rings(panel: Axes, rows: pd.DataFrame, across: str, column: str) -> None:
+    """The exact derivative, as rings: what they lie on stays in sight."""
+    style: dict[str, Any] = {
+        "color": PALETTE[1],
+        "markersize": 9,
+        "markeredgewidth": 1.8,
+        "label": "exact derivative",
+    }
+    panel.plot(rows[across], rows[column], "o", markerfacecolor="none", clip_on=False, **style)
 
 
 def _look(index: int) -> dict[str, Any]:

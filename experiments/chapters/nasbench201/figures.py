@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.figures.forest import forest
-from experiments.figures.marks import band, dots, legend, levels, zero
+from experiments.figures.marks import band, legend, levels, zero
 from experiments.figures.style import COLOURS, PALETTE, new_figure, styled
 
 NAMES = {
@@ -31,18 +31,21 @@ POPULATIONS = {
     "vanilla path": "path without\nskips",
     "top 10 %": "best 10 %",
 }
+UNSHOWN = ("valid", "one per function", "vanilla path")
+"""Populations that the figure leaves out, since each orders as its neighbour does."""
 KINDS = {"convs": "convolutions", "none": "none edges", "skip": "skip edges", "pool": "pooling edges"}
 
 
 @styled
 def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """Kendall's tau with its interval, one row a population, one mark a predictor."""
-    figure, ((axes,),) = new_figure(height=9.6)
+    figure, ((axes,),) = new_figure(height=8.2)
     rows = correlations[correlations["dataset"] == dataset]
     forest(
         axes,
         {text: rows[rows["score"] == score].set_index("population") for score, text in NAMES.items()},
-        POPULATIONS,
+        {name: text for name, text in POPULATIONS.items() if name not in UNSHOWN},
+        size=70,
     )
     axes.set_xlabel("Kendall's tau with test accuracy")
     legend(figure, [axes])
@@ -84,25 +87,5 @@ def structure(rows: pd.DataFrame) -> Figure:
     axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
     levels(axes, [NAMES[score] for score in shown])
     axes.set_xlabel("Spearman's rho with the number of edges")
-    legend(figure, [axes])
-    return figure
-
-
-@styled
-def published(rows: pd.DataFrame) -> Figure:
-    """How far every choice of definition and population lies from each published triple.
-
-    The nearest is at the left.
-    """
-    figure, ((axes,),) = new_figure(height=5.0)
-    sources = list(dict.fromkeys(rows["source"]))
-    for index, form in enumerate(("zen", "vanilla")):
-        members = rows[rows["score"].str.startswith(form)]
-        y = len(sources) - 1 - members["source"].map(sources.index) + 0.12 * (1 - 2 * index)
-        text = "as built" if form == "zen" else "skips cut"
-        dots(axes, members["off"], y, index, text, alpha=0.7, zorder=1)
-    levels(axes, sources)
-    axes.set_xlabel("largest difference from the three published values")
-    axes.set_xlim(left=0)
     legend(figure, [axes])
     return figure

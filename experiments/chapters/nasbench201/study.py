@@ -374,6 +374,16 @@ _PEOPLE = {
     "vanilla path": "path",
     "top 10 %": "top",
 }
+_CHOICES = {
+    f"{form}_{definition}": f"{form_text}, {definition_text}"
+    for form, form_text in (("zen", "as built"), ("vanilla", "skips cut"))
+    for definition, definition_text in (
+        ("l1_minibatch", "L1 mini-batch"),
+        ("frobenius_minibatch", "Frobenius"),
+        ("l1_running", "released"),
+    )
+}
+"""The forms and definitions of the score in words."""
 _SHORT = {
     "zen_l1_minibatch": "zen",
     "zen_frobenius_minibatch": "frobenius",
@@ -488,7 +498,9 @@ def _found(rows: CellRows) -> dict[str, str]:
             told |= {f"nearest{what}_{slug}": TOO_FEW for what in ("", "_values", "_off")}
             continue
         row = nearest.loc[source]
-        told[f"nearest_{slug}"] = f"{row['score'].replace('_', ' ')}, {row['population']}"
+        told[f"nearest_{slug}"] = (
+            f"{_CHOICES[row['score']]}, {row['population'].replace('valid', 'with a path')}"
+        )
         told[f"nearest_values_{slug}"] = "/".join(f"{row[dataset]:.2f}" for dataset in DATASETS)
         told[f"nearest_off_{slug}"] = f"{row['off']:.3f}"
     return told

@@ -6,11 +6,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter
 
 from experiments.figures.labels import label
-from experiments.figures.marks import band, legend
+from experiments.figures.marks import band, dots, legend
 from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+
+BUDGETS = {
+    "0.5M": "0.5M parameters",
+    "1M": "1M parameters",
+    "2M": "2M parameters",
+    "400M": "400M FLOPs",
+    "600M": "600M FLOPs",
+    "900M": "900M FLOPs",
+}
+"""What the budgets limit; the others are milliseconds."""
 
 
 @styled
@@ -58,9 +68,8 @@ def against_published(summary: pd.DataFrame) -> Figure:
         style = {"fmt": MARKERS[index], "color": PALETTE[index], "markersize": 8, "capsize": 4}
         axes.errorbar(rows["gain"], places, xerr=rows["half_width"], label=name, **style)
     axes.axvline(0, color=COLOURS["black"], linewidth=1.5)
-    axes.set_yticks(range(len(tasks)), tasks[::-1])
+    axes.set_yticks(range(len(tasks)), [BUDGETS.get(task, task.replace("ms", " ms")) for task in tasks[::-1]])
     axes.set_ylim(-0.6, len(tasks) - 0.4)
-    axes.set_ylabel("budget")
     axes.set_xlabel("Zen-Score minus published net's (nats)")
     legend(figure)
     return figure
@@ -68,22 +77,16 @@ def against_published(summary: pd.DataFrame) -> Figure:
 
 @styled
 def populations(members: pd.DataFrame) -> Figure:
-    """One population at four moments: parameters and score of its members, coloured by depth."""
-    steps = list(dict.fromkeys(members["step"]))
-    rows = -(-len(steps) // 2)
-    figure, axes = new_figure(rows, 2, height=3.2 * rows + 0.8, sharex=True, sharey=True)
-    shades = {"vmin": members["depth"].min(), "vmax": members["depth"].max(), "cmap": "viridis"}
-    for panel, step in zip(axes.flat, steps, strict=False):
-        rows_then = members[members["step"] == step]
-        points = panel.scatter(rows_then["params"], rows_then["score"], c=rows_then["depth"], s=22, **shades)
-        panel.set_title(f"after {step:,}")
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-        panel.set_xlabel(label("params"))
-        panel.set_ylabel(label("closed_form"))
-    for panel in axes.flat[len(steps) :]:
-        panel.set_visible(False)
-    ticks = MaxNLocator(6, integer=True)
-    figure.colorbar(points, ax=axes, label="layers", location="bottom", shrink=0.6, aspect=30, ticks=ticks)
+    """One population at several moments: score of its members against parameters and against layers."""
+    figure, axes = new_figure(1, 2, height=4.8, sharey=True)
+    for index, (step, then) in enumerate(members.groupby("step", sort=False)):
+        for panel, column in zip(axes[0], ("params", "depth"), strict=True):
+            dots(panel, then[column], then["score"], index, f"after {step:,}", s=30, linewidth=0, alpha=0.6)
+            panel.set_ylabel(label("closed_form"))
+    axes[0, 0].xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes[0, 0].set_xlabel(label("params"))
+    axes[0, 1].set_xlabel("layers")
+    legend(figure, [axes[0, 0]])
     return figure
 
 

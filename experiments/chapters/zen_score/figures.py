@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.figures.marks import legend, log2_axis, measured, zero
-from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, note, styled
+from experiments.figures.style import COLOURS, MARKERS, PALETTE, SHADES, new_figure, note, styled
 
 DEFINITION_NAMES = {
     "l1_minibatch": "L1, mini-batch (ours)",
@@ -109,7 +109,7 @@ def definitions(rows: pd.DataFrame) -> Figure:
     x, y = rows["l1_minibatch"], rows["l1_running"]
     errors = {"xerr": 1.96 * rows["l1_minibatch_stderr"], "yerr": 1.96 * rows["l1_running_stderr"]}
     axes.errorbar(x, y, **errors, fmt="none", ecolor="#BBBBBB", elinewidth=1)
-    style = {"cmap": "cividis", "s": 60, "edgecolor": "white", "linewidth": 0.7, "zorder": 3}
+    style = {"cmap": SHADES, "s": 60, "edgecolor": "white", "linewidth": 0.7, "zorder": 3}
     points = axes.scatter(x, y, c=rows["convs"], **style)
     axes.set_xlabel("L1, mini-batch variance (nats)")
     axes.set_ylabel("L1, running variance (nats)")

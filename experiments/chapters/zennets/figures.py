@@ -45,6 +45,7 @@ def accuracy_cost(
             FuncFormatter(lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e9:g}G")
         )
         panel.set_title(title)
+        panel.set_xlabel("multiply-adds" if column == "flops" else "ms per image")
     for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
     for panel in axes[:, 0]:
@@ -69,28 +70,25 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
 
 @styled
 def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, one panel a kind of network.
+    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, a field a device and network.
 
     Args:
         gains: `speed.speed_ups`.
         names: column -> name of the device.
     """
-    figure, axes = new_figure(2, 1, height=9.6, sharey=True)
     gated = gains["network"].str.endswith("SE")
-    titles = ("ZenNets for latency", "ZenNets for FLOPs, gated")
-    for panel, members, title in zip(axes[:, 0], (gains[~gated], gains[gated]), titles, strict=True):
-        for column, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
-            line = members[members["column"] == column].sort_values("top1", kind="stable")
-            dashes = "-" if column in ("v100", "t4", "pixel2") else "--"
-            style = {"color": colour, "marker": marker, "linestyle": dashes, "label": names[column]}
-            panel.plot(line["top1"], line["factor"], **style)
-        panel.axhline(1, color=COLOURS["grey"], linewidth=1.2)
-        panel.set_yscale("log")
-        panel.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
-        panel.set_ylabel("times as fast")
-        panel.set_title(title)
-        panel.set_xlabel(f"the ZenNet's {label('top1')}")
-    legend(figure, [axes[0, 0]])
+    order = gains.assign(gated=gated).sort_values(["gated", "top1"])["name"].unique()
+    table = gains.pivot(index="name", columns="column", values="factor").reindex(index=order, columns=names)
+    figure, ((axes,),) = new_figure(height=6.2)
+    shades = np.log(table.to_numpy())
+    axes.imshow(shades, cmap="PuOr", vmin=-np.log(12), vmax=np.log(12), aspect="auto")
+    for place, factor in np.ndenumerate(table):
+        colour = "white" if factor > 4.3 else COLOURS["black"]
+        text = "" if np.isnan(factor) else f"{factor:.1f}"
+        axes.text(*place[::-1], text, ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names.values(), rotation=30, ha="right")
+    axes.set_yticks(range(len(order)), order)
+    axes.grid(visible=False)
     return figure
 
 

@@ -215,15 +215,12 @@ def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
     Args:
         rows: `compared`.
     """
-    panels = {column: f"{name}, ms" for column, name in PRINTED.items()} | {"flops": "FLOPs"}
-    return _panels(rows[rows["accuracy"] == "paper"], panels, ("paper",))
+    return _panels(rows[rows["accuracy"] == "paper"], {**PRINTED, "flops": "FLOPs"}, ("paper",))
 
 
 def measured_panels(rows: pd.DataFrame) -> dict[str, Any]:
     """The same for the measured columns; the fronts leave out the weights that were trained a second time."""
-    return _panels(
-        rows, {column: f"{column_label(column)}, ms" for column in measured_columns(rows)}, ("paper", "V1")
-    )
+    return _panels(rows, {column: column_label(column) for column in measured_columns(rows)}, ("paper", "V1"))
 
 
 def _panels(rows: pd.DataFrame, panels: dict[str, str], accuracies: Sequence[str]) -> dict[str, Any]:

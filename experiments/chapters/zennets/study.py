@@ -204,7 +204,6 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
     sizes = rows.sizes
     return pd.DataFrame(
         {
-            "network": sizes["network"].str.replace("zennet", "ZenNet"),
             "depth": sizes["depth"],
             "params, paper": sizes["printed_params"].replace("", "–"),
             "params, without gates": sizes["params_without_gates"].map("{:,}".format),
@@ -220,19 +219,16 @@ def size_table(rows: ZenNetRows) -> pd.DataFrame:
             ],
             "Zen-Score, closed form": sizes["zen"].map("{:.1f}".format),
         }
-    ).set_index("network")
+    ).set_axis(sizes["network"].str.replace("zennet", "ZenNet").to_list())
 
 
 def speed_table(rows: ZenNetRows) -> pd.DataFrame:
     """The ZenNets with published accuracies and all latencies, for the page."""
     zennets = rows.networks[rows.networks["line"] == "ZenNets"]
-    columns: dict[str, Any] = {
-        "network": zennets["name"],
-        "top-1 (%), paper": zennets["top1"].map("{:.1f}".format),
-    }
+    columns: dict[str, Any] = {"top-1 (%), paper": zennets["top1"].map("{:.1f}".format)}
     for column, name in latency_names(zennets).items():
         columns[f"{name} (ms)"] = zennets[column].map(_milliseconds)
-    return pd.DataFrame(columns).set_index("network")
+    return pd.DataFrame(columns).set_axis(zennets["name"].to_list())
 
 
 def _milliseconds(value: float) -> str:
@@ -253,7 +249,7 @@ def factor_table(rows: ZenNetRows) -> pd.DataFrame:
     }
     columns = latency_names(rows.networks)
     lines = {text: [told[f"{name}_{column}"] for column in columns] for name, text in quantities.items()}
-    return pd.DataFrame(lines, index=pd.Index(columns.values(), name="device"))
+    return pd.DataFrame(lines, index=list(columns.values()))
 
 
 def recipe_table() -> pd.DataFrame:
@@ -261,8 +257,6 @@ def recipe_table() -> pd.DataFrame:
     from zenlib.train.recipes import RECIPES
 
     names = ("cifar", "imagenet", "fashion-mnist")
-    return (
-        pd.DataFrame({name: dataclasses.asdict(RECIPES[name]) for name in names})
-        .rename_axis("attribute")
-        .map(lambda value: str(value) or "–")
+    return pd.DataFrame({name: dataclasses.asdict(RECIPES[name]) for name in names}).map(
+        lambda value: str(value) or "–"
     )

@@ -73,7 +73,6 @@ def test_every_figure_draws_from_the_rows(rows):
         figures.regions(rows.pictures),
         figures.growth(rows.growth),
         figures.equal_neurons(rows.equal_neurons),
-        figures.complexity(rows.complexity),
         figures.figure2(rows.by_depth, rows.by_width),
         figures.theorem_rate(rows.rate, rows.rate_by_width),
         figures.theorem_depth(rows.rate_by_depth),
