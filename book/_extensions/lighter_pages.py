@@ -1,10 +1,15 @@
-"""Makes the built pages light: icons come from the theme's font, not from its script. A Sphinx extension."""
+"""Makes the built pages light: icons from the theme's font, not its script; one fold for cells in a row.
+
+A Sphinx extension.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 ICON_SCRIPT = re.compile(r'\s*<script defer src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
@@ -13,8 +18,19 @@ ICON_SCRIPT = re.compile(r'\s*<script defer src="[^"]*scripts/fontawesome\.js[^"
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the extension."""
+    app.connect("doctree-read", join_folds)
     app.connect("build-finished", lighten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def join_folds(app: Sphinx, doctree: nodes.document) -> None:
+    """Moves folded code that shows nothing into the fold of the cell behind it."""
+    cells = [cell for cell in doctree.findall(nodes.container) if cell.get("hide_mode") == "input"]
+    for cell, behind in itertools.pairwise(cells):
+        beside = cell.parent is behind.parent and cell.parent.index(behind) - cell.parent.index(cell) == 1
+        if beside and len(cell) == 1:
+            behind[0].insert(0, cell[0].children)
+            cell.parent.remove(cell)
 
 
 def lighten(app: Sphinx, error: Exception | None) -> None:

@@ -1,4 +1,5 @@
 // Long tables: a header that is pressed sorts its column, and a field above keeps the rows that hold what is typed.
+// An interval stays on one line, and the name of a data frame's index stands in the line of the other names.
 // Tables of claims: a button for each verdict keeps its rows; the address ends with the verdict (#refuted).
 (function () {
   "use strict";
@@ -6,6 +7,7 @@
   const SORTABLE_ROWS = 6;
   const FILTERED_ROWS = 12;
   const UNITS = { k: 1e3, M: 1e6, G: 1e9 };
+  const INTERVAL = /[[(][^\])]{1,18}[\])]| ± \S+/g;
 
   // The number that a cell begins with, or NaN: 1,234.5, −0.1, 30.1M, 96 %.
   function numberIn(text) {
@@ -56,7 +58,23 @@
       for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
       count.textContent = input.value ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
     });
-    (table.closest(".pst-scrollable-table-container") ?? table).before(label);
+    (table.closest(".pst-scrollable-table-container, .output.text_html") ?? table).before(label);
+  }
+
+  function keepTogether(cell) {
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const text = walker.currentNode;
+      text.data = text.data.replace(INTERVAL, (found) => found.replaceAll(" ", "\u00a0"));
+    }
+  }
+
+  function joinHeads(table) {
+    const [names, index] = [...(table.tHead?.rows ?? [])].map((row) => [...row.cells]);
+    if (table.tHead?.rows.length !== 2 || names.length !== index.length) return;
+    if (names.some((name, column) => name.textContent.trim() && index[column].textContent.trim())) return;
+    index.forEach((name, column) => names[column].append(name.textContent.trim()));
+    table.tHead.rows[1].remove();
   }
 
   function makeVerdicts(place) {
@@ -84,6 +102,8 @@
       [...row.cells].forEach((cell, column) => (cell.dataset.column = heads[column].textContent));
     }
     document.querySelectorAll(".verdict-filter").forEach(makeVerdicts);
+    document.querySelectorAll("article td").forEach(keepTogether);
+    document.querySelectorAll("table.dataframe").forEach(joinHeads);
     for (const table of document.querySelectorAll("article table")) {
       const [head, body] = [table.tHead, table.tBodies[0]];
       const regular = head?.rows.length === 1 && body && !table.querySelector("[rowspan], [colspan]");
