@@ -68,12 +68,13 @@ def what_is_left(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, st
 
 
 @styled
-def against_draws(agreement: pd.DataFrame, groups: dict[str, str]) -> Figure:
+def against_draws(agreement: pd.DataFrame, groups: dict[str, str], names: dict[str, str]) -> Figure:
     """Spearman's rho of every formula with one draw, one mark a group of networks.
 
     Args:
         agreement: `CountRows.agreement`.
         groups: group -> title, in order.
+        names: score -> title.
     """
     figure, ((axes,),) = new_figure(height=2.2 + 0.5 * max(4, agreement["score"].nunique()))
     shown = {
@@ -81,7 +82,7 @@ def against_draws(agreement: pd.DataFrame, groups: dict[str, str]) -> Figure:
         for group, title in groups.items()
         if (agreement["group"] == group).any()
     }
-    forest(axes, shown, {score: score for score in agreement["score"].unique()}, "spearman")
+    forest(axes, shown, {score: names.get(score, score) for score in agreement["score"].unique()}, "spearman")
     axes.set_xlabel("Spearman's rho with one draw")
     legend(figure, [axes])
     return figure
