@@ -18,19 +18,22 @@ ICON_SCRIPT = re.compile(r'\s*<script defer src="[^"]*scripts/fontawesome\.js[^"
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the extension."""
-    app.connect("doctree-read", join_folds)
+    app.connect("doctree-read", fold)
     app.connect("build-finished", lighten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def join_folds(app: Sphinx, doctree: nodes.document) -> None:
-    """Moves folded code that shows nothing into the fold of the cell behind it."""
+def fold(app: Sphinx, doctree: nodes.document) -> None:
+    """Moves folded code that shows nothing into the fold of the cell behind it, and names folded tables."""
     cells = [cell for cell in doctree.findall(nodes.container) if cell.get("hide_mode") == "input"]
     for cell, behind in itertools.pairwise(cells):
         beside = cell.parent is behind.parent and cell.parent.index(behind) - cell.parent.index(cell) == 1
         if beside and len(cell) == 1:
             behind[0].insert(0, cell[0].children)
             cell.parent.remove(cell)
+    for cell in doctree.findall(nodes.container):
+        if cell.get("hide_mode") == "all":
+            cell["prompt_show"], cell["prompt_hide"] = "Show the whole table", "Hide the table"
 
 
 def lighten(app: Sphinx, error: Exception | None) -> None:

@@ -7,7 +7,7 @@
   const SORTABLE_ROWS = 6;
   const FILTERED_ROWS = 12;
   const UNITS = { k: 1e3, M: 1e6, G: 1e9 };
-  const INTERVAL = /[[(][^\])]{1,18}[\])]| ± \S+/g;
+  const SHORT = 45; // characters of a cell that may be a number with its interval
 
   // The number that a cell begins with, or NaN: 1,234.5, −0.1, 30.1M, 96 %.
   function numberIn(text) {
@@ -62,10 +62,15 @@
   }
 
   function keepTogether(cell) {
+    if (cell.textContent.length > SHORT) return;
     const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    let inside = false;
     while (walker.nextNode()) {
-      const text = walker.currentNode;
-      text.data = text.data.replace(INTERVAL, (found) => found.replaceAll(" ", "\u00a0"));
+      const letters = [...walker.currentNode.data].map((letter) => {
+        inside = letter === "[" || letter === "(" || (inside && letter !== "]" && letter !== ")");
+        return inside && letter === " " ? "\u00a0" : letter;
+      });
+      walker.currentNode.data = letters.join("").replaceAll(" ± ", "\u00a0±\u00a0");
     }
   }
 

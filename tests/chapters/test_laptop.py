@@ -140,7 +140,7 @@ def test_everything_is_trained_scored_and_told(rows):
     assert (rows.members["params"] == rows.members["network_params"]).all()
     assert (rows.members["flops"] == rows.members["network_flops"]).all()
     table = facts.found_by(rows)
-    assert sorted(table.index) == ["none: drawn at random", "params", "zen"]
+    assert sorted(table.index) == ["none: drawn at random", "parameters", "zen"]
     assert isinstance(draw.accuracies(rows.members, math.nan), Figure)
     assert isinstance(draw.correlations(rows.correlations, facts.TOLD), Figure)
 

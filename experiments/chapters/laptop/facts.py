@@ -160,7 +160,7 @@ def found_by(rows: LaptopRows) -> pd.DataFrame:
         line = _trained(trained["top1"]) | {"searches": len(own)}
         for text, column, scale, digits in _SIZES:
             line[text] = number(own[column].mean() / scale, digits)
-        lines.append({"search by": name, "mean": trained["top1"].mean()} | line)
+        lines.append({"search by": TOLD.get(name, name), "mean": trained["top1"].mean()} | line)
     drawn = rows.members[rows.members["group"] == "uniform"]
     trained = rows.trained[rows.trained["network"].isin(drawn["network"])]
     line = _trained(trained["top1"]) | {"searches": 0}
@@ -247,7 +247,7 @@ def facts(rows: LaptopRows) -> dict[str, str]:
         "searches": str(len(rows.searches)),
         "searched": str(rows.searches["proxy"].nunique()),
         "evaluations": f"{rows.searches['evaluations'].iloc[0]:,}",
-        "best_search": best,
+        "best_search": TOLD.get(best, best),
         "behind": _number(-ahead),
         "behind_error": _number(error),
         "widest_search": widest,
