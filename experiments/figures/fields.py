@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -33,7 +34,7 @@ def fields(
     field: Callable[[pd.Series], tuple[Colour, str, bool]],
     row: float,
     stretch: float = 1.45,
-) -> Figure:
+) -> tuple[Figure, Axes]:
     """A table of scores down and spaces across.
 
     Args:
@@ -71,4 +72,4 @@ def fields(
     axes.set_xticks(range(len(spaces)), list(spaces.values()), rotation=30, ha="right")
     axes.set_yticks(range(len(names)), list(names.values()))
     axes.grid(visible=False)
-    return figure
+    return figure, axes

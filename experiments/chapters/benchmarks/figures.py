@@ -111,7 +111,7 @@ def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column:
         )
         for text, rows in series.items()
     ]
-    return fields(pd.concat(lines), {text: text for text in series}, dict(names), field, 0.29, 1.05)
+    return fields(pd.concat(lines), {text: text for text in series}, dict(names), field, 0.29, 1.05)[0]
 
 
 @styled

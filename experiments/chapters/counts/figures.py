@@ -41,7 +41,7 @@ def at_a_glance(
         colour = mixed(colours[line["count"]], abs(line["agreement"]))
         return colour, f"{LETTERS[line['count']]}\N{THIN SPACE}{short(line['agreement'])}", False
 
-    figure = fields(grid, spaces, names, field, 0.34)
+    figure, _ = fields(grid, spaces, names, field, 0.34)
     keys = [
         Patch(color=colours[count], label=f"{letter} {counts[count]}") for count, letter in LETTERS.items()
     ]
@@ -64,7 +64,7 @@ def what_is_left(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, st
         colour = COLOURS["blue" if line["given"] > 0 else "vermilion"]
         return mixed(colour, abs(line["given"])), words, bool(line["given_low"] > 0)
 
-    return fields(grid.dropna(subset="given"), spaces, names, field, 0.43)
+    return fields(grid.dropna(subset="given"), spaces, names, field, 0.43)[0]
 
 
 @styled

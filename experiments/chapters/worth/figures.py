@@ -56,7 +56,7 @@ def pays(rows: pd.DataFrame) -> Figure:
     """
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
     shown = list(LEARNED.items())[:3]
-    rows = rows[[(row.predictor, row.features) in dict(shown) for row in rows.itertuples()]]
+    rows = rows.loc[[(row.predictor, row.features) in dict(shown) for row in rows.itertuples()]]
     order = (
         rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
     )
