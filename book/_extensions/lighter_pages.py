@@ -1,10 +1,11 @@
-"""Makes the built pages light: icons come from the theme's font, and folded cells in a row are one fold.
+"""Makes the built pages light: icons from the theme's font, not its script; one fold for cells in a row.
 
 A Sphinx extension.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -17,22 +18,22 @@ ICON_SCRIPT = re.compile(r'\s*<script defer src="[^"]*scripts/fontawesome\.js[^"
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the extension."""
-    app.connect("doctree-read", join_folds)
+    app.connect("doctree-read", fold)
     app.connect("build-finished", lighten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def join_folds(app: Sphinx, doctree: nodes.document) -> None:
-    """Puts a folded cell that shows nothing into the folded cell behind it."""
-    for cell in list(doctree.findall(nodes.container)):
-        follower = cell.next_node(descend=False, siblings=True)
-        if _folded(cell) and _folded(follower) and len(cell) == 1:
-            follower[0].insert(0, cell[0].children)
+def fold(app: Sphinx, doctree: nodes.document) -> None:
+    """Moves folded code that shows nothing into the fold of the cell behind it, and names folded tables."""
+    cells = [cell for cell in doctree.findall(nodes.container) if cell.get("hide_mode") == "input"]
+    for cell, behind in itertools.pairwise(cells):
+        beside = cell.parent is behind.parent and cell.parent.index(behind) - cell.parent.index(cell) == 1
+        if beside and len(cell) == 1:
+            behind[0].insert(0, cell[0].children)
             cell.parent.remove(cell)
-
-
-def _folded(node: nodes.Node | None) -> bool:
-    return isinstance(node, nodes.container) and node.get("hide_mode") == "input"
+    for cell in doctree.findall(nodes.container):
+        if cell.get("hide_mode") == "all":
+            cell["prompt_show"], cell["prompt_hide"] = "Show the whole table", "Hide the table"
 
 
 def lighten(app: Sphinx, error: Exception | None) -> None:

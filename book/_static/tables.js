@@ -1,5 +1,6 @@
 // Long tables: a header that is pressed sorts its column, and a field above keeps the rows that hold what is typed.
 // The head of a table that fits the page stays in sight. Claims are cards where their table would be too narrow.
+// An interval stays on one line, and the name of a data frame's index stands in the line of the other names.
 // Tables of claims: a button for each verdict keeps its rows; the address ends with the verdict (#refuted).
 (function () {
   "use strict";
@@ -7,6 +8,7 @@
   const SORTABLE_ROWS = 6;
   const FILTERED_ROWS = 12;
   const UNITS = { k: 1e3, M: 1e6, G: 1e9 };
+  const SHORT = 45; // characters of a cell that may be a number with its interval
 
   // The number that a cell begins with, or NaN: 1,234.5, −0.1, 30.1M, 96 %.
   function numberIn(text) {
@@ -59,7 +61,28 @@
       for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
       count.textContent = input.value ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
     });
-    (table.closest(".pst-scrollable-table-container") ?? table).before(label);
+    (table.closest(".pst-scrollable-table-container, .output.text_html") ?? table).before(label);
+  }
+
+  function keepTogether(cell) {
+    if (cell.textContent.length > SHORT) return;
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    let inside = false;
+    while (walker.nextNode()) {
+      const letters = [...walker.currentNode.data].map((letter) => {
+        inside = letter === "[" || letter === "(" || (inside && letter !== "]" && letter !== ")");
+        return inside && letter === " " ? "\u00a0" : letter;
+      });
+      walker.currentNode.data = letters.join("").replaceAll(" ± ", "\u00a0±\u00a0");
+    }
+  }
+
+  function joinHeads(table) {
+    const [names, index] = [...(table.tHead?.rows ?? [])].map((row) => [...row.cells]);
+    if (table.tHead?.rows.length !== 2 || names.length !== index.length) return;
+    if (names.some((name, column) => name.textContent.trim() && index[column].textContent.trim())) return;
+    index.forEach((name, column) => names[column].append(name.textContent.trim()));
+    table.tHead.rows[1].remove();
   }
 
   function makeVerdicts(place) {
@@ -102,6 +125,8 @@
     document.querySelectorAll(".verdict-filter").forEach(makeVerdicts);
     makeCards(document.querySelectorAll("table.claims"), document.querySelector(".verdict-filter"));
     for (const box of document.querySelectorAll(".pst-scrollable-table-container")) keepInSight(box.querySelector("table"), box);
+    document.querySelectorAll("article td").forEach(keepTogether);
+    document.querySelectorAll("table.dataframe").forEach(joinHeads);
     for (const table of document.querySelectorAll("article table")) {
       const [head, body] = [table.tHead, table.tBodies[0]];
       const regular = head?.rows.length === 1 && body && !table.querySelector("[rowspan], [colspan]");

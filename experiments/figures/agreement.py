@@ -12,7 +12,7 @@ from experiments.figures.style import COLOURS, SMALL, new_figure, styled
 
 LIGHT_TEXT = 0.6
 """Size of tau from which the text of a field is white."""
-ROOM = 22.0
+ROOM = 26.0
 """Points across a field from which its number fits into it; about two thirds of the width are fields."""
 
 

@@ -20,7 +20,7 @@ def forest(
     column: str = "kendall",
     *,
     step: float = 0.13,
-    size: float = 45,
+    size: float = 60,
     width: float = 3,
     styles: Sequence[int] | None = None,
     zero: bool = True,
@@ -48,7 +48,7 @@ def forest(
         if thin:
             axes.hlines(y, found[f"{thin}_low"], found[f"{thin}_high"], color=PALETTE[style], linewidth=1.2)
         bars(axes, y, found[f"{column}_low"], found[f"{column}_high"], style, width)
-        dots(axes, found[column], y, style, text, s=size)
+        dots(axes, found[column], y, style, text, s=size, linewidth=0.8)
     if zero:
         axes.axvline(0, color=COLOURS["black"], linewidth=1.2)
     levels(axes, list(rows.values()), 0.6)

@@ -140,7 +140,7 @@ def test_everything_is_trained_scored_and_told(rows):
     assert (rows.members["params"] == rows.members["network_params"]).all()
     assert (rows.members["flops"] == rows.members["network_flops"]).all()
     table = facts.found_by(rows)
-    assert sorted(table["search by"]) == ["none: drawn at random", "params", "zen"]
+    assert sorted(table.index) == ["none: drawn at random", "parameters", "zen"]
     assert isinstance(draw.accuracies(rows.members, math.nan), Figure)
     assert isinstance(draw.correlations(rows.correlations, facts.TOLD), Figure)
 
@@ -186,12 +186,19 @@ def test_noise_is_the_spread_between_seeds_beside_that_between_networks():
     assert found["network_sd"] == pytest.approx(math.hypot(1, 0.5), rel=0.1)
     first = pd.Series(trained["top1"].to_numpy()[:400])
     assert found["ceiling"] == pytest.approx(first.corr(pd.Series(truth), method="kendall"), abs=0.05)
+    assert found["ceiling_tau"] == pytest.approx(found["ceiling"], abs=0.05)
     assert found["networks"] == 400 and 0.5 < found["kendall"] < 0.8
     assert math.isnan(facts.spread(trained[trained["seed"] == 0])["kendall"])
 
 
 def test_the_peak_is_a_rate_of_this_machine():
     assert 0.1 < training_rows.peak_row(dtype="float32", device="cpu")["gflops"] < 1e4
+
+
+def test_the_upper_half_holds_the_networks_of_the_highest_scores_alone():
+    scores = np.arange(40.0)
+    assert facts.upper_half(members(scores, np.minimum(scores, 40 - scores))).startswith("\N{MINUS SIGN}1.00")
+    assert facts.upper_half(members(scores[:4], scores[:4])) == facts.TOO_FEW
 
 
 def test_the_verdict_counts_the_groups_in_which_an_interval_excludes_zero():
@@ -207,9 +214,10 @@ def test_the_lead_of_zen_is_held_against_the_spread_between_searches():
     lines = [("zen", 0, 80.0), ("zen", 0, 82.0), ("zen", 1, 83.0), ("params", 0, 85.0), ("params", 1, 85.0)]
     lines += [(name, 0, 70.0) for name in ("flops", "ntk", "naswot")]
     winners = pd.DataFrame(lines, columns=["proxy", "search_seed", "top1"])
-    best, ahead, error = facts.lead(winners)
+    best, ahead, error, widest, without = facts.lead(winners)
     assert best == "params" and ahead == pytest.approx(82 - 85)
     assert error == pytest.approx(1.0)  # variances of 2 and 0, pooled to 1, over two searches each
+    assert widest == "zen" and without == 0
     assert facts.lead(winners[winners["proxy"] != "zen"])[0] == facts.TOO_FEW
 
 

@@ -98,7 +98,7 @@ def test_a_run_states_every_fact_and_is_read_again_as_it_was(quick):
         and "[" in facts["tau_validation_valid"]
     )
     pd.testing.assert_frame_equal(study.run(**SMALL).correlations, rows.correlations)
-    assert isinstance(draw.gaps(found.reset_index()), Figure) and isinstance(
+    assert isinstance(draw.gaps(found.reset_index(), rows.accuracies), Figure) and isinstance(
         draw.repetitions(rows.accuracies), Figure
     )
 
@@ -117,6 +117,6 @@ def test_without_the_benchmark_the_stored_aggregates_are_shown(quick, monkeypatc
     rows = study.run()
     assert rows.correlations.empty and rows.accuracies.empty
     assert study.facts(rows)["foretold_worst"] == study.UNKNOWN
-    assert isinstance(draw.gaps(parts(rows)), Figure) and isinstance(
+    assert isinstance(draw.gaps(parts(rows), rows.accuracies), Figure) and isinstance(
         draw.repetitions(rows.accuracies), Figure
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.forest import forest
+from experiments.figures.fields import Colour, fields, mixed, short
 from experiments.figures.marks import dots, legend, levels
 from experiments.figures.style import COLOURS, new_figure, styled
 from zenlib.proxies.counts import SUMS
@@ -21,12 +20,12 @@ LIKE_VANILLA = {
     ("torchvision", "imagenet"): "torchvision",
 }
 LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifar10"): "NAS-Bench-101"}
-"""Panels of `overview`: places whose networks are near to vanilla ones, and cells."""
+"""Places whose networks are near to vanilla ones, and cells."""
+BEST = 5
+"""So many of the highest numbers of a column are bold."""
 COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "weight layers"}
 FREE = (*COSTS, *SUMS, "random")
 """What costs nothing."""
-dense = partial(forest, step=0.22, size=28, width=2.5)
-"""`forest` for some twenty rows."""
 STRATA = {
     "all": "all cells",
     "valid": "with a path",
@@ -37,67 +36,49 @@ STRATA = {
 
 @styled
 def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau with its interval, one row a proxy: near-vanilla networks at the left, cells right.
+    """Kendall's tau, one row a proxy, one column a benchmark: near-vanilla networks first, then cells.
 
     Args:
         rows: one line per benchmark, data set and proxy.
         names: proxy -> its text, in the order of the figure.
     """
-    figure, axes = new_figure(1, 2, height=12.5, sharey=True, sharex=True)
-    for index, (panel, places) in enumerate(zip(axes[0], (LIKE_VANILLA, LIKE_CELLS), strict=True)):
-        series = {text: _by_proxy(_at(rows, place)) for place, text in places.items()}
-        dense(panel, series, names, styles=range(3 * index, 3 * index + len(series)))
-        panel.set_xlabel("Kendall's tau")
-        panel.set_title("near vanilla" if index == 0 else "cells")
-        panel.axhline(sum(name not in FREE for name in names) - 0.5, color=COLOURS["grey"], linewidth=1.2)
-    legend(figure, list(axes[0]), 3)
-    return figure
+    places = LIKE_VANILLA | LIKE_CELLS
+    return _table({text: _at(rows, place) for place, text in places.items()}, names, "kendall")
 
 
 @styled
 def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Spearman's rho of a proxy once one cost is known, one panel a benchmark.
+    """Spearman's rho of a proxy once one cost is known, one column a benchmark and cost.
 
     Args:
         rows: `BenchmarkRows.partials`.
         names: proxy -> its text, in the order of the figure.
-        places: two benchmarks with their titles.
+        places: benchmarks with their titles.
     """
-    return _by_cost(rows.assign(cost=rows["given"]), names, places, "given", "spearman", "partial rho")
+    return _by_cost(rows.assign(cost=rows["given"]), names, places, "spearman")
 
 
 @styled
 def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Kendall's tau over pairs of networks of nearly equal cost, one panel a benchmark.
+    """Kendall's tau over pairs of networks of nearly equal cost, one column a benchmark and cost.
 
     Args:
         rows: `BenchmarkRows.equal_cost`.
         names: proxy -> its text, in the order of the figure.
-        places: two benchmarks with their titles.
+        places: benchmarks with their titles.
     """
-    return _by_cost(rows, names, places, "equal", "kendall", "Kendall's tau")
+    return _by_cost(rows, names, places, "kendall")
 
 
 def _by_cost(
-    rows: pd.DataFrame,
-    names: Mapping[str, str],
-    places: Mapping[Place, str],
-    word: str,
-    column: str,
-    text: str,
+    rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str], column: str
 ) -> Figure:
-    """One row a proxy, one mark a cost, one panel a benchmark."""
-    figure, axes = new_figure(1, 2, height=9.5, sharey=True, sharex=True)
-    for panel, (place, title) in zip(axes[0], places.items(), strict=True):
-        members = _at(rows, place)
-        series = {
-            f"{word} {name}": _by_proxy(members[members["cost"] == cost]) for cost, name in COSTS.items()
-        }
-        dense(panel, series, names, column)
-        panel.set_title(title)
-        panel.set_xlabel(text)
-    legend(figure, list(axes[0][:1]))
-    return figure
+    found = {
+        f"{title}, {name}": _at(rows, place).query("cost == @cost")
+        for place, title in places.items()
+        for cost, name in COSTS.items()
+    }
+    return _table(found, names, column)
 
 
 @styled
@@ -108,16 +89,29 @@ def strata(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         rows: `BenchmarkRows.correlations`.
         names: proxy -> its text, in the order of the figure.
     """
-    figure, ((axes,),) = new_figure(height=11.0)
     members = _at(rows, ("nasbench201", "cifar10"))
-    dense(
-        axes,
-        {text: _by_proxy(members[members["population"] == name]) for name, text in STRATA.items()},
-        names,
-    )
-    axes.set_xlabel("Kendall's tau with test accuracy")
-    legend(figure, [axes])
-    return figure
+    found = {text: members[members["population"] == name] for name, text in STRATA.items()}
+    return _table(found, names, "kendall")
+
+
+def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column: str) -> Figure:
+    """A column a series, blue above zero and red below, the five highest of each in bold."""
+
+    def field(line: pd.Series) -> tuple[Colour, str, bool]:
+        value = line[column]
+        colour = mixed(COLOURS["blue" if value > 0 else "vermilion"], min(1.0, abs(value)))
+        return colour, short(value), line["rank"] <= BEST
+
+    lines = [
+        _by_proxy(rows)
+        .reset_index()
+        .dropna(subset=[column])
+        .assign(
+            space=text, score=lambda own: own["proxy"], rank=lambda own: own[column].rank(ascending=False)
+        )
+        for text, rows in series.items()
+    ]
+    return fields(pd.concat(lines), {text: text for text in series}, dict(names), field, 0.29, 1.05)[0]
 
 
 @styled

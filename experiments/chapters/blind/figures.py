@@ -66,7 +66,7 @@ def opened(
         text: alone[alone["population"] == population].set_index("score")
         for population, text in SHOWN.items()
     }
-    forest(axes, series, rows, step=0.2, size=34, width=2.4)
+    forest(axes, series, rows, step=0.2, size=50, width=2.4)
     axes.set_xlabel("Kendall's tau with CIFAR-10 accuracy")
     legend(figure, [axes])
     return figure

@@ -62,7 +62,7 @@ PROXIES = tuple(name.replace("-", "_") for name in (*SHARED, *MEASURED))
 NAMES = {
     "params": "parameters",
     "flops": "FLOPs",
-    "depth": "layers",
+    "depth": "conv. and classifier",
     "zen": "Zen, mini-batch",
     "zen_frobenius": "Zen, Algorithm 1",
     "zen_running": "Zen, released",

@@ -25,11 +25,9 @@ EDGE_NAMES = {"skip_connect": "skip", "avg_pool_3x3": "pool", "nor_conv_1x1": "c
 NODES = ("input", "first", "second", "output")
 SHOWN = {
     "zen_l1_running": "Zen-Score, released",
-    "zen": "Zen-Score, arithmetic",
     "cancelled": "its cancelled part",
     "zen_rest": "the rest of it",
     "effective_gain": "repaired score",
-    "live_convs": "live convolutions",
     "params": "parameters",
 }
 POPULATIONS = {
@@ -63,7 +61,7 @@ def examples(
     figure, axes = new_figure(2, 1, height=9.2)
     for panel, title, row in zip(axes[:, 0], titles, rows.to_dict("records"), strict=True):
         _cell(panel, Cell.from_string(str(row["arch"])), [float(row[name]) for name in NODES])
-        panel.set_title(f"{title}: Zen {row['zen']:.0f}, repaired {row['effective_gain']:.0f}")
+        panel.set_title(f"{title}\nZen {row['zen']:.0f}, repaired {row['effective_gain']:.0f}")
     return figure
 
 
@@ -96,10 +94,10 @@ def _cell(axes: Axes, cell: Cell, variances: list[float]) -> None:
 @styled
 def strata(correlations: pd.DataFrame, dataset: str = "cifar10") -> Figure:
     """Kendall's tau with its interval on the report half, one row a population, one mark a score."""
-    figure, ((axes,),) = new_figure(height=10.5)
+    figure, ((axes,),) = new_figure(height=9.0)
     rows = correlations[(correlations["dataset"] == dataset) & (correlations["half"] == "report")]
     series = {text: rows[rows["score"] == score].set_index("population") for score, text in SHOWN.items()}
-    forest(axes, series, POPULATIONS, step=0.12)
+    forest(axes, series, POPULATIONS, step=0.15)
     axes.set_xlabel("Kendall's tau with test accuracy")
     legend(figure, [axes])
     return figure

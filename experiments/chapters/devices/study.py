@@ -463,21 +463,21 @@ def cell_table(rows: DeviceRows) -> pd.DataFrame:
 
 
 def front_table(rows: DeviceRows) -> pd.DataFrame:
-    """Fronts of accuracy and speed, for the page, with the convolutional networks on them."""
+    """Fronts of accuracy and speed, for the page."""
     lines = []
     for row in rows.fronts.to_dict("records"):
-        names = [name for name in row["networks"].split(", ") if CONVOLUTIONAL.match(name)]
+        names = row["networks"].split(", ")
         behind = {shown: number(row[f"{name}_factor"]) for name, shown in GENETS.items()}
         lines.append(
             {
                 "GPU": row["setting"],
                 "networks": f"{row['n']:,.0f}",
                 "on the front": f"{row['front']:.0f}",
-                "convolutional ones": ", ".join(names),
+                "convolutional": sum(bool(CONVOLUTIONAL.match(name)) for name in names),
             }
             | {f"{shown}, times as long": factor for shown, factor in behind.items()}
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).set_index("GPU") if lines else pd.DataFrame(lines)
 
 
 def latency_table(rows: DeviceRows) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.benchmarks.population_networks import GROUPS
 from experiments.chapters.laptop.supernet import summary
-from experiments.record.wording import interval, number
+from experiments.record.wording import interval, number, span
 from zenlib.stats import FEWEST, Correlation, compare, correlate
 
 TOO_FEW = "too few"
@@ -125,19 +125,22 @@ def spread(trained: pd.DataFrame) -> dict[str, float]:
     Returns:
         `networks` trained with both seeds; `seed_sd`, the pooled standard deviation over seeds, percent;
         `network_sd`, that of the networks' accuracies with the first one; `kendall`, the coefficient between
-        the seeds, with the ends of its interval; `ceiling`, what a perfect score would reach with one
-        training, for normal accuracies. NaN for fewer than `FEWEST` networks.
+        the seeds, with the ends of its interval; what a perfect score would reach with one training, for
+        normal accuracies: `ceiling` by these deviations, `ceiling_tau` by that coefficient. NaN for fewer
+        than `FEWEST` networks.
     """
     wide = trained.drop_duplicates(["network", "seed"]).pivot(index="network", columns="seed", values="top1")
     both = wide.dropna()
     if wide.shape[1] < 2 or len(both) < FEWEST:
-        names = ("seed_sd", "network_sd", "ceiling", *(f"kendall{end}" for end in _ENDS))
+        names = ("seed_sd", "network_sd", "ceiling", "ceiling_tau", *(f"kendall{end}" for end in _ENDS))
         return {"networks": 0.0} | dict.fromkeys(names, math.nan)
     seeds, networks = math.sqrt(float(both.var(axis=1).mean())), float(wide.iloc[:, 0].std())
     told = {"networks": float(len(both)), "seed_sd": seeds, "network_sd": networks}
-    reliability = max(0.0, 1 - (seeds / networks) ** 2)
-    told["ceiling"] = 2 / math.pi * math.asin(math.sqrt(reliability))
-    return told | _ends(correlate(both.iloc[:, 0], both.iloc[:, 1]), "kendall")
+    told |= _ends(correlate(both.iloc[:, 0], both.iloc[:, 1]), "kendall")
+    by_tau = math.sin(math.pi / 2 * told["kendall"])
+    for name, reliability in (("ceiling", 1 - (seeds / networks) ** 2), ("ceiling_tau", by_tau)):
+        told[name] = 2 / math.pi * math.asin(math.sqrt(max(0.0, reliability)))
+    return told
 
 
 def needed(line: pd.Series, column: str, effect: float) -> float:
@@ -154,13 +157,13 @@ def found_by(rows: LaptopRows) -> pd.DataFrame:
     lines = []
     for name, own in rows.searches.groupby("proxy", sort=False):
         trained = rows.winners[rows.winners["proxy"] == name]
-        line = _trained(trained["top1"]) | {"searches": len(own), "trainings": len(trained)}
+        line = _trained(trained["top1"]) | {"searches": len(own)}
         for text, column, scale, digits in _SIZES:
             line[text] = number(own[column].mean() / scale, digits)
-        lines.append({"search by": name, "mean": trained["top1"].mean()} | line)
+        lines.append({"search by": TOLD.get(name, name), "mean": trained["top1"].mean()} | line)
     drawn = rows.members[rows.members["group"] == "uniform"]
     trained = rows.trained[rows.trained["network"].isin(drawn["network"])]
-    line = _trained(trained["top1"]) | {"searches": 0, "trainings": len(trained)}
+    line = _trained(trained["top1"]) | {"searches": 0}
     for text, column, scale, digits in _SIZES[:3]:
         column = column if column in drawn else "depth"
         line[text] = number(drawn[column].mean() / scale, digits)
@@ -168,7 +171,7 @@ def found_by(rows: LaptopRows) -> pd.DataFrame:
         {"search by": "none: drawn at random", "mean": trained["top1"].mean()} | line | {_SIZES[3][0]: ""}
     )
     table = pd.DataFrame(lines).sort_values("mean", ascending=False, kind="stable")
-    return table.drop(columns="mean").reset_index(drop=True)
+    return table.drop(columns="mean").set_index("search by")
 
 
 _SIZES = (
@@ -181,13 +184,14 @@ _SIZES = (
 
 
 def _trained(top1: pd.Series) -> dict[str, str]:
-    return {"accuracy (%)": number(top1.mean()), "lowest": number(top1.min()), "highest": number(top1.max())}
+    return {"accuracy (%)": number(top1.mean()), "lowest to highest": span(top1, "{:.2f}")}
 
 
-def lead(winners: pd.DataFrame) -> tuple[str, float, float]:
+def lead(winners: pd.DataFrame) -> tuple[str, float, float, str, float]:
     """The best of the other searches, the lead of Zen over it in points, and its standard error.
 
-    The error is that of a mean over searches, from the spread between searches by one proxy, pooled.
+    The error is that of a mean over searches, from the spread between searches by one proxy, pooled. One
+    proxy may rule that spread: so its name and the error without it come last.
 
     Args:
         winners: one row per search and training of its winner.
@@ -195,10 +199,15 @@ def lead(winners: pd.DataFrame) -> tuple[str, float, float]:
     searches = winners.groupby(["proxy", "search_seed"])["top1"].mean()
     means, counts = searches.groupby("proxy").mean(), searches.groupby("proxy").count()
     if "zen" not in means.index or len(means) < FEWEST:
-        return TOO_FEW, math.nan, math.nan
+        return TOO_FEW, math.nan, math.nan, TOO_FEW, math.nan
     best = str(means.drop("zen").idxmax())
-    between = math.sqrt(searches.groupby("proxy").var()[counts > 1].mean())
-    return best, means["zen"] - means[best], between * math.sqrt(1 / counts["zen"] + 1 / counts[best])
+    spreads = searches.groupby("proxy").var()[counts > 1]
+    widest = str(spreads.idxmax())
+    error, narrow = (
+        math.sqrt(found.mean() * (1 / counts["zen"] + 1 / counts[best]))
+        for found in (spreads, spreads.drop(widest))
+    )
+    return best, means["zen"] - means[best], error, widest, narrow
 
 
 def peak_share(trained: pd.DataFrame, peak: float) -> float:
@@ -216,7 +225,7 @@ def peak_share(trained: pd.DataFrame, peak: float) -> float:
 def facts(rows: LaptopRows) -> dict[str, str]:
     """Every number of the chapter's prose. Correlations read "estimate [95 % interval]"."""
     members, spreads = rows.members.drop_duplicates("network"), rows.spread
-    best, ahead, error = lead(rows.winners)
+    best, ahead, error, widest, narrow = lead(rows.winners)
     told = {
         "networks": str(len(members)),
         "per_group": str(rows.members.groupby("group").size().max()),
@@ -238,15 +247,19 @@ def facts(rows: LaptopRows) -> dict[str, str]:
         "searches": str(len(rows.searches)),
         "searched": str(rows.searches["proxy"].nunique()),
         "evaluations": f"{rows.searches['evaluations'].iloc[0]:,}",
-        "best_search": best,
-        "lead": f"{_number(ahead)} ± {_number(error)}",
+        "best_search": TOLD.get(best, best),
+        "behind": _number(-ahead),
+        "behind_error": _number(error),
+        "widest_search": widest,
+        "behind_error_without": _number(narrow),
+        "tau_upper": upper_half(members),
         "zen_score": _number(rows.searches.query("proxy == 'zen'")["best_score"].mean(), 1),
         "further_score": _number(rows.further["best_score"].mean(), 1),
         "further_evaluations": f"{rows.further['evaluations'].max():,}" if len(rows.further) else TOO_FEW,
         "supernet": summary(rows.shared),
         "verdict": verdict(rows.correlations),
     }
-    told |= {name: _number(spreads[name]) for name in ("seed_sd", "network_sd", "ceiling")}
+    told |= {name: _number(spreads[name]) for name in ("seed_sd", "network_sd", "ceiling", "ceiling_tau")}
     told |= {f"sought_{name}": number(effect, 1) for name, effect in SOUGHT.items()}
     found = rows.correlations.set_index(["group", "proxy"])
     for group in (*GROUPS, "all"):
@@ -262,7 +275,16 @@ def facts(rows: LaptopRows) -> dict[str, str]:
     for proxy in ("zen", "params", "random"):
         top1 = rows.winners.loc[rows.winners["proxy"] == proxy, "top1"]
         told[f"top1_{proxy}"] = _number(top1.mean())
+        told[f"range_{proxy}"] = span(top1, "{:.2f}") if len(top1) else TOO_FEW
     return told
+
+
+def upper_half(members: pd.DataFrame) -> str:
+    """Kendall's tau of the closed form with accuracy among the half of the networks that it puts highest."""
+    half = members.nlargest(len(members) // 2, "closed-form")
+    if len(half) < FEWEST:
+        return TOO_FEW
+    return _interval(_ends(correlate(half["closed-form"], half["top1"]), "kendall"), "kendall")
 
 
 def verdict(found: pd.DataFrame) -> str:

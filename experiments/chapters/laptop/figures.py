@@ -66,7 +66,7 @@ def correlations(rows: pd.DataFrame, names: dict[str, str]) -> Figure:
     figure, ((axes,),) = new_figure(height=1.6 + 0.52 * len(shown))
     groups = {group: text for group, text in GROUPS.items() if group in set(rows["group"])}
     series = {text: rows[rows["group"] == group].set_index("proxy") for group, text in groups.items()}
-    forest(axes, series, shown, step=0.18, size=34, width=2.4, styles=[STYLE[group] for group in groups])
+    forest(axes, series, shown, step=0.18, size=50, width=2.4, styles=[STYLE[group] for group in groups])
     axes.set_xlabel("Kendall's tau with test accuracy")
     legend(figure, [axes])
     return figure

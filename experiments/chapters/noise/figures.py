@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.chapters.noise.parts import ceiling
 from experiments.figures.forest import forest
 from experiments.figures.labels import name_of
 from experiments.figures.marks import legend, levels
@@ -34,8 +35,14 @@ SCORES = ("zen_l1_running", "zen_l1_minibatch", "log_delta_l1", "params", "live_
 
 
 @styled
-def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """What the gap between tau and 1 consists of, one bar a score, one panel a population."""
+def gaps(parts: pd.DataFrame, accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
+    """What the gap between tau and 1 consists of, one bar a score, one panel a population.
+
+    Args:
+        parts: `study.parts` of the rows.
+        accuracies: `NoiseRows.accuracies`; isomorphic cells give the ceiling, a line across the bars.
+        dataset: of the accuracies.
+    """
     rows = parts[parts["dataset"] == dataset]
     known = list(dict.fromkeys(rows["score"]))
     shown = [score for score in SCORES if score in known]
@@ -49,6 +56,13 @@ def gaps(parts: pd.DataFrame, dataset: str = "cifar10") -> Figure:
             y = np.arange(len(shown))[::-1]
             panel.barh(y, width, left=start, color=colour, height=0.62, linewidth=0, label=text)
             start = start + width
+        again = accuracies.query(
+            "dataset == @dataset and population == @population and repeated == 'isomorphic'"
+        )
+        for highest in ceiling(again["kendall"].dropna()):
+            panel.axvline(
+                highest, color=COLOURS["black"], linewidth=2, linestyle="--", label="ceiling of any score"
+            )
         levels(panel, [name_of(score) for score in shown])
         panel.set_title(POPULATIONS[population].replace("\n", " "))
         panel.set_xlim(0, 1)

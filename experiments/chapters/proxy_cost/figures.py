@@ -22,7 +22,7 @@ def times(costs: pd.DataFrame, beside: pd.DataFrame) -> Figure:
         y = np.array([order.index(score) for score in members["score"]]) + 0.16 * (1 - 2 * index)
         name = NAMES.get(network, network)
         bars(axes, y, members["ratio_low"], members["ratio_high"], index)
-        dots(axes, members["ratio"], y, index, name)
+        dots(axes, members["ratio"], y, index, name, linewidth=0.8)
         paper = beside[beside["network"] == network]
         where = [order.index(score) + 0.16 * (1 - 2 * index) for score in paper["score"]]
         style = {"s": 90, "linewidth": 1.6, "zorder": 4}

@@ -14,11 +14,9 @@ from experiments.figures.style import new_figure, styled
 SHOWN = {
     "repaired": "repaired score",
     "params": "parameters",
-    "flops": "FLOPs",
     "convs": "live convolutions",
     "az-nas": "AZ-NAS",
     "zen-as-built-l1-running": "Zen, as built, released",
-    "zen": "Zen, skips cut",
 }
 ROWS = {
     ("nasbench201", "cifar10"): "NB-201\nCIFAR-10",
@@ -44,16 +42,18 @@ KINDS = {
     ("drawn cells", "draws"): "draws of 500",
 }
 CURVE = ("regret", "regret_low", "regret_high")
+FIRST = 10
+"""Cells scored from which on curves are drawn: a mean over fewer is one of single cells."""
 DATASETS = {"cifar10": "CIFAR-10", "imagenet16": "ImageNet-16"}
 
 
 @styled
 def places(rows: pd.DataFrame) -> Figure:
     """Kendall's tau with its interval, one row a benchmark, one mark a score."""
-    figure, ((axes,),) = new_figure(height=11.5)
+    figure, ((axes,),) = new_figure(height=9.0)
     found = rows.set_index(["benchmark", "dataset"]) if len(rows) else rows
     series = {text: found[found["contestant"] == score] for score, text in SHOWN.items()}
-    forest(axes, series, ROWS, "other", step=0.12)
+    forest(axes, series, ROWS, "other", step=0.15)
     axes.set_xlabel("Kendall's tau with accuracy")
     legend(figure, [axes])
     return figure
@@ -74,10 +74,11 @@ def regret(searches: pd.DataFrame, datasets: Mapping[str, str] = DATASETS) -> Fi
                 (searches[["space", "strategy", "dataset"]] == [space, strategy, dataset]).all(axis=1)
             ]
             for index, (score, text) in enumerate(SEARCHED.items()):
-                rows = here[here["score"] == score].sort_values("evaluations", kind="stable")
+                rows = here[(here["score"] == score) & (here["evaluations"] >= FIRST)]
+                rows = rows.sort_values("evaluations", kind="stable")
                 rows = rows[["evaluations", *CURVE]].astype(float)
                 band(panel, rows, "evaluations", "regret", index, text, 0.15, markersize=5)
-            panel.set_xlim(0.7, 25_000)
+            panel.set_xlim(0.8 * FIRST, 25_000)
             panel.set_xscale("log")
             panel.set_ylim(bottom=0)
             panel.set_title(f"{title}: {kind}", fontsize=13)

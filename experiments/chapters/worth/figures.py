@@ -55,19 +55,21 @@ def pays(rows: pd.DataFrame) -> Figure:
         rows: `study.pays`, of predictors that see no scores.
     """
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
+    shown = list(LEARNED.items())[:3]
+    rows = rows.loc[[(row.predictor, row.features) in dict(shown) for row in rows.itertuples()]]
     order = (
         rows.drop_duplicates("score").sort_values(["score_value", "score"], kind="stable")["score"].tolist()
     )
     figure, ((axes,),) = new_figure(height=1.9 + 0.52 * max(3, len(order)))
-    for index, ((predictor, features), text) in enumerate(list(LEARNED.items())[:3]):
+    for index, ((predictor, features), text) in enumerate(shown):
         line = rows[(rows["predictor"] == predictor) & (rows["features"] == features)]
         line = line.set_index("score").reindex(order)[["n", "low", "high"]].replace(np.inf, 2.0**12)
         y = np.arange(len(order)) + 0.2 * (1 - index)
         bars(axes, y, line["low"], line["high"], index, 4)
-        dots(axes, line["n"], y, index, text)
+        dots(axes, line["n"], y, index, text, linewidth=0.8)
     levels(axes, [name_of(score) for score in reversed(order)])
     axes.set_xscale("log", base=2)
-    _plain_ticks(axes, pd.Series([4, 2000]))
+    _plain_ticks(axes, rows[["n", "high"]].replace(np.inf, np.nan).stack())
     axes.set_xlabel("trained cells that a predictor needs")
     legend(figure, [axes])
     return figure
@@ -82,6 +84,8 @@ SEARCHES = {
     ("predictor", "ridge", "paths"): "half random, half predicted",
 }
 """Strategies of the figure, in the order of their colours."""
+SHADED = ("cells at random", "highest Zen, released", "most parameters")
+"""Those whose spread is drawn; more would lie on each other."""
 
 
 @styled
@@ -91,7 +95,8 @@ def regret(picks: pd.DataFrame) -> Figure:
     for index, (how, text) in enumerate(SEARCHES.items()):
         line = picks[(picks[["strategy", "predictor", "features"]] == list(how)).all(axis=1)]
         if len(line):
-            band(axes, line.sort_values("n", kind="stable"), "n", "regret", index, text, 0.12)
+            line = line.sort_values("n", kind="stable")
+            band(axes, line, "n", "regret", index, text, 0.15 if text in SHADED else 0.0)
     axes.set_xscale("log", base=2)
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_yticks([0, 0.1, 0.3, 1, 3, 10], ["0", "0.1", "0.3", "1", "3", "10"])

@@ -260,7 +260,7 @@ def _setting_facts(rows: WorthRows) -> dict[str, str]:
     if len(picks):
         told |= {"searches": f"{picks['draws'].max():.0f}", "candidates": f"{picks['candidates'].max():,.0f}"}
     if alone := best(curves, ENCODED):
-        told["best_alone"] = f"{alone[0]} on {alone[1]}"
+        told["best_alone"] = f"{alone[0]} on {alone[1]}".replace("gaussian", "a Gaussian")
     return told
 
 
