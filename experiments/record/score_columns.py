@@ -216,8 +216,11 @@ def _described(study: str, name: str, root: Path | None) -> ScoreColumns:
     found = ScoreColumns(study, 0, {}, root, name)
     sidecar = found.sidecar()
     rows, columns = (sidecar or {}).get("rows"), (sidecar or {}).get("columns")
-    described = isinstance(columns, dict) and all(isinstance(entry, dict) for entry in columns.values())
-    if type(rows) is not int or not described:
+    if (
+        type(rows) is not int
+        or not isinstance(columns, dict)
+        or not all(isinstance(entry, dict) for entry in columns.values())
+    ):
         needed = f"{found.sidecar_path.name} with rows and columns beside it, found none"
         raise found.damaged(found.data_path, needed)
     units = {column: entry.get("unit") or "1: a score" for column, entry in columns.items()}

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.figures.fields import Colour, fields, mixed, short
+from experiments.figures.forest import forest
 from experiments.figures.marks import dots, legend, levels
 from experiments.figures.style import COLOURS, new_figure, styled
 from zenlib.proxies.counts import SUMS

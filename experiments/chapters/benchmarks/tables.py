@@ -398,7 +398,7 @@ def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
     for kind, benchmarks in kinds.items():
         ranks = mean_ranks(rows, benchmarks) if len(rows.correlations) else pd.Series(dtype=float)
         best = [f"{NAMES[name]} ({rank:.1f})" for name, rank in ranks.head(5).items()]
-        told[f"ranks_{kind}"] = ", ".join(best) or NOT_MEASURED
+        told[f"ranks_{kind}"] = "; ".join(best) or NOT_MEASURED
         told[f"ranked_{kind}"] = str(len(ranks)) if len(ranks) else NOT_MEASURED
         for name in PREDICTORS:
             told[f"rank_{kind}_{_slug(name)}"] = f"{ranks[name]:.1f}" if name in ranks.index else NOT_MEASURED
