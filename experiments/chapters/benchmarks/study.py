@@ -60,6 +60,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
     "peers": PEERS[:-1],
+    "recent": tuple(name for name in PEERS[1:-1] if name != "meco"),
+    "meco": ("meco",),
     "vkdnw": PEERS[-1:],
     "zen": VANILLA[1:],
     "as-built": AS_BUILT,
