@@ -59,7 +59,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "forward": FORWARD,
     "gradients": (*GRADIENTS, "random"),
     "kernel": KERNEL,
-    "peers": PEERS[:-1],
+    "fisher": PEERS[:1],
     "recent": tuple(name for name in PEERS[1:-1] if name != "meco"),
     "meco": ("meco",),
     "vkdnw": PEERS[-1:],

@@ -110,6 +110,7 @@ def regret(picks: pd.DataFrame) -> Figure:
 
 def _plain_ticks(axes: Axes, n: pd.Series) -> None:
     """Powers of four, written out."""
+    n = n.dropna()
     last = int(n.max()) if len(n) else 64
     first = int(n.min()) if len(n) else 1
     ticks = [4**power for power in range(8) if first <= 4**power <= 1.2 * last]
