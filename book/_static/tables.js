@@ -107,7 +107,8 @@
 
   function keepInSight(table, box) {
     const fit = () => box.classList.toggle("fits", table.offsetWidth <= box.clientWidth + 1);
-    new ResizeObserver(fit).observe(box);
+    const watch = new ResizeObserver(fit);
+    [table, box].forEach((what) => watch.observe(what));
   }
 
   function makeCards(tables, filtered) {
