@@ -340,7 +340,13 @@ Samples = Mapping[str, Mapping[str, int]]
 
 
 def run(
-    *, samples: Samples, seed: int, repeated: Sequence[Samples], pairs: int, whole: bool = False
+    *,
+    samples: Samples,
+    seed: int,
+    repeated: Sequence[Samples],
+    pairs: int,
+    beside: Samples | None = None,
+    whole: bool = False,
 ) -> BenchmarkRows:
     """Scores the networks, or reads their scores from the store, and correlates them.
 
@@ -352,9 +358,11 @@ def run(
         repeated: for each further draw, whose seeds follow the first, the networks that are scored once more;
             at most as many.
         pairs: pairs of isomorphic cells of NAS-Bench-201; 0 for none.
+        beside: further groups of these benchmarks, which are not scored again.
         whole: also compute what is missing where single choices are switched.
     """
     _require_drawn(samples, repeated)
+    samples = {name: {**sizes, **(beside or {}).get(name, {})} for name, sizes in samples.items()}
     there = [name for name in samples if is_there(name)]
 
     def rows(table: Table, keys: Sequence[dict[str, Any]], defined: str = "kendall") -> pd.DataFrame:
