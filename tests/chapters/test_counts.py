@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -125,3 +126,12 @@ def test_facts_of_nothing_are_unknown():
     told = study.facts(study.CountRows(pd.DataFrame(), empty, pd.DataFrame(), pd.DataFrame()))
     assert told["cases"] == "0"
     assert told["chosen"] == "?"
+
+
+def test_spaces_whose_file_is_missing_keep_their_stored_rows():
+    rows = pd.DataFrame({"space": ["macro", "pycls"], "value": [1.0, 2.0]})
+    table = SimpleNamespace(
+        stored=lambda: rows, fill=lambda keys: rows[rows["space"].isin([key["space"] for key in keys])]
+    )
+    assert list(study._with_stored(table, [{"space": "pycls"}], "space")["value"]) == [2.0, 1.0]
+    assert list(study._with_stored(table, [], "space")["value"]) == [1.0, 2.0]

@@ -113,9 +113,8 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         return CountRows(*(table.stored() for table in tables))
     counted.fill_recent()
     counted.SIZES.fill(counted.size_keys())
-    told = agreement.AGREEMENT.fill(agreement.keys())
-    keys = counted.counted_keys()
-    found = counted.COUNTED.fill(keys) if len(keys) > 0 else counted.COUNTED.stored()
+    told = _with_stored(agreement.AGREEMENT, agreement.keys(), "group")
+    found = _with_stored(counted.COUNTED, counted.counted_keys(), "space")
     joined = parts.run()  # fills the formulas of all cells first
     within = (
         parts.WITHIN.fill([{"score": name} for name in parts.MEASURED_AS])
@@ -123,6 +122,15 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
         else parts.WITHIN.stored()
     )
     return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), joined, within)
+
+
+def _with_stored(table: Table, keys: list[dict[str, str]], group: str) -> pd.DataFrame:
+    """The rows of the keys, and the stored ones of groups without a key, whose file is not there."""
+    stored = table.stored()
+    missing = stored[~stored[group].isin([key[group] for key in keys])]
+    if not keys or missing.empty:
+        return table.fill(keys) if keys else stored
+    return pd.concat([table.fill(keys), missing], ignore_index=True)
 
 
 def grid(rows: CountRows) -> pd.DataFrame:
