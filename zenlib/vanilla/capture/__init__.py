@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zenlib.errors import ConversionError, whole
 from zenlib.vanilla.capture.follow import Follower
 from zenlib.vanilla.capture.graph import Graph
 from zenlib.vanilla.capture.rules import RULES
-from zenlib.vanilla.capture.trace import BATCH, RunFailed, Trace, record
+from zenlib.vanilla.capture.trace import BATCH, RunFailed, record
 from zenlib.vanilla.vcnn import VCNN, Sizes, times
 
 __all__ = ["capture"]
@@ -76,12 +76,10 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
     channels = (
         (guess, 3, 1) if in_channels is None else (whole("in_channels", in_channels, error=ConversionError),)
     )
-    vcnn, trace = _first(module, {(count, *sides): None for count in channels})
-    dropped = sum(type(submodule).__name__ in STOCHASTIC_DEPTH for submodule in trace.modules)
-    return replace(vcnn, removed=vcnn.removed + ("stochastic depth",) * dropped)
+    return _first(module, {(count, *sides): None for count in channels})
 
 
-def _first(module: nn.Module, shapes: Collection[Sizes]) -> tuple[VCNN, Trace]:
+def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
     """The first run that does not fail, or else what the first one said, with what would work instead."""
     failed: list[RunFailed] = []
     for shape in shapes:
@@ -122,36 +120,34 @@ def _runs(module: nn.Module, shapes: Iterable[Sizes], side: int) -> bool:
     return False
 
 
-def _vanilla(module: nn.Module, shape: Sizes) -> tuple[VCNN, Trace]:
+def _vanilla(module: nn.Module, shape: Sizes) -> VCNN:
+    """The network of one run on shapes, or of two on images if the module reads values."""
     try:
-        trace = record(module, shape)
+        return _followed(module, shape)
     except RunFailed as error:
         if not error.reads or any(tensor.is_meta for tensor in module.parameters()):
             raise
-        return _seen_on_images(module, shape, error)
-    return _followed(trace, module, shape), trace
-
-
-def _followed(trace: Trace, module: nn.Module, shape: Sizes) -> VCNN:
-    return Follower(trace, Graph(shape[0], shape[1], len(shape) - 1), RULES).vcnn(type(module).__name__)
-
-
-def _seen_on_images(module: nn.Module, shape: Sizes, refusal: RunFailed) -> tuple[VCNN, Trace]:
-    """The network of a module that reads values, if it is the same on a random batch and on its opposite."""
+        refusal = error
     drawn = torch.rand((BATCH, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    pairs: tuple[tuple[Tensor, Tensor], ...] = ((2 * drawn - 1, 1 - 2 * drawn), (drawn, 1 - drawn))
-    for images in pairs:  # some modules insist on values from 0 to 1
+    for images in ((2 * drawn - 1, 1 - 2 * drawn), (drawn, 1 - drawn)):  # some insist on values from 0 to 1
         try:
-            traces = [record(module, shape, batch) for batch in images]
+            seen, opposite = (_followed(module, shape, batch) for batch in images)
         except RunFailed as error:
             failure = error
             continue
-        seen = [_followed(trace, module, shape) for trace in traces]
-        if seen[0] != seen[1]:
+        if seen != opposite:
             raise refusal
         note = "nothing that was looked at (the graph is that of two random batches)"
-        return replace(seen[0], removed=(*seen[0].removed, note)), traces[0]
+        return replace(seen, removed=(*seen.removed, note))
     raise RunFailed(f"{refusal}; on random images {failure}")
+
+
+def _followed(module: nn.Module, shape: Sizes, images: torch.Tensor | None = None) -> VCNN:
+    trace = record(module, shape, images)
+    graph = Graph(shape[0], shape[1], axes=len(shape) - 1)
+    vcnn = Follower(trace, graph, RULES).vcnn(type(module).__name__)
+    dropped = sum(type(submodule).__name__ in STOCHASTIC_DEPTH for submodule in trace.modules)
+    return replace(vcnn, removed=vcnn.removed + ("stochastic depth",) * dropped)
 
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

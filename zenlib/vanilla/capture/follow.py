@@ -250,8 +250,8 @@ class Follower:
         last = max(sources, key=lambda node: (self.graph.depth(node), node))
         names = [
             step.name.split(".")
-            for index, step in enumerate(self.graph.steps)
-            if isinstance(step, Conv) and self.graph.is_ancestor(index, last)
+            for node in sorted(self.graph.ancestors(last))
+            if isinstance(step := self.graph.steps[node], Conv)
         ]
         inside = path.split(".")
         for length in range(1, len(inside) + 1):
@@ -269,7 +269,7 @@ class Follower:
         )
 
     def _before_global_pooling(self, node: int) -> int:
-        while node != IMAGE and isinstance(step := self.graph.steps[node], Pool):
+        while isinstance(step := self.graph.steps[node], Pool):
             covers = step.kernel == step.in_resolution and max(step.out_resolution) == 1
             if node not in self.fixed_pools and not (covers and step.kind == "avg"):
                 break

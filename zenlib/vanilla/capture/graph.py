@@ -27,105 +27,97 @@ Depth = tuple[int, int]
 
 
 class Graph:
-    """Steps in the order they run, named by their index; `axes` are the letters of the image's axes."""
+    """Steps in the order they run, by their index, the image first; `axes` are the letters of its axes."""
 
     def __init__(self, in_channels: int, resolution: int, axes: int) -> None:
         self.axes = "DHW"[-axes:]
-        self.steps: list[Step] = []
-        self.in_channels = in_channels
-        self.resolution = resolution
-        self._depths: list[Depth] = []
+        self._one: Sizes = (1,) * axes
+        channels: dict[str, Any] = {"in_channels": in_channels, "out_channels": in_channels}
+        size = (resolution,) * axes
+        image = Step(name="image", inputs=(), in_resolution=size, out_resolution=size, **channels)
+        self.steps: dict[int, Step] = {IMAGE: image}
+        self._depths: dict[int, Depth] = {IMAGE: (0, 0)}
         # Pixels of the image under the kernels so far; pixels per step.
-        self._spans: list[tuple[Sizes, Sizes]] = []
+        self._spans: dict[int, tuple[Sizes, Sizes]] = {IMAGE: (self._one, self._one)}
         # Every n-th pixel: of which step, from, stride.
         self._samples: dict[int, tuple[int, Sizes, Sizes]] = {}
-        # Bit i + 1 of an entry: step i (bit 0: the image) lies on a path to it, or is it.
-        self._ancestors: list[int] = []
         self._removed: list[tuple[str, int]] = []
 
     @property
     def next(self) -> int:
         """The index of the step that is appended next."""
-        return len(self.steps)
+        return len(self.steps) - 1
 
     def channels(self, node: int) -> int:
         """Channels of a step's output."""
-        return self.in_channels if node == IMAGE else self.steps[node].out_channels
+        return self.steps[node].out_channels
 
     def size(self, node: int) -> Sizes:
         """The size of a step's output."""
-        return self._each(self.resolution) if node == IMAGE else self.steps[node].out_resolution
+        return self.steps[node].out_resolution
 
     def sizes(self, node: int) -> dict[str, int]:
         """The same by the letters of the axes."""
         return dict(zip(self.axes, self.size(node), strict=True))
 
-    def _each(self, number: int) -> Sizes:
-        return (number,) * len(self.axes)
-
     def depth(self, node: int) -> Depth:
         """How deep a step lies."""
-        return (0, 0) if node == IMAGE else self._depths[node]
+        return self._depths[node]
+
+    def ancestors(self, node: int) -> set[int]:
+        """The steps on the paths from the image to `node`, with both."""
+        found, left = {node}, [node]
+        while left:
+            new = set(self.steps[left.pop()].inputs) - found
+            found |= new
+            left += new
+        return found
 
     def is_ancestor(self, node: int, of: int) -> bool:
         """Whether a path leads from `node` to `of`, or they are one."""
-        return bool(self._ancestry(of) >> (node + 1) & 1)
+        return node in self.ancestors(of)
 
     def meeting_point(self, nodes: frozenset[int]) -> int:
         """The deepest step that lies on a path to each of `nodes`, or is one of them."""
-        common = -1
-        for node in nodes:
-            common &= self._ancestry(node)
-        return common.bit_length() - 2
+        return max(set.intersection(*map(self.ancestors, nodes)))
 
     def convs_only_before(self, node: int, other: int) -> bool:
         """Whether a convolution lies on a path to `node` and on none to `other`."""
-        own = self._ancestry(node) & ~self._ancestry(other)
-        return any(own >> (index + 1) & 1 and isinstance(step, Conv) for index, step in enumerate(self.steps))
+        return any(isinstance(self.steps[i], Conv) for i in self.ancestors(node) - self.ancestors(other))
 
     def breadth(self, node: int) -> tuple[int, int, int]:
         """What tells the widest of parallel convolutions: its kernel, then fewer in a row, then weights."""
         step = self.steps[node]
         return prod(self._spans[node][0]), -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
 
-    def add(self, step: Step) -> int:
-        """Appends a step and returns its index."""
-        one = self._each(1)
-        spans = [(one, one) if node == IMAGE else self._spans[node] for node in step.inputs]
-        span, pace = (tuple(map(max, *sides, one)) for sides in zip(*spans, strict=True))
-        if isinstance(step, Conv):
-            reach = zip(span, step.kernel, step.dilation, pace, strict=True)
-            span = tuple(s + (k - 1) * d * p for s, k, d, p in reach)
-        if isinstance(step, (Conv, Pool)):
-            pace = tuple(map(mul, pace, step.stride))
-        self._spans.append((span, pace))
-        before = max((self.depth(node) for node in step.inputs), default=(0, 0))
-        if isinstance(step, Conv):
-            before = (before[0] + 1, before[1] + (max(step.kernel) > 1))
-        self._depths.append(before)
-        ancestry = 1 << (len(self.steps) + 1)
-        for node in step.inputs:
-            ancestry |= self._ancestry(node)
-        self._ancestors.append(ancestry)
-        self.steps.append(step)
-        return len(self.steps) - 1
-
     def append(self, kind: type[Step], node: int, name: str, /, **fields: Any) -> int:
         """Appends a step that reads `node`; channels and size stay where `fields` do not say otherwise."""
         channels, size = self.channels(node), self.size(node)
         kept: dict[str, Any] = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
-        return self.add(kind(name=name, in_channels=channels, in_resolution=size, **kept | fields))
+        step = kind(name=name, in_channels=channels, in_resolution=size, **kept | fields)
+        depth = max(self.depth(source) for source in step.inputs)
+        spans = zip(*(self._spans[source] for source in step.inputs), strict=True)
+        span, pace = (tuple(map(max, *sides, self._one)) for sides in spans)
+        if isinstance(step, Conv):
+            depth = (depth[0] + 1, depth[1] + (max(step.kernel) > 1))
+            reach = zip(span, step.kernel, step.dilation, pace, strict=True)
+            span = tuple(s + (k - 1) * d * p for s, k, d, p in reach)
+        if isinstance(step, (Conv, Pool)):
+            pace = tuple(map(mul, pace, step.stride))
+        index = self.next
+        self.steps[index], self._depths[index], self._spans[index] = step, depth, (span, pace)
+        return index
 
     def conv(self, node: int, name: str, padding: Sizes = (), **fields: Any) -> int:
         """Appends a convolution that reads `node`; zeros padded just before become its own padding."""
-        while node != IMAGE and isinstance(pad := self.steps[node], Pad) and min(pad.padding) >= 0:
+        while isinstance(pad := self.steps[node], Pad) and min(pad.padding) >= 0:
             padding = tuple(map(sum, zip(padding, pad.padding, strict=True))) if padding else pad.padding
             node = pad.inputs[0]
         return self.append(Conv, node, name, padding=padding, **fields)
 
     def concat(self, nodes: tuple[int, ...], name: str) -> int:
         """Appends a concatenation; slices that restore what they were cut from are just that."""
-        parts = [step for i in nodes if i != IMAGE and isinstance(step := self.steps[i], ChannelSlice)]
+        parts = [step for i in nodes if isinstance(step := self.steps[i], ChannelSlice)]
         if len(parts) == len(nodes) and len({part.inputs for part in parts}) == 1:
             ends = [part.start + part.out_channels for part in parts]
             if [part.start for part in parts] == [0, *ends[:-1]] and ends[-1] == parts[0].in_channels:
@@ -139,7 +131,7 @@ class Graph:
         """Appends the choice of `length` channels from `start`; all of them, or of a part, are a step."""
         if length == self.channels(node):
             return node
-        if node != IMAGE and isinstance(step := self.steps[node], Concat):
+        if isinstance(step := self.steps[node], Concat):
             begins = 0
             for part in step.inputs:
                 if begins <= start and start + length <= begins + self.channels(part):
@@ -166,12 +158,12 @@ class Graph:
 
     def sample(self, node: int, first: Sizes, stride: Sizes, name: str) -> int:
         """Appends the choice of every n-th row and column, from `first` on."""
-        source, before, pace = self._samples.get(node, (node, self._each(0), self._each(1)))
+        source, before, pace = self._samples.get(node, (node, (0,) * len(stride), self._one))
         first = tuple(b + p * f for b, p, f in zip(before, pace, first, strict=True))
         stride = tuple(map(mul, pace, stride))
         cropped = self.crop(source, first, tuple(map(sub, self.size(source), first)), name)
         size = tuple(-(-side // s) for side, s in zip(self.size(cropped), stride, strict=True))
-        fields = {"kind": "max", "kernel": self._each(1), "stride": stride, "out_resolution": size}
+        fields = {"kind": "max", "kernel": self._one, "stride": stride, "out_resolution": size}
         found = self.append(Pool, cropped, name, **fields)
         self._samples[found] = (source, first, stride)
         return found
@@ -191,29 +183,26 @@ class Graph:
                 return source, paces
         return None
 
-    def _ancestry(self, node: int) -> int:
-        return 1 if node == IMAGE else self._ancestors[node] | 1
-
     def remove(self, kind: str, node: int) -> None:
         """Notes what was taken away behind a step or part of its channels; it counts if that step stays."""
-        while 0 <= node < len(self.steps) and isinstance(step := self.steps[node], ChannelSlice):
+        while isinstance(step := self.steps.get(node), ChannelSlice):
             node = step.inputs[0]
         self._removed.append((kind, node))
 
     def vcnn(self, last: int, name: str) -> VCNN:
         """The network that ends with the step `last`, without the steps that do not reach it."""
-        live = [index for index in range(len(self.steps)) if self.is_ancestor(index, last)]
-        places = {IMAGE: IMAGE} | {index: place for place, index in enumerate(live)}
+        live = sorted(self.ancestors(last))
+        places = {node: place for place, node in enumerate(live, IMAGE)}
         steps = tuple(
-            replace(self.steps[i], inputs=tuple(places[source] for source in self.steps[i].inputs))
-            for i in live
+            replace(self.steps[node], inputs=tuple(places[source] for source in self.steps[node].inputs))
+            for node in live[1:]
         )
         for step in steps:
             if isinstance(step, (Conv, Pool)) and any(map(lt, step.in_resolution, step.stride)):
                 raise ConversionError(
-                    f"resolution: needed a larger image than {times(self._each(self.resolution))}: "
+                    f"resolution: needed a larger image than {times(self.size(IMAGE))}: "
                     f"{step.describe()} in {step.name!r} sees a map of {times(step.in_resolution)}, smaller "
                     "than its stride; use a larger resolution"
                 )
         removed = tuple(kind for kind, node in self._removed if node in places)
-        return VCNN(steps, self.resolution, self.in_channels, name, removed)
+        return VCNN(steps, self.size(IMAGE)[0], self.channels(IMAGE), name, removed)

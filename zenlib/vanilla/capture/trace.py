@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from threading import RLock
 from typing import Any
 
@@ -48,34 +49,31 @@ unique_consecutive equal allclose is_nonzero contains format repr repeat_interle
 READS_VALUES = frozenset(READERS.split())
 """Functions that need the values of a tensor, not only its shape."""
 
+WINDOWED = ("conv", "max_pool", "avg_pool")
+TOO_SMALL = ("Kernel size can't be greater than actual input size", "utput size", "smaller than kernel size")
+"""What PyTorch says where the kernel of a convolution or pooling is wider than the padded map."""
+
 ONE_AT_A_TIME = RLock()
 """A run changes the mode of the module, and puts it back; so two threads wait for each other."""
 
 UNSEEN = "a scripted or compiled function"
 """The function of a call that the run could not see."""
 
-ALIASES = {
-    "truediv": "div",
-    "true_divide": "div",
-    "divide": "div",
-    "multiply": "mul",
-    "subtract": "sub",
-    "concat": "cat",
-    "concatenate": "cat",
-    "bmm": "matmul",
-    "mm": "matmul",
-    "swapaxes": "transpose",
-    "swapdims": "transpose",
-    "moveaxis": "movedim",
-    "clip": "clamp",
-    "special_expit": "sigmoid",
-    "fmax": "maximum",
-    "fmin": "minimum",
-} | {
-    f"{pool}{axes}d_with_indices": f"{pool}{axes}d"
-    for pool in ("max_pool", "adaptive_max_pool")
-    for axes in (1, 2, 3)
+OTHER_NAMES = {
+    "cat": "concat concatenate",
+    "clamp": "clip",
+    "div": "truediv true_divide divide",
+    "matmul": "bmm mm",
+    "maximum": "fmax",
+    "minimum": "fmin",
+    "movedim": "moveaxis",
+    "mul": "multiply",
+    "sigmoid": "special_expit",
+    "sub": "subtract",
+    "transpose": "swapaxes swapdims",
 }
+ALIASES = {other: name for name, others in OTHER_NAMES.items() for other in others.split()}
+"""Names that mean another function."""
 
 
 class RunFailed(ConversionError):
@@ -102,9 +100,7 @@ class Call:
     run: Callable[..., Any] | None = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.function} in {self.path!r}" if self.path else f"{self.function} in the outermost module"
-        )
+        return f"{self.function} in {_named(self.path)}"
 
     @property
     def place(self) -> str:
@@ -116,6 +112,10 @@ class Call:
         if len(self.args) > position:
             return self.args[position]
         return self.kwargs.get("axis" if name == "dim" and "axis" in self.kwargs else name, default)
+
+
+def _named(path: str) -> str:
+    return repr(path) if path else "the outermost module"
 
 
 @dataclass(frozen=True)
@@ -134,28 +134,24 @@ def record(module: nn.Module, shape: Sizes, images: Tensor | None = None) -> Tra
     Raises:
         RunFailed: the module fails on such an image, or reads the values of the image.
     """
-    with ONE_AT_A_TIME, torch.no_grad(), _as_found(module), _uncompiled():
-        return _recorded(module, shape, images)
-
-
-def _recorded(module: nn.Module, shape: Sizes, images: Tensor | None) -> Trace:
     first = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     image = (
         torch.empty((BATCH, *shape), dtype=first.dtype, device="meta") if images is None else images.to(first)
     )
-    recorder = _Recorder([image, *_tensors_of(module)], real=images is not None)
-    noted_image = recorder.noted(image)
-    with _submodule_paths(module, recorder):
-        for submodule in module.modules():
-            submodule.training = False  # not .eval(), which modules may override
-        try:
-            with recorder:
-                output = module(image)
-            recorder.note_unseen(output, "")
-        except FORWARD_ERRORS as error:
-            raise _failure(error, module, recorder, image) from error
-        finally:
-            recorder.restore()
+    with ONE_AT_A_TIME, torch.no_grad(), _as_found(module), _uncompiled():
+        recorder = _Recorder([image, *_tensors_of(module)], real=images is not None)
+        noted_image = recorder.noted(image)
+        with _submodule_paths(module, recorder):
+            for submodule in module.modules():
+                submodule.training = False  # not .eval(), which modules may override
+            try:
+                with recorder:
+                    output = module(image)
+                recorder.note_unseen(output, "")
+            except FORWARD_ERRORS as error:
+                raise _failure(error, module, recorder, image) from error
+            finally:
+                recorder.restore()
     return Trace(tuple(recorder.calls), noted_image, recorder.noted(output), tuple(recorder.modules))
 
 
@@ -166,7 +162,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[Call] = []
         self.modules: list[nn.Module] = []
-        self.stack: list[tuple[nn.Module, str]] = []
+        self.stack: list[tuple[nn.Module | None, str]] = [(None, "")]
         self.attempt: Call | None = None
         self._real = real
         self._known = {id(tensor): tensor for tensor in known}
@@ -177,9 +173,8 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name, path = plain_name(func), self.stack[-1][1] if self.stack else ""
-        if self.stack and isinstance(self.stack[-1][0], torch.jit.ScriptModule):
-            name = UNSEEN
+        submodule, path = self.stack[-1]
+        name = UNSEEN if isinstance(submodule, torch.jit.ScriptModule) else plain_name(func)
         on_meta = any(tensor.is_meta for tensor in tensors((args, kwargs)))
         if on_meta or self._real:
             self.note_unseen((args, kwargs), path)
@@ -260,7 +255,7 @@ def plain_name(func: Any) -> str:
     name = name.strip("_")
     if operator and name[0] in "ir" and name[1:] in ("add", "sub", "mul", "div", "truediv", "matmul", "pow"):
         name = "reciprocal" if name in ("rdiv", "rtruediv") else name[1:]
-    return ALIASES.get(name, name)
+    return ALIASES.get(name, name.removesuffix("_with_indices"))
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -292,35 +287,31 @@ def _writes(name: str) -> bool:
 def _as_found(module: nn.Module) -> Iterator[None]:
     """Puts the attributes of every submodule back, what lists and dictionaries held, and the random state."""
     before: dict[int, tuple[Any, list[Any]]] = {}
+
+    def note(value: Any) -> None:
+        if isinstance(value, (list, dict, set, deque, tuple)) and id(value) not in before:
+            before[id(value)] = value, _flat(value)
+            for item in before[id(value)][1]:
+                note(item)
+
     for submodule in module.modules():
-        _note_containers(vars(submodule), before)
+        note(vars(submodule))
     with torch.random.fork_rng(devices=()):
         try:
             yield
         finally:
             for part, content in before.values():
-                now = _flat(part)
-                if len(now) != len(content) or any(a is not b for a, b in zip(now, content, strict=True)):
-                    part.clear()
-                    if isinstance(part, dict):
-                        part.update(zip(content[::2], content[1::2], strict=True))
-                    else:
-                        (part.update if isinstance(part, set) else part.extend)(content)
-
-
-def _note_containers(value: Any, found: dict[int, tuple[Any, list[Any]]]) -> None:
-    """Notes what a list, dictionary, set or queue holds, and those inside."""
-    if isinstance(value, (list, dict, set, deque, tuple)) and id(value) not in found:
-        content = _flat(value)
-        if not isinstance(value, tuple):
-            found[id(value)] = (value, content)
-        for item in content:
-            _note_containers(item, found)
+                if list(map(id, _flat(part))) == list(map(id, content)):
+                    continue
+                part.clear()
+                if isinstance(part, dict):
+                    content = list(zip(content[::2], content[1::2], strict=True))
+                (part.extend if isinstance(part, (list, deque)) else part.update)(content)
 
 
 def _flat(container: Any) -> list[Any]:
     """The members; of a dictionary each key before its value."""
-    return [x for item in container.items() for x in item] if isinstance(container, dict) else list(container)
+    return [*chain(*container.items())] if isinstance(container, dict) else list(container)
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
@@ -353,9 +344,6 @@ def _submodule_paths(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
 
 def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image: Tensor) -> RunFailed:
     """What a failed run says to the user."""
-    where = (
-        repr(recorder.stack[-1][1]) if recorder.stack and recorder.stack[-1][1] else "the outermost module"
-    )
     call, network = recorder.attempt, type(module).__name__
     needs_values = isinstance(error, NotImplementedError) or (call and call.function in READS_VALUES)
     if call is not None and needs_values and image.is_meta:
@@ -365,37 +353,16 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
             "a log or a hook may be the cause)",
             reads=call.function not in ("nonzero", "where"),  # of these the shape depends on values too
         )
-    if call is not None and _too_small(call):
+    first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+    if call is not None and call.function[:-2] in WINDOWED and any(text in first for text in TOO_SMALL):
         return RunFailed(
             f"resolution: needed a larger image than {times(image.shape[2:])}: {call} sees a map of "
-            f"{times(next(tensors(call.args)).shape[2:])}, smaller than its kernel; use a larger resolution"
+            f"{times(call.argument('input', 0).shape[2:])}, smaller than its kernel; use a larger resolution"
         )
-    first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
     return RunFailed(
-        f"{network}: could not be captured: {where} failed on images of shape {tuple(image.shape)} with "
-        f"{type(error).__name__}: {first}; needed a module that maps one batch of images to a tensor"
-    )
-
-
-def _too_small(call: Call) -> bool:
-    """Whether the kernel of a convolution or pooling is wider than the padded map."""
-    features = next(tensors(call.args), None)
-    if features is None or features.dim() < 3:
-        return False
-    axes = features.dim() - 2
-    if call.function == f"conv{axes}d":
-        kernel, dilation = tuple(call.argument("weight", 1).shape[2:]), call.argument("dilation", 5, 1)
-        padding = call.argument("padding", 4, 0)
-    elif call.function in (f"max_pool{axes}d", f"avg_pool{axes}d"):
-        kernel, padding = each(call.argument("kernel_size", 1), axes), call.argument("padding", 3, 0)
-        dilation = call.argument("dilation", 4, 1) if call.function.startswith("max") else 1
-    else:
-        return False
-    dilation = each(dilation, axes)
-    widths = margins(padding, kernel, dilation)
-    padded = (size + a + b for size, a, b in zip(features.shape[2:], widths[::2], widths[1::2], strict=True))
-    return any(
-        size < spread * (side - 1) + 1 for size, spread, side in zip(padded, dilation, kernel, strict=True)
+        f"{network}: could not be captured: {_named(recorder.stack[-1][1])} failed on images of shape "
+        f"{tuple(image.shape)} with {type(error).__name__}: {first}; needed a module that maps one batch of "
+        "images to a tensor"
     )
 
 
