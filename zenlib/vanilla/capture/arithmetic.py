@@ -112,7 +112,7 @@ def product(follower: Follower, call: Call) -> Value:
         statistic = isinstance(factor, Derived) and factor.statistic
         if factor_size < size or factor.gate > kept.gate or statistic or is_pooled(factor):
             return _keep(follower, kept, "gate")
-    nodes = sorted({*follower.sources(a), *follower.sources(b)} - {IMAGE})
+    nodes = sorted({*a.sources, *b.sources} - {IMAGE})
     steps = " and ".join(repr(follower.graph.steps[node].name) for node in nodes)
     return follower.unsupported(
         call,

@@ -64,6 +64,11 @@ class Map:
     curve: Curve = POINTS
 
     @property
+    def sources(self) -> frozenset[int]:
+        """The step, as for a `Derived`."""
+        return frozenset((self.node,))
+
+    @property
     def root(self) -> int:
         """`origin`, spelled out."""
         return IMAGE - 1 - self.node if self.origin is None else self.origin
@@ -77,34 +82,7 @@ class Map:
         return replace(self, gate=max(self.gate, gate), origin=next(NUMBERS))
 
 
-@dataclass(frozen=True)
-class Derived:
-    """A tensor that depends on feature maps but is none.
-
-    Attributes:
-        sources: the steps it was computed from.
-        depth: the longest path of convolutions to it.
-        problem: why the network cannot go on from here; None behind global pooling, where it need not, and
-            for attention.
-        attention: number of the attention that gave it, or None.
-        gate: as in `Map`.
-        curve: as in `Map`.
-        statistic: whether it comes from means, variances and their like alone, of channels or positions.
-    """
-
-    sources: frozenset[int]
-    depth: Depth
-    problem: str | None = None
-    attention: int | None = None
-    gate: int = 0
-    curve: Curve = POINTS
-    statistic: bool = False
-
-
-Value = Map | Derived
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attention:
     """An attention: the step from which all it reads comes, and the submodule that mixes the positions."""
 
@@ -116,6 +94,31 @@ class Attention:
         return not self.path or path == self.path or path.startswith(self.path + ".")
 
 
+@dataclass(frozen=True)
+class Derived:
+    """A tensor that depends on feature maps but is none.
+
+    Attributes:
+        sources: the steps it was computed from.
+        depth: the longest path of convolutions to it.
+        problem: why the network cannot go on from here; None behind global pooling, where it need not, and
+            for attention.
+        attention: the attention that gave it, or None.
+        gate: as in `Map`.
+        curve: as in `Map`.
+        statistic: whether it comes from means, variances and their like alone, of channels or positions.
+    """
+
+    sources: frozenset[int]
+    depth: Depth
+    problem: str | None = None
+    attention: Attention | None = None
+    gate: int = 0
+    curve: Curve = POINTS
+    statistic: bool = False
+
+
+Value = Map | Derived
 Rule = Callable[["Follower", Call], Value | list[Value]]
 
 
@@ -132,7 +135,6 @@ class Follower:
 
     def __init__(self, trace: Trace, graph: Graph, rules: Mapping[str, Rule]) -> None:
         self.graph = graph
-        self.attentions: list[Attention] = []
         self.attention_products = 0
         self.spatial_convs = 0
         self.fixed_pools: set[int] = set()
@@ -140,9 +142,8 @@ class Follower:
         self.joined: dict[int, int] = {}
         self._trace = trace
         self._learned: set[int] = set()
-        self._left_out: set[int] = set()
+        self._left_out: set[Attention] = set()
         self._sharing: dict[int, list[Tensor]] = {}
-        self._overwritten: set[int] = set()
         self._values: dict[int, Value] = {id(trace.image): Map(IMAGE, self.layout(IMAGE))}
         for call in trace.calls:
             self._follow(call, rules)
@@ -163,14 +164,12 @@ class Follower:
         for tensor, new in zip(results, values, strict=True):
             family = self._sharing.setdefault(_memory(tensor), [])
             old = self._values.get(id(tensor))
-            if old is None and any(tensor is each for each in inputs):
-                self._overwritten.add(_memory(tensor))
-            if old is not None and old != new:
+            if old is None:
+                family.append(tensor)
+            elif old != new:
                 for other in family:  # a write into one is seen through all that share its memory
                     if other is not tensor:
                         self._values[id(other)] = self._beside_a_write(other, tensor, new, call)
-            if old is None:
-                family.append(tensor)
             self._values[id(tensor)] = new
 
     def _beside_a_write(self, other: Tensor, tensor: Tensor, new: Value, call: Call) -> Value:
@@ -215,7 +214,7 @@ class Follower:
         for value in values:
             if isinstance(value, Derived) and value.problem:
                 raise ConversionError(f"{name}: {value.problem}")
-        ends = frozenset[int]().union(*map(self.sources, values))
+        ends = frozenset[int]().union(*(value.sources for value in values))
         whole_map = all(map(self.is_plain, values))
         if not whole_map:
             ends = frozenset(map(self._before_global_pooling, ends))
@@ -227,7 +226,7 @@ class Follower:
             )
         if not whole_map:
             for value in values:
-                if isinstance(value, Derived) and value.attention is not None:
+                if isinstance(value, Derived):
                     self.without_attention(self.map(last), value)
             self.graph.remove("classifier", last)
         vcnn = self.graph.vcnn(last, name)
@@ -254,11 +253,8 @@ class Follower:
             if isinstance(step := self.graph.steps[node], Conv)
         ]
         inside = path.split(".")
-        for length in range(1, len(inside) + 1):
-            before = [name for name in names if name[:length] != inside[:length]]
-            if before:
-                names = before
-                break
+        outside = ([name for name in names if name[:n] != inside[:n]] for n in range(1, len(inside) + 1))
+        names = next(filter(None, outside), names)
         if not names:
             return ""
         shared = next((i for i, parts in enumerate(zip(*names, strict=False)) if len(set(parts)) > 1), 0)
@@ -280,7 +276,7 @@ class Follower:
         """What a tensor is; None for constants and numbers."""
         if not isinstance(tensor, Tensor):
             return None
-        if id(tensor) not in self._values and _memory(tensor) in self._overwritten:
+        if id(tensor) not in self._values and _memory(tensor) in self._sharing:
             return _unknown(
                 f"a constant of shape {tuple(tensor.shape)} is filled in place through a view; {NEEDED}"
             )
@@ -302,10 +298,6 @@ class Follower:
     def map(self, node: int, like: Map | None = None) -> Map:
         """The output of a step in (N, C, H, W) order; it may be a linear function of another map."""
         return Map(node, self.layout(node), origin=None if like is None else like.root)
-
-    def sources(self, value: Value) -> frozenset[int]:
-        """The steps a value was computed from."""
-        return frozenset((value.node,)) if isinstance(value, Map) else value.sources
 
     def depth(self, value: Value) -> Depth:
         """The longest path of convolutions to a value."""
@@ -331,8 +323,8 @@ class Follower:
         """
         inputs = self.features(call)
         others = [value for value in inputs if isinstance(value, Derived)]
-        attention = next((value.attention for value in others if value.attention is not None), None)
-        if attention is not None:
+        attention = next((value.attention for value in others if value.attention), None)
+        if attention:
             problem = None
         elif others:
             problem = next(
@@ -341,7 +333,7 @@ class Follower:
             )
         depth = max(map(self.depth, inputs))
         return Derived(
-            sources=frozenset[int]().union(*map(self.sources, inputs)),
+            sources=frozenset[int]().union(*(value.sources for value in inputs)),
             depth=(depth[0] + convs[0], depth[1] + convs[1]),
             problem=problem,
             attention=attention,
@@ -351,15 +343,15 @@ class Follower:
 
     def unsupported(self, call: Call, why: str = "has no place in a vanilla network") -> Derived:
         """The result of a function without a vanilla form."""
-        sources = frozenset[int]().union(*map(self.sources, self.features(call)))
-        return self.derived(call, f"{call} {why}; {NEEDED}{self._trunk(sources, call.path)}")
+        trunk = self._trunk(self.derived(call).sources, call.path)
+        return self.derived(call, f"{call} {why}; {NEEDED}{trunk}")
 
     def bypassing(self, tensor: Any) -> Value | None:
         """As `value`, but the result of an attention that kept the shape of its input is that input."""
         value = self.value(tensor)
-        if not isinstance(value, Derived) or value.attention is None:
+        if not isinstance(value, Derived) or not value.attention:
             return value
-        node = self.attentions[value.attention].source
+        node = value.attention.source
         while node != IMAGE:
             found = self._seen_as(node, tensor.shape)
             if found is not None:
@@ -401,7 +393,7 @@ class Follower:
 
     def without_attention(self, kept: Map, left_out: Derived) -> Map:
         """A map beside or behind an attention, which is noted as removed once."""
-        if left_out.attention is not None and left_out.attention not in self._left_out:
+        if left_out.attention and left_out.attention not in self._left_out:
             self._left_out.add(left_out.attention)
             self.graph.remove("attention", kept.node)
         return kept.activated()
@@ -424,11 +416,8 @@ class Follower:
         """The core of an attention: a function that multiplies one feature by another, `products` times."""
         self.attention_products += products
         result = self.derived(call)
-        number = result.attention
-        if number is None:
-            number = len(self.attentions)
-            self.attentions.append(Attention(self.graph.meeting_point(result.sources), call.path))
-        return Derived(frozenset((self.attentions[number].source,)), result.depth, attention=number)
+        attention = result.attention or Attention(self.graph.meeting_point(result.sources), call.path)
+        return Derived(frozenset((attention.source,)), result.depth, attention=attention)
 
 
 def _unknown(problem: str) -> Derived:

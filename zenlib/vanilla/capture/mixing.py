@@ -109,7 +109,7 @@ def matmul(follower: Follower, call: Call) -> Value:
 def _sums_positions(follower: Follower, right: Any, values: list[Value]) -> bool:
     """Whether a product of a map with what was made of it leaves no positions, as pooling of second order."""
     value = follower.value(right)
-    if not isinstance(value, Map) or any(follower.sources(each) != {value.node} for each in values):
+    if not isinstance(value, Map) or any(each.sources != {value.node} for each in values):
         return False
     summed = value.layout[-2]
     only_positions = all(digit.axis in follower.graph.axes for digit in summed)
@@ -163,9 +163,7 @@ def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Va
     if isinstance(value, Map) and value.node in follower.global_pools:
         return Derived(frozenset((value.node,)), follower.depth(value))
     inside = (
-        isinstance(value, Derived)
-        and value.attention is not None
-        and follower.attentions[value.attention].contains(call.path)
+        isinstance(value, Derived) and value.attention is not None and value.attention.contains(call.path)
     )
     return value if inside and not spatial else follower.bypassing(features)
 
@@ -175,7 +173,7 @@ def _off_the_path(follower: Follower, call: Call, value: Derived | None, spatial
     result = follower.derived(call, convs=(1, int(spatial)))
     if value is None or value.problem:
         return result
-    if value.attention is not None and not follower.attentions[value.attention].contains(call.path):
+    if value.attention is not None and not value.attention.contains(call.path):
         return replace(
             result,
             attention=None,

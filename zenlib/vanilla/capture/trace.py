@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_map_only
 
 from zenlib.errors import ConversionError
 from zenlib.vanilla.vcnn import Sizes, times
@@ -167,7 +168,7 @@ class _Recorder(TorchFunctionMode):
         self._real = real
         self._known = {id(tensor): tensor for tensor in known}
         self._aliases: dict[int, Tensor] = {}
-        self._stand_ins: dict[int, tuple[Tensor, Tensor]] = {}
+        self._stand_ins: dict[int, Tensor] = {}
         self._originals: dict[int, Tensor] = {}
         self._overwritten: list[tuple[Tensor, Tensor]] = []
 
@@ -197,7 +198,8 @@ class _Recorder(TorchFunctionMode):
         if name in ("to", "cuda", "cpu"):  # the meta device is the only one here; a change of type is done
             types = [value for value in (*args[1:], *kwargs.values()) if isinstance(value, torch.dtype)]
             return args[0].type(types[0]) if types else args[0]
-        return func(*self._on_meta(args), **self._on_meta(kwargs))
+        args, kwargs = tree_map_only(Tensor, self._on_meta, (args, kwargs))
+        return func(*args, **kwargs)
 
     def noted(self, value: Any) -> Any:
         """A value as calls keep it, whatever the network does to it later: tuples for lists, no stand-ins."""
@@ -228,21 +230,14 @@ class _Recorder(TorchFunctionMode):
         for tensor, before in reversed(self._overwritten):
             tensor.detach().copy_(before)
 
-    def _on_meta(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            if value.is_meta:
-                return value
-            if id(value) not in self._stand_ins:
-                # Kept beside its original, so that neither's id is used again.
-                stand_in = value.detach().to("meta")
-                self._stand_ins[id(value)] = (value, stand_in)
-                self._known[id(stand_in)], self._originals[id(stand_in)] = stand_in, value
-            return self._stand_ins[id(value)][1]
-        if type(value) in (tuple, list):
-            return type(value)(map(self._on_meta, value))
-        if isinstance(value, dict):
-            return {key: self._on_meta(item) for key, item in value.items()}
-        return value
+    def _on_meta(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta:
+            return tensor
+        if id(tensor) not in self._stand_ins:
+            stand_in = tensor.detach().to("meta")
+            self._stand_ins[id(tensor)] = self._known[id(stand_in)] = stand_in
+            self._originals[id(stand_in)] = tensor  # kept too, so that no id is used again
+        return self._stand_ins[id(tensor)]
 
 
 def plain_name(func: Any) -> str:
@@ -334,12 +329,8 @@ def _submodule_paths(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
             while recorder.stack.pop()[0] is not submodule:
                 continue
 
-    hooks = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
-    try:
+    with register_module_forward_pre_hook(enter), register_module_forward_hook(leave):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image: Tensor) -> RunFailed:
