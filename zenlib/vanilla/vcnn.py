@@ -16,7 +16,6 @@ Source: Lin et al. 2021 (arXiv 2102.01063), section 3.2.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -236,17 +235,17 @@ class VCNN:
         While a step runs, its inputs, its output and whatever a later step reads are alive; a sum overwrites
         an input that no later step reads. A network with shortcuts, which are gone, needs more.
         """
-        sizes = {IMAGE: prod(self.image_shape)}
+        sizes = {
+            number: step.out_channels * prod(step.out_resolution) for number, step in enumerate(self.steps)
+        }
+        sizes[IMAGE] = prod(self.image_shape)
         last = {index: number for number, step in enumerate(self.steps) for index in step.inputs}
         most = 0
         for number, step in enumerate(self.steps):
-            sizes[number] = step.out_channels * prod(step.out_resolution)
-            alive = sum(sizes.values())
+            alive = sum(sizes[i] for i in range(IMAGE, number + 1) if last.get(i, number) >= number)
             if isinstance(step, Add) and any(last[index] == number for index in step.inputs):
                 alive -= sizes[number]
             most = max(most, alive)
-            for index in {index for index in sizes if last.get(index, len(self.steps)) <= number}:
-                del sizes[index]
         return most * bytes_per_value
 
     def _joins(self) -> str:
@@ -257,32 +256,24 @@ class VCNN:
         )
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
         shape = "chain" if self.is_chain else f"graph ({self._joins()})"
-        yield (
+        lines = [
             f"VCNN of {self.name or 'a network'}: {shape}, {len(self.convs)} convolutions, {self.weights:,} "
-            f"weights, {self.flops:,} multiply-adds at {times(self.image_shape[1:])}"
-        )
-        yield f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>11}  from"
+            f"weights, {self.flops:,} multiply-adds at {times(self.image_shape[1:])}",
+            f"{'#':>4}  {'operation':<28} {'channels':>12} {'map':>9} {'reads':>11}  from",
+        ]
         for index, step in enumerate(self.steps):
-            channels = f"{step.in_channels} > {step.out_channels}"
-            reads = (
-                ""
-                if step.inputs == (index - 1,)
-                else _some(["image" if i == IMAGE else str(i) for i in step.inputs])
+            channels, size = f"{step.in_channels} > {step.out_channels}", _by(step.out_resolution)
+            names = ["image" if i == IMAGE else str(i) for i in step.inputs]
+            names = names if len(names) < 4 else [names[0], "..", names[-1]]
+            reads = "" if step.inputs == (index - 1,) else ",".join(names)
+            lines.append(
+                f"{index:>4}  {step.describe():<28} {channels:>12} {size:>9} {reads:>11}  {step.name}"
             )
-            size = _by(step.out_resolution)
-            yield f"{index:>4}  {step.describe():<28} {channels:>12} {size:>9} {reads:>11}  {step.name}"
         if self.removed:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(self.removed).items()))
-            yield f"removed: {counted}"
-
-
-def _some(names: list[str]) -> str:
-    """All of a few names, the first and the last of many."""
-    return ",".join(names) if len(names) < 4 else f"{names[0]},..,{names[-1]}"
+            lines.append(f"removed: {counted}")
+        return "\n".join(lines)
 
 
 def times(sizes: Sizes, sign: str = " x ") -> str:

@@ -502,16 +502,13 @@ def test_branches_with_an_activation_between_stay_apart(function):
 
 
 def test_low_rank_updates_leave_the_network_as_it_was():
-    class Adapted(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.base, self.a, self.b = conv(16, 16), conv(16, 4), conv(4, 16, 1)
-
-        def forward(self, x):
-            return self.base(x) + self.b(self.a(x))
+    def adapted():
+        return Written(
+            lambda s, x: s.base(x) + s.b(s.a(x)), base=conv(16, 16), a=conv(16, 4), b=conv(4, 16, 1)
+        )
 
     plain = nn.Sequential(conv(3, 16), *[conv(16, 16) for _ in range(8)])
-    adapted = nn.Sequential(conv(3, 16), *[Adapted() for _ in range(8)])
+    adapted = nn.Sequential(conv(3, 16), *[adapted() for _ in range(8)])
     scores = [zen_score(net, 16, repeats=1, batch_size=4).mean for net in (plain, adapted)]
     assert scores[0] == scores[1]
 
@@ -705,14 +702,8 @@ def test_what_mixes_positions_without_convolving_does_not_vanish(join):
 # The image: its channels, its size, its values.
 
 
-class Focus(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.c = conv(12, 8)
-
-    def forward(self, x):
-        parts = [x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]]
-        return self.c(torch.cat(parts, 1))
+def focus(self, x):
+    return self.c(torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1))
 
 
 def merged(self, x):
@@ -729,7 +720,7 @@ def by_reshaping(self, x):
 @pytest.mark.parametrize(
     ("net", "kernel", "stride", "padding"),
     [
-        (Focus(), 6, 2, 2),
+        (Written(focus, c=conv(12, 8)), 6, 2, 2),
         (Written(lambda s, x: s.c(F.pixel_unshuffle(x, 2)), c=conv(12, 8, 1)), 2, 2, 0),
         (Written(by_reshaping, c=conv(12, 8)), 6, 2, 2),
         (
@@ -876,21 +867,14 @@ def test_threads_may_convert_one_module_at_once():
 
 
 def test_a_feature_pyramid_is_refused_with_the_trunk_that_converts():
-    class Pyramid(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = nn.Sequential(conv(3, 8, 3, 2), conv(8, 8, 3, 2))
-            self.lateral = conv(8, 8, 1)
+    def pyramid(self, x):
+        first = self.body[0](x)
+        return first + F.interpolate(self.lateral(self.body[1](first)), scale_factor=2.0)
 
-        def forward(self, x):
-            first = self.body[0](x)
-            return first + F.interpolate(self.lateral(self.body[1](first)), scale_factor=2.0)
-
-    message = refusal(Pyramid())
+    body = nn.Sequential(conv(3, 8, 3, 2), conv(8, 8, 3, 2))
+    message = refusal(Written(pyramid, body=body, lateral=conv(8, 8, 1)))
     assert "interpolate" in message and "larger or smaller" in message and "up to 'lateral'" in message
-    two = Written(
-        lambda s, x: (s.up(y := s.body(x)), y), body=Pyramid().body, up=nn.ConvTranspose2d(8, 8, 2, 2)
-    )
+    two = Written(lambda s, x: (s.up(y := s.body(x)), y), body=body, up=nn.ConvTranspose2d(8, 8, 2, 2))
     assert "transposed" in refusal(two) and "the submodule 'body'" in refusal(two)
 
 

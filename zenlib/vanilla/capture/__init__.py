@@ -28,6 +28,8 @@ SIDES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 331, 
 """Sides of images that networks are commonly made for; what refuses one of them may take another."""
 LENGTHS = (1000, 1024, 2048, 4096, 5000, 8000, 16000, 16384, 22050, 32000, 44100, 48000, 65536, 160000)
 """Lengths of signals that networks are commonly made for."""
+TRUNKS = ("backbone", "encoder", "trunk", "body", "features")
+"""Names by which detectors and segmenters keep the network that reads the image."""
 
 
 def capture(module: nn.Module, resolution: int | None = None, in_channels: int | None = None) -> VCNN:
@@ -56,14 +58,7 @@ def capture(module: nn.Module, resolution: int | None = None, in_channels: int |
       over rows or columns alone is pooling.
 
     What has no vanilla form is only an error where the output depends on it: a gate may compute anything.
-    For the arguments see `zenlib.to_vcnn`.
-
-    Raises:
-        ConversionError: there is no convolution; the output needs something that has no vanilla form
-            (upsampling, other convolutions, a product of two maps, ...); the network is a transformer; its
-            run depends on the values of the image; the resolution is too small for its kernels or strides.
-
-    Source: Lin et al. 2021 (arXiv 2102.01063), section 3.2, for what a vanilla network keeps.
+    For the arguments and errors see `zenlib.to_vcnn`.
     """
     if not isinstance(module, nn.Module):
         raise ConversionError(
@@ -88,7 +83,6 @@ def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
         except RunFailed as error:
             failed.append(error)
     told = str(failed[0])
-    part = next((name for name in TRUNKS if isinstance(getattr(module, name, None), nn.Module)), None)
     if not failed[0].reads:
         _, side, *others = next(iter(shapes))
         axes = 1 + len(others)
@@ -100,13 +94,9 @@ def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
         else:
             counts = ", ".join(str(shape[0]) for shape in shapes)
             told += f" on images of {counts} channels, and at other sizes: give in_channels"
-    if part is not None:
-        told += f"; its part .{part} may be what to convert"
+    part = next((name for name in TRUNKS if isinstance(getattr(module, name, None), nn.Module)), None)
+    told += f"; its part .{part} may be what to convert" if part else ""
     raise ConversionError(told) from failed[0]
-
-
-TRUNKS = ("backbone", "encoder", "trunk", "body", "features")
-"""Names by which detectors and segmenters keep the network that reads the image."""
 
 
 def _runs(module: nn.Module, shapes: Iterable[Sizes], side: int) -> bool:
@@ -167,11 +157,8 @@ def image_shape(module: nn.Module, resolution: int | None = None) -> Sizes:
     axes = image_axes(module)
     channels = [layer.in_channels for layer in layers if isinstance(layer, CONVS[axes - 1])]
     if not layers:
-        channels = [
-            parameter.shape[1]
-            for parameter in module.parameters()
-            if not nn.parameter.is_lazy(parameter) and parameter.dim() == 4
-        ]
+        known = (each for each in module.parameters() if not nn.parameter.is_lazy(each))
+        channels = [parameter.shape[1] for parameter in known if parameter.dim() == 4]
     if not channels:
         found = ", ".join(sorted({type(layer).__name__ for layer in layers})) or "no convolution"
         raise ConversionError(

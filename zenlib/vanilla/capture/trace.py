@@ -176,12 +176,10 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         submodule, path = self.stack[-1]
         name = UNSEEN if isinstance(submodule, torch.jit.ScriptModule) else plain_name(func)
-        on_meta = any(tensor.is_meta for tensor in tensors((args, kwargs)))
-        if on_meta or self._real:
-            self.note_unseen((args, kwargs), path)
+        self.note_unseen((args, kwargs), path)
         noted = {key: value for key, value in kwargs.items() if key != "out"}
         self.attempt = Call(name, self.noted(args), self.noted(noted), None, path, func)
-        if on_meta and not self._real:
+        if not self._real and any(tensor.is_meta for tensor in tensors((args, kwargs))):
             result = self._run_on_meta(func, name, args, kwargs)
         else:
             if _writes(func.__name__) and args and isinstance(args[0], Tensor):
@@ -337,7 +335,7 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
     """What a failed run says to the user."""
     call, network = recorder.attempt, type(module).__name__
     needs_values = isinstance(error, NotImplementedError) or (call and call.function in READS_VALUES)
-    if call is not None and needs_values and image.is_meta:
+    if call and needs_values and image.is_meta:
         return RunFailed(
             f"{network}: {call} reads the values of the image, so the graph depends on them and no single "
             "vanilla network exists; needed a forward pass that depends on shapes only (an assert, a print, "
@@ -345,7 +343,7 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
             reads=call.function not in ("nonzero", "where"),  # of these the shape depends on values too
         )
     first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
-    if call is not None and call.function[:-2] in WINDOWED and any(text in first for text in TOO_SMALL):
+    if call and call.function[:-2] in WINDOWED and any(text in first for text in TOO_SMALL):
         return RunFailed(
             f"resolution: needed a larger image than {times(image.shape[2:])}: {call} sees a map of "
             f"{times(call.argument('input', 0).shape[2:])}, smaller than its kernel; use a larger resolution"
