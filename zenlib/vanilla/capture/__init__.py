@@ -7,7 +7,7 @@ feature maps, by the `rules` for each function; `layout` knows where the axes of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -87,7 +87,8 @@ def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
         _, side, *others = next(iter(shapes))
         axes = 1 + len(others)
         sides = (*SIDES, *LENGTHS) if axes == 1 else SIDES
-        works = next((at for at in sides if at != side and _runs(module, shapes, at)), None)
+        tries = ((at, (count, *(at,) * axes)) for at in sides if at != side for count, *_ in shapes)
+        works = next((at for at, shape in tries if _runs(module, shape)), None)
         told += f"; it failed at {times((side, *others))}"
         if works is not None:
             told += f" but runs at {times((works,) * axes)}: give resolution={works} if it is made for that"
@@ -99,15 +100,12 @@ def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
     raise ConversionError(told) from failed[0]
 
 
-def _runs(module: nn.Module, shapes: Iterable[Sizes], side: int) -> bool:
-    for count, *sides in shapes:
-        try:
-            record(module, (count, *(side,) * len(sides)))
-        except RunFailed as error:
-            if not error.reads:
-                continue
-        return True
-    return False
+def _runs(module: nn.Module, shape: Sizes) -> bool:
+    try:
+        record(module, shape)
+    except RunFailed as error:
+        return error.reads
+    return True
 
 
 def _vanilla(module: nn.Module, shape: Sizes) -> VCNN:

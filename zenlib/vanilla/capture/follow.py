@@ -324,18 +324,13 @@ class Follower:
         inputs = self.features(call)
         others = [value for value in inputs if isinstance(value, Derived)]
         attention = next((value.attention for value in others if value.attention), None)
-        if attention:
-            problem = None
-        elif others:
-            problem = next(
-                (value.problem for value in others if value.problem),
-                problem if len(others) < len(inputs) else None,
-            )
+        needed = problem if len(others) < len(inputs) else None
+        problem = next((value.problem for value in others if value.problem), needed)
         depth = max(map(self.depth, inputs))
         return Derived(
             sources=frozenset[int]().union(*(value.sources for value in inputs)),
             depth=(depth[0] + convs[0], depth[1] + convs[1]),
-            problem=problem,
+            problem=None if attention else problem,
             attention=attention,
             gate=max(value.gate for value in inputs),
             statistic=all(isinstance(value, Derived) and value.statistic for value in inputs),
