@@ -35,10 +35,8 @@ class Step:
     Attributes:
         name: where it comes from, for people.
         inputs: indices of the steps it reads; `IMAGE` is the input.
-        in_channels: channels of its (first) input.
-        out_channels: channels it gives.
-        in_resolution: size of its input.
-        out_resolution: size of its output.
+        in_channels, in_resolution: channels and size of its (first) input.
+        out_channels, out_resolution: channels and size of its output.
     """
 
     name: str

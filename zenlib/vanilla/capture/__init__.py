@@ -17,7 +17,7 @@ from zenlib.errors import ConversionError, whole
 from zenlib.vanilla.capture.follow import Follower
 from zenlib.vanilla.capture.graph import Graph
 from zenlib.vanilla.capture.rules import RULES
-from zenlib.vanilla.capture.trace import BATCH, RunFailed, record
+from zenlib.vanilla.capture.trace import BATCH, ReadsValues, RunFailed, record
 from zenlib.vanilla.vcnn import VCNN, Sizes, times
 
 __all__ = ["capture"]
@@ -83,7 +83,7 @@ def _first(module: nn.Module, shapes: Collection[Sizes]) -> VCNN:
         except RunFailed as error:
             failed.append(error)
     told = str(failed[0])
-    if not failed[0].reads:
+    if not isinstance(failed[0], ReadsValues):
         _, side, *others = next(iter(shapes))
         axes = 1 + len(others)
         sides = (*SIDES, *LENGTHS) if axes == 1 else SIDES
@@ -104,7 +104,7 @@ def _runs(module: nn.Module, shape: Sizes) -> bool:
     try:
         record(module, shape)
     except RunFailed as error:
-        return error.reads
+        return isinstance(error, ReadsValues)
     return True
 
 
@@ -112,8 +112,8 @@ def _vanilla(module: nn.Module, shape: Sizes) -> VCNN:
     """The network of one run on shapes, or of two on images if the module reads values."""
     try:
         return _followed(module, shape)
-    except RunFailed as error:
-        if not error.reads or any(tensor.is_meta for tensor in module.parameters()):
+    except ReadsValues as error:
+        if any(tensor.is_meta for tensor in module.parameters()):
             raise
         refusal = error
     drawn = torch.rand((BATCH, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float32)

@@ -221,7 +221,7 @@ def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
 
 def _rank(follower: Follower, value: Map, other: Map) -> tuple[Depth, bool]:
     """Of two summands the one of higher rank stays: the deeper one, else the one computed from the other."""
-    return follower.depth(value), follower.graph.is_ancestor(other.node, value.node)
+    return follower.depth(value), other.node in follower.graph.ancestors(value.node)
 
 
 def _operands(follower: Follower, call: Call) -> list[tuple[Value, int]]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from zenlib.errors import ConversionError
 from zenlib.vanilla.capture.graph import Depth, Graph
 from zenlib.vanilla.capture.layout import Layout, arranged, reshaped, whole
-from zenlib.vanilla.capture.trace import BATCH, FORWARD_ERRORS, UNSEEN, Call, Trace, tensors
+from zenlib.vanilla.capture.trace import BATCH, UNSEEN, Call, Trace, tensors
 from zenlib.vanilla.vcnn import IMAGE, VCNN, ChannelSlice, Conv, Pool
 
 NEEDED = (
@@ -218,8 +218,8 @@ class Follower:
         whole_map = all(map(self.is_plain, values))
         if not whole_map:
             ends = frozenset(map(self._before_global_pooling, ends))
-        last = max(ends, key=lambda node: (self.graph.depth(node), node))
-        if not all(self.graph.is_ancestor(node, last) for node in ends):
+        last = max(ends, key=lambda node: (self.graph.depths[node], node))
+        if not ends <= self.graph.ancestors(last):
             raise ConversionError(
                 f"{name}: the output reads {len(ends)} feature maps, none of which is computed from all the "
                 f"others; needed one last feature map{self._trunk(ends)}"
@@ -246,7 +246,7 @@ class Follower:
 
     def _trunk(self, sources: frozenset[int], path: str = "") -> str:
         """What may be converted instead: the part before `sources`, if it has convolutions outside `path`."""
-        last = max(sources, key=lambda node: (self.graph.depth(node), node))
+        last = max(sources, key=lambda node: (self.graph.depths[node], node))
         names = [
             step.name.split(".")
             for node in sorted(self.graph.ancestors(last))
@@ -301,14 +301,14 @@ class Follower:
 
     def depth(self, value: Value) -> Depth:
         """The longest path of convolutions to a value."""
-        return self.graph.depth(value.node) if isinstance(value, Map) else value.depth
+        return self.graph.depths[value.node] if isinstance(value, Map) else value.depth
 
     def is_statistic(self, value: Value, of: Map) -> bool:
         """Whether a value is a statistic of a map, or of what leads to it."""
         return (
             isinstance(value, Derived)
             and value.statistic
-            and all(self.graph.is_ancestor(node, of.node) for node in value.sources)
+            and value.sources <= self.graph.ancestors(of.node)
             and value.depth <= self.depth(of)
         )
 
@@ -382,7 +382,7 @@ class Follower:
         try:
             named = {name: number(argument) for name, argument in call.kwargs.items()}
             found = call.run(*map(number, call.args), **named).double().tolist() if call.run else []
-        except FORWARD_ERRORS:  # constants of several numbers, say
+        except Exception:  # whatever it raises on constants of several numbers, say
             return POINTS
         return tuple(found) if len(found) == len(POINTS) else POINTS
 
@@ -411,7 +411,8 @@ class Follower:
         """The core of an attention: a function that multiplies one feature by another, `products` times."""
         self.attention_products += products
         result = self.derived(call)
-        attention = result.attention or Attention(self.graph.meeting_point(result.sources), call.path)
+        meeting_point = max(set.intersection(*map(self.graph.ancestors, result.sources)))
+        attention = result.attention or Attention(meeting_point, call.path)
         return Derived(frozenset((attention.source,)), result.depth, attention=attention)
 
 

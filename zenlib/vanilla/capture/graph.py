@@ -36,7 +36,7 @@ class Graph:
         size = (resolution,) * axes
         image = Step(name="image", inputs=(), in_resolution=size, out_resolution=size, **channels)
         self.steps: dict[int, Step] = {IMAGE: image}
-        self._depths: dict[int, Depth] = {IMAGE: (0, 0)}
+        self.depths: dict[int, Depth] = {IMAGE: (0, 0)}
         # Pixels of the image under the kernels so far; pixels per step.
         self._spans: dict[int, tuple[Sizes, Sizes]] = {IMAGE: (self._one, self._one)}
         # Every n-th pixel: of which step, from, stride.
@@ -60,10 +60,6 @@ class Graph:
         """The same by the letters of the axes."""
         return dict(zip(self.axes, self.size(node), strict=True))
 
-    def depth(self, node: int) -> Depth:
-        """How deep a step lies."""
-        return self._depths[node]
-
     def ancestors(self, node: int) -> set[int]:
         """The steps on the paths from the image to `node`, with both."""
         found, left = {node}, [node]
@@ -73,14 +69,6 @@ class Graph:
             left += new
         return found
 
-    def is_ancestor(self, node: int, of: int) -> bool:
-        """Whether a path leads from `node` to `of`, or they are one."""
-        return node in self.ancestors(of)
-
-    def meeting_point(self, nodes: frozenset[int]) -> int:
-        """The deepest step that lies on a path to each of `nodes`, or is one of them."""
-        return max(set.intersection(*map(self.ancestors, nodes)))
-
     def convs_only_before(self, node: int, other: int) -> bool:
         """Whether a convolution lies on a path to `node` and on none to `other`."""
         return any(isinstance(self.steps[i], Conv) for i in self.ancestors(node) - self.ancestors(other))
@@ -88,14 +76,18 @@ class Graph:
     def breadth(self, node: int) -> tuple[int, int, int]:
         """What tells the widest of parallel convolutions: its kernel, then fewer in a row, then weights."""
         step = self.steps[node]
-        return prod(self._spans[node][0]), -self.depth(node)[0], step.weights if isinstance(step, Conv) else 0
+        return (
+            prod(self._spans[node][0]),
+            -self.depths[node][0],
+            step.weights if isinstance(step, Conv) else 0,
+        )
 
     def append(self, kind: type[Step], node: int, name: str, /, **fields: Any) -> int:
         """Appends a step that reads `node`; channels and size stay where `fields` do not say otherwise."""
         channels, size = self.channels(node), self.size(node)
         kept: dict[str, Any] = {"inputs": (node,), "out_channels": channels, "out_resolution": size}
         step = kind(name=name, in_channels=channels, in_resolution=size, **kept | fields)
-        depth = max(self.depth(source) for source in step.inputs)
+        depth = max(self.depths[source] for source in step.inputs)
         spans = zip(*(self._spans[source] for source in step.inputs), strict=True)
         span, pace = (tuple(map(max, *sides, self._one)) for sides in spans)
         if isinstance(step, Conv):
@@ -105,7 +97,7 @@ class Graph:
         if isinstance(step, (Conv, Pool)):
             pace = tuple(map(mul, pace, step.stride))
         index = self.next
-        self.steps[index], self._depths[index], self._spans[index] = step, depth, (span, pace)
+        self.steps[index], self.depths[index], self._spans[index] = step, depth, (span, pace)
         return index
 
     def conv(self, node: int, name: str, padding: Sizes = (), **fields: Any) -> int:

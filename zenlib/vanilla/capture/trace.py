@@ -1,10 +1,8 @@
 """One run of a module on shapes alone, as the list of tensor functions it called.
 
-The image is a meta tensor: it has a shape and a type but no values, so nothing is computed and nothing is
-allocated, and every function of it is a meta tensor too. Python runs as written, so control flow that reads
-shapes, settings or weights just happens; control flow that reads the values of the image cannot.
-
-A run that reads values, if only to print or check them, is done on real images instead.
+The image is a meta tensor: it has a shape and a type but no values, so nothing is computed or allocated, and
+every function of it is a meta tensor too. Python runs as written, so control flow that reads shapes, settings
+or weights just happens. A run that reads the values of the image, if only to print them, needs real images.
 
 A `TorchFunctionMode` sees each call as the user wrote it (`conv2d`, `linear`, `batch_norm`, `mul`), before
 PyTorch takes it apart. `torch.fx` cannot follow control flow; `torch.export` can, but takes 5 to 13 times as
@@ -33,17 +31,6 @@ from zenlib.vanilla.vcnn import Sizes, times
 
 BATCH = 2
 """Images in the run: 2, so that a batch of one is not mistaken for a dimension to squeeze."""
-
-FORWARD_ERRORS = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-)
-"""What the code of a module may raise on an input it cannot take."""
 
 READERS = """item bool int float complex index tolist numpy array nonzero argwhere masked_select unique
 unique_consecutive equal allclose is_nonzero contains format repr repeat_interleave"""
@@ -78,11 +65,11 @@ ALIASES = {other: name for name, others in OTHER_NAMES.items() for other in othe
 
 
 class RunFailed(ConversionError):
-    """A run that did not come to its end; `reads` says whether it asked for the values of the image."""
+    """A run that did not come to its end."""
 
-    def __init__(self, message: str, reads: bool = False) -> None:
-        super().__init__(message)
-        self.reads = reads
+
+class ReadsValues(RunFailed):
+    """A run that asked for the values of the image."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +136,7 @@ def record(module: nn.Module, shape: Sizes, images: Tensor | None = None) -> Tra
                 with recorder:
                     output = module(image)
                 recorder.note_unseen(output, "")
-            except FORWARD_ERRORS as error:
+            except Exception as error:  # whatever a module raises on an input that it cannot take
                 raise _failure(error, module, recorder, image) from error
             finally:
                 recorder.restore()
@@ -336,11 +323,11 @@ def _failure(error: BaseException, module: nn.Module, recorder: _Recorder, image
     call, network = recorder.attempt, type(module).__name__
     needs_values = isinstance(error, NotImplementedError) or (call and call.function in READS_VALUES)
     if call and needs_values and image.is_meta:
-        return RunFailed(
+        shaped_by_values = call.function in ("nonzero", "where")  # so no other image would do
+        return (RunFailed if shaped_by_values else ReadsValues)(
             f"{network}: {call} reads the values of the image, so the graph depends on them and no single "
             "vanilla network exists; needed a forward pass that depends on shapes only (an assert, a print, "
-            "a log or a hook may be the cause)",
-            reads=call.function not in ("nonzero", "where"),  # of these the shape depends on values too
+            "a log or a hook may be the cause)"
         )
     first = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
     if call and call.function[:-2] in WINDOWED and any(text in first for text in TOO_SMALL):
