@@ -104,6 +104,16 @@ def refused(function, resolution=32, **parts):
     return str(caught.value)
 
 
+def computes_the_same(module, images=None, **tolerance):
+    """The vanilla network of a module, which with its weights computes what it does."""
+    images = torch.randn(2, 3, 16, 16) if images is None else images
+    vcnn = capture(module, images.shape[-1])
+    weights = [module.get_submodule(conv.name).weight for conv in vcnn.convs]
+    with torch.no_grad():
+        torch.testing.assert_close(forward(vcnn, weights, images), module(images), **tolerance)
+    return vcnn
+
+
 # torchvision's classifiers.
 
 
@@ -314,13 +324,9 @@ def parallel(self, images):
     ],
 )
 def test_the_vanilla_graph_of_small_nets_computes_their_own_output(module, kinds):
-    vcnn = capture(module, 16)
-    images = torch.randn(
-        3, 3, 16, 16
-    ).abs()  # what zeros pad, a pooling may otherwise prefer to a negative image
-    ours = forward(vcnn, [module.get_submodule(conv.name).weight for conv in vcnn.convs], images)
+    # What zeros pad, a pooling may otherwise prefer to a negative image.
+    vcnn = computes_the_same(module, torch.rand(3, 3, 16, 16), rtol=0, atol=0)
     assert {type(step) for step in vcnn.steps} - {Conv} == kinds
-    torch.testing.assert_close(ours, module(images), rtol=0, atol=0)
 
 
 def test_padding_of_every_kind_is_the_convolutions_own():
@@ -337,7 +343,8 @@ def test_padding_of_every_kind_is_the_convolutions_own():
         d=nn.Conv2d(4, 4, 2, padding="valid", bias=False),
         e=nn.Sequential(nn.ZeroPad2d((0, 1, 2, 0)), nn.Conv2d(4, 4, 3, bias=False)),
     )
-    vcnn = capture(module, 31)
+    small = torch.rand(2, 3, 31, 31) / 100  # so that no ReLU6 saturates
+    vcnn = computes_the_same(module, small, rtol=0, atol=0)
     assert vcnn.is_chain
     assert [conv.padding for conv in vcnn.convs] == [
         (0, 1, 0, 1),
@@ -346,9 +353,6 @@ def test_padding_of_every_kind_is_the_convolutions_own():
         (0, 0, 0, 0),
         (2, 0, 0, 1),
     ]
-    images = torch.rand(2, 3, 31, 31) / 100  # small, so that no ReLU6 saturates
-    ours = forward(vcnn, [module.get_submodule(conv.name).weight for conv in vcnn.convs], images)
-    torch.testing.assert_close(ours, module(images), rtol=0, atol=0)
 
 
 def test_reflected_borders_become_zeros_and_are_noted():

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.library.vanilla.test_capture import Written
+from tests.library.vanilla.test_capture import Written, computes_the_same
 from zenlib import closed_form_zen_score, to_vcnn, zen_score
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
@@ -32,16 +32,6 @@ def refusal(network, resolution=16, **options):
     with pytest.raises(ConversionError) as caught:
         to_vcnn(network, resolution, **options)
     return str(caught.value)
-
-
-def computes_the_same(module, in_channels=3, resolution=16):
-    """Whether the vanilla network computes what the module does, with the module's weights."""
-    vcnn = to_vcnn(module, resolution)
-    images = torch.randn(2, in_channels, resolution, resolution)
-    weights = [module.get_submodule(step.name).weight for step in vcnn.convs]
-    with torch.no_grad():
-        torch.testing.assert_close(forward(vcnn, weights, images), module(images))
-    return vcnn
 
 
 # Tables of indices, windows of pixels, and products.
