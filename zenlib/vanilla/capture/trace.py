@@ -281,7 +281,7 @@ def _as_found(module: nn.Module) -> Iterator[None]:
             yield
         finally:
             for part, content in before.values():
-                if list(map(id, _flat(part))) == list(map(id, content)):
+                if isinstance(part, tuple) or list(map(id, _flat(part))) == list(map(id, content)):
                     continue
                 part.clear()
                 if isinstance(part, dict):
