@@ -101,14 +101,13 @@ def zennet(
 ) -> nn.Module:
     """A published network in training mode, untrained or with the weights of a checkpoint file.
 
-    Reads files of the released code and of `zenlib train`, from any number of devices, with or without a
-    moving average of the weights or the state of an optimiser. All weights must be there and nothing else.
+    Reads files of the released code and of `zenlib train`, as `zenlib.networks.weights.read_checkpoint` does.
 
     Args:
         name: one of `ZENNETS`.
         num_classes: width of the classifier; None means that of the checkpoint, without one 1000 for ImageNet
             networks and 100 for CIFAR networks.
-        checkpoint: file of weights.
+        checkpoint: file of weights; all must be there and nothing else.
         averaged: whether to take the moving average of the weights; None means where the file has one.
 
     Raises:
