@@ -31,11 +31,11 @@ WEIGHTS = 10**10
 _WIDTHS = "({in_channels},{out_channels},{stride},{bottleneck},{layers})"
 _ROWS = {
     "conv": "SuperConvK{kernel}BNRELU({in_channels},{out_channels},{stride},{layers})",
-    "residual": "SuperResK{kernel}K{again}" + _WIDTHS,
+    "residual": "SuperResK{kernel}K{kernel}" + _WIDTHS,
     "bottleneck": "SuperResK1K{kernel}K1" + _WIDTHS,
     "inverted": "SuperResIDWE{expansion}K{kernel}" + _WIDTHS,
 }
-"""How a block is written, by its kind; `again` is the kernel of a second convolution."""
+"""How a block is written, by its kind."""
 KINDS = tuple(_ROWS)
 
 
@@ -166,7 +166,7 @@ class Block:
     @cached_property
     def text(self) -> str:
         """The row as part of a structure string, such as `SuperResK3K3(8,16,1,8,1)`."""
-        return _ROWS[self.kind].format(again=self.kernel, **vars(self))
+        return _ROWS[self.kind].format(**vars(self))
 
     def __str__(self) -> str:
         return self.text
@@ -327,7 +327,8 @@ def squeezed_width(width: int) -> int:
 
 
 _NUMBER = re.compile("[0-9]{1,9}")
-_ROW_NAMES = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}"
+_NAMES = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}"
+_A_NAME = f"a block name ({_NAMES}, followed by '(')"
 
 
 def _parse_blocks(text: str) -> Iterator[Block]:
@@ -366,24 +367,22 @@ def _parse_blocks(text: str) -> Iterator[Block]:
 def _read(row: str, text: str, at: int) -> tuple[int, str, dict[str, re.Match[str]]]:
     """How far a text is such a row, what the row needs there, "" for nothing, and its numbers."""
     names = re.findall(r"\w+", row.partition("(")[2])
-    a_name = f"a block name ({_ROW_NAMES}, followed by '(')"
     numbers: dict[str, re.Match[str]] = {}
     for literal, name, *_ in Formatter().parse(row):
         wrong = next((at for at, letter in enumerate(literal, at) if text[at : at + 1] != letter), None)
         if wrong is not None:
             inside = {",": f"',' before {name} ({', '.join(names)})", ")": f"')' after {names[-1]}"}
-            return wrong, inside.get(literal, a_name), numbers
+            return wrong, inside.get(literal, _A_NAME), numbers
         at += len(literal)
         if name is None:
             break
         number = _NUMBER.match(text, at)
         if not number:
-            needed = f"a whole number for {name} ({', '.join(names)})" if name in names else a_name
+            needed = f"a whole number for {name} ({', '.join(names)})" if name in names else _A_NAME
             return at, needed, numbers
-        if name != "again":
-            numbers[name] = number
-        elif number[0] != (kernel := numbers["kernel"][0]):
-            needed = f"the kernel of the first convolution, {kernel}, again in the second of a residual block"
+        first = numbers.setdefault(name, number)[0]
+        if number[0] != first:
+            needed = f"the kernel of the first convolution, {first}, again in the second of a residual block"
             return at, needed, numbers
         at = number.end()
     return at, "", numbers

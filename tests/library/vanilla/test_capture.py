@@ -24,33 +24,78 @@ from zenlib.vanilla.vcnn import VCNN, Add, ChannelShuffle, ChannelSlice, Concat,
 
 torchvision = pytest.importorskip("torchvision")
 
-
-def _counted(table):
-    return {name: int(count) for name, count in (line.split() for line in table.split(","))}
-
-
 # Convolutions of the vanilla network of every single-branch classifier of torchvision.
-CHAINS = _counted(
-    """alexnet 5, vgg11 8, vgg13 10, vgg16 13, vgg19 16, vgg11_bn 8, vgg13_bn 10, vgg16_bn 13, vgg19_bn 16,
-resnet18 17, resnet34 33, resnet50 49, resnet101 100, resnet152 151, resnext50_32x4d 49,
-resnext101_32x8d 100, resnext101_64x4d 100, wide_resnet50_2 49, wide_resnet101_2 100, mobilenet_v2 52,
-mobilenet_v3_small 34, mobilenet_v3_large 46, mnasnet0_5 52, mnasnet0_75 52, mnasnet1_0 52, mnasnet1_3 52,
-efficientnet_b0 49, efficientnet_b1 69, efficientnet_b2 69, efficientnet_b3 78, efficientnet_b4 96,
-efficientnet_b5 116, efficientnet_b6 134, efficientnet_b7 163, efficientnet_v2_s 110, efficientnet_v2_m 157,
-efficientnet_v2_l 217, regnet_x_400mf 67, regnet_x_800mf 49, regnet_x_1_6gf 55, regnet_x_3_2gf 76,
-regnet_x_8gf 70, regnet_x_16gf 67, regnet_x_32gf 70, regnet_y_400mf 49, regnet_y_800mf 43,
-regnet_y_1_6gf 82, regnet_y_3_2gf 64, regnet_y_8gf 52, regnet_y_16gf 55, regnet_y_32gf 61,
-regnet_y_128gf 82, convnext_tiny 58, convnext_small 112, convnext_base 112, convnext_large 112"""
-)
-GRAPHS = _counted(
-    """densenet121 120, densenet161 160, densenet169 168, densenet201 200, googlenet 57, inception_v3 94,
-shufflenet_v2_x0_5 56, shufflenet_v2_x1_0 56, shufflenet_v2_x1_5 56, shufflenet_v2_x2_0 56,
-squeezenet1_0 26, squeezenet1_1 26"""
-)
-TRANSFORMERS = _counted(
-    """vit_b_16 12, vit_b_32 12, vit_l_16 24, vit_l_32 24, vit_h_14 32, swin_t 12, swin_s 24, swin_b 24,
-swin_v2_t 12, swin_v2_s 24, swin_v2_b 24, maxvit_t 22"""
-)
+CHAINS = {
+    **dict(
+        alexnet=5, vgg11=8, vgg13=10, vgg16=13, vgg19=16, vgg11_bn=8, vgg13_bn=10, vgg16_bn=13, vgg19_bn=16
+    ),
+    **dict(resnet18=17, resnet34=33, resnet50=49, resnet101=100, resnet152=151),
+    **dict(
+        resnext50_32x4d=49,
+        resnext101_32x8d=100,
+        resnext101_64x4d=100,
+        wide_resnet50_2=49,
+        wide_resnet101_2=100,
+    ),
+    **dict(
+        mobilenet_v2=52,
+        mobilenet_v3_small=34,
+        mobilenet_v3_large=46,
+        mnasnet0_5=52,
+        mnasnet0_75=52,
+        mnasnet1_0=52,
+        mnasnet1_3=52,
+    ),
+    **dict(
+        efficientnet_b0=49,
+        efficientnet_b1=69,
+        efficientnet_b2=69,
+        efficientnet_b3=78,
+        efficientnet_b4=96,
+        efficientnet_b5=116,
+    ),
+    **dict(
+        efficientnet_b6=134,
+        efficientnet_b7=163,
+        efficientnet_v2_s=110,
+        efficientnet_v2_m=157,
+        efficientnet_v2_l=217,
+    ),
+    **dict(
+        regnet_x_400mf=67,
+        regnet_x_800mf=49,
+        regnet_x_1_6gf=55,
+        regnet_x_3_2gf=76,
+        regnet_x_8gf=70,
+        regnet_x_16gf=67,
+        regnet_x_32gf=70,
+    ),
+    **dict(
+        regnet_y_400mf=49,
+        regnet_y_800mf=43,
+        regnet_y_1_6gf=82,
+        regnet_y_3_2gf=64,
+        regnet_y_8gf=52,
+        regnet_y_16gf=55,
+        regnet_y_32gf=61,
+    ),
+    **dict(regnet_y_128gf=82, convnext_tiny=58, convnext_small=112, convnext_base=112, convnext_large=112),
+}
+GRAPHS = {
+    **dict(densenet121=120, densenet161=160, densenet169=168, densenet201=200, googlenet=57, inception_v3=94),
+    **dict(
+        shufflenet_v2_x0_5=56,
+        shufflenet_v2_x1_0=56,
+        shufflenet_v2_x1_5=56,
+        shufflenet_v2_x2_0=56,
+        squeezenet1_0=26,
+        squeezenet1_1=26,
+    ),
+}
+TRANSFORMERS = {
+    **dict(vit_b_16=12, vit_b_32=12, vit_l_16=24, vit_l_32=24, vit_h_14=32),
+    **dict(swin_t=12, swin_s=24, swin_b=24, swin_v2_t=12, swin_v2_s=24, swin_v2_b=24, maxvit_t=22),
+}
 
 
 class WeightsOnMeta(TorchFunctionMode):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from typing import Any, TypeGuard
 
 from torch import Tensor
@@ -21,7 +20,6 @@ MASK = 3
 def _on_numbers(rule: Callable[..., Value]) -> Callable[..., Value]:
     """A rule that also tries the function on numbers."""
 
-    @wraps(rule)
     def tried(follower: Follower, call: Call, **options: Any) -> Value:
         return follower.on_numbers(rule(follower, call, **options), call)
 
@@ -99,6 +97,8 @@ def product(follower: Follower, call: Call) -> Value:
     features = _operands(follower, call)
     if len(features) == 1:
         return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
+    if call.function == "addcmul":
+        return follower.unsupported(call, "adds a product of feature maps")
     (a, _), (b, _) = features
     if isinstance(a, Derived) and isinstance(b, Derived):
         return follower.derived(call)
@@ -159,14 +159,6 @@ def total(follower: Follower, call: Call) -> Value:
         if follower.is_statistic(other, kept) or follower.depth(other) < follower.depth(kept):
             return _keep(follower, kept, "shortcut")
     return follower.unsupported(call, "adds something that is no feature map but as deep as one")
-
-
-def affine(follower: Follower, call: Call) -> Value:
-    """A constant plus a constant times a map."""
-    features = _operands(follower, call)
-    if len(features) > 1:
-        return follower.unsupported(call, "adds a product of feature maps")
-    return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
 
 
 def _keep(follower: Follower, kept: Map, removed: str) -> Map:

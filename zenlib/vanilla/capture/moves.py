@@ -92,8 +92,7 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    groups = call.argument("groups", 1)
-    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
+    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=call.argument("groups", 1))
     return value.linear(node, value.layout)
 
 
@@ -165,10 +164,9 @@ def assign(follower: Follower, call: Call) -> Value:
         return value.activated()
     if isinstance(value, Map) and isinstance(new, Map):
         place = features[index]  # a view, unless the index is a table
-        if place.shape == written.shape and place._is_view():
-            found = follower.overwritten(value, features, place, new, call)
-            if found is not None:
-                return found
+        fits = place.shape == written.shape and place._is_view()
+        if fits and (found := follower.overwritten(value, features, place, new, call)):
+            return found
     return follower.unsupported(call, "writes over a part of a tensor that is no slice of a map's channels")
 
 
@@ -192,7 +190,7 @@ def getitem(follower: Follower, call: Call) -> Value | list[Value]:
     if tables and isinstance(value, Map):
         place, table = tables[0], items[tables[0]]
         items[place] = slice(None)
-        before, behind = ([i for i in part if i is not None] for part in (items[:place], items[place:]))
+        before, behind = ([i for i in half if i is not None] for half in (items[:place], items[place:]))
         dim = len(value.layout) - len(behind) if Ellipsis in before else len(before)
         value = _by_table(follower, call, value, dim, table)
     return _viewed(follower, call, value, tuple(items))

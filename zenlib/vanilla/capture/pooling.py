@@ -21,18 +21,15 @@ WIDEST_WINDOW = 3
 
 def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """A step, if it reads a map in the usual order."""
-    value = follower.bypassing(call.argument("input", 0))
+    value, axes = follower.bypassing(call.argument("input", 0)), len(follower.graph.axes)
     if not follower.is_plain(value):
         value = apart(follower, call, value)
-        if value is None:
-            return follower.unsupported(call, REARRANGED)
+    if value is None or not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
+        return follower.unsupported(call, REARRANGED)
     if kind == "max" and value.curve[0] > value.curve[-1]:
         return follower.unsupported(
             call, "is a pooling by the minimum: it reads a map times a negative number"
         )
-    axes = len(follower.graph.axes)
-    if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
-        return follower.unsupported(call, REARRANGED)
     read, kernel = call.argument, each(call.argument("kernel_size", 1), axes)
     is_max = kind == "max"
     node = follower.graph.append(
@@ -56,8 +53,7 @@ def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
 def adaptive_pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """Global pooling is where the network ends; pooling to a fraction of the size is ordinary pooling."""
     value = follower.bypassing(call.argument("input", 0))
-    result = next(tensors(call.result))
-    size = tuple(result.shape[2:])
+    size = tuple(next(tensors(call.result)).shape[2:])
     if isinstance(value, Map):
         behind = _lying_in(follower, value, range(2, len(value.layout)))
         if behind != follower.graph.sizes(value.node):

@@ -28,10 +28,9 @@ NAMES: dict[str, Rule] = {
     """mean sum nanmean nansum amax amin max min std var var_mean std_mean logsumexp median prod
     aminmax""": partial(pooling.reduction, dim_at=1),
     "norm vector_norm": partial(pooling.reduction, dim_at=2),
-    "mul": arithmetic.product,
+    "mul addcmul": arithmetic.product,
     "div": arithmetic.quotient,
     "add sub": arithmetic.total,
-    "addcmul": arithmetic.affine,
     """relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish hardtanh threshold softplus
     softsign logsigmoid log_sigmoid tanhshrink hardshrink softshrink clamp clamp_min clamp_max abs absolute
     neg negative square pow float_power sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan
