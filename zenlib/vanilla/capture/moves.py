@@ -60,6 +60,7 @@ def _viewed(follower: Follower, call: Call, value: Value | None, *args: Any, **k
 
 
 def _cut(follower: Follower, call: Call, value: Value, probe: Tensor, seen: Tensor) -> Value:
+    """The map of what is `seen` of a whole tensor, whose strides tell its dimensions apart."""
     offset, places = int(seen.storage_offset()), {}
     for dim, (size, stride) in enumerate(zip(probe.shape, probe.stride(), strict=True)):
         start, offset = divmod(offset, stride)
@@ -299,7 +300,8 @@ def _some_pixels(follower: Follower, call: Call, value: Map, dim: int, entries: 
     if entries.step == 1:
         node = graph.crop(node, listed(origin, entries.start), listed(sizes, len(entries)), call.place)
     else:
-        end, paces = min(sizes[axis], entries.stop), dict.fromkeys(graph.axes, 1)
+        end = entries[-1] + 1 if entries.stop < sizes[axis] else sizes[axis]
+        paces = dict.fromkeys(graph.axes, 1)
         node = graph.crop(node, listed(origin, 0), listed(sizes, end), call.place)
         node = graph.sample(node, listed(origin, entries.start), listed(paces, entries.step), call.place)
     return value.linear(node, with_dimension(value.layout, dim, whole(axis, len(entries))))
