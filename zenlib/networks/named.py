@@ -34,8 +34,6 @@ SIDE = 224
 """Side in pixels of the images of a network that says nothing else."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
-FILES = ("search.journal", "history.parquet")
-"""Files of a search in its folder, of which one is enough."""
 
 FORMS = """needed one of
   a ZenNet: zennet-1.0M, zennet-400M-SE, ...
@@ -158,12 +156,12 @@ def _from_path(path: Path) -> Named:
             f"network: needed the name of a class or function in the file, such as {path}:Net; got "
             f"{path}{_offers(_module(str(path)))}"
         )
-    from zenlib.search.checkpoint import best_in
+    from zenlib.search.checkpoint import HISTORY, JOURNAL, best_in
 
     folder = path if path.is_dir() else path.parent
-    searched = any((folder / name).is_file() for name in FILES)
+    searched = (folder / JOURNAL).is_file() or (folder / HISTORY).is_file()
     if path.is_dir() and not searched:
-        raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
+        raise ValueError(f"network: needed the folder of a search, with {HISTORY} in it; got {path}")
     if path.is_dir() or path.suffix in (".parquet", ".journal"):
         best, meant = best_in(path)
         return Named(Architecture.from_string(best), meant)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any, TypeGuard
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
@@ -170,13 +170,13 @@ def _entry(content: Any, names: tuple[str, ...]) -> Mapping[str, Tensor]:
     for name in names:
         inner = content.get(name)
         if _is_weights(inner):
-            return cast(Mapping[str, Tensor], inner)
-        if isinstance(inner, Mapping) and (nested := _entry(inner, (*names, *PLAIN))):
+            return inner
+        if nested := _entry(inner, (*names, *PLAIN)):
             return nested
     return {}
 
 
-def _is_weights(value: Any) -> bool:
+def _is_weights(value: Any) -> TypeGuard[Mapping[str, Tensor]]:
     return (
         isinstance(value, Mapping)
         and bool(value)
