@@ -27,16 +27,15 @@ CONVOLUTIONS = 50_000
 """Most blocks, and most layers of all blocks, that a structure string may have."""
 WEIGHTS = 10**10
 """Most weights of a network that is written as a structure string: 40 GB."""
-SE_RATIO = 0.25
 
 _WIDTHS = "({in_channels},{out_channels},{stride},{bottleneck},{layers})"
 _ROWS = {
     "conv": "SuperConvK{kernel}BNRELU({in_channels},{out_channels},{stride},{layers})",
-    "residual": "SuperResK{kernel}K{again}" + _WIDTHS,
+    "residual": "SuperResK{kernel}K{kernel}" + _WIDTHS,
     "bottleneck": "SuperResK1K{kernel}K1" + _WIDTHS,
     "inverted": "SuperResIDWE{expansion}K{kernel}" + _WIDTHS,
 }
-"""How a block is written, by its kind; `again` is the kernel of a second convolution."""
+"""How a block is written, by its kind."""
 KINDS = tuple(_ROWS)
 
 
@@ -63,9 +62,8 @@ class ConvSpec(NamedTuple):
 class Unit(NamedTuple):
     """The smallest piece a block repeats: a plain convolution, or one residual unit.
 
-    A residual unit adds a shortcut before the last ReLU, with a 1x1 `projection` where it is not the
-    identity. Behind the convolution of index `gated` sits a squeeze-and-excitation gate, in a network that
-    has them.
+    The shortcut ends before the last ReLU; without a 1x1 `projection` it is the identity. A gate, in networks
+    that have them, is behind the convolution of index `gated`.
     """
 
     convs: tuple[ConvSpec, ...]
@@ -75,10 +73,7 @@ class Unit(NamedTuple):
 
 
 class BlockCost(NamedTuple):
-    """What a block costs without gates: trainable parameters, and multiply-adds per position.
-
-    `before` are those for a position of the map that comes in, `after` those of the one that goes out.
-    """
+    """Trainable parameters of a block without gates; multiply-adds per position coming in and going out."""
 
     params: int
     before: int
@@ -93,8 +88,7 @@ class Block:
         kind: "conv" (convolution, BatchNorm, ReLU), "residual" (two k x k convolutions), "bottleneck" (1x1, k
             x k, 1x1, twice per layer) or "inverted" (1x1 expansion, depthwise k x k, 1x1, twice per layer).
         kernel: side k of the kernel, odd.
-        in_channels: channels coming in.
-        out_channels: channels going out.
+        in_channels, out_channels: channels coming in and going out.
         stride: stride of the first spatial convolution.
         layers: how often the block is repeated; the sum over blocks is the depth of the network.
         bottleneck: inner width, 0 for "conv".
@@ -130,11 +124,7 @@ class Block:
                 )
 
     def units(self) -> tuple[Unit, ...]:
-        """The units of this block in order, with widths and strides resolved.
-
-        The first unit of a residual block always projects its shortcut; later ones only where the shape
-        changes.
-        """
+        """The units in order; a shortcut projects in the first one and where the shape changes."""
         of_a_layer = [self.out_channels]
         if self.kind in ("bottleneck", "inverted"):
             of_a_layer.insert(0, self.bottleneck if self.kind == "inverted" else self.out_channels)
@@ -176,7 +166,7 @@ class Block:
     @cached_property
     def text(self) -> str:
         """The row as part of a structure string, such as `SuperResK3K3(8,16,1,8,1)`."""
-        return _ROWS[self.kind].format(again=self.kernel, **vars(self))
+        return _ROWS[self.kind].format(**vars(self))
 
     def __str__(self) -> str:
         return self.text
@@ -260,11 +250,8 @@ class Architecture:
     def flops(self, resolution: int = 224, num_classes: int = 1000) -> int:
         """Multiply-adds of one image through `build_network(self, num_classes)`.
 
-        Convolutions (projections and gates included) and the classifier are counted; BatchNorm, activations,
-        biases and pooling are not.
-
-        Raises:
-            ArchitectureError: the resolution is too small for the strides.
+        Convolutions (projections and gates included) and the classifier count; BatchNorm, activations, biases
+        and pooling do not. An ArchitectureError if the resolution is too small for the strides.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
         side = self._large_enough(resolution)
@@ -278,11 +265,9 @@ class Architecture:
     def peak_memory(self, resolution: int = 224, num_classes: int = 1000, bytes_per_value: int = 1) -> int:
         """Bytes of feature maps of one image that are alive at once, at most, in `build_network(self)`.
 
-        The rule: operations run one after the other in the order of the structure, the projection of a
-        shortcut after the main path. While one runs, what it reads, what it writes and what a later one still
-        reads are alive. BatchNorm, ReLU, gating and the shortcut's sum overwrite what they read. The image
-        counts; weights and the work space of an operation do not.
-
+        Operations run one after the other in the order of the structure, a projection after the main path.
+        What one reads, what it writes and what a later one still reads are alive; BatchNorm, ReLU, gating and
+        the shortcut's sum overwrite what they read. The image counts; weights and work space do not.
         A value has 1 byte as an 8-bit integer, 4 in float32. Raises what `flops` does.
         """
         num_classes = whole("num_classes", num_classes, error=ArchitectureError)
@@ -304,10 +289,8 @@ class Architecture:
     def _large_enough(self, resolution: int) -> int:
         resolution = whole("resolution", resolution, error=ArchitectureError)
         if resolution < self.minimum_resolution:
-            raise ArchitectureError(
-                f"resolution: needed at least {self.minimum_resolution} pixels for the strides of this "
-                f"network, got {resolution}"
-            )
+            needed = f"at least {self.minimum_resolution} pixels for the strides of this network"
+            raise ArchitectureError(f"resolution: needed {needed}, got {resolution}")
         return resolution
 
     def _gates(self) -> Iterator[ConvSpec]:
@@ -340,18 +323,12 @@ def _block_memory(block: Block, side: int, use_se: bool) -> int:
 
 def squeezed_width(width: int) -> int:
     """Inner width of a squeeze-and-excitation gate on `width` channels: a quarter, rounded, at least 1."""
-    return max(1, round(width * SE_RATIO))
+    return max(1, round(width / 4))
 
 
 _NUMBER = re.compile("[0-9]{1,9}")
-
-
-def _pattern(row: str) -> re.Pattern[str]:
-    escaped = re.escape(row).replace(r"\{again\}", "(?P=kernel)")
-    return re.compile(re.sub(r"\\{(\w+)\\}", rf"(?P<\1>{_NUMBER.pattern})", escaped) + r"\s*")
-
-
-_PATTERNS = {kind: _pattern(row) for kind, row in _ROWS.items()}
+_NAMES = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}"
+_A_NAME = f"a block name ({_NAMES}, followed by '(')"
 
 
 def _parse_blocks(text: str) -> Iterator[Block]:
@@ -366,52 +343,49 @@ def _parse_blocks(text: str) -> Iterator[Block]:
         )
     width, layers, weights = None, 0, 0
     while position < len(text):
-        matches = ((kind, pattern.match(text, position)) for kind, pattern in _PATTERNS.items())
-        kind, match = next(((kind, match) for kind, match in matches if match), ("", None))
-        if match is None:
-            position, needed = max(_mismatch(row, text, position) for row in _ROWS.values())
-            raise _at(text, position, f"needed {needed}")
-        values = {name: int(number) for name, number in match.groupdict().items()}
-        if width is not None and values["in_channels"] != width:
+        read = [(*_read(row, text, position), kind) for kind, row in _ROWS.items()]
+        end, needed, numbers, kind = max(read, key=lambda found: found[:2])  # what read furthest
+        if needed:
+            raise _at(text, end, f"needed {needed}")
+        if width is not None and int(numbers["in_channels"][0]) != width:
             needed = f"needed {width} input channels, which is what the block before gives"
-            raise _at(text, match.start("in_channels"), needed)
+            raise _at(text, numbers["in_channels"].start(), needed)
         try:
-            block = Block(kind=kind, **values)
+            block = Block(kind=kind, **{name: int(number[0]) for name, number in numbers.items()})
         except ArchitectureError as error:  # its message begins with the name of the field
-            raise _at(text, match.start(str(error).partition(":")[0]), str(error)) from None
+            raise _at(text, numbers[str(error).partition(":")[0]].start(), str(error)) from None
         width, layers, weights = block.out_channels, layers + block.layers, weights + block.cost.params
         if layers > CONVOLUTIONS or weights > WEIGHTS:
-            raise _at(
-                text,
-                position,
-                f"needed at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights, got {layers:,} and "
-                f"{weights:,} with this block",
-            )
+            needed = f"needed at most {CONVOLUTIONS:,} layers and {WEIGHTS:,} weights"
+            raise _at(text, position, f"{needed}, got {layers:,} and {weights:,} with this block")
         yield block
-        position = match.end()
+        position = end
+        while text[position : position + 1].isspace():
+            position += 1
 
 
-def _mismatch(row: str, text: str, at: int) -> tuple[int, str]:
-    """Where a text leaves a row, and what the row needs there."""
+def _read(row: str, text: str, at: int) -> tuple[int, str, dict[str, re.Match[str]]]:
+    """How far a text is such a row, what the row needs there, "" for nothing, and its numbers."""
     names = re.findall(r"\w+", row.partition("(")[2])
-    known = "SuperConvK{k}BNRELU, SuperResK{k}K{k}, SuperResK1K{k}K1 or SuperResIDWE{e}K{k}, followed by '('"
-    a_name, kernel = f"a block name ({known})", ""
+    numbers: dict[str, re.Match[str]] = {}
     for literal, name, *_ in Formatter().parse(row):
         wrong = next((at for at, letter in enumerate(literal, at) if text[at : at + 1] != letter), None)
         if wrong is not None:
             inside = {",": f"',' before {name} ({', '.join(names)})", ")": f"')' after {names[-1]}"}
-            return wrong, inside.get(literal, a_name)
+            return wrong, inside.get(literal, _A_NAME), numbers
         at += len(literal)
+        if name is None:
+            break
         number = _NUMBER.match(text, at)
         if not number:
-            return at, f"a whole number for {name} ({', '.join(names)})" if name in names else a_name
-        if name == "again" and number[0] != kernel:
-            return (
-                at,
-                f"the kernel of the first convolution, {kernel}, again in the second of a residual block",
-            )
-        at, kernel = number.end(), number[0]
-    return at, a_name
+            needed = f"a whole number for {name} ({', '.join(names)})" if name in names else _A_NAME
+            return at, needed, numbers
+        first = numbers.setdefault(name, number)[0]
+        if number[0] != first:
+            needed = f"the kernel of the first convolution, {first}, again in the second of a residual block"
+            return at, needed, numbers
+        at = number.end()
+    return at, "", numbers
 
 
 def _at(text: str, position: int, message: str) -> ArchitectureError:

@@ -5,7 +5,6 @@ A name in a file of Python imports that file, and so runs its code.
 
 from __future__ import annotations
 
-import copy
 import difflib
 import fnmatch
 import importlib
@@ -35,8 +34,6 @@ SIDE = 224
 """Side in pixels of the images of a network that says nothing else."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
-FILES = ("search.journal", "history.parquet")
-"""Files of a search in its folder, of which one is enough."""
 
 FORMS = """needed one of
   a ZenNet: zennet-1.0M, zennet-400M-SE, ...
@@ -69,26 +66,20 @@ class Named:
 
     def side(self, *asked: int | None) -> int:
         """The first side that was asked for, else the one it is meant for, else 224, or 64 for cubes."""
-        sides = (side for side in (*asked, self.meant) if side is not None)
-        return whole("resolution", next(sides, self.default))
-
-    def shown(self, side: int) -> str:
-        """The size of an image of this side as people write it: 224 x 224."""
-        if isinstance(self.network, Architecture):
-            return f"{side} x {side}"
-        from zenlib.vanilla.capture import image_shape
-        from zenlib.vanilla.vcnn import times
-
-        return times(image_shape(self.network, side)[1:])
-
-    @property
-    def default(self) -> int:
-        """The side where nothing else says one."""
+        sides = [side for side in (*asked, self.meant) if side is not None]
+        if sides:
+            return whole("resolution", sides[0])
         if isinstance(self.network, Architecture):
             return SIDE
         from zenlib.vanilla.capture import usual_side
 
         return usual_side(self.network)
+
+    def shown(self, side: int) -> str:
+        """The size of an image of this side as people write it: 224 x 224."""
+        from zenlib.vanilla.capture import image_axes
+
+        return " x ".join([str(side)] * image_axes(self.network))
 
     @contextmanager
     def at(self, side: int) -> Iterator[None]:
@@ -106,7 +97,7 @@ class Named:
             told = (str(error).strip() or type(error).__name__).partition("\n")[0].partition("; ")[0]
             raise ValueError(
                 f"resolution: {type(self.network).__name__} fails at {self.shown(side)}"
-                f"{' (the default)' if side == self.default and self.meant is None else ''}, but runs at "
+                f"{' (the default)' if self.meant is None and side == self.side() else ''}, but runs at "
                 f"{self.shown(works)}; give --resolution {works} (at {side}: {told})"
             ) from error
 
@@ -140,10 +131,10 @@ def names_like(pattern: str) -> list[str]:
         return [pattern]
     prefix, _, rest = pattern.rpartition(":")
     try:
-        known = _names_in("timm") if prefix == "timm" else [*ZENNETS, *_names_in("torchvision")]
+        known = _library("timm")[0] if prefix == "timm" else [*ZENNETS, *_library("torchvision")[0]]
     except ValueError:  # loading it says so
         known = []
-    found = [name for name in known if fnmatch.fnmatchcase(name, rest)]
+    found = fnmatch.filter(known, rest)
     return [f"timm:{name}" if prefix == "timm" else name for name in found] or [pattern]
 
 
@@ -160,21 +151,22 @@ def load_architecture(text: str) -> Architecture:
 
 
 def _from_path(path: Path) -> Named:
-    if path.is_dir() and not _searched(path):
-        raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
-    if path.is_dir() or path.suffix in (".parquet", ".journal"):
-        return _from_search(path)
     if path.suffix == ".py":
         raise ValueError(
             f"network: needed the name of a class or function in the file, such as {path}:Net; got "
-            f"{path}{_offers(_import_file(path))}"
+            f"{path}{_offers(_module(str(path)))}"
         )
+    from zenlib.search.checkpoint import HISTORY, JOURNAL, best_in
+
+    folder = path if path.is_dir() else path.parent
+    searched = (folder / JOURNAL).is_file() or (folder / HISTORY).is_file()
+    if path.is_dir() and not searched:
+        raise ValueError(f"network: needed the folder of a search, with {HISTORY} in it; got {path}")
+    if path.is_dir() or path.suffix in (".parquet", ".journal"):
+        best, meant = best_in(path)
+        return Named(Architecture.from_string(best), meant)
     # The best.txt of a search agrees with its folder.
-    return Named(_from_text(path), _from_search(path.parent).meant if _searched(path.parent) else None)
-
-
-def _searched(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in FILES)
+    return Named(_from_text(path), best_in(folder)[1] if searched else None)
 
 
 def _from_text(path: Path) -> Architecture:
@@ -182,51 +174,36 @@ def _from_text(path: Path) -> Architecture:
     needed = "network: needed a text file with a structure string, got the"
     try:
         text = path.read_bytes().decode().strip()
+        if not text:
+            raise ValueError(f"{needed} empty file {path}")
+        return Architecture.from_string(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{needed} binary file {path}") from error
-    if not text:
-        raise ValueError(f"{needed} empty file {path}")
-    try:
-        return Architecture.from_string(text)
     except ArchitectureError as error:
         raise ArchitectureError(f"{path}: {error}", error.position) from None
 
 
-def _from_search(path: Path) -> Named:
-    """The best network of a search, and the resolution at which it was searched."""
-    from zenlib.search.checkpoint import best_in
-
-    best, resolution = best_in(path)
-    return Named(Architecture.from_string(best), resolution)
-
-
 def _from_library(library: str, name: str, shapes_only: bool) -> Named:
-    known = _names_in(library)
+    known, make = _library(library)
     if name.partition(".")[0] not in known:
         needed, near = FORMS, [*ZENNETS, *known]
         if library == "timm":
             needed, near = "needed a name that timm knows, ", known
         raise ValueError(f"network: {needed}got {name!r}{_meant(name, near)}")
-    if library == "timm":
-        from timm import create_model
-
-        make = partial(create_model, name, pretrained=False)
-    else:
-        from torchvision.models import get_model
-
-        make = partial(get_model, name, weights=None)
-    network: Any = on_meta(make) if shapes_only else make()
-    if library == "torchvision":
-        return Named(network)
-    return Named(network, network.pretrained_cfg.get("input_size", (SIDE,))[-1])  # timm says it of its own
+    network: Any = on_meta(partial(make, name)) if shapes_only else make(name)
+    told = getattr(network, "pretrained_cfg", None)  # as timm has it
+    return Named(network, told.get("input_size", (SIDE,))[-1] if told else None)
 
 
-def _names_in(library: str) -> list[str]:
+def _library(name: str) -> tuple[list[str], Callable[[str], Any]]:
+    """The names that torchvision or timm knows, and what makes one of them with random weights."""
     try:
-        found = importlib.import_module(library)
+        found = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"network: {FORMS}names of {library} need `pip install {library}`") from error
-    return found.list_models() if library == "timm" else found.models.list_models(module=found.models)
+        raise ValueError(f"network: {FORMS}names of {name} need `pip install {name}`") from error
+    if name == "timm":
+        return found.list_models(), partial(found.create_model, pretrained=False)
+    return found.models.list_models(module=found.models), partial(found.models.get_model, weights=None)
 
 
 def on_meta(make: Callable[[], Any]) -> Any:
@@ -245,7 +222,7 @@ def _from_code(text: str) -> Architecture | nn.Module:
     from torch import nn
 
     place, _, name = text.rpartition(":")
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    module = _module(place)
     if not hasattr(module, name):
         raise ValueError(
             f"network: needed a class or function of {place}, got {name!r}, which it does not "
@@ -281,10 +258,20 @@ def _needed(make: Any) -> list[str]:
     ]
 
 
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ValueError(f"network: needed a file of Python, found none at {path}")
-    return _imported(path, path.resolve(), path.stat().st_mtime_ns)
+def _module(place: str) -> ModuleType:
+    """A module of the user's, by its file or by its name."""
+    if place.endswith(".py"):
+        path = Path(place)
+        if not path.is_file():
+            raise ValueError(f"network: needed a file of Python, found none at {path}")
+        return _imported(path, path.resolve(), path.stat().st_mtime_ns)
+    sys.path.insert(0, os.getcwd())  # an installed command does not look there by itself
+    try:
+        return _guarded(place, importlib.import_module, place)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"network: {FORMS}got {place}:..., but there is no module {error.name!r} here; a file ends in .py"
+        ) from error
 
 
 @lru_cache(maxsize=64)
@@ -297,16 +284,6 @@ def _imported(path: Path, where: Path, changed: int) -> ModuleType:
     sys.modules.setdefault(path.stem, module)
     _guarded(str(path), spec.loader.exec_module, module)
     return module
-
-
-def _import_module(name: str) -> ModuleType:
-    sys.path.insert(0, os.getcwd())  # an installed command does not look there by itself
-    try:
-        return _guarded(name, importlib.import_module, name)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"network: {FORMS}got {name}:..., but there is no module {error.name!r} here; a file ends in .py"
-        ) from error
 
 
 def _guarded(text: str, function: Any, *arguments: Any) -> Any:
@@ -356,18 +333,14 @@ def _meant(name: str, known: list[str]) -> str:
 
 def _first_that_runs(network: nn.Module, sides: Iterable[int]) -> int | None:
     """The first of these sides at which a module runs, on shapes alone; None where none does in time."""
-    import torch
-
     from zenlib.vanilla.capture import image_shape
+    from zenlib.vanilla.capture.trace import record
 
     until = time.monotonic() + PATIENCE
-    with redirect_stdout(io.StringIO()), suppress(Exception):  # a copy may fail in any way, as may the run
-        shapes = copy.deepcopy(network).to("meta").eval()
-        channels, *axes = image_shape(shapes)
-        for side in sides:
-            with suppress(Exception), torch.no_grad():
-                shapes(torch.empty(2, channels, *(side for _ in axes), device="meta"))
-                return side
-            if time.monotonic() > until:
-                break
+    for side in sides:
+        with redirect_stdout(io.StringIO()), suppress(Exception):  # it may fail in any way
+            record(network, image_shape(network, side))
+            return side
+        if time.monotonic() > until:
+            break
     return None

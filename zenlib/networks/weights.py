@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any, TypeGuard
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
@@ -151,17 +151,16 @@ def load_file(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, BadZipFile, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         told = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        objects = "Unsupported" in str(error) or "global" in str(error).lower()
-        if objects and isinstance(error, UnpicklingError):
-            raise CheckpointError(
-                f"{path}: needed tensors and plain data, got a file with objects in it that would have to be "
-                f"run ({told}); save its state_dict alone, on a machine where you trust it"
-            ) from None
-        raise CheckpointError(
-            f"{path}: needed a whole file of weights as torch.save writes it, got {path.stat().st_size:,} "
-            f"bytes that cannot be read ({told}); it is truncated, damaged or another kind of file: fetch it "
-            "again"
-        ) from error
+        needed = (
+            f"a whole file of weights as torch.save writes it, got {path.stat().st_size:,} bytes that cannot "
+            f"be read ({told}); it is truncated, damaged or another kind of file: fetch it again"
+        )
+        if isinstance(error, UnpicklingError) and re.search("Unsupported|(?i:global)", str(error)):
+            needed = (
+                f"tensors and plain data, got a file with objects in it that would have to be run ({told}); "
+                "save its state_dict alone, on a machine where you trust it"
+            )
+        raise CheckpointError(f"{path}: needed {needed}") from error
 
 
 def _entry(content: Any, names: tuple[str, ...]) -> Mapping[str, Tensor]:
@@ -171,13 +170,13 @@ def _entry(content: Any, names: tuple[str, ...]) -> Mapping[str, Tensor]:
     for name in names:
         inner = content.get(name)
         if _is_weights(inner):
-            return cast(Mapping[str, Tensor], inner)
-        if isinstance(inner, Mapping) and (nested := _entry(inner, (*names, *PLAIN))):
+            return inner
+        if nested := _entry(inner, (*names, *PLAIN)):
             return nested
     return {}
 
 
-def _is_weights(value: Any) -> bool:
+def _is_weights(value: Any) -> TypeGuard[Mapping[str, Tensor]]:
     return (
         isinstance(value, Mapping)
         and bool(value)

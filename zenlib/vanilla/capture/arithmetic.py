@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from typing import Any, TypeGuard
 
 from torch import Tensor
@@ -21,7 +20,6 @@ MASK = 3
 def _on_numbers(rule: Callable[..., Value]) -> Callable[..., Value]:
     """A rule that also tries the function on numbers."""
 
-    @wraps(rule)
     def tried(follower: Follower, call: Call, **options: Any) -> Value:
         return follower.on_numbers(rule(follower, call, **options), call)
 
@@ -59,16 +57,16 @@ def pointwise(follower: Follower, call: Call) -> Value:
 
 def mask(follower: Follower, call: Call) -> Value:
     """A comparison tells which part of a map is used, as an activation or a gate."""
-    result = pointwise(follower, call)
-    return replace(result, gate=MASK)
+    return replace(pointwise(follower, call), gate=MASK)
 
 
-def copied(follower: Follower, call: Call) -> Value:
-    """A map written over another."""
-    source = follower.value(call.argument("src", 1))
-    if source is not None and call.args[1].shape == call.args[0].shape:
-        return source
-    return follower.unsupported(call, "repeats a feature map by broadcasting")
+def of_one_size(follower: Follower, call: Call, why: str, name: str = "input", at: int = 0) -> Value:
+    """A map that is written over another, or resized, if it has that size already."""
+    features = call.argument(name, at)
+    value = follower.value(features)
+    if value is not None and features.shape == call.result.shape:
+        return value
+    return follower.unsupported(call, why)
 
 
 def replaced(follower: Follower, call: Call) -> Value:
@@ -99,6 +97,8 @@ def product(follower: Follower, call: Call) -> Value:
     features = _operands(follower, call)
     if len(features) == 1:
         return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
+    if call.function == "addcmul":
+        return follower.unsupported(call, "adds a product of feature maps")
     (a, _), (b, _) = features
     if isinstance(a, Derived) and isinstance(b, Derived):
         return follower.derived(call)
@@ -152,31 +152,13 @@ def total(follower: Follower, call: Call) -> Value:
     if isinstance(a, Derived) and isinstance(b, Derived):
         return follower.derived(call)
     if isinstance(a, Map) and isinstance(b, Map):
-        return _sum_of_maps(follower, call, a, b)
+        return sum_of(follower, call, a, b)
     for kept, other in ((a, b), (b, a)):
         if not isinstance(kept, Map):
             continue
         if follower.is_statistic(other, kept) or follower.depth(other) < follower.depth(kept):
             return _keep(follower, kept, "shortcut")
     return follower.unsupported(call, "adds something that is no feature map but as deep as one")
-
-
-def sum_of(follower: Follower, call: Call, values: list[Value]) -> Value:
-    """The sum of several maps of one size."""
-    total = values[0]
-    for value in values[1:]:
-        if not isinstance(total, Map) or not isinstance(value, Map):
-            return follower.derived(call)
-        total = _sum_of_maps(follower, call, total, value)
-    return total
-
-
-def affine(follower: Follower, call: Call) -> Value:
-    """A constant plus a constant times a map."""
-    features = _operands(follower, call)
-    if len(features) > 1:
-        return follower.unsupported(call, "adds a product of feature maps")
-    return _with_constants(follower, call, features[0][0], learned="layer scale", fixed="scaling")
 
 
 def _keep(follower: Follower, kept: Map, removed: str) -> Map:
@@ -193,7 +175,10 @@ def is_pooled(value: Value) -> bool:
     return isinstance(value, Derived) and value.problem is None and value.attention is None
 
 
-def _sum_of_maps(follower: Follower, call: Call, a: Map, b: Map) -> Value:
+def sum_of(follower: Follower, call: Call, a: Value, b: Value) -> Value:
+    """The sum of two maps, or of what depends on maps."""
+    if not isinstance(a, Map) or not isinstance(b, Map):
+        return follower.derived(call)
     if a.layout != b.layout:
         return follower.unsupported(
             call, "adds feature maps whose channels, rows and columns lie in different places"

@@ -63,6 +63,11 @@ def reshaped(layout: Layout, shape: Sequence[int]) -> Layout | None:
     return None if digits else tuple(result)
 
 
+def with_dimension(layout: Layout, dim: int, *others: Dimension) -> Layout:
+    """The layout with others in place of one dimension."""
+    return (*layout[:dim], *others, *layout[dim + 1 :])
+
+
 def joined(digits: Sequence[Digit]) -> Dimension:
     """Neighbouring digits of one axis that follow each other as one digit."""
     result: list[Digit] = []

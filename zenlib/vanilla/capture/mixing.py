@@ -9,7 +9,7 @@ from typing import Any
 
 from zenlib.vanilla.capture import arithmetic, moves
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
-from zenlib.vanilla.capture.layout import Layout, extent, pixels_in, pooled, whole
+from zenlib.vanilla.capture.layout import Layout, extent, pixels_in, pooled, whole, with_dimension
 from zenlib.vanilla.capture.trace import BATCH, Call, each, margins
 
 REARRANGED = "reads a feature map whose channels, rows and columns were rearranged"
@@ -28,8 +28,12 @@ def conv(follower: Follower, call: Call) -> Value:
         )
     follower.spatial_convs += spatial
     mixed = follower.value(weight)
-    if mixed is not None and not _is_mixed_for_each_image(follower, mixed, value):
-        return follower.unsupported(call, "has a kernel that is computed from the image")
+    if (
+        mixed is not None
+    ):  # for each image of its own, by a pooled vector, and the images stand in line as groups
+        in_line = isinstance(value, Map) and value.layout == _side_by_side(follower.layout(value.node))
+        if not in_line or not arithmetic.is_pooled(mixed):
+            return follower.unsupported(call, "has a kernel that is computed from the image")
     if not isinstance(value, Map):
         return _off_the_path(follower, call, value, spatial)
     images = 1 if mixed is None else BATCH
@@ -64,14 +68,6 @@ def conv(follower: Follower, call: Call) -> Value:
         graph.remove("(kept) fully connected layer written as a convolution", node)
     found = follower.map(node, value)
     return found if mixed is None else replace(found, layout=_side_by_side(found.layout))
-
-
-def _is_mixed_for_each_image(follower: Follower, kernel: Value, value: Value | None) -> bool:
-    """Whether a pooled vector mixes a kernel for each image, and the images stand in line as groups."""
-    pooled_only = isinstance(kernel, Derived) and kernel.problem is None and kernel.attention is None
-    return (
-        pooled_only and isinstance(value, Map) and value.layout == _side_by_side(follower.layout(value.node))
-    )
 
 
 def _side_by_side(layout: Layout) -> Layout:
@@ -153,8 +149,8 @@ def _pointwise(follower: Follower, call: Call, value: Map, dim: int, out_channel
     found = follower.graph.conv(
         node, call.place, kernel=kernel, stride=kernel, out_channels=out_channels, out_resolution=size
     )
-    layout = pooled(value.layout, window)
-    return Map(found, (*layout[:dim], whole("C", out_channels), *layout[dim + 1 :]), origin=value.root)
+    layout = with_dimension(pooled(value.layout, window), dim, whole("C", out_channels))
+    return Map(found, layout, origin=value.root)
 
 
 def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Value | None:
@@ -162,34 +158,28 @@ def _operand(follower: Follower, call: Call, features: Any, spatial: bool) -> Va
     value = follower.value(features)
     if isinstance(value, Map) and value.node in follower.global_pools:
         return Derived(frozenset((value.node,)), follower.depth(value))
-    inside = (
-        isinstance(value, Derived) and value.attention is not None and value.attention.contains(call.path)
-    )
-    return value if inside and not spatial else follower.bypassing(features)
+    return value if not spatial and _inside(follower, call, value) else follower.bypassing(features)
+
+
+def _inside(follower: Follower, call: Call, value: Value | None) -> bool:
+    """Whether a layer is part of the attention whose result it reads."""
+    if not isinstance(value, Derived) or value.attention is None:
+        return False
+    return value.attention.contains(call.path)
 
 
 def _off_the_path(follower: Follower, call: Call, value: Derived | None, spatial: bool) -> Derived:
     """A layer that reads a derived tensor: part of an attention, a gate or the classifier, else a problem."""
     result = follower.derived(call, convs=(1, int(spatial)))
-    if value is None or value.problem:
+    if value is None or value.problem or _inside(follower, call, value):
         return result
-    if value.attention is not None and not value.attention.contains(call.path):
-        return replace(
-            result,
-            attention=None,
-            problem=(
-                f"{call} reads an attention that changes the shape of its input, so it cannot be bypassed"
-            ),
-        )
-    if value.attention is None and call.function.startswith("conv") and call.result.shape[2:].numel() > 1:
-        return replace(
-            result,
-            problem=(
-                f"{call} reads a map that global or adaptive pooling made; needed such pooling last, before "
-                "the classifier"
-            ),
-        )
-    return result
+    if value.attention is not None:
+        why = "an attention that changes the shape of its input, so it cannot be bypassed"
+    elif call.function.startswith("conv") and call.result.shape[2:].numel() > 1:
+        why = "a map that global or adaptive pooling made; needed such pooling last, before the classifier"
+    else:
+        return result
+    return replace(result, attention=None, problem=f"{call} reads {why}")
 
 
 def _note_bias(follower: Follower, bias: Any) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from numbers import Integral
+from operator import floordiv, mod
+from types import EllipsisType, NoneType
 from typing import Any
 
 import torch
@@ -12,14 +15,13 @@ from torch import Tensor
 from zenlib.vanilla.capture.follow import Derived, Follower, Map, Value
 from zenlib.vanilla.capture.layout import (
     Digit,
-    Dimension,
     extent,
-    joined,
     pixels_in,
     pooled,
     reshaped,
     shuffle_groups,
     whole,
+    with_dimension,
 )
 from zenlib.vanilla.capture.trace import BATCH, Call, each, tensors
 from zenlib.vanilla.vcnn import IMAGE, ChannelShuffle
@@ -38,32 +40,40 @@ def reshape(follower: Follower, call: Call) -> Value:
         groups = shuffle_groups(dimension, channels)
         if groups:
             node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
-            return value.linear(node, (*layout[:dim], whole("C", channels), *layout[dim + 1 :]))
+            return value.linear(node, with_dimension(layout, dim, whole("C", channels)))
     return replace(value, layout=layout)
 
 
-def permute(follower: Follower, call: Call) -> Value:
-    """Follows the axes."""
-    value = follower.value(call.args[0])
+def view(follower: Follower, call: Call) -> list[Value]:
+    """Dimensions in another order, new, or with a part of their entries."""
+    return _viewed(follower, call, follower.value(call.args[0]), *call.args[1:], **call.kwargs)
+
+
+def _viewed(follower: Follower, call: Call, value: Value | None, *args: Any, **kwargs: Any) -> list[Value]:
+    """What a function without copies makes of a map, read from the strides of an empty tensor so treated."""
     if not isinstance(value, Map):
-        return follower.derived(call)
-    order = list(range(len(value.layout)))
-    if call.function == "permute":
-        dims = call.argument("dims", 1)
-        order = list(call.args[1:] if isinstance(dims, int) else dims)
-    elif call.function == "movedim":
-        sources, targets = (
-            [dim % len(order) for dim in _as_tuple(call.argument(name, place))]
-            for name, place in (("source", 1), ("destination", 2))
-        )
-        rest = iter(dim for dim in order if dim not in sources)
-        moved = dict(zip(targets, sources, strict=True))
-        order = [moved[dim] if dim in moved else next(rest) for dim in order]
-    else:
-        named = {"t": (0, 1), "T": (0, 1), "mT": (-2, -1)}
-        a, b = named.get(call.function) or (call.argument("dim0", 1), call.argument("dim1", 2))
-        order[a], order[b] = order[b], order[a]
-    return replace(value, layout=tuple(value.layout[dim] for dim in order))
+        return [value or follower.derived(call) for _ in tensors(call.result)]
+    assert call.run is not None  # what a run could not see has no rule
+    probe = torch.empty([extent(dimension) for dimension in value.layout], device="meta")
+    results = call.run(probe.detach(), *args, **kwargs)  # itself may be changed in place
+    return [_cut(follower, call, value, probe, result) for result in tensors(results)]
+
+
+def _cut(follower: Follower, call: Call, value: Value, probe: Tensor, seen: Tensor) -> Value:
+    """The map of what is `seen` of a whole tensor, whose strides tell its dimensions apart."""
+    offset, places = int(seen.storage_offset()), {}
+    for dim, (size, stride) in enumerate(zip(probe.shape, probe.stride(), strict=True)):
+        start, offset = divmod(offset, stride)
+        entries = range(start, start + 1)
+        for place, (length, apart) in enumerate(zip(seen.shape, seen.stride(), strict=True)):
+            if length != 1 and stride <= apart < stride * size:
+                step, places[place] = apart // stride, dim
+                entries = range(start, start + step * length, step)
+        value = part(follower, call, value, dim, entries)
+    if not isinstance(value, Map):
+        return value
+    found = (value.layout[places[place]] if place in places else () for place in range(seen.dim()))
+    return replace(value, layout=tuple(found))
 
 
 def expand(follower: Follower, call: Call) -> Value:
@@ -83,38 +93,27 @@ def channel_shuffle(follower: Follower, call: Call) -> Value:
     value = follower.bypassing(call.argument("input", 0))
     if not follower.is_plain(value):
         return follower.unsupported(call)
-    groups = call.argument("groups", 1)
-    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=groups)
+    node = follower.graph.append(ChannelShuffle, value.node, call.place, groups=call.argument("groups", 1))
     return value.linear(node, value.layout)
 
 
 def pixel_unshuffle(follower: Follower, call: Call) -> Value:
     """Pixels beside the channels, as a strided convolution reads them; `unfold` too, without overlap."""
-    value = follower.value(call.argument("input", 0))
-    flat = follower.graph.axes == "HW"
+    features, unfolds = call.argument("input", 0), call.function == "unfold"
+    value, flat = follower.value(features), follower.graph.axes == "HW"
     if not flat or not follower.is_plain(value) or call.result.dim() > 4:  # as Tensor.unfold makes it
         return follower.unsupported(call, "makes pixels into channels")
-    window = each(call.argument("kernel_size" if call.function == "unfold" else "downscale_factor", 1), 2)
-    batch, channels, *axes = value.layout
-    if call.function == "unfold":
-        dilation, padding, stride = (each(call.argument(*a), 2) for a in UNFOLDING)
-        if (dilation, padding, stride) != ((1, 1), (0, 0), window):
-            return follower.unsupported(call, "makes pixels of windows that overlap into channels")
-    size = follower.graph.size(value.node)
-    if size[0] % window[0] or size[1] % window[1]:
+    window = each(call.argument("kernel_size" if unfolds else "downscale_factor", 1), 2)
+    rest = (call.argument("dilation", 2, 1), call.argument("padding", 3, 0), call.argument("stride", 4, 1))
+    if unfolds and [each(sizes, 2) for sizes in rest] != [(1, 1), (0, 0), window]:
+        return follower.unsupported(call, "makes pixels of windows that overlap into channels")
+    batch, channels, *size = features.shape
+    if any(map(mod, size, window)):
         return follower.unsupported(call, "cuts off rows or columns")
-    inner = tuple(digit for axis, n in zip("HW", window, strict=True) for digit in whole(axis, n))
-    outer: list[Dimension] = [
-        (Digit(axis, n, extent(dimension) // n),) if extent(dimension) > n else ()
-        for axis, n, dimension in zip("HW", window, axes, strict=True)
-    ]
-    if call.function == "unfold":
-        outer = [outer[0] + outer[1]]
-    return replace(value, layout=(batch, channels + inner, *outer))
-
-
-UNFOLDING = (("dilation", 2, 1), ("padding", 3, 0), ("stride", 4, 1))
-"""Arguments of `unfold` with their places and defaults."""
+    (high, wide), (rows, columns) = window, map(floordiv, size, window)
+    split = reshaped(value.layout, (batch, channels, rows, high, columns, wide)) or ()
+    moved = tuple(split[dim] for dim in (0, 1, 3, 5, 2, 4))
+    return replace(value, layout=reshaped(moved, call.result.shape) or ())
 
 
 def concat(follower: Follower, call: Call) -> Value:
@@ -132,32 +131,30 @@ def concat(follower: Follower, call: Call) -> Value:
     graph, layout = follower.graph, maps[0].layout
     channels = [graph.channels(value.node) for value in maps]
     if stacks:
-        wrong = len({value.layout for value in maps}) > 1 or len(set(channels)) > 1
+        fits = len(set(channels)) == 1
+        others = {value.layout for value in maps}
     else:
-        wrong = len({(*value.layout[:dim], *value.layout[dim + 1 :]) for value in maps}) > 1 or any(
-            value.layout[dim] != whole("C", n) for value, n in zip(maps, channels, strict=True)
-        )
-    if wrong:
+        fits = all(value.layout[dim] == whole("C", n) for value, n in zip(maps, channels, strict=True))
+        others = {with_dimension(value.layout, dim) for value in maps}
+    if not fits or len(others) > 1:
         return follower.unsupported(call, "joins feature maps along other dimensions than their channels")
     nodes = tuple(value.node for value in maps)
     samples = graph.samples_of_one(nodes)
     if samples is not None and not stacks:
         source, paces = samples
-        spread = tuple(
+        spread = [
             tuple(d._replace(stride=d.stride * paces.get(d.axis, 1)) for d in dimension)
             for dimension in layout
-        )
-        inner = tuple(digit for axis, pace in paces.items() for digit in whole(axis, pace))
-        return Map(source, (*spread[:dim], inner + layout[dim], *spread[dim + 1 :]), origin=maps[0].root)
+        ]
+        spread[dim] = (*(digit for axis, pace in paces.items() for digit in whole(axis, pace)), *layout[dim])
+        return Map(source, tuple(spread), origin=maps[0].root)
     node = graph.concat(nodes, call.place)
-    if stacks:
-        joined = (*layout[:dim], (Digit("C", channels[0], len(maps)),), *layout[dim:])
-    else:
-        joined = (*layout[:dim], whole("C", graph.channels(node)), *layout[dim + 1 :])
+    together = (Digit("C", channels[0], len(maps)),) if stacks else whole("C", graph.channels(node))
+    found = Map(node, (*layout[:dim], together, *layout[dim + (not stacks) :]), origin=maps[0].root)
     if len({value.root for value in maps}) > 1:
-        return Map(node, joined).activated()
-    follower.joined[node] = maps[0].root
-    return Map(node, joined, origin=maps[0].root)
+        return found.activated()
+    follower.joined[node] = found.root
+    return found
 
 
 def assign(follower: Follower, call: Call) -> Value:
@@ -168,75 +165,40 @@ def assign(follower: Follower, call: Call) -> Value:
         return value.activated()
     if isinstance(value, Map) and isinstance(new, Map):
         place = features[index]  # a view, unless the index is a table
-        if place.shape == written.shape and place._is_view():
-            found = follower.overwritten(value, features, place, new, call)
-            if found is not None:
-                return found
+        fits = place.shape == written.shape and place._is_view()
+        if fits and (found := follower.overwritten(value, features, place, new, call)):
+            return found
     return follower.unsupported(call, "writes over a part of a tensor that is no slice of a map's channels")
-
-
-def split(follower: Follower, call: Call) -> Value | list[Value]:
-    """A slice of the channels for each part; `unbind` also takes the dimension away."""
-    unbinds = call.function == "unbind"
-    dim = call.argument("dim", 1 if unbinds else 2, 0)
-    values, start = [], 0
-    for result in tensors(call.result):
-        length = 1 if unbinds else result.shape[dim]
-        values.append(part(follower, call, follower.value(call.args[0]), dim, start, length, drop=unbinds))
-        start += length
-    return values
-
-
-def select(follower: Follower, call: Call) -> Value:
-    """One channel, or one group of channels."""
-    dim = call.argument("dim", 1)
-    start = call.argument("index", 2) % call.args[0].shape[dim]
-    return part(follower, call, follower.value(call.args[0]), dim, start, 1, drop=True)
-
-
-def narrow(follower: Follower, call: Call) -> Value:
-    """A slice of the channels."""
-    dim, start, length = (
-        call.argument(name, position) for position, name in enumerate(("dim", "start", "length"), 1)
-    )
-    return part(follower, call, follower.value(call.args[0]), dim, start, length)
 
 
 def glu(follower: Follower, call: Call) -> Value:
     """The first half of the channels; the other half is its gate."""
-    features, dim = call.argument("input", 0), call.argument("dim", 1, -1)
-    value = part(follower, call, follower.bypassing(features), dim, 0, features.shape[dim] // 2)
+    features = call.argument("input", 0)
+    dim = call.argument("dim", 1, -1) % features.dim()
+    value = part(follower, call, follower.bypassing(features), dim, range(features.shape[dim] // 2))
     if isinstance(value, Map):
         follower.graph.remove("gate", value.node)
     return value
 
 
-def getitem(follower: Follower, call: Call) -> Value:
-    """Slices of channels, new dimensions, and whole slices of the other axes."""
+def getitem(follower: Follower, call: Call) -> Value | list[Value]:
+    """A view, or one with a table of indices for one of its dimensions."""
     features, index = call.args
-    value, index = follower.value(features), _as_tuple(index)
-    tables = [item for item in index if isinstance(item, (Tensor, tuple))]
-    if len(tables) > 1 or (tables and any(isinstance(item, int) for item in index)):
+    value, items = follower.value(features), list(_as_tuple(index))
+    tables = [place for place, item in enumerate(items) if not isinstance(item, PLAIN)]
+    if len(tables) > 1 or (tables and any(isinstance(item, Integral) for item in items)):
         return follower.unsupported(call, BY_TABLE)
-    dim = 0
-    for item in _spelled_out(index, features.dim()):
-        if not isinstance(value, Map):
-            return value or follower.derived(call)
-        if isinstance(item, (Tensor, tuple)):
-            value = _by_table(follower, call, value, dim, item)
-            dim += 1
-        elif item is None:
-            value = replace(value, layout=(*value.layout[:dim], (), *value.layout[dim:]))
-            dim += 1
-        elif isinstance(item, slice):
-            start, stop, step = item.indices(extent(value.layout[dim]))
-            value = part(follower, call, value, dim, start, max(0, stop - start), step=step)
-            dim += 1
-        else:
-            value = part(follower, call, value, dim, int(item) % extent(value.layout[dim]), 1, drop=True)
-    return value or follower.derived(call)
+    if tables and isinstance(value, Map):
+        place, table = tables[0], items[tables[0]]
+        items[place] = slice(None)
+        before, behind = ([i for i in half if i is not None] for half in (items[:place], items[place:]))
+        dim = len(value.layout) - len(behind) if Ellipsis in before else len(before)
+        value = _by_table(follower, call, value, dim, table)
+    return _viewed(follower, call, value, tuple(items))
 
 
+PLAIN = (Integral, slice, EllipsisType, NoneType)
+"""What indexes without a table."""
 BY_TABLE = "chooses parts of a feature map by a table of indices"
 
 
@@ -270,22 +232,20 @@ def _by_table(follower: Follower, call: Call, value: Map, dim: int, table: Any) 
     if numbers.dtype in (torch.bool, torch.uint8):
         numbers = numbers.nonzero().flatten()
     size = extent(value.layout[dim])
-    runs: list[list[int]] = []
+    runs: list[range] = []
     for number in (int(index) % size for index in numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+        start = runs.pop().start if runs and number == runs[-1].stop else number
+        runs.append(range(start, number + 1))
     if len(numbers) > 1 and len(set(numbers.tolist())) == 1:
         return follower.unsupported(call, f"{BY_TABLE}, all of which are one, as in a table not yet learned")
-    parts = [part(follower, call, value, dim, run[0], len(run)) for run in runs]
+    parts = [part(follower, call, value, dim, run) for run in runs]
     if len(parts) == 1:
         return parts[0]
     channels = value.layout[dim] == whole("C", follower.graph.channels(value.node))
     if not parts or not channels or not all(isinstance(one, Map) for one in parts):
         return follower.unsupported(call, BY_TABLE)
     node = follower.graph.concat(tuple(one.node for one in parts if isinstance(one, Map)), call.place)
-    return value.linear(node, (*value.layout[:dim], whole("C", len(numbers)), *value.layout[dim + 1 :]))
+    return value.linear(node, with_dimension(value.layout, dim, whole("C", len(numbers))))
 
 
 def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
@@ -300,104 +260,76 @@ def apart(follower: Follower, call: Call, value: Value | None) -> Map | None:
     if (*value.layout[:1], *pooled(value.layout, window)[2:]) != (whole("N", BATCH), *rest):
         return None
     stride = tuple(window.get(axis, 1) for axis in graph.axes)
-    samples = []
-    for place in product(*map(range, window.values())):
-        first = dict(zip(window, place, strict=True))
-        samples.append(
-            graph.sample(node, tuple(first.get(axis, 0) for axis in graph.axes), stride, call.place)
-        )
+    places = (dict(zip(window, place, strict=True)) for place in product(*map(range, window.values())))
+    firsts = (tuple(place.get(axis, 0) for axis in graph.axes) for place in places)
+    samples = [graph.sample(node, first, stride, call.place) for first in firsts]
     joined = graph.concat(tuple(samples), call.place)
     if digits[0].axis == "C":
         joined = graph.append(ChannelShuffle, joined, call.place, groups=len(samples))
     return value.linear(joined, follower.layout(joined))
 
 
-def _spelled_out(index: tuple[Any, ...], rank: int) -> list[Any]:
-    """An index without its ellipsis."""
-    if Ellipsis not in index:
-        return list(index)
-    place = index.index(Ellipsis)
-    whole_dimensions = rank - sum(item is not None and item is not Ellipsis for item in index)
-    return [*index[:place], *[slice(None)] * whole_dimensions, *index[place + 1 :]]
-
-
 def _as_tuple(index: Any) -> tuple[Any, ...]:
     return index if isinstance(index, tuple) else (index,)
 
 
-def part(
-    follower: Follower,
-    call: Call,
-    value: Value | None,
-    dim: int,
-    start: int,
-    length: int,
-    drop: bool = False,
-    step: int = 1,
-) -> Value:
-    """Every `step`-th of `length` entries of one dimension of a map, which may drop that dimension."""
+def part(follower: Follower, call: Call, value: Value | None, dim: int, entries: range) -> Value:
+    """Some entries of one dimension of a map."""
     if not isinstance(value, Map):
-        return follower.derived(call)
-    dim %= len(value.layout)
+        return value or follower.derived(call)
     dimension = value.layout[dim]
-    found: Value = value
-    if length != extent(dimension) or step != 1:
-        axis = dimension[0].axis if len(dimension) == 1 and length > 0 else ""
-        if axis == "C":
-            found = _some_channels(follower, call, value, dim, start, length, step)
-        elif axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
-            found = _some_pixels(follower, call, value, dim, start, length, step)
-        else:
-            found = follower.unsupported(
-                call, "crops a feature map unevenly, or takes a part of the batch or of pixels made channels"
-            )
-    if drop and isinstance(found, Map):
-        return replace(found, layout=(*found.layout[:dim], *found.layout[dim + 1 :]))
-    return found
+    if len(entries) == extent(dimension):
+        return value
+    axis = dimension[0].axis if len(dimension) == 1 and entries else ""
+    if axis == "C":
+        return _some_channels(follower, call, value, dim, entries)
+    if axis and dimension == whole(axis, follower.graph.sizes(value.node).get(axis, 0)):
+        return _some_pixels(follower, call, value, dim, entries)
+    return follower.unsupported(
+        call, "crops a feature map unevenly, or takes a part of the batch or of pixels made channels"
+    )
 
 
-def _some_pixels(
-    follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
-) -> Map:
+def _some_pixels(follower: Follower, call: Call, value: Map, dim: int, entries: range) -> Map:
     axis, graph, node = value.layout[dim][0].axis, follower.graph, value.node
-    begins, paces, sizes = dict.fromkeys(graph.axes, 0), dict.fromkeys(graph.axes, 1), graph.sizes(node)
+    sizes, origin = graph.sizes(node), dict.fromkeys(graph.axes, 0)
 
     def listed(numbers: dict[str, int], number: int) -> tuple[int, ...]:
         return tuple((numbers | {axis: number}).values())
 
-    if step == 1:
-        node = graph.crop(node, listed(begins, start), listed(sizes, length), call.place)
+    if entries.step == 1:
+        node = graph.crop(node, listed(origin, entries.start), listed(sizes, len(entries)), call.place)
     else:
-        node = graph.crop(node, listed(begins, 0), listed(sizes, start + length), call.place)
-        node = graph.sample(node, listed(begins, start), listed(paces, step), call.place)
-    rest = whole(axis, graph.sizes(node)[axis])
-    return value.linear(node, (*value.layout[:dim], rest, *value.layout[dim + 1 :]))
+        end = entries[-1] + 1 if entries.stop < sizes[axis] else sizes[axis]
+        paces = dict.fromkeys(graph.axes, 1)
+        node = graph.crop(node, listed(origin, 0), listed(sizes, end), call.place)
+        node = graph.sample(node, listed(origin, entries.start), listed(paces, entries.step), call.place)
+    return value.linear(node, with_dimension(value.layout, dim, whole(axis, len(entries))))
 
 
-def _some_channels(
-    follower: Follower, call: Call, value: Map, dim: int, start: int, length: int, step: int
-) -> Value:
-    graph, node, layout = follower.graph, value.node, list(value.layout)
+def _some_channels(follower: Follower, call: Call, value: Map, dim: int, entries: range) -> Value:
+    graph, node, layout = follower.graph, value.node, value.layout
     digit, channels = layout[dim][0], graph.channels(node)
+    start, length, step = entries.start, len(entries), entries.step
     if step != 1:
-        if digit.size % step or start >= step or start + length < digit.size:
+        if digit.size != step * length:
             return follower.unsupported(call, "skips channels unevenly")
-        inner = digit._replace(size=step)
-        outer = digit._replace(stride=digit.stride * step, size=digit.size // step)
-        layout[dim : dim + 1] = [joined([outer]), (inner,)]
-        return part(follower, call, replace(value, layout=tuple(layout)), dim + 1, start, 1, drop=True)
+        inner, outer = digit._replace(size=step), digit._replace(stride=digit.stride * step, size=length)
+        apart = replace(value, layout=with_dimension(layout, dim, (outer,), (inner,)))
+        one = part(follower, call, apart, dim + 1, range(start, start + 1))
+        return replace(one, layout=with_dimension(one.layout, dim + 1)) if isinstance(one, Map) else one
     if digit.stride == 1 and digit.size < channels:  # every n-th channel: brought to the front by a shuffle
         node = graph.append(ChannelShuffle, node, call.place, groups=channels // digit.size)
-        layout = [
+        layout = tuple(
             tuple(d._replace(stride=d.stride // digit.size) if d.axis == "C" else d for d in dimension)
             for dimension in layout
-        ]
+        )
         digit = Digit("C", channels // digit.size, digit.size)
     if digit.stride * digit.size != channels:
         return follower.unsupported(call, "takes a part of the channels that a slice cannot take")
-    layout[dim] = (digit._replace(size=length),) if length > 1 else ()
     found = graph.channel_slice(node, start * digit.stride, length * digit.stride, call.place)
-    sliced = Map(found, tuple(layout), value.gate, value.root)
+    shorter = (digit._replace(size=length),) if length > 1 else ()
+    sliced = Map(found, with_dimension(layout, dim, shorter), value.gate, value.root)
     # Of joined maps a slice may be one of them, which need not be linear in what the others are.
     alone = found < value.node and follower.joined.get(value.node) != value.root
     return sliced.activated() if alone else sliced

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from math import prod
+from functools import partial, reduce
 from operator import floordiv, mod
 
 from zenlib.vanilla.capture.arithmetic import pointwise, sum_of
 from zenlib.vanilla.capture.follow import Follower, Map, Value
-from zenlib.vanilla.capture.layout import Digit, extent, pooled
+from zenlib.vanilla.capture.layout import Digit, Layout, extent, pooled
 from zenlib.vanilla.capture.mixing import REARRANGED
 from zenlib.vanilla.capture.moves import apart, part
 from zenlib.vanilla.capture.trace import Call, each, tensors
@@ -20,18 +21,15 @@ WIDEST_WINDOW = 3
 
 def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """A step, if it reads a map in the usual order."""
-    value = follower.bypassing(call.argument("input", 0))
+    value, axes = follower.bypassing(call.argument("input", 0)), len(follower.graph.axes)
     if not follower.is_plain(value):
         value = apart(follower, call, value)
-        if value is None:
-            return follower.unsupported(call, REARRANGED)
+    if value is None or not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
+        return follower.unsupported(call, REARRANGED)
     if kind == "max" and value.curve[0] > value.curve[-1]:
         return follower.unsupported(
             call, "is a pooling by the minimum: it reads a map times a negative number"
         )
-    axes = len(follower.graph.axes)
-    if not call.function.endswith(f"{axes}d"):  # over an axis that holds something else
-        return follower.unsupported(call, REARRANGED)
     read, kernel = call.argument, each(call.argument("kernel_size", 1), axes)
     is_max = kind == "max"
     node = follower.graph.append(
@@ -55,10 +53,11 @@ def pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
 def adaptive_pool(follower: Follower, call: Call, kind: str) -> Value | list[Value]:
     """Global pooling is where the network ends; pooling to a fraction of the size is ordinary pooling."""
     value = follower.bypassing(call.argument("input", 0))
-    result = next(tensors(call.result))
-    size = tuple(result.shape[2:])
-    if isinstance(value, Map) and not follower.is_plain(value) and not _covers(follower, value):
-        return follower.unsupported(call, REARRANGED)
+    size = tuple(next(tensors(call.result)).shape[2:])
+    if isinstance(value, Map):
+        behind = _lying_in(follower, value, range(2, len(value.layout)))
+        if behind != follower.graph.sizes(value.node):
+            return follower.unsupported(call, REARRANGED)
     if max(size) == 1 or not follower.is_plain(value):
         return follower.derived(call)
     before = follower.graph.size(value.node)
@@ -79,26 +78,21 @@ def _fixed_pool(follower: Follower, call: Call, node: int, kind: str, window: Si
     return found
 
 
-def _covers(follower: Follower, value: Map) -> bool:
-    """Whether the positions, and nothing else, lie behind the first two dimensions."""
-    behind = [digit for dimension in value.layout[2:] for digit in dimension]
-    sizes = follower.graph.sizes(value.node)
-    return {digit.axis for digit in behind} <= set(sizes) and prod(d.size for d in behind) == prod(
-        sizes.values()
-    )
+def _lying_in(follower: Follower, value: Map, dims: Iterable[int]) -> dict[str, int]:
+    """How many entries of each axis lie in some dimensions of a map."""
+    found = dict.fromkeys(follower.graph.axes, 1)
+    for digit in (digit for dim in dims for digit in value.layout[dim]):
+        found[digit.axis] = found.get(digit.axis, 1) * digit.size
+    return found
 
 
 def pad(follower: Follower, call: Call) -> Value:
     """Zeros around a map, or a border cut off; reflected or repeated borders become zeros."""
     value = follower.bypassing(call.argument("input", 0))
-    widths, mode, fill = (
-        tuple(call.argument("pad", 1)),
-        call.argument("mode", 2, "constant"),
-        call.argument("value", 3),
-    )
+    widths, mode = call.argument("pad", 1), call.argument("mode", 2, "constant")
     if value is not None and not any(widths):
         return value
-    if not isinstance(value, Map) or fill not in (None, 0, float("-inf")):
+    if not isinstance(value, Map) or call.argument("value", 3) not in (None, 0, float("-inf")):
         return follower.unsupported(call, NOT_ZEROS)
     sizes, layout = follower.graph.sizes(value.node), list(value.layout)
     padding = dict.fromkeys(sizes, (0, 0))
@@ -141,27 +135,28 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
     given = range(rank) if dims is None else (dims,) if isinstance(dims, int) else dims
     reduced = sorted({dim % rank for dim in given})
     digits = [digit for dim in reduced for digit in value.layout[dim]]
-    axes = {digit.axis for digit in digits}
-    window = {axis: prod(digit.size for digit in digits if digit.axis == axis) for axis in size}
-    result = next(tensors(call.result))
-    keeps = result.dim() == rank
+    window = _lying_in(follower, value, reduced)
+    keeps = next(tensors(call.result)).dim() == rank
+
+    def kept(layout: Layout) -> Layout:
+        return layout if keeps else tuple(layout[dim] for dim in range(rank) if dim not in reduced)
+
     groups = len(reduced) == 1 and extent(value.layout[reduced[0]]) < follower.graph.channels(value.node)
-    if groups and axes == {"C"} and call.function in ("sum", "mean"):
-        indices = range(extent(value.layout[reduced[0]]))
-        return sum_of(
-            follower, call, [part(follower, call, value, reduced[0], i, 1, drop=not keeps) for i in indices]
-        )
-    if axes & {"C", "N"}:
-        return replace(follower.unsupported(call, "mixes channels or images"), statistic=True)
-    if window == size:
-        return replace(follower.derived(call), statistic=True)
-    if any(d.stride != 1 and window[d.axis] < size[d.axis] for d in digits) or call.function not in POOLINGS:
-        return replace(
-            follower.unsupported(call, "takes a statistic of some rows or columns"), statistic=True
-        )
-    layout = pooled(value.layout, window)
-    if not keeps:
-        layout = tuple(dimension for dim, dimension in enumerate(layout) if dim not in reduced)
+    if groups and {digit.axis for digit in digits} == {"C"} and call.function in ("sum", "mean"):
+        ones = (range(i, i + 1) for i in range(extent(value.layout[reduced[0]])))
+        parts = (part(follower, call, value, reduced[0], one) for one in ones)
+        found = reduce(partial(sum_of, follower, call), parts)
+        return replace(found, layout=kept(found.layout)) if isinstance(found, Map) else found
+    why = None
+    if not window.keys() <= size.keys():
+        why = "mixes channels or images"
+    elif window != size and (
+        call.function not in POOLINGS or any(d.stride != 1 and window[d.axis] < size[d.axis] for d in digits)
+    ):
+        why = "takes a statistic of some rows or columns"
+    if why or window == size:
+        return replace(follower.unsupported(call, why) if why else follower.derived(call), statistic=True)
+    layout = kept(pooled(value.layout, window))
     if not digits:
         return replace(value, layout=layout)
     kind = POOLINGS[call.function]
@@ -171,15 +166,6 @@ def reduction(follower: Follower, call: Call, dim_at: int) -> Value | list[Value
 
 POOLINGS = {"mean": "avg", "sum": "avg", "amax": "max", "max": "max"}
 """Reductions that pool where they take some rows or columns only."""
-
-
-def resize(follower: Follower, call: Call) -> Value:
-    """Only to the same size."""
-    features = call.argument("input", 0)
-    value = follower.value(features)
-    if value is not None and call.result.shape == features.shape:
-        return value
-    return follower.unsupported(call, "makes a feature map larger or smaller by interpolation")
 
 
 def _without_indices(follower: Follower, call: Call, value: Map) -> Value | list[Value]:

@@ -22,14 +22,15 @@ NAMES: dict[str, Rule] = {
     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d": partial(pooling.adaptive_pool, kind="max"),
     "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d": partial(pooling.adaptive_pool, kind="avg"),
     "pad": pooling.pad,
-    "interpolate upsample": pooling.resize,
+    "interpolate upsample": partial(
+        arithmetic.of_one_size, why="makes a feature map larger or smaller by interpolation"
+    ),
     """mean sum nanmean nansum amax amin max min std var var_mean std_mean logsumexp median prod
     aminmax""": partial(pooling.reduction, dim_at=1),
     "norm vector_norm": partial(pooling.reduction, dim_at=2),
-    "mul": arithmetic.product,
+    "mul addcmul": arithmetic.product,
     "div": arithmetic.quotient,
     "add sub": arithmetic.total,
-    "addcmul": arithmetic.affine,
     """relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish hardtanh threshold softplus
     softsign logsigmoid log_sigmoid tanhshrink hardshrink softshrink clamp clamp_min clamp_max abs absolute
     neg negative square pow float_power sqrt rsqrt reciprocal exp exp2 expm1 log log2 log10 log1p sin cos tan
@@ -44,7 +45,7 @@ NAMES: dict[str, Rule] = {
     addcdiv""": arithmetic.pointwise,
     """gt ge lt le eq ne greater greater_equal less less_equal not_equal isclose logical_and logical_or
     logical_xor bitwise_and bitwise_or bitwise_xor and or xor""": arithmetic.mask,
-    "copy": arithmetic.copied,
+    "copy": partial(arithmetic.of_one_size, why="repeats a feature map by broadcasting", name="src", at=1),
     "set": arithmetic.replaced,
     """batch_norm layer_norm group_norm instance_norm local_response_norm rms_norm normalize dropout
     dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout""": arithmetic.left_out,
@@ -52,11 +53,9 @@ NAMES: dict[str, Rule] = {
     positive pos as_tensor asarray alias real""": arithmetic.unchanged,
     """view reshape flatten ravel unflatten squeeze unsqueeze view_as
     reshape_as""": moves.reshape,
-    "permute movedim transpose t T mT": moves.permute,
+    """permute movedim transpose t T mT select narrow chunk split split_with_sizes tensor_split unsafe_chunk
+    unsafe_split unbind""": moves.view,
     "expand expand_as broadcast_to repeat tile": moves.expand,
-    "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unbind": moves.split,
-    "select": moves.select,
-    "narrow": moves.narrow,
     "index_select": moves.index_select,
     "flip": partial(moves.reorder, dim_at=1),
     "roll repeat_interleave": partial(moves.reorder, dim_at=2),
