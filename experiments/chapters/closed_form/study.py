@@ -23,9 +23,10 @@ from experiments.record.wording import bracketed, signed, span
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
-from zenlib.scores.border import M1_SQUARED, M2, Window, border_at
+from zenlib.scores.border import Window, border_at
 from zenlib.scores.closed_form import closed_form_terms, closed_form_zen_score
 from zenlib.scores.forward import draw_images, draw_weights, forward, generator_of
+from zenlib.scores.rectifier import M1_SQUARED, M2
 from zenlib.spaces import MOBILENET_LIKE, RESNET_LIKE
 from zenlib.spaces.space import Space, narrowed
 from zenlib.stats import correlate

@@ -30,7 +30,7 @@ from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
-from zenlib.scores.graph_form.rectifier import CENTRED
+from zenlib.scores.rectifier import CENTRED
 from zenlib.stats.influence import correlate_many
 
 UNCENTRED = 0.5

@@ -16,8 +16,9 @@ from zenlib.errors import ArchitectureError, ConversionError
 from zenlib.networks.architecture import Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 from zenlib.scores import border
-from zenlib.scores.border import M1_SQUARED, Window, border_at, fields
+from zenlib.scores.border import Window, border_at, fields
 from zenlib.scores.closed_form import closed_form_terms
+from zenlib.scores.rectifier import M1_SQUARED
 from zenlib.scores.zen import zen_terms
 
 PAPER_TABLE_5 = {

@@ -15,7 +15,7 @@ from experiments.chapters.cells.monte_carlo import measure
 from zenlib import Architecture, to_vcnn
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
-from zenlib.scores.graph_form.rectifier import CENTRED
+from zenlib.scores.rectifier import CENTRED
 
 CHAIN = "SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,32,2,1)SuperConvK1BNRELU(32,24,1,1)"
 RESIDUAL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"

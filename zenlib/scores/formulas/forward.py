@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from zenlib.errors import ConversionError
-from zenlib.scores.border import M1_SQUARED
-from zenlib.scores.closed_form import CENTRED, max_moments
 from zenlib.scores.formulas import spread
 from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.spread import WHITE, Parts, Shapes, Source
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
+from zenlib.scores.rectifier import CENTRED, M1_SQUARED, max_moments
 from zenlib.vanilla.vcnn import IMAGE
 
 GAIN = 2.0

@@ -1,7 +1,7 @@
 """The Zen-Score by arithmetic on graphs with their shortcuts, sums and poolings, and the repaired score.
 
-`operations` is a network as data, read from a module (`of_module`); `torus` and
-`rectifier` are the mathematics of filters and of the ReLU; `sources` says how alike two maps are;
+`operations` is a network as data, read from a module (`of_module`); `torus` is the
+mathematics of filters; `sources` says how alike two maps are;
 `arithmetic` is the pass; `scores` sums up.
 """
 

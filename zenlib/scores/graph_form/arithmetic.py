@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from zenlib.scores.closed_form import max_moments
-from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores import rectifier
+from zenlib.scores.graph_form import torus
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.scores.graph_form.sources import (
     Alike,
@@ -333,7 +333,7 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
     count = operation.kernel**2
     # The mean correlation of two values of the window, each with itself included, runs from 1 / count to 1.
     alike = min(1.0, max(0.0, (count * pooled.variance / read.variance - 1) / (count - 1)))
-    first, second = max_moments(count)
+    first, second = rectifier.max_moments(count)
     rise = (1 - alike) * (first - math.sqrt(rectifier.M1_SQUARED)) / math.sqrt(rectifier.CENTRED)
     variance = read.variance * ((1 - alike) * (second - first**2) / rectifier.CENTRED + alike)
     return variance, (math.sqrt(read.square) + rise * math.sqrt(read.variance)) ** 2

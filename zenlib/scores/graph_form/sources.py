@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores import rectifier
+from zenlib.scores.graph_form import torus
 from zenlib.scores.graph_form.torus import Filter, Lags, averaged, multiplicity, scale_of
 
 
