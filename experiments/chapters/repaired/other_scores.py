@@ -19,7 +19,7 @@ from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import Graph, graph_of, graph_terms, repaired
+from zenlib.scores.graph_form import Graph, GraphTerms, graph_of, repaired
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import IMAGE
 
@@ -64,7 +64,7 @@ def built_terms(benchmark: str, network: str) -> Values:
         graph = graph_of(module, BENCHMARKS[benchmark].counted_at)
     except ConversionError as error:
         raise ScoreUndefined(str(error)) from error
-    terms = graph_terms(graph)
+    terms = GraphTerms(graph)
     counts = {"convs": float(sum(conv.live for conv in terms.convs)), "flops": float(multiply_adds(graph))}
     parameters = float(sum(parameter.numel() for parameter in module.parameters()))
     return {"repaired": repaired(terms), "gain": gain(terms, live_only=True), "params": parameters} | counts
@@ -80,9 +80,9 @@ def vanilla_terms(benchmark: str, network: str) -> Values:
         graph = graph_of(to_vcnn(_module(benchmark, network), BENCHMARKS[benchmark].counted_at))
     except ConversionError as error:
         raise ScoreUndefined(str(error)) from error
-    wide = graph_terms(graph, width=False)
+    wide = GraphTerms(graph, width=False)
     return {
-        "repaired_vanilla": repaired(graph_terms(graph)),
+        "repaired_vanilla": repaired(GraphTerms(graph)),
         "wide_vanilla": repaired(wide),
         "gain_vanilla": gain(wide),
     }

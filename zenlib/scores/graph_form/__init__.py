@@ -5,7 +5,7 @@ mathematics of filters; `sources` says how alike two maps are;
 `arithmetic` is the pass; `scores` sums up.
 """
 
-from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms, NodeTerms, graph_terms
+from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.scores.graph_form.scores import Writes, graph_of, repaired, repaired_score
 
@@ -13,11 +13,9 @@ __all__ = [
     "ConvTerms",
     "Graph",
     "GraphTerms",
-    "NodeTerms",
     "Operation",
     "Writes",
     "graph_of",
-    "graph_terms",
     "repaired",
     "repaired_score",
 ]

@@ -75,53 +75,8 @@ class ConvTerms:
         return self.gain + 0.5 * math.log(self.independent / self.entries)
 
 
-@dataclass(frozen=True)
-class NodeTerms:
-    """What the arithmetic says about one map.
-
-    Attributes:
-        variance: of a value, averaged over channels.
-        growth: mean squared difference of the two branches over 2 variance, 1 - their correlation; NaN where
-            not asked for.
-        neighbour: correlation of a value with its right neighbour.
-        channel_count: effective number of channels, 1 / mean squared correlation of two of them, a channel
-            with itself included.
-        value_count: effective number of independent values of the map, the same over channels and positions.
-    """
-
-    variance: float
-    growth: float
-    neighbour: float
-    channel_count: float
-    value_count: float
-
-
-@dataclass(frozen=True)
 class GraphTerms:
-    """The terms of a network.
-
-    Attributes:
-        convs: one entry per convolution, in order.
-        marks: the outputs of cells where the network has cells, else empty.
-        last: the map before global pooling, before its ReLU.
-        log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
-        silent: number of BatchNorms that read nothing.
-        log_delta: nats, log of the expected L1 norm of the difference of the two outputs; NaN where not asked
-            for.
-    """
-
-    convs: tuple[ConvTerms, ...]
-    marks: tuple[NodeTerms, ...]
-    last: NodeTerms
-    log_norms: float
-    silent: int
-    log_delta: float
-
-
-def graph_terms(
-    graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False
-) -> GraphTerms:
-    """The terms of a network.
+    """The terms of a network, in one pass; the method of each kind of operation makes its map of others.
 
     Args:
         graph: its operations.
@@ -129,26 +84,36 @@ def graph_terms(
         width: whether channels overlap by chance, as they do in finite width; else all are independent.
         borders: whether taps outside of the map are counted, which lowers sigma.
 
+    Attributes:
+        convs: one entry per convolution, in order.
+        log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
+        maps: the output of each operation, and the image.
+
     Raises:
         ConversionError: an operation has no rule, or the output is the image.
     """
-    return _Pass(graph, perturbation, width, borders).terms()
 
-
-class _Pass:
-    """The state of a pass; a method for each kind of operation makes its output of the maps that it reads."""
-
-    def __init__(self, graph: Graph, perturbation: float | None, width: bool, borders: bool) -> None:
+    def __init__(
+        self, graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False
+    ) -> None:
         self.graph, self.width, self.borders = graph, width, borders
         self.pairs = Pairs()
         self.normed = {operation.inputs[0] for operation in graph.operations if operation.kind == "norm"}
-        self.live = graph.live()
+        self.live, cuts = graph.live(), graph.cuts()
         self.convs: list[ConvTerms] = []
         self.log_norms = 0.0
         start = torus.white(grid_of(graph.resolution))
         branches = [start] if perturbation is None else [start, start / math.sqrt(1 + perturbation**2)]
         image = self.new(graph.in_channels, graph.resolution, 1.0, 0.0, Alike(np.stack(branches)))
-        self.blends: dict[int, Blend] = {IMAGE: image}
+        self.maps: dict[int, Blend] = {IMAGE: image}
+        for index, operation in enumerate(graph.operations):
+            read = [self.maps[source] for source in operation.inputs]
+            made: Blend = getattr(self, operation.kind)(index, operation, read)
+            if cuts[index]:  # everything passes through it: its past does not matter any more
+                alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
+                alone.variance, alone.rectified, made = made.variance, made.rectified, alone
+                self.pairs.forget()
+            self.maps[index] = made
 
     def new(
         self, channels: int, side: int, variance: float, square: float, itself: Alike, *origin: Any
@@ -158,27 +123,6 @@ class _Pass:
         parts = {source: torus.scaled(torus.IDENTITY, math.sqrt(variance))}
         return self.pairs.settle(Blend(channels, side, parts, square))
 
-    def terms(self) -> GraphTerms:
-        """All terms, in one pass."""
-        operations, cuts = self.graph.operations, self.graph.cuts()
-        for index, operation in enumerate(operations):
-            read = [self.blends[source] for source in operation.inputs]
-            made: Blend = getattr(self, operation.kind)(index, operation, read)
-            if cuts[index]:  # everything passes through it: its past does not matter any more
-                alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
-                alone.variance, alone.rectified, made = made.variance, made.rectified, alone
-                self.pairs.forget()
-            self.blends[index] = made
-        marks = tuple(node_terms(self.blends[index]) for index in self.graph.marks)
-        last = self.graph.output
-        while self.blends[last].rectified:
-            last = operations[last].inputs[0]
-        end, terms = self.blends[last], node_terms(self.blends[last])
-        # Of the difference of two rectified maps, whose root is that of theirs.
-        size = end.channels * end.side**2
-        log_delta = math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * end.variance))
-        return GraphTerms(tuple(self.convs), marks, terms, self.log_norms, self.graph.silent, log_delta)
-
     def conv(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """A convolution."""
         (read,), (before,) = maps, operation.inputs
@@ -187,7 +131,7 @@ class _Pass:
         share, squared_share = shares(operation, read.side) if self.borders else (1.0, 1.0)
         entries = group * kernel**2
         variance = entries * (read.variance * share + read.square * (share - squared_share))
-        source = self.blends[self.graph.operations[before].inputs[0]] if read.rectified else read
+        source = self.maps[self.graph.operations[before].inputs[0]] if read.rectified else read
         self.convs.append(
             ConvTerms(
                 operation.name,
@@ -306,23 +250,6 @@ def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
         before, after = chance.mean_square(grid), thinned.mean_square(out)
         chance = thinned.scaled(before / after if after > 0 else 0.0)
     return Alike(mean, chance)
-
-
-def node_terms(blend: Blend) -> NodeTerms:
-    """The numbers of a map."""
-    (mean, chance), count = blend.itself, torus.multiplicity(blend.grid)
-    assert mean is not None  # a map is alike to itself
-    everywhere = float((mean[0] ** 2 * count).sum()) / blend.channels
-    if chance is not None:
-        sums = float((chance.profiles[1] * count).sum()), float((chance.carrier**2 * count).sum())
-        everywhere += (1 - 1 / blend.channels) * sums[0] * sums[1]
-    return NodeTerms(
-        blend.variance,
-        math.nan if len(mean) == 1 else 1 - float(mean[1, 0, 0]),
-        float(mean[0, 0, min(1, blend.grid // 2)]),
-        1 / overlaps(blend.itself, blend.grid, blend.channels)[0],
-        blend.side**2 / everywhere,
-    )
 
 
 def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:

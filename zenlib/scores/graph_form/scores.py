@@ -12,12 +12,11 @@ copies of each other add no independent evidence. On a chain of independent inpu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.graph_form.arithmetic import GraphTerms, graph_terms
+from zenlib.scores.graph_form.arithmetic import GraphTerms
 from zenlib.scores.graph_form.operations import Graph, graph_of_architecture, graph_of_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
@@ -67,7 +66,7 @@ def repaired_score(
     network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
 ) -> float:
     """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
-    return repaired(graph_terms(replace(graph_of(network, resolution), marks=())))
+    return repaired(GraphTerms(graph_of(network, resolution)))
 
 
 def repaired(terms: GraphTerms) -> float:
