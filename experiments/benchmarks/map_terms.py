@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from zenlib.scores.graph_form import GraphTerms
+from zenlib.scores.formulas.backward import Backward
+from zenlib.scores.formulas.by_name import CLASSES, IMAGES
+from zenlib.scores.formulas.counts import values
+from zenlib.scores.formulas.forward import Forward
+from zenlib.scores.graph_form import Graph, GraphTerms
 from zenlib.scores.graph_form.sources import overlaps
 from zenlib.scores.graph_form.torus import multiplicity
 from zenlib.scores.rectifier import M1_SQUARED
@@ -72,3 +76,10 @@ def log_delta(terms: GraphTerms) -> float:
     # Of the difference of two rectified maps, whose root is that of theirs.
     size = end.channels * end.side**2
     return math.log(size * math.sqrt(2 * growth * M1_SQUARED * end.variance))
+
+
+def growth(graph: Graph) -> float:
+    """Log of the squared gradient behind the first convolution over that behind the last."""
+    convs = Backward(Forward(graph, IMAGES), CLASSES).convs
+    first, last = (conv.output * values(graph.operations[conv.place]) for conv in (convs[0], convs[-1]))
+    return math.log(first / last)

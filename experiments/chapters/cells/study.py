@@ -23,6 +23,7 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
 from experiments.benchmarks.best_cells import BEST, best_facts
 from experiments.benchmarks.map_terms import MapTerms, log_delta, marks
+from experiments.benchmarks.nasbench201_graph import nodes_of_cell
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_space import cells as all_cells
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
@@ -195,7 +196,8 @@ def example_row(*, arch: str) -> dict[str, float]:
     """The variance of each node of the first cell and of the fifth's output, and the score with its parts."""
     cell = Cell.from_string(arch)
     graph = graph_of(cell)
-    nodes = [index for index in graph.nodes[0] if index is not None]
+    read = nodes_of_cell(cell.ops, graph.resolution, graph.operations[0].channels)
+    nodes = [index for index in read if index is not None]
     if len(nodes) < len(NODE_NAMES):
         raise ScoreUndefined("a node reads nothing")
     maps = GraphTerms(graph).maps

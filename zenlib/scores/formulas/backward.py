@@ -107,13 +107,6 @@ class Backward:
         self.convs.reverse()
         self.layers = [*self.convs, classifier]
 
-    @property
-    def growth(self) -> float:
-        """Log of the squared gradient behind the first convolution over that behind the last."""
-        ends = self.convs[0], self.convs[-1]
-        first, last = (conv.output * values(self.graph.operations[conv.place]) for conv in ends)
-        return math.log(first / last)
-
     def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
         """The classifier, and the gradient of the map before pooling: one number per image and channel."""
         last, images = self.forward.maps[self.graph.output], self.forward.images

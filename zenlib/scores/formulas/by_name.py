@@ -161,7 +161,7 @@ def _evenness(count: int) -> float:
     return min(1.0, 1 / (root - (math.log(log) + math.log(4 * math.pi) - 2 * np.euler_gamma) / (2 * root)))
 
 
-def blocks(graph: Graph) -> list[int]:
+def blocks(graph: Graph) -> tuple[int, ...]:
     """The operations that end the blocks of `zenlib.proxies.az_nas`.
 
     Raises:
@@ -172,15 +172,7 @@ def blocks(graph: Graph) -> list[int]:
             f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
             "without marks; use PROXIES"
         )
-    if not graph.nodes:
-        return list(graph.marks)
-    ends = [1]  # the BatchNorm of the stem
-    ends += [
-        i for i, one in enumerate(graph.operations) if one.kind == "add" and one.name.startswith("reduction")
-    ]
-    if any(one.kind == "conv" and one.name.startswith("stage") for one in graph.operations):
-        ends += graph.marks
-    return sorted(ends)
+    return graph.blocks or graph.marks
 
 
 ARITHMETIC: dict[str, Callable[[Graph], float]] = {

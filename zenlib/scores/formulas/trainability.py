@@ -29,7 +29,7 @@ def trainability(graph: Graph, images: int) -> float:
     Raises:
         ConversionError: its blocks are no units of an `Architecture`.
     """
-    if graph.nodes or len(graph.marks) < 2:
+    if graph.blocks or len(graph.marks) < 2:
         raise ConversionError(
             f"{graph.name}: needed an Architecture of at least two units, got other blocks; use PROXIES"
         )

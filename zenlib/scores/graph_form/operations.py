@@ -62,7 +62,7 @@ class Graph:
         resolution: side of the image, pixels.
         silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
         marks: indices of the maps whose terms are wanted: the outputs of cells or units, else none.
-        nodes: for each cell the indices of its nodes, None for a node that reads nothing.
+        blocks: indices of the maps that end the blocks of AZ-NAS, where these are others than `marks`.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Graph:
     resolution: int
     silent: int = 0
     marks: tuple[int, ...] = ()
-    nodes: tuple[tuple[int | None, ...], ...] = ()
+    blocks: tuple[int, ...] = ()
 
     def live(self) -> list[bool]:
         """For each operation, whether it lies on a path to the output."""
@@ -140,17 +140,12 @@ def graph_of_vcnn(vcnn: VCNN) -> Graph:
         ConversionError: a window or a map is not square, or a step has no rule here.
     """
     operations: list[Operation] = []
-    after: tuple[Kind, ...] = ("norm", "relu")
     places = {IMAGE: IMAGE}
     for index, step in enumerate(vcnn.steps):
-        inputs = tuple(places[source] for source in step.inputs)
-        operations.append(_operation(step, inputs))
-        if isinstance(step, Conv):
-            for kind in after:
-                before = operations[-1]
-                operations.append(
-                    Operation(kind, step.name, (len(operations) - 1,), before.channels, before.side)
-                )
+        made = _operation(step, tuple(places[source] for source in step.inputs))
+        operations.append(made)
+        for kind in ("norm", "relu") if isinstance(step, Conv) else ():
+            operations.append(Operation(kind, step.name, (len(operations) - 1,), made.channels, made.side))
         places[index] = len(operations) - 1
     return Graph(vcnn.name, tuple(operations), len(operations) - 1, vcnn.in_channels, vcnn.resolution)
 

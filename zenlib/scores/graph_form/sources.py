@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from itertools import count
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -171,7 +172,7 @@ class Pairs:
         """The pair of two maps, for unit variance where theirs is known, else for sources of that."""
         if first.scale is not None and second.scale is not None:
             return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
-        mean: Lags | None = None
+        means: list[Lags] = []
         chances: list[Chance] = []
         root = ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
         for place, (a, of_a) in enumerate(first.parts.items()):
@@ -180,10 +181,11 @@ class Pairs:
                     continue
                 times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
                 term = _seen_through(self.of_sources(a, b), first.grid, of_a, of_b, root, times)
-                mean = _plus(mean, term.mean)
+                if term.mean is not None:
+                    means.append(term.mean)
                 if term.chance is not None:
                     chances.append(term.chance)
-        return Alike(mean, joined(chances, first.grid))
+        return Alike(reduce(add, means) if means else None, joined(chances, first.grid))
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
@@ -213,23 +215,14 @@ def _seen_through(
     return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height))
 
 
-def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
-    return total if term is None else term if total is None else total + term
-
-
 def joined(chances: list[Chance], grid: int) -> Chance | None:
     """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
     if len(chances) < 2:
         return chances[0] if chances else None
-    profiles: Lags | None = None
-    carrier: Lags | None = None
-    total = 0.0
-    for chance in chances:
-        weight = float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300
-        total += weight
-        profiles, carrier = _plus(profiles, chance.profiles), _plus(carrier, chance.carrier * weight)
-    assert profiles is not None and carrier is not None
-    return Chance(profiles, carrier * (1 / total))
+    weights = [float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300 for chance in chances]
+    profiles = reduce(add, (chance.profiles for chance in chances))
+    carriers = (chance.carrier * weight for chance, weight in zip(chances, weights, strict=True))
+    return Chance(profiles, reduce(add, carriers) * (1 / reduce(add, weights)))
 
 
 def rectified(pair: Alike, grid: int) -> Alike:
