@@ -72,7 +72,8 @@ def terms_of(cell: Cell) -> Values:
         "cancelled": cancelled(terms),
         "gain": gain(terms),
         "tap_gain": sum(
-            conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2) for conv in terms.convs
+            conv.gain + 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)
+            for conv in terms.convs
         ),
         "effective_gain": repaired(terms),
         "last_values": math.log(last(terms).value_count),

@@ -118,11 +118,6 @@ border_table = cache(BorderTable)
 """The table of a convolution from a map of `side` to a map of `out_side` pixels, the same one each time."""
 
 
-def border_at(side: int, window: Window, out_side: int, age: int) -> Border:
-    """One entry of a `border_table`."""
-    return Border(*border_table(side, window, out_side)[age])
-
-
 @cache
 def pooled_age(side: int, age: int, out_side: int) -> int:
     """Age of the dome after a pooling, which keeps the profile and changes the side."""

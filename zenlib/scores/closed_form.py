@@ -36,7 +36,7 @@ from zenlib.networks.architecture import Architecture, Block
 from zenlib.scores.border import Border, Window, border_table, pooled_age
 from zenlib.scores.rectifier import CENTRED, LINEAR, M1_SQUARED, M2, half_minus_kappa, max_moments
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
+from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Sizes, Step
 
 Norm = Literal["l1", "frobenius"]
 
@@ -377,22 +377,18 @@ def _layers_of_block(block: Block, side: int) -> tuple[list[tuple], int]:
             )
         out_side = -(-side // stride)
         window = Window(kernel, stride, (kernel - 1) // 2)
-        layers.append(_layer(in_channels, out_channels, groups, window, side, out_side))
+        layers.append(_layer((in_channels, out_channels, groups), window, (side, out_side)))
         side = out_side
     return layers, side
 
 
 @lru_cache(maxsize=2**15)
-def _layer(
-    in_channels: int,
-    out_channels: int,
-    groups: int,
-    window: Window,
-    side: int,
-    out_side: int,
-    pooling: Pooling | None = None,
-) -> tuple:
-    """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks."""
+def _layer(channels: Sizes, window: Window, sides: Sizes, pooling: Pooling | None = None) -> tuple:
+    """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks.
+
+    `channels` are those in and out and the groups, `sides` those of the maps.
+    """
+    (in_channels, out_channels, groups), (side, out_side) = channels, sides
     fan, area = in_channels // groups, window.kernel**2
     rest = (1 - 1 / fan) / area
     own = (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area  # relative variance of q of one output channel
@@ -431,7 +427,8 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
         if isinstance(step, Conv):
             window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
             sides = step.in_resolution[0], step.out_resolution[0]
-            layers.append(_layer(step.in_channels, step.out_channels, step.groups, window, *sides, pooling))
+            channels = step.in_channels, step.out_channels, step.groups
+            layers.append(_layer(channels, window, sides, pooling))
             pooling = None
         elif isinstance(step, Pool):
             _require_independent(step, before)

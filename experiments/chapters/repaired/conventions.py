@@ -46,11 +46,13 @@ BY_TERM: dict[str, Callable[[list[ConvTerms]], float]] = {
         lambda conv: conv.effective_gain + (0.5 * math.log(UNCENTRED / CENTRED) if conv.rectified else 0.0)
     ),
     "all_inputs": _sum(lambda conv: conv.gain),
-    "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
+    "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)),
     "channels": _sum(
-        lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.kernel**2)
+        lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)
     ),
-    "cells_only": lambda convs: sum(conv.effective_gain for conv in convs if conv.name.startswith("stage")),
+    "cells_only": lambda convs: sum(
+        conv.effective_gain for conv in convs if conv.operation.name.startswith("stage")
+    ),
     "normed": lambda convs: sum(conv.effective_gain for conv in convs if conv.normed),
     "mean": lambda convs: sum(conv.effective_gain for conv in convs) / len(convs),
 }

@@ -74,9 +74,9 @@ def test_variance_gain_overlap_and_growth_are_those_of_monte_carlo(text):
     found = [measure(graph, seed, batch_size=8) for seed in range(6)]
     for index, conv in enumerate(theory.convs):
         logs = [run.convs[index].log_sigma for run in found]
-        assert conv.log_sigma == pytest.approx(np.mean(logs), abs=0.25), conv.name
+        assert conv.log_sigma == pytest.approx(np.mean(logs), abs=0.25), conv.operation.name
         inputs = [math.log(run.convs[index].independent) for run in found]
-        assert math.log(conv.independent) == pytest.approx(np.mean(inputs), abs=0.3), conv.name
+        assert math.log(conv.independent) == pytest.approx(np.mean(inputs), abs=0.3), conv.operation.name
     for index, mark in enumerate(marks(theory)):
         for name in ("variance", "growth", "channel_count"):
             assert math.log(getattr(mark, name)) == pytest.approx(

@@ -77,8 +77,9 @@ def collision(variance: float, classes: int) -> float:
     return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
 
 
-def passed(graph: Graph, conv: Operation, read: Map, share: float) -> float:
-    """By how much a convolution changes the mean square of a gradient; `share` of its taps are inside."""
+def passed(graph: Graph, conv: Operation, read: Map) -> float:
+    """By how much a convolution changes the mean square of a gradient."""
+    share, _ = shares(conv, read.side)
     return GAIN * share * values(conv) / (in_channels(graph, conv) * read.side**2)
 
 
@@ -172,5 +173,6 @@ class Backward:
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
-        factor = passed(self.graph, operation, read, share)
-        return self._new(found, factor, 1 / operation.stride**2, operation.stride)
+        return self._new(
+            found, passed(self.graph, operation, read), 1 / operation.stride**2, operation.stride
+        )

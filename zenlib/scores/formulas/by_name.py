@@ -116,15 +116,25 @@ def zico(graph: Graph) -> float:
 
 
 def az_expressivity(graph: Graph) -> float:
-    """Sum over blocks of the entropy of the principal components of their output."""
-    forward = Forward(graph, IMAGES)
-    return sum(_entropy(graph.operations[place].channels, forward.maps[place]) for place in blocks(graph))
+    """Sum over the blocks of `zenlib.proxies.az_nas` of the entropy of their output's principal components.
 
+    That is the log of the number of channels, less what a Wishart spectrum of that participation ratio lacks.
 
-def _entropy(channels: int, features: Map) -> float:
-    """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks."""
-    excess = _excess(channels, features)
-    return math.log(channels) - (excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess))
+    Raises:
+        ConversionError: it is not known where the blocks end.
+    """
+    if not graph.marks:
+        raise ConversionError(
+            f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
+            "without marks; use PROXIES"
+        )
+    forward, total = Forward(graph, IMAGES), 0.0
+    for place in graph.blocks or graph.marks:
+        channels = graph.operations[place].channels
+        excess = _excess(channels, forward.maps[place])
+        lost = excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess)
+        total += math.log(channels) - lost
+    return total
 
 
 def _excess(channels: int, features: Map) -> float:
@@ -159,20 +169,6 @@ def _evenness(count: int) -> float:
     log = math.log(2 * count)
     root = math.sqrt(2 * log)
     return min(1.0, 1 / (root - (math.log(log) + math.log(4 * math.pi) - 2 * np.euler_gamma) / (2 * root)))
-
-
-def blocks(graph: Graph) -> tuple[int, ...]:
-    """The operations that end the blocks of `zenlib.proxies.az_nas`.
-
-    Raises:
-        ConversionError: it is not known where they are.
-    """
-    if not graph.marks:
-        raise ConversionError(
-            f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
-            "without marks; use PROXIES"
-        )
-    return graph.blocks or graph.marks
 
 
 ARITHMETIC: dict[str, Callable[[Graph], float]] = {

@@ -16,7 +16,6 @@ import numpy as np
 from zenlib.errors import ConversionError
 from zenlib.scores.formulas.backward import passed
 from zenlib.scores.formulas.forward import Forward
-from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph
 
 _INSIDE = 1 / (1 + np.exp(-np.linspace(-12, 12, 481)))
@@ -75,7 +74,7 @@ def _branch(forward: Forward, start: int, end: int, place: int) -> tuple[float, 
         read = forward.maps[operation.inputs[0]]
         factor = 1 / read.variance if operation.kind == "norm" else read.threshold[1]
         if operation.kind == "conv":
-            factor = passed(graph, operation, read, shares(operation, read.side)[0])
+            factor = passed(graph, operation, read)
         energy *= factor
         mean *= factor**2 if operation.kind == "relu" else factor
         kernel, place = max(kernel, operation.kernel), operation.inputs[0]

@@ -40,12 +40,11 @@ class ConvTerms:
     """What the arithmetic says about one convolution.
 
     Attributes:
-        name: where it comes from.
+        operation: the convolution itself.
         live: whether it lies on a path to the output.
         normed: whether a BatchNorm follows it.
         source_variance: q, the variance of the map that it reads, before the ReLU where there is one.
         log_sigma: nats, log of the standard deviation of its output.
-        kernel: side of its window.
         entries: inputs that one output sums, kernel^2 in_channels / groups.
         independent: their effective number, the participation ratio 1 / mean squared correlation of two of
             them.
@@ -53,12 +52,11 @@ class ConvTerms:
         rectified: whether a ReLU comes before it.
     """
 
-    name: str
+    operation: Operation
     live: bool
     normed: bool
     source_variance: float
     log_sigma: float
-    kernel: int
     entries: int
     independent: float
     tap_independent: float
@@ -88,9 +86,6 @@ class GraphTerms:
         convs: one entry per convolution, in order.
         log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
         maps: the output of each operation, and the image.
-
-    Raises:
-        ConversionError: an operation has no rule, or the output is the image.
     """
 
     def __init__(
@@ -112,7 +107,7 @@ class GraphTerms:
             if cuts[index]:  # everything passes through it: its past does not matter any more
                 alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
                 alone.variance, alone.rectified, made = made.variance, made.rectified, alone
-                self.pairs.forget()
+                self.pairs = Pairs()
             self.maps[index] = made
 
     def new(
@@ -134,36 +129,34 @@ class GraphTerms:
         source = self.maps[self.graph.operations[before].inputs[0]] if read.rectified else read
         self.convs.append(
             ConvTerms(
-                operation.name,
+                operation,
                 self.live[index],
                 index in self.normed,
                 source.variance,
                 0.5 * math.log(variance),
-                kernel,
                 entries,
                 1 / of_inputs,
                 1 / of_taps,
                 read.rectified,
             )
         )
-        itself = self.pair_of_output(operation, read, group)
-        origin: tuple[Any, ...] = (read, kernel, dilation, group)
+        itself = self.pair_of_output(operation, read)
+        origin: tuple[Any, ...] = (read, operation)
         if operation.stride != 1 or grid_of(operation.side) != read.grid:
             itself, origin = _strided(itself, read.grid, operation), ()
         return self.new(operation.channels, operation.side, variance, 0.0, itself, *origin)
 
-    def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
+    def pair_of_output(self, operation: Operation, read: Blend) -> Alike:
         """The pair of a convolution with itself; a channel correlates with itself as its input does."""
         if not self.width:
             return Alike(read.itself.mean)
-        window = read.grid, operation.kernel, operation.dilation
-        chance = convolved(read.itself, *window, read.channels, group, times=2)
-        if group < read.channels and chance is not None:
-            # Channels of one group read the same inputs; those of different groups are as alike as what they
-            # read.
+        chance = convolved(read.itself, read, operation, times=2)
+        if operation.groups > 1 and chance is not None:
+            # Channels of one group read the same inputs, those of different groups what is as alike as they.
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
             before, own = read.itself.chance, chance.profiles[0]
-            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window, 2)
+            window = read.grid, operation.kernel, operation.dilation, 2
+            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window)
             chance = chance._replace(profiles=np.stack([own, together * own + (1 - together) * apart]))
         return Alike(read.itself.mean, chance)
 
@@ -197,10 +190,7 @@ class GraphTerms:
         return self.pairs.settle(Blend(operation.channels, operation.side, parts, square))
 
     def pool(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
-        """An average is a filter where it keeps the size.
-
-        Other poolings are new sources with the correlations of an average.
-        """
+        """An average that keeps the size is a filter; others are new sources with its correlations."""
         (read,) = maps
         parts = {
             source: torus.windowed(filtered, operation.kernel) for source, filtered in read.parts.items()
@@ -238,10 +228,7 @@ class GraphTerms:
 
 
 def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
-    """The pair at the positions that an operation keeps.
-
-    The profile of chance keeps its form and the mean square that it gives at lag 0.
-    """
+    """The pair at the positions that an operation keeps; chance keeps its mean square at lag 0."""
     out = grid_of(operation.side)
     mean = None if pair.mean is None else torus.subsampled(pair.mean, grid, operation.stride, out)
     chance = pair.chance
@@ -253,10 +240,7 @@ def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
 
 
 def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:
-    """Variance and squared mean of a maximum, between independent rectified values and equal ones.
-
-    A sum of rectified maps is taken to have the shape of one.
-    """
+    """Variance and squared mean of a maximum, between independent rectified values and equal ones."""
     count = operation.kernel**2
     # The mean correlation of two values of the window, each with itself included, runs from 1 / count to 1.
     alike = min(1.0, max(0.0, (count * pooled.variance / read.variance - 1) / (count - 1)))
@@ -268,8 +252,7 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
 
 def shares(operation: Operation, side: int) -> tuple[float, float]:
     """For the taps of a window, the mean share of outputs with a tap inside, and of its square."""
-    kernel, stride, padding, dilation = operation[5:9]
-    return _shares(side, operation.side, kernel, stride, padding, dilation)
+    return _shares(side, *operation[4:9])
 
 
 @cache

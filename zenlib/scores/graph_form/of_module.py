@@ -71,10 +71,7 @@ class _Writer:
         self.known: dict[Operation | int, int] = {}
 
     def follow(self, call: Call) -> None:
-        """Appends what a call does.
-
-        A tensor that it makes without a rule has a problem, which matters only where it is needed.
-        """
+        """Appends what a call does; without a rule its result has a problem, which matters if it is read."""
         given = [id(tensor) for tensor in tensors((call.args, call.kwargs))]
         read, ended = ([of[key] for key in given if key in of] for of in (self.places, self.ends))
         problems = [self.problems[key] for key in given if key in self.problems]
@@ -107,10 +104,7 @@ class _Writer:
         return self.put(Operation(kind, call.place, tuple(read), result.shape[1], side, *window))
 
     def put(self, operation: Operation) -> int:
-        """Appends an operation and returns its index.
-
-        A sum of one map is that map, and a ReLU or pooling done twice is one.
-        """
+        """The index of an operation; a sum of one map is that map, a ReLU or pooling done twice is one."""
         if operation.kind in ("add", "join") and len(operation.inputs) == 1:
             return operation.inputs[0]
         new = len(self.operations)

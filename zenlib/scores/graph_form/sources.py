@@ -29,6 +29,7 @@ import numpy as np
 
 from zenlib.scores import rectifier
 from zenlib.scores.graph_form import torus
+from zenlib.scores.graph_form.operations import Operation
 from zenlib.scores.graph_form.torus import Filter, Lags, averaged, multiplicity, scale_of
 
 
@@ -53,7 +54,7 @@ class Chance(NamedTuple):
         return float(self.mean_squares(self.profiles[1], grid)[0])
 
     def mean_squares(self, profiles: Lags, grid: int) -> Lags:
-        """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
+        """The mean square at lag 0 of each profile, seen through the carrier."""
         seen = (self.carrier * self.carrier * multiplicity(grid)).ravel()
         return profiles.reshape(-1, self.carrier.size) @ seen
 
@@ -87,18 +88,14 @@ class Source:
         grid: side of its periodic map.
         itself: its pair with itself.
         reads: the map that a convolution or a ReLU made it of; None where its past does not matter any more.
-        kernel: of a convolution; 0 for a ReLU.
-        dilation: of a convolution.
-        group: input channels that one output channel reads.
+        operation: the convolution; None for a ReLU.
         number: sources are numbered in the order they are made.
     """
 
     grid: int
     itself: Alike
     reads: Blend | None = None
-    kernel: int = 0
-    dilation: int = 1
-    group: int = 1
+    operation: Operation | None = None
     number: int = field(default_factory=count().__next__, init=False)
 
 
@@ -139,10 +136,6 @@ class Pairs:
     def __init__(self) -> None:
         self._of: dict[tuple[int, int], Alike] = {}
 
-    def forget(self) -> None:
-        """Drops all pairs, when everything that is still read was made after now."""
-        self._of.clear()
-
     def of_sources(self, first: Source, second: Source) -> Alike:
         """The pair of two sources."""
         if first is second:
@@ -159,14 +152,12 @@ class Pairs:
         read = later.reads
         if read is None:
             return NOTHING
-        if not later.kernel and not earlier.kernel and earlier.reads is not None:
+        if later.operation is None and earlier.operation is None and earlier.reads is not None:
             return rectified(self.of_blends(read, earlier.reads), later.grid)
         found = self.of_blends(read, Blend(read.channels, earlier.grid, {earlier: torus.IDENTITY}))
-        if not later.kernel:
+        if later.operation is None:
             return found.scaled(math.sqrt(rectifier.LINEAR))
-        return Alike(
-            None, convolved(found, later.grid, later.kernel, later.dilation, read.channels, later.group, 1)
-        )
+        return Alike(None, convolved(found, read, later.operation, 1))
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
         """The pair of two maps, for unit variance where theirs is known, else for sources of that."""
@@ -235,30 +226,24 @@ def rectified(pair: Alike, grid: int) -> Alike:
     return Alike(None if pair.mean is None else rectifier.correlation(pair.mean), chance)
 
 
-def convolved(
-    pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int
-) -> Chance | None:
-    """Chance between a convolution of the first map and the second (1), or one like it of that (2).
+def convolved(pair: Alike, read: Blend, operation: Operation, times: int) -> Chance | None:
+    """Chance between a convolution of the map that it reads and another one (1), or one like it of that (2).
 
     Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share
     1 / group is the same channel of both maps.
     """
     terms: list[Chance] = []
+    window = read.grid, operation.kernel, operation.dilation, times
+    mixing = _mixing(read.channels // operation.groups, read.channels)
     if pair.mean is not None and pair.mean[0, 0, 0] > 1e-9:
         height = float(pair.mean[0, 0, 0])
-        profiles = _of_one_channel(grid, kernel, dilation, times, group, channels) * height**2
-        terms.append(Chance(profiles, pair.mean[0] / height))
+        profiles = torus.white(*window) * mixing[:, :1, None]
+        terms.append(Chance(profiles * height**2, pair.mean[0] / height))
     if pair.chance is not None:
-        before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
-        after = _mixing(group, channels) @ before.reshape(2, -1)
+        before = averaged(pair.chance.profiles, *window)
+        after = mixing @ before.reshape(2, -1)
         terms.append(Chance(after.reshape(before.shape), pair.chance.carrier))
-    return joined(terms, grid)
-
-
-@cache
-def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
-    """The profiles of chance after a convolution of channels that are alike to themselves alone."""
-    return averaged(torus.white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+    return joined(terms, read.grid)
 
 
 @cache
