@@ -23,34 +23,22 @@ from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
 
 WITH_SCALE = 2 / math.pi
-"""(1 / (2 pi)) / (1 / 4), for a constant that passed a ReLU.
-
-What BatchNorm takes of it along its own output, over what it takes with the mean.
-"""
+"""Of a constant behind a ReLU: what BatchNorm takes along its output, over what it takes with the mean."""
 
 
 @dataclass(eq=False, slots=True)
 class Back(Source):
-    """A source on the way back.
-
-    Attributes:
-        common: share of its variance that all images and positions have in common.
-    """
+    """A source on the way back; a share `common` of its variance is one for all images and positions."""
 
     common: float
 
 
 class LayerGradient(NamedTuple):
-    """The gradient of one layer with weights.
+    """The gradient of one layer, whose outputs sum `fan` inputs each.
 
-    Attributes:
-        weights: how many there are.
-        fan: inputs that one output sums.
-        square: mean square of the gradient of one weight.
-        agreement: correlation of the gradients of two halves of the mini-batch.
-        place: index of the operation of a convolution.
-        output: variance of the gradient of one output value of it.
-        shapes: its spatial correlation.
+    For one of its weights it has the mean `square`, and the correlation `agreement` between halves of the
+    mini-batch. A convolution also has a `place` among the operations; `output` and `shapes` are variance and
+    spatial correlation of the gradient of its output.
     """
 
     weights: int

@@ -123,12 +123,12 @@ def az_expressivity(graph: Graph) -> float:
     Raises:
         ConversionError: it is not known where the blocks end.
     """
+    forward, total = Forward(graph, IMAGES), 0.0
     if not graph.marks:
         raise ConversionError(
             f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
             "without marks; use PROXIES"
         )
-    forward, total = Forward(graph, IMAGES), 0.0
     for place in graph.blocks or graph.marks:
         channels = graph.operations[place].channels
         excess = _excess(channels, forward.maps[place])
@@ -138,10 +138,7 @@ def az_expressivity(graph: Graph) -> float:
 
 
 def _excess(channels: int, features: Map) -> float:
-    """Channels over their participation ratio, less 1.
-
-    Channels times the mean squared correlation of two of them, by the network and by the number of samples.
-    """
+    """Channels over their participation ratio, less 1: correlations by the network and by few samples."""
     shapes, side = features.alike.shapes, features.side
     samples = IMAGES * side**2 / together(shapes, shapes, side)
     return max(1e-9, (channels - 1) * (features.alike.overlap + 1 / samples))

@@ -30,6 +30,7 @@ from zenlib.vanilla.vcnn import IMAGE
 
 GAIN = 2.0
 """Fan-in times variance of a weight."""
+_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 @dataclass(eq=False, slots=True)
@@ -64,16 +65,10 @@ def mixed(shares: Iterable[tuple[float, New]], shapes: Shapes) -> New:
 
 @dataclass(slots=True)
 class Map:
-    """What is known of a map.
+    """What is known of a map of `side` rows: its sources, and their average `alike`.
 
-    Attributes:
-        side: its rows.
-        parts: its sources.
-        variance: of a value around the mean of its channel.
-        alike: the average of its sources.
-        square: mean square of the means of its channels.
-        mean: mean of all of them.
-        rectified: whether it is one.
+    `variance` is that of a value around the mean of its channel; `square` and `mean` are the mean square and
+    the mean of these means.
     """
 
     side: int
@@ -87,8 +82,6 @@ class Map:
     @property
     def threshold(self) -> tuple[float, float, float]:
         """The mean of a value in units of its spread, and Phi and the density of N(0, 1) there."""
-        if self.mean == 0:
-            return 0.0, 0.5, _DENSITY
         t = self.mean / math.sqrt(self.variance)
         return t, 0.5 * (1 + math.erf(t / math.sqrt(2))), _DENSITY * math.exp(-t * t / 2)
 
@@ -106,9 +99,6 @@ def joined(side: int, parts: Parts, *moments: Any) -> Map:
         weights[source] = weights.get(source, 0.0) + height / variance
     alike = mixed(((weight, new) for new, weight in weights.items()), shapes)
     return Map(side, parts, variance, alike, *moments)
-
-
-_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 class Forward:

@@ -10,6 +10,7 @@ Source: Dozier and Silverstein 2007 for where the spectrum of such a matrix ends
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def trainability(graph: Graph, images: int) -> float:
             f"{graph.name}: needed an Architecture of at least two units, got other blocks; use PROXIES"
         )
     forward = Forward(graph, images)
-    sizes = [_size(forward, *pair) for pair in zip(graph.marks, graph.marks[1:], strict=False)]
+    sizes = [_size(forward, *pair) for pair in pairwise(graph.marks)]
     return float(np.mean([2 - size - 1 / size for size in sizes]))
 
 
@@ -84,10 +85,7 @@ def _branch(forward: Forward, start: int, end: int, place: int) -> tuple[float, 
 def largest(identity: float, rows: list[tuple[int, float]], columns: int) -> float:
     """The largest singular value of a multiple of the identity plus independent Gaussian entries.
 
-    Args:
-        identity: the multiple; other than 0 only in a square matrix whose entries have one variance.
-        rows: how many rows have which variance.
-        columns: how many columns.
+    `rows` says how many rows have which variance; with an `identity` it is one, in a square matrix.
     """
     top = columns * max(variance for _, variance in rows)
     outside = identity**2 / _INSIDE**2 + top / (1 - _INSIDE)

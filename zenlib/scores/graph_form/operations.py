@@ -108,29 +108,28 @@ def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
     marks: list[int] = []
     last = IMAGE
 
-    def put(kind: Kind, inputs: tuple[int, ...], channels: int, side: int, *window: int) -> int:
-        operations.append(Operation(kind, "", inputs, channels, side, *window))  # type: ignore[arg-type]
+    def put(kind: Kind, *inputs: int) -> int:
+        before = operations[inputs[0]]
+        operations.append(Operation(kind, "", inputs, before.channels, before.side))
         return len(operations) - 1
 
-    def conv_norm(conv: ConvSpec, read: int, side: int) -> tuple[int, int]:
-        side = -(-side // conv.stride)
+    def conv_norm(conv: ConvSpec, read: int, side: int) -> int:
         window = conv.kernel, conv.stride, (conv.kernel - 1) // 2, 1, conv.groups
-        place = put("conv", (read,), conv.out_channels, side, *window)
-        return put("norm", (place,), conv.out_channels, side), side
+        operations.append(Operation("conv", "", (read,), conv.out_channels, -(-side // conv.stride), *window))
+        return put("norm", len(operations) - 1)
 
-    for unit, before in architecture.unit_resolutions(resolution):
-        read, (last, side) = last, conv_norm(unit.convs[0], last, before)
+    for unit, side in architecture.unit_resolutions(resolution):
+        read, last = last, conv_norm(unit.convs[0], last, side)
         for conv in unit.convs[1:]:
-            last = put("relu", (last,), conv.in_channels, side)
-            last, side = conv_norm(conv, last, side)
-        channels = unit.convs[-1].out_channels
+            last = put("relu", last)
+            last = conv_norm(conv, last, operations[last].side)
         if unit.residual:
-            other = read if unit.projection is None else conv_norm(unit.projection, read, before)[0]
-            last = put("add", (last, other), channels, side)
-        last = put("relu", (last,), channels, side)
+            other = read if unit.projection is None else conv_norm(unit.projection, read, side)
+            last = put("add", last, other)
+        last = put("relu", last)
         marks.append(last)
-    name = "Architecture"
-    return Graph(name, tuple(operations), last, architecture.in_channels, resolution, 0, tuple(marks))
+    image = architecture.in_channels, resolution
+    return Graph("Architecture", tuple(operations), last, *image, marks=tuple(marks))
 
 
 def graph_of_vcnn(vcnn: VCNN) -> Graph:
@@ -172,11 +171,7 @@ def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
 
 
 def square(name: str, pair: Sequence[int]) -> int:
-    """The side of a window or map.
-
-    Raises:
-        ConversionError: it is not square.
-    """
+    """The side of a window or map; one that is not square is refused."""
     if len(pair) != 2 or pair[0] != pair[1]:
         raise ConversionError(
             f"{name}: needed square windows and maps, got {times(tuple(pair))}; score this network by Monte "

@@ -82,14 +82,10 @@ NOTHING = Alike()
 
 @dataclass(eq=False, slots=True)
 class Source:
-    """A map whose values are new.
+    """A map whose values are new; sources are numbered in the order they are made.
 
-    Attributes:
-        grid: side of its periodic map.
-        itself: its pair with itself.
-        reads: the map that a convolution or a ReLU made it of; None where its past does not matter any more.
-        operation: the convolution; None for a ReLU.
-        number: sources are numbered in the order they are made.
+    It `reads` the map that a convolution `operation` or, without one, a ReLU made it of; None where its past
+    does not matter any more.
     """
 
     grid: int
@@ -101,18 +97,14 @@ class Source:
 
 @dataclass(eq=False, slots=True)
 class Blend:
-    """A map as a sum of filtered sources.
+    """A map as a sum of filtered sources; `scale` is the factor of one that is a source times a number.
 
     Attributes:
-        channels: its channels.
-        side: its rows and columns.
         parts: filter by source.
         square: the square of the mean of a channel, averaged over channels.
         variance: variance around it; set by `Pairs.settle`.
         itself: its pair with itself, for unit variance; the same.
         rectified: whether it is the output of a ReLU, or some or the largest values of one.
-        grid: side of its periodic map.
-        scale: the factor of a map that is one source times a number, else None.
     """
 
     channels: int
