@@ -172,7 +172,10 @@ def _score(
         raise ValueError(f"perturbation: needed a finite number of at least 0, got {alpha!r}")
     batch_size, last = whole("batch_size", batch_size), None
     if isinstance(network, Architecture):
-        layers = _layers_of_architecture(network, 224 if resolution is None else resolution)
+        layers, side = [], 224 if resolution is None else resolution
+        for block in network.blocks:
+            found, side = _layers_of_block(block, side)
+            layers += found
     else:
         layers, last = _layers_of_vcnn(network, resolution)
     length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
@@ -355,14 +358,6 @@ def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
     near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
     squared = 2 * delta * (share + (square - mean**2 - share) * delta)
     return math.sqrt(delta) * (near + (apart - near) * delta), squared
-
-
-def _layers_of_architecture(network: Architecture, side: int) -> list[tuple]:
-    layers: list[tuple] = []
-    for block in network.blocks:
-        found, side = _layers_of_block(block, side)
-        layers += found
-    return layers
 
 
 @lru_cache(maxsize=2**15)

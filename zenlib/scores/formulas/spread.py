@@ -138,9 +138,12 @@ def terms(parts: Parts, side: int) -> Terms:
         for (other, q), b in items[i:]:
             if other is source:
                 product = a * b if p == q else 2 * a * b
-                blurred = source.shapes @ _blur(p + q, side) if p + q else source.shapes
-                height = float(blurred.sum()) if p + q else 1.0
-                found.append((product * height, source, blurred / height if p + q else blurred))
+                shapes, height = source.shapes, 1.0
+                if p + q:
+                    blurred = shapes @ _blur(p + q, side)
+                    height = float(blurred.sum())
+                    shapes = blurred / height
+                found.append((product * height, source, shapes))
     variance = sum(term[0] for term in found)
     if all(term[2] is WHITE for term in found):
         return variance, found, WHITE
