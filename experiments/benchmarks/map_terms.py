@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from zenlib.scores.formulas.backward import Backward
 from zenlib.scores.formulas.by_name import CLASSES, IMAGES
-from zenlib.scores.formulas.counts import values
 from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import Graph, GraphTerms
 from zenlib.scores.graph_form.sources import overlaps
@@ -81,5 +80,5 @@ def log_delta(terms: GraphTerms) -> float:
 def growth(graph: Graph) -> float:
     """Log of the squared gradient behind the first convolution over that behind the last."""
     convs = Backward(Forward(graph, IMAGES), CLASSES).convs
-    first, last = (conv.output * values(graph.operations[conv.place]) for conv in (convs[0], convs[-1]))
+    first, last = (conv.output * graph.operations[conv.place].values for conv in (convs[0], convs[-1]))
     return math.log(first / last)

@@ -37,7 +37,8 @@ from experiments.record.keys import crossed
 from experiments.record.table import Table
 from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
-from zenlib.scores.graph_form import ConvTerms, GraphTerms, graph_of
+from zenlib.scores.graph_form import GraphTerms, graph_of
+from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.stats.influence import correlate_many
 
 SHOWN = (

@@ -28,7 +28,8 @@ from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
-from zenlib.scores.graph_form import ConvTerms, GraphTerms, graph_of, repaired
+from zenlib.scores.graph_form import GraphTerms, graph_of, repaired
+from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.scores.rectifier import CENTRED
 from zenlib.stats.influence import correlate_many
 

@@ -21,7 +21,6 @@ from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.scores.graph_form import Graph, GraphTerms, graph_of, repaired
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import IMAGE
 
 STUDY = "repaired"
 
@@ -90,15 +89,7 @@ def vanilla_terms(benchmark: str, network: str) -> Values:
 
 def multiply_adds(graph: Graph) -> int:
     """Of all convolutions, for one image."""
-    total = 0
-    for operation in graph.operations:
-        if operation.kind == "conv":
-            source = operation.inputs[0]
-            channels = graph.in_channels if source == IMAGE else graph.operations[source].channels
-            total += (
-                channels // operation.groups * operation.channels * operation.kernel**2 * operation.side**2
-            )
-    return total
+    return sum(graph.fan_in(one) * one.values for one in graph.operations if one.kind == "conv")
 
 
 def fill(benchmark: str, count: int, progress: bool = True) -> None:

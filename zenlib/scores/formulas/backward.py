@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in, in_channels, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
 from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, Terms, together
 from zenlib.scores.graph_form.arithmetic import shares
@@ -68,7 +67,7 @@ def collision(variance: float, classes: int) -> float:
 def passed(graph: Graph, conv: Operation, read: Map) -> float:
     """By how much a convolution changes the mean square of a gradient."""
     share, _ = shares(conv, read.side)
-    return GAIN * share * values(conv) / (in_channels(graph, conv) * read.side**2)
+    return GAIN * share * conv.values / (graph.channels_into(conv) * read.side**2)
 
 
 class Backward:
@@ -129,7 +128,7 @@ class Backward:
 
     def slice(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """To some of the channels."""
-        channels = in_channels(self.graph, operation)
+        channels = self.graph.channels_into(operation)
         return spread.scaled(parts, math.sqrt(operation.channels / channels))
 
     def norm(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
@@ -156,7 +155,7 @@ class Backward:
         """Here are the weights."""
         output, _, shapes = found = spread.terms(parts, operation.side)
         share, _ = shares(operation, read.side)
-        fan = fan_in(self.graph, operation)
+        fan = self.graph.fan_in(operation)
         lags = together(shapes, spread.stretched(read.alike.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan

@@ -17,7 +17,7 @@ from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.formulas import paths
 from zenlib.scores.formulas.backward import Backward
-from zenlib.scores.formulas.counts import Counts, counts_of, fan_in, values
+from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.formulas.forward import Forward, Map
 from zenlib.scores.formulas.spread import FLAT, together
 from zenlib.scores.formulas.trainability import trainability
@@ -38,7 +38,7 @@ def _rectified(forward: Forward) -> list[tuple[float, Map]]:
     """For every rectifier the number of its values and the map that it reads."""
     graph = forward.graph
     return [
-        (float(operation.times * values(operation)), forward.maps[operation.inputs[0]])
+        (float(operation.times * operation.values), forward.maps[operation.inputs[0]])
         for operation in graph.operations
         if operation.kind == "relu"
     ]
@@ -97,7 +97,7 @@ def fisher(graph: Graph) -> float:
         operation, made = graph.operations[layer.place], forward.maps[layer.place]
         own = made.variance * together(made.alike.shapes, layer.shapes, made.side)
         mean = made.square * together(FLAT, layer.shapes, made.side)
-        total += values(operation) / 2 * layer.output * (own + mean)
+        total += operation.values / 2 * layer.output * (own + mean)
     return total
 
 
@@ -155,7 +155,7 @@ def intrain(graph: Graph) -> float:
         if operation.kind == "conv":
             ratio = 1 + _excess(operation.channels, forward.maps[place])
             convs.append(math.log(operation.channels / ratio))
-            sizes.append(operation.channels * fan_in(graph, operation))
+            sizes.append(operation.channels * graph.fan_in(operation))
         elif operation.kind == "norm":
             sizes += [operation.channels] * 2
     return sum(convs) * (1 + sum(map(_evenness, sizes))) / math.log(len(convs) + 1)

@@ -21,7 +21,6 @@ import numpy as np
 
 from zenlib.errors import ConversionError
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.spread import WHITE, Parts, Shapes, Source
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
@@ -134,11 +133,11 @@ class Forward:
         share, squared = shares(operation, source.side)
         printed = GAIN * source.square * (share - squared)
         variance = GAIN * source.variance * share + printed
-        width, taps = fan_in(self.graph, operation), operation.kernel**2
+        width, taps = self.graph.fan_in(operation), operation.kernel**2
         kept = GAIN * source.variance * share / variance  # the rest is a pattern that all images share
         shapes = spread.stretched(before.shapes, 1 / operation.stride)
         noise = kept * before.noise
-        noise[self.convs] = math.sqrt(spread.together(shapes, shapes, operation.side) / values(operation))
+        noise[self.convs] = math.sqrt(spread.together(shapes, shapes, operation.side) / operation.values)
         self.convs += 1
         blur = min(float(taps), spread.together(before.shapes, before.shapes, source.side))
         overlap = blur / width + (1 - taps / width) * blur / taps * before.overlap

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zenlib.errors import ConversionError
-from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
@@ -33,7 +32,7 @@ def synflow(graph: Graph, classes: int) -> float:
     """
 
     def factor(operation: Operation) -> float:
-        fan = fan_in(graph, operation)
+        fan = graph.fan_in(operation)
         return fan / operation.kernel**2 * 2 / math.sqrt(math.pi * fan)
 
     sums, log = _last(graph, factor, 1.0)
@@ -54,8 +53,8 @@ def phi(graph: Graph) -> float:
             f"{graph.name}: needed a chain of convolutions for Phi by arithmetic, got {found.kind} "
             f"{found.name}; use phi_score"
         )
-    sums, log = _last(graph, lambda operation: fan_in(graph, operation) / operation.kernel**2, 0.5)
-    return 0.5 * (log + math.log(float(sums[0].mean()) * values(graph.operations[graph.output])))
+    sums, log = _last(graph, lambda operation: graph.fan_in(operation) / operation.kernel**2, 0.5)
+    return 0.5 * (log + math.log(float(sums[0].mean()) * graph.operations[graph.output].values))
 
 
 def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> tuple[Grids, float]:

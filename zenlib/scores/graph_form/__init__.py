@@ -19,23 +19,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.graph_form.arithmetic import ConvTerms, GraphTerms
-from zenlib.scores.graph_form.operations import Graph, Operation, graph_of_architecture, graph_of_vcnn
+from zenlib.scores.graph_form.arithmetic import GraphTerms
+from zenlib.scores.graph_form.operations import Graph, graph_of_architecture, graph_of_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "ConvTerms",
-    "Graph",
-    "GraphTerms",
-    "Operation",
-    "Writes",
-    "graph_of",
-    "repaired",
-    "repaired_score",
-]
+__all__ = ["Graph", "GraphTerms", "Writes", "graph_of", "repaired", "repaired_score"]
 
 
 @runtime_checkable

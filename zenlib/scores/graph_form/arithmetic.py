@@ -127,19 +127,9 @@ class GraphTerms:
         entries = group * kernel**2
         variance = entries * (read.variance * share + read.square * (share - squared_share))
         source = self.maps[self.graph.operations[before].inputs[0]] if read.rectified else read
-        self.convs.append(
-            ConvTerms(
-                operation,
-                self.live[index],
-                index in self.normed,
-                source.variance,
-                0.5 * math.log(variance),
-                entries,
-                1 / of_inputs,
-                1 / of_taps,
-                read.rectified,
-            )
-        )
+        place = operation, self.live[index], index in self.normed
+        numbers = source.variance, 0.5 * math.log(variance), entries, 1 / of_inputs, 1 / of_taps
+        self.convs.append(ConvTerms(*place, *numbers, read.rectified))
         itself = self.pair_of_output(operation, read)
         origin: tuple[Any, ...] = (read, operation)
         if operation.stride != 1 or grid_of(operation.side) != read.grid:

@@ -49,6 +49,11 @@ class Operation(NamedTuple):
     mode: str = ""
     times: int = 1
 
+    @property
+    def values(self) -> int:
+        """Values of the map that it gives."""
+        return self.channels * self.side**2
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -73,6 +78,15 @@ class Graph:
     silent: int = 0
     marks: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
+
+    def channels_into(self, operation: Operation) -> int:
+        """Channels of the first map that an operation reads."""
+        source = operation.inputs[0]
+        return self.in_channels if source == IMAGE else self.operations[source].channels
+
+    def fan_in(self, conv: Operation) -> int:
+        """Inputs that one output of a convolution sums."""
+        return self.channels_into(conv) // conv.groups * conv.kernel**2
 
     def live(self) -> list[bool]:
         """For each operation, whether it lies on a path to the output."""
