@@ -12,6 +12,7 @@ from zenlib.scores.graph_form import Graph, GraphTerms
 from zenlib.scores.graph_form.sources import overlaps
 from zenlib.scores.graph_form.torus import multiplicity
 from zenlib.scores.rectifier import M1_SQUARED
+from zenlib.vanilla.vcnn import IMAGE
 
 
 class MapTerms(NamedTuple):
@@ -75,6 +76,14 @@ def log_delta(terms: GraphTerms) -> float:
     # Of the difference of two rectified maps, whose root is that of theirs.
     size = end.channels * end.side**2
     return math.log(size * math.sqrt(2 * growth * M1_SQUARED * end.variance))
+
+
+def log_norms(terms: GraphTerms) -> float:
+    """Sum of log sigma over BatchNorms that follow no convolution, nats."""
+    operations = terms.graph.operations
+    read = [one.inputs[0] for one in operations if one.kind == "norm"]
+    others = [place for place in read if place == IMAGE or operations[place].kind != "conv"]
+    return sum(0.5 * math.log(terms.maps[place].variance) for place in others)
 
 
 def growth(graph: Graph) -> float:

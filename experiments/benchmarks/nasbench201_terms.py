@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from experiments.benchmarks import nasbench201
-from experiments.benchmarks.map_terms import last, log_delta, marks
+from experiments.benchmarks.map_terms import last, log_delta, log_norms, marks
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
@@ -42,7 +42,7 @@ SCORES = ScoreColumns(study=STUDY, rows=nasbench201.CELLS, units=UNITS)
 def zen(terms: GraphTerms) -> float:
     """The L1 Zen-Score as it is, nats: log Delta plus log sigma of every BatchNorm, dead ones included."""
     convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
-    return log_delta(terms) + convs + terms.log_norms + terms.graph.silent * 0.5 * math.log(BN_EPS)
+    return log_delta(terms) + convs + log_norms(terms) + terms.graph.silent * 0.5 * math.log(BN_EPS)
 
 
 def gain(terms: GraphTerms, live_only: bool = False) -> float:
@@ -52,7 +52,7 @@ def gain(terms: GraphTerms, live_only: bool = False) -> float:
 
 def cancelled(terms: GraphTerms) -> float:
     """The sum of log sqrt q over BatchNorms, nats: what the next BatchNorm divides out of the Zen-Score."""
-    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms
+    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + log_norms(terms)
 
 
 def live_part(cell: Cell) -> Cell:

@@ -239,7 +239,9 @@ def _strength(rows: np.ndarray) -> float:
     return float(np.linalg.norm(products)) / positions
 
 
-def _strengths(side: int, age: int, window: Window, out_side: int, out_age: int) -> tuple[float, ...]:
+def _strengths(
+    side: int, age: int, window: Window, out_side: int, out_age: int
+) -> tuple[float, float, float]:
     """`fresh`, `carried` and `reference` of a `Border`."""
     if max(side, out_side) > LARGEST_PATTERN or out_side == 1:
         return 0.0, 0.0, 1.0

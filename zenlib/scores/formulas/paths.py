@@ -92,7 +92,7 @@ def _windows(grids: Grids, operation: Operation) -> Grids:
     """Sums over the windows of an operation, zeros outside of the map."""
     if operation.kernel == operation.stride == 1:
         return grids
-    line = _line(grids.shape[1], *operation[4:9])
+    line = _line(grids.shape[1], *operation[4:9])  # from side to dilation
     return line @ grids @ line.T
 
 

@@ -84,7 +84,6 @@ class GraphTerms:
 
     Attributes:
         convs: one entry per convolution, in order.
-        log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
         maps: the output of each operation, and the image.
     """
 
@@ -96,7 +95,6 @@ class GraphTerms:
         self.normed = {operation.inputs[0] for operation in graph.operations if operation.kind == "norm"}
         self.live, cuts = graph.live(), graph.cuts()
         self.convs: list[ConvTerms] = []
-        self.log_norms = 0.0
         start = torus.white(grid_of(graph.resolution))
         branches = [start] if perturbation is None else [start, start / math.sqrt(1 + perturbation**2)]
         image = self.new(graph.in_channels, graph.resolution, 1.0, 0.0, Alike(np.stack(branches)))
@@ -127,9 +125,9 @@ class GraphTerms:
         entries = group * kernel**2
         variance = entries * (read.variance * share + read.square * (share - squared_share))
         source = self.maps[self.graph.operations[before].inputs[0]] if read.rectified else read
-        place = operation, self.live[index], index in self.normed
-        numbers = source.variance, 0.5 * math.log(variance), entries, 1 / of_inputs, 1 / of_taps
-        self.convs.append(ConvTerms(*place, *numbers, read.rectified))
+        live, normed, log_sigma = self.live[index], index in self.normed, 0.5 * math.log(variance)
+        numbers = source.variance, log_sigma, entries, 1 / of_inputs, 1 / of_taps, read.rectified
+        self.convs.append(ConvTerms(operation, live, normed, *numbers))
         itself = self.pair_of_output(operation, read)
         origin: tuple[Any, ...] = (read, operation)
         if operation.stride != 1 or grid_of(operation.side) != read.grid:
@@ -152,9 +150,7 @@ class GraphTerms:
 
     def norm(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """BatchNorm: mean 0, variance 1."""
-        (read,), (before,) = maps, operation.inputs
-        if before == IMAGE or self.graph.operations[before].kind != "conv":
-            self.log_norms += 0.5 * math.log(read.variance)
+        (read,) = maps
         root = read.variance**-0.5
         parts = {source: torus.scaled(filtered, root) for source, filtered in read.parts.items()}
         return Blend(read.channels, read.side, parts, variance=1.0, itself=read.itself)
@@ -242,7 +238,7 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
 
 def shares(operation: Operation, side: int) -> tuple[float, float]:
     """For the taps of a window, the mean share of outputs with a tap inside, and of its square."""
-    return _shares(side, *operation[4:9])
+    return _shares(side, *operation[4:9])  # from side to dilation
 
 
 @cache

@@ -73,17 +73,11 @@ def averaged(values: Lags, side: int, kernel: int, dilation: int = 1, times: int
     return matrix @ values @ matrix.T
 
 
-@cache
-def _strided(side: int, stride: int, out_side: int) -> tuple[NDArray[np.int64], Lags]:
-    """For each lag of the smaller map, the lag of the larger one, and 1 where that is in reach, else 0."""
-    lags = stride * np.arange(out_side // 2 + 1)
-    place = lags % side
-    return np.minimum(place, side - place), ((lags <= side // 2) | (side == stride * out_side)).astype(float)
-
-
 def subsampled(values: Lags, side: int, stride: int, out_side: int) -> Lags:
-    """The function at every `stride`-th position; of the last two dimensions."""
-    places, reach = _strided(side, stride, out_side)
+    """The function at every `stride`-th position, 0 out of reach; of the last two dimensions."""
+    lags = stride * np.arange(out_side // 2 + 1)
+    places = np.minimum(lags % side, -lags % side)
+    reach = ((lags <= side // 2) | (side == stride * out_side)).astype(float)
     return values[..., places[:, None], places] * np.outer(reach, reach)
 
 
