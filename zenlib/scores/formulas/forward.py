@@ -13,7 +13,7 @@ Sources: Poole et al. 2016, Schoenholz et al. 2017 and Yang et al. 2019 for mean
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +121,8 @@ class Forward:
         self.maps: dict[int, Map] = {IMAGE: fresh(graph.resolution, image, 1.0)}
         self.cuts = graph.cuts()
         for index, operation in enumerate(graph.operations):
-            rule: Callable[[int, Operation, list[Map]], Map] = getattr(self, operation.kind)
-            made = rule(index, operation, [self.maps[source] for source in operation.inputs])
+            read = [self.maps[source] for source in operation.inputs]
+            made: Map = getattr(self, operation.kind)(index, operation, read)
             if self.cuts[index] and len(made.parts) > 1:  # its past does not matter any more
                 made.parts = {(made.alike, 0.0): math.sqrt(made.variance)}
             self.maps[index] = made

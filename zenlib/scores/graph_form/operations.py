@@ -90,25 +90,19 @@ class Graph:
 
     def live(self) -> list[bool]:
         """For each operation, whether it lies on a path to the output."""
-        found = [False] * len(self.operations)
-        found[self.output] = True
+        found = {self.output}
         for index in range(self.output, -1, -1):
-            if found[index]:
-                for source in self.operations[index].inputs:
-                    if source != IMAGE:
-                        found[source] = True
-        return found
+            if index in found:
+                found.update(self.operations[index].inputs)
+        return [index in found for index in range(len(self.operations))]
 
     def cuts(self) -> list[bool]:
         """For each operation, whether the whole network passes through it."""
-        last = [-1] * (len(self.operations) + 1)
-        for index, operation in enumerate(self.operations):
-            for source in operation.inputs:
-                last[source] = index  # IMAGE is -1: the last entry
-        found, reach = [], last[IMAGE]
+        last = {source: index for index, one in enumerate(self.operations) for source in one.inputs}
+        found, reach = [], last.get(IMAGE, -1)
         for index in range(len(self.operations)):
-            found.append(reach <= index and index <= self.output)
-            reach = max(reach, last[index])
+            found.append(reach <= index <= self.output)
+            reach = max(reach, last.get(index, -1))
         return found
 
 
