@@ -101,10 +101,7 @@ _UNIT = Window(3, 1, 1)
 
 
 class BorderTable(dict[int, tuple]):
-    """The `Border` of one convolution by the age of its input, computed when first asked for.
-
-    As plain tuples, which are unpacked several times faster.
-    """
+    """The `Border` of one convolution by the age of its input; plain tuples, which are unpacked faster."""
 
     def __init__(self, side: int, window: Window, out_side: int) -> None:
         self.convolution = side, window, out_side

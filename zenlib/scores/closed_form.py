@@ -379,10 +379,7 @@ def _layers_of_block(block: Block, side: int) -> tuple[list[tuple], int]:
 
 @lru_cache(maxsize=2**15)
 def _layer(channels: Sizes, window: Window, sides: Sizes, pooling: Pooling | None = None) -> tuple:
-    """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks.
-
-    `channels` are those in and out and the groups, `sides` those of the maps.
-    """
+    """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks."""
     (in_channels, out_channels, groups), (side, out_side) = channels, sides
     fan, area = in_channels // groups, window.kernel**2
     rest = (1 - 1 / fan) / area

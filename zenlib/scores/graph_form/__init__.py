@@ -48,7 +48,9 @@ def graph_of(
         resolution: side of the images in pixels; None means that of a given `VCNN`, else 224.
 
     Raises:
-        ConversionError: it has an operation without a rule, or another resolution than a given `VCNN`.
+        ArchitectureError: the resolution is too small for the strides.
+        ConversionError: its output depends on an operation without a rule, on windows or maps that are not
+            square, or not on the image; or a given `VCNN` has another resolution.
     """
     if isinstance(network, (VCNN, Graph)):
         if resolution not in (None, network.resolution):

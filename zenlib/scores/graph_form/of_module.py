@@ -40,16 +40,7 @@ GLOBAL = ("adaptive_avg_pool2d", "mean")
 
 
 def graph_of_module(module: nn.Module, resolution: int) -> Graph:
-    """The operations of a module up to global pooling.
-
-    Args:
-        module: a network that takes one batch of images; it is left as found and nothing is computed.
-        resolution: side of the images, pixels.
-
-    Raises:
-        ConversionError: the output depends on a function that has no rule here, on windows or maps that are
-            not square, or not on the image.
-    """
+    """The operations of a module up to global pooling; it is left as found and nothing is computed."""
     trace = record(module, image_shape(module, resolution))
     writer = _Writer(trace.image)
     for call in trace.calls:

@@ -107,11 +107,7 @@ class Graph:
 
 
 def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
-    """The network as `build_network` makes it, without gates; the outputs of its units are marked.
-
-    Raises:
-        ArchitectureError: the resolution, in pixels, is too small for the strides.
-    """
+    """The network as `build_network` makes it, without gates; the outputs of its units are marked."""
     operations: list[Operation] = []
     marks: list[int] = []
     last = IMAGE
@@ -141,11 +137,7 @@ def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
 
 
 def graph_of_vcnn(vcnn: VCNN) -> Graph:
-    """The operations of a VCNN: BatchNorm and ReLU follow each convolution.
-
-    Raises:
-        ConversionError: a window or a map is not square, or a step has no rule here.
-    """
+    """The operations of a VCNN: BatchNorm and ReLU follow each convolution."""
     operations: list[Operation] = []
     places = {IMAGE: IMAGE}
     for index, step in enumerate(vcnn.steps):

@@ -245,11 +245,7 @@ def _mixing(group: int, channels: int) -> Lags:
 
 
 def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> tuple[float, float]:
-    """Mean squared correlations of two of the inputs of one output, an input with itself included.
-
-    Returns:
-        Over all its inputs, `group` channels at all taps, and over the taps of one channel.
-    """
+    """Mean squared correlations of two inputs of an output: of `group` channels at all taps, and of one."""
     assert pair.mean is not None  # a map is alike to itself
     row = torus.window(grid, kernel, dilation, 2)[0]
     taps = float(row @ (pair.mean[0] * pair.mean[0]) @ row)
