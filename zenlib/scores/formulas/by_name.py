@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zenlib.errors import ConversionError
-from zenlib.networks.architecture import Architecture
 from zenlib.scores.formulas import paths
 from zenlib.scores.formulas.backward import Backward
 from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.formulas.forward import Forward, Map
 from zenlib.scores.formulas.spread import FLAT, together
 from zenlib.scores.formulas.trainability import trainability
-from zenlib.scores.graph_form import Graph, Writes, graph_of, repaired_score
+from zenlib.scores.graph_form import Graph, Network, Writes, graph_of, repaired_score
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN
-
-if TYPE_CHECKING:
-    import torch
 
 IMAGES = 16
 CLASSES = 10
@@ -189,9 +183,7 @@ ARITHMETIC |= {
 }
 
 
-def arithmetic(
-    name: str, network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
-) -> float:
+def arithmetic(name: str, network: Network, resolution: int | None = None) -> float:
     """The expected value of a training-free score, without drawing anything.
 
     Every activation counts as a ReLU, and gates are left out.

@@ -15,7 +15,7 @@ copies of each other add no independent evidence. On a chain of independent inpu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture
@@ -26,7 +26,7 @@ from zenlib.vanilla.vcnn import VCNN
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Graph", "GraphTerms", "Writes", "graph_of", "repaired", "repaired_score"]
+__all__ = ["Graph", "GraphTerms", "Network", "Writes", "graph_of", "repaired", "repaired_score"]
 
 
 @runtime_checkable
@@ -37,9 +37,11 @@ class Writes(Protocol):
         """Its operations at a side of the images in pixels; None for the side that it is meant for."""
 
 
-def graph_of(
-    network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
-) -> Graph:
+Network: TypeAlias = "Architecture | VCNN | Writes | Graph | torch.nn.Module"
+"""Whatever `graph_of` reads."""
+
+
+def graph_of(network: Network, resolution: int | None = None) -> Graph:
     """The operations of a network.
 
     Args:
@@ -69,9 +71,7 @@ def graph_of(
     return graph_of_module(network, resolution)
 
 
-def repaired_score(
-    network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
-) -> float:
+def repaired_score(network: Network, resolution: int | None = None) -> float:
     """The repaired Zen-Score, nats; larger is better. Arguments and errors as in `graph_of`."""
     return repaired(GraphTerms(graph_of(network, resolution)))
 

@@ -46,8 +46,7 @@ class ConvTerms:
         source_variance: q, the variance of the map that it reads, before the ReLU where there is one.
         log_sigma: nats, log of the standard deviation of its output.
         entries: inputs that one output sums, kernel^2 in_channels / groups.
-        independent: their effective number, the participation ratio 1 / mean squared correlation of two of
-            them.
+        independent: their effective number, the participation ratio 1 / mean squared correlation of two.
         tap_independent: the part of the taps in it: kernel^2 where they are independent.
         rectified: whether a ReLU comes before it.
     """

@@ -213,8 +213,7 @@ def rectified(pair: Alike, grid: int) -> Alike:
     chance = pair.chance
     if chance is not None:
         before = chance.mean_square(grid)
-        factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
-        chance = chance.scaled(factor)
+        chance = chance.scaled(rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2)
     return Alike(None if pair.mean is None else rectifier.correlation(pair.mean), chance)
 
 
