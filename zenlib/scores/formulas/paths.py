@@ -58,7 +58,7 @@ def phi(graph: Graph) -> float:
 
 
 def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> tuple[Grids, float]:
-    """The sums at the last map and the log of a factor on them, for what convolutions and ReLUs let through."""
+    """The sums at the last map and the log of a factor on them; `passed` is what a ReLU lets through."""
     side = graph.resolution
     sums = {IMAGE: (np.stack([np.ones((side, side)), np.zeros((side, side))]), 0.0)}
     for index, operation in enumerate(graph.operations):
