@@ -44,8 +44,7 @@ def correlation(rho: NDArray[np.float64]) -> NDArray[np.float64]:
 def mean_square(chance: float) -> float:
     """Mean square of the correlation of two channels, where it was normal around 0 with mean square `chance`.
 
-    From the series rho LINEAR + rho^2 / (4 pi CENTRED) + ...; what the series lacks at 1 is put on the fourth
-    power.
+    From the series rho LINEAR + rho^2 / (4 pi CENTRED) + ...; what it lacks at 1 is put on the fourth power.
     """
     quadratic = 3 * (M1_SQUARED / (2 * CENTRED)) ** 2
     rest = 1 - LINEAR**2 - quadratic

@@ -66,8 +66,7 @@ def collision(variance: float, classes: int) -> float:
 
 def passed(graph: Graph, conv: Operation, read: Map) -> float:
     """By how much a convolution changes the mean square of a gradient."""
-    share, _ = shares(conv, read.side)
-    return GAIN * share * conv.values / (graph.channels_into(conv) * read.side**2)
+    return GAIN * shares(conv, read.side)[0] * conv.values / (graph.channels_into(conv) * read.side**2)
 
 
 class Backward:
