@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from experiments.benchmarks.tables import read_table
 from zenlib.errors import ArchitectureError
-from zenlib.scores.graph_form import Graph, Operation
+from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import VCNN, Conv
 
 RESOLUTION = 224

@@ -23,6 +23,7 @@ def graph_of_cell(
         for repeat in range(cells_per_stage):
             last = writer.one_cell(last, f"stage {stage} cell {repeat}", width, side)
             writer.marks.append(last)
+    blocks = writer.blocks()
     for kind in ("norm", "relu"):
         last = writer.put(Operation(kind, "last", (last,), widths[-1], resolution >> (len(widths) - 1)))
     return Graph(
@@ -33,8 +34,15 @@ def graph_of_cell(
         resolution,
         writer.silent,
         tuple(writer.marks),
-        tuple(writer.nodes),
+        blocks,
     )
+
+
+def nodes_of_cell(ops: Sequence[str], resolution: int, width: int) -> tuple[int | None, ...]:
+    """The operations that are the nodes of the first cell, None for a node that reads nothing."""
+    writer = _Writer(ops)
+    writer.one_cell(writer.conv_norm(IMAGE, "stem", width, resolution, 3), "first", width, resolution)
+    return writer.nodes
 
 
 class _Writer:
@@ -44,7 +52,7 @@ class _Writer:
         self.ops = ops
         self.operations: list[Operation] = []
         self.marks: list[int] = []
-        self.nodes: list[tuple[int | None, ...]] = []
+        self.nodes: tuple[int | None, ...] = ()
         self.silent = 0
 
     def put(self, operation: Operation) -> int:
@@ -56,6 +64,16 @@ class _Writer:
         """A convolution and its BatchNorm."""
         conv = self.put(Operation("conv", name, (source,), width, side, kernel, stride, kernel // 2))
         return self.put(Operation("norm", name, (conv,), width, side))
+
+    def blocks(self) -> tuple[int, ...]:
+        """The ends of the stem, the reductions and the cells with convolutions, as AZ-NAS takes them."""
+        ends = [1]
+        for place, one in enumerate(self.operations):
+            if one.kind == "add" and one.name.startswith("reduction"):
+                ends.append(place)
+        if any(one.kind == "conv" and one.name.startswith("stage") for one in self.operations):
+            ends += self.marks
+        return tuple(sorted(ends))
 
     def relu(self, source: int, name: str) -> int:
         """A ReLU."""
@@ -109,7 +127,7 @@ class _Writer:
                 nodes[target] = self.put(Operation("add", f"{name} node {target}", tuple(terms), width, side))
             elif terms:
                 nodes[target] = terms[0]
-        self.nodes.append(tuple(nodes))
+        self.nodes = tuple(nodes)
         if nodes[-1] is None:
             raise ScoreUndefined(
                 f"closed form of {name}: no path leads from the input of the cell to its output"

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import cache
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.map_terms import last, log_delta, log_norms, marks
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.scores.forward import BN_EPS
-from zenlib.scores.graph_form import GraphTerms, graph_of, graph_terms, repaired
+from zenlib.scores.graph_form import GraphTerms, graph_of, repaired
 
 STUDY = "cells"
 PERTURBATION = 0.01
@@ -41,7 +42,7 @@ SCORES = ScoreColumns(study=STUDY, rows=nasbench201.CELLS, units=UNITS)
 def zen(terms: GraphTerms) -> float:
     """The L1 Zen-Score as it is, nats: log Delta plus log sigma of every BatchNorm, dead ones included."""
     convs = sum(conv.log_sigma for conv in terms.convs if conv.normed)
-    return terms.log_delta + convs + terms.log_norms + terms.silent * 0.5 * math.log(BN_EPS)
+    return log_delta(terms) + convs + log_norms(terms) + terms.graph.silent * 0.5 * math.log(BN_EPS)
 
 
 def gain(terms: GraphTerms, live_only: bool = False) -> float:
@@ -51,7 +52,7 @@ def gain(terms: GraphTerms, live_only: bool = False) -> float:
 
 def cancelled(terms: GraphTerms) -> float:
     """The sum of log sqrt q over BatchNorms, nats: what the next BatchNorm divides out of the Zen-Score."""
-    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + terms.log_norms
+    return sum(0.5 * math.log(conv.source_variance) for conv in terms.convs if conv.normed) + log_norms(terms)
 
 
 def live_part(cell: Cell) -> Cell:
@@ -65,17 +66,18 @@ def terms_of(cell: Cell) -> Values:
     Raises:
         ScoreUndefined: no path leads through it.
     """
-    terms = graph_terms(graph_of(live_part(cell)), perturbation=PERTURBATION)
+    terms = GraphTerms(graph_of(live_part(cell)), perturbation=PERTURBATION)
     return {
         "zen": zen(terms),
         "cancelled": cancelled(terms),
         "gain": gain(terms),
         "tap_gain": sum(
-            conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2) for conv in terms.convs
+            conv.gain + 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)
+            for conv in terms.convs
         ),
         "effective_gain": repaired(terms),
-        "last_values": math.log(terms.last.value_count),
-        "cell_values": 0.5 * sum(math.log(mark.value_count) for mark in terms.marks),
+        "last_values": math.log(last(terms).value_count),
+        "cell_values": 0.5 * sum(math.log(mark.value_count) for mark in marks(terms)),
     }
 
 

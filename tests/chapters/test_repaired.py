@@ -15,7 +15,7 @@ from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import conventions, other_scores, others, search, study
 from experiments.chapters.repaired import figures as draw
 from zenlib.errors import ScoreUndefined
-from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
+from zenlib.scores.graph_form import GraphTerms, graph_of, repaired, repaired_score
 
 needs_table = pytest.mark.skipif(not benchmark.is_there(), reason="needs nasbench201.csv in $ZENLIB_DATA")
 MIXED = Cell.from_string(
@@ -56,7 +56,7 @@ def test_rows_are_in_the_drawing_order_of_the_benchmark_study():
 
 
 def test_changes_of_conventions_are_changes_of_one_thing():
-    told, terms = conventions.changed(MIXED), graph_terms(graph_of(live_part(MIXED)))
+    told, terms = conventions.changed(MIXED), GraphTerms(graph_of(live_part(MIXED)))
     number, defined = sum(conv.live for conv in terms.convs), repaired(terms)
     assert told["mean"] == pytest.approx(defined / number)
     assert (

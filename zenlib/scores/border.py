@@ -34,10 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-M1_SQUARED = 1 / (2 * math.pi)
-"""Square of the mean of max(0, z) for z from N(0, 1)."""
-M2 = 0.5
-"""Mean of max(0, z)^2."""
+from zenlib.scores.rectifier import M1_SQUARED, M2
+
 OLDEST = 128
 """Largest age; by then a dome has converged, or changes too slowly to matter."""
 SETTLED = 1e-5
@@ -103,10 +101,7 @@ _UNIT = Window(3, 1, 1)
 
 
 class BorderTable(dict[int, tuple]):
-    """The `Border` of one convolution by the age of its input, computed when first asked for.
-
-    As plain tuples, which are unpacked several times faster.
-    """
+    """The `Border` of one convolution by the age of its input; plain tuples, which are unpacked faster."""
 
     def __init__(self, side: int, window: Window, out_side: int) -> None:
         self.convolution = side, window, out_side
@@ -118,11 +113,6 @@ class BorderTable(dict[int, tuple]):
 
 border_table = cache(BorderTable)
 """The table of a convolution from a map of `side` to a map of `out_side` pixels, the same one each time."""
-
-
-def border_at(side: int, window: Window, out_side: int, age: int) -> Border:
-    """One entry of a `border_table`."""
-    return Border(*border_table(side, window, out_side)[age])
 
 
 @cache
@@ -137,31 +127,37 @@ def fields(side: int, age: int) -> Fields:
     if age == 0:
         flat = np.ones((side, side))
         return Fields(flat, flat, flat)
-    before = fields(side, age - 1)
-    perturbation = _seen(before.perturbation, _UNIT, side).sum(axis=0)
-    after = _variance(before, _UNIT, side)[0], perturbation, _image(before, _UNIT, side)
+    after, _, _ = _convolved(fields(side, age - 1), _UNIT, side)
     return Fields(*(field / field.mean() for field in after))
 
 
 def _border(age: int, side: int, window: Window, out_side: int) -> Border:
-    before = fields(side, age)
-    variance, taps, squares = _variance(before, window, out_side)
-    norm = float(variance.mean())
+    made, taps, squares = _convolved(fields(side, age), window, out_side)
+    norm = float(made.variance.mean())
     moves = window.kernel > 1 or window.stride > 1 or side != out_side
-    out_age = _nearest_age(out_side, float(np.mean((variance / norm) ** 2))) if moves else age
+    out_age = _nearest_age(out_side, float(np.mean((made.variance / norm) ** 2))) if moves else age
     after = fields(out_side, out_age)
     return Border(
         taps,
         M1_SQUARED * squares / taps,
         _pattern_shared(side, age, window, out_side) / taps if moves else 0.0,
-        float(_seen(before.perturbation, window, out_side).sum(axis=0).mean()) / taps - 1,
-        float(_image(before, window, out_side).mean() / norm) ** 2 - 1,
+        float(made.perturbation.mean()) / taps - 1,
+        float(made.image.mean() / norm) ** 2 - 1,
         _image_seed(side, age),
         *_strengths(side, age, window, out_side, out_age),
         out_age,
         float(np.sqrt(after.variance).mean()),
         float(np.sqrt(after.perturbation).mean()),
     )
+
+
+def _convolved(before: Fields, window: Window, out_side: int) -> tuple[Fields, float, float]:
+    """The output's fields before their division, the sum over taps of the mean of u, and that of S_t^2."""
+    variance, taps, squares = _variance(before, window, out_side)
+    rooted = np.sqrt(before.variance)
+    image, root, per_root = _seen(np.stack([before.image, rooted, before.image / rooted]), window, out_side)
+    image = M2 * image.sum(axis=0) - M1_SQUARED * np.tensordot(root.mean(axis=(1, 2)), per_root, 1)
+    return Fields(variance, _seen(before.perturbation, window, out_side).sum(axis=0), image), taps, squares
 
 
 def _variance(before: Fields, window: Window, out_side: int) -> tuple[np.ndarray, float, float]:
@@ -172,12 +168,6 @@ def _variance(before: Fields, window: Window, out_side: int) -> tuple[np.ndarray
     squares = float(np.sum(means**2))
     variance = M2 * seen.sum(axis=0) - 2 * M1_SQUARED * np.tensordot(means, roots, 1) + M1_SQUARED * squares
     return variance, float(seen.mean(axis=(1, 2)).sum()), squares
-
-
-def _image(before: Fields, window: Window, out_side: int) -> np.ndarray:
-    roots = np.sqrt(before.variance)
-    image, root, per_root = _seen(np.stack([before.image, roots, before.image / roots]), window, out_side)
-    return M2 * image.sum(axis=0) - M1_SQUARED * np.tensordot(root.mean(axis=(1, 2)), per_root, 1)
 
 
 @cache
@@ -200,10 +190,9 @@ def _image_seed(side: int, age: int) -> float:
 @cache
 def _pattern(side: int, age: int) -> np.ndarray:
     """Z of the chain of 3x3 convolutions, (rows, side^2); age 0 stands for the shape of age 1."""
-    before = max(0, age - 1)
-    rows = _fresh_rows(side, before, _UNIT, side)
+    rows = _fresh_rows(side, max(0, age - 1), _UNIT, side)
     if age > 1:
-        rows = np.vstack([rows, _carried_rows(side, before, _UNIT, side)])
+        rows = np.vstack([rows, _carried_rows(side, age - 1, _UNIT, side)])
     return _leading(rows).T @ rows
 
 
@@ -226,17 +215,18 @@ def _leading(rows: np.ndarray) -> np.ndarray:
 
 def _fresh_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:
     """sqrt(M1^2 / norm) s_t, one row for each tap."""
-    before = fields(side, age)
-    norm = _variance(before, window, out_side)[0].mean()
-    roots = np.sqrt(_seen(before.variance, window, out_side)).reshape(window.kernel**2, -1)
-    return (roots - roots.mean(axis=1, keepdims=True)) * math.sqrt(M1_SQUARED / norm)
+    return _rows(np.sqrt(fields(side, age).variance), M1_SQUARED, age, window, out_side)
 
 
 def _carried_rows(side: int, age: int, window: Window, out_side: int) -> np.ndarray:
     """The rows of the incoming pattern under each tap, times 1/4, the arc-cosine kernel's slope at 0."""
-    norm = _variance(fields(side, age), window, out_side)[0].mean()
-    rows = _seen(_pattern(side, age).reshape(-1, side, side), window, out_side).reshape(-1, out_side**2)
-    return (rows - rows.mean(axis=1, keepdims=True)) * math.sqrt(0.25 / norm)
+    return _rows(_pattern(side, age).reshape(-1, side, side), 0.25, age, window, out_side)
+
+
+def _rows(field: np.ndarray, weight: float, age: int, window: Window, out_side: int) -> np.ndarray:
+    norm = _variance(fields(field.shape[-1], age), window, out_side)[0].mean()
+    rows = _seen(field, window, out_side).reshape(-1, out_side**2)
+    return (rows - rows.mean(axis=1, keepdims=True)) * math.sqrt(weight / norm)
 
 
 def _strength(rows: np.ndarray) -> float:

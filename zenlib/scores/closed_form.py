@@ -26,23 +26,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain, pairwise
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 from zenlib.errors import ArchitectureError, ConversionError, whole
 from zenlib.networks.architecture import Architecture, Block
-from zenlib.scores.border import M1_SQUARED, M2, Border, Window, border_table, pooled_age
-from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
+from zenlib.scores.border import Border, Window, border_table, pooled_age
+from zenlib.scores.rectifier import CENTRED, LINEAR, M1_SQUARED, M2, half_minus_kappa, max_moments
+from zenlib.vanilla.convert import to_vcnn
+from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Sizes, Step
 
 Norm = Literal["l1", "frobenius"]
 
-CENTRED = M2 - M1_SQUARED
-"""Variance of max(0, z): 1/2 - 1/(2 pi) = 0.341."""
 KURTOSIS = 5.405733
 """E (h - M1)^4 / CENTRED^2 of a rectified Gaussian h."""
-OVERLAP_KEPT = (0.25 / CENTRED) ** 2
+OVERLAP_KEPT = LINEAR**2
 """Share of a squared correlation of two channels that survives the ReLU: its kernel's squared slope at 0."""
 CHANGE_KEPT = 0.125 / CENTRED
 """The same for the product of a correlation with that of the perturbations, which a ReLU passes by half."""
@@ -172,7 +172,10 @@ def _score(
         raise ValueError(f"perturbation: needed a finite number of at least 0, got {alpha!r}")
     batch_size, last = whole("batch_size", batch_size), None
     if isinstance(network, Architecture):
-        layers = _layers_of_architecture(network, 224 if resolution is None else resolution)
+        layers, side = [], 224 if resolution is None else resolution
+        for block in network.blocks:
+            found, side = _layers_of_block(block, side)
+            layers += found
     else:
         layers, last = _layers_of_vcnn(network, resolution)
     length = math.sqrt(1 + alpha * alpha)  # of x + alpha eps; delta is 1 - 1 / length
@@ -261,7 +264,7 @@ def _score(
     # E|max(0, z) - max(0, z')| is sqrt(2 delta) M1, times the mean root of the profile and of q. Frobenius:
     # the root of the sum of E(max(0, z) - max(0, z'))^2, which fluctuates between images only.
     *_, root, perturbed_root = edge
-    side, mean, square = borders.convolution[2], sqrt(2 * delta * M1_SQUARED), 2 * _half_minus_kappa(delta)
+    side, mean, square = borders.convolution[2], sqrt(2 * delta * M1_SQUARED), 2 * half_minus_kappa(delta)
     if last is not None:
         side = last.out_side
         mean, square = _pooled_difference(last, delta)
@@ -276,33 +279,15 @@ def _score(
     return logs + 0.5 * math.log(product) + log_delta
 
 
-def _half_minus_kappa(delta: float) -> float:
-    """1/2 - kappa(1 - delta), kappa the first-order arc-cosine kernel, in the angle so that nothing cancels.
+_SERIES = [
+    math.sqrt(2) / (2 * math.pi) * math.comb(2 * n, n) / 8**n / (2 * n + 1) / (n + 1.5) for n in range(3)
+]
+_KERNEL = (*_SERIES, M1_SQUARED - sum(_SERIES))
+"""The c in 1/2 - kappa(1 - d) = d (1/2 - sqrt(d) (c0 + c1 d + c2 d^2 + c3 d^3)), good to 4e-5.
 
-    With cos(theta) = 1 - delta: sin^2(theta / 2) - (sin theta - theta cos theta) / (2 pi).
-
-    Source: Cho and Saul 2009.
-    """
-    if delta < 1e-8:
-        return delta / 2
-    theta = 2 * math.asin(min(1.0, math.sqrt(delta / 2)))
-    return math.sin(theta / 2) ** 2 - (math.sin(theta) - theta * math.cos(theta)) / (2 * math.pi)
-
-
-def _kernel_coefficients() -> tuple[float, ...]:
-    """The c in 1/2 - kappa(1 - d) = d (1/2 - sqrt(d) (c0 + c1 d + c2 d^2 + c3 d^3)), good to 4e-5.
-
-    sin theta - theta cos theta is the integral of arccos(1 - t) from 0 to delta, whose series has the terms
-    sqrt(2 t) binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at delta
-    = 1.
-    """
-    terms = [
-        math.sqrt(2) / (2 * math.pi) * math.comb(2 * n, n) / 8**n / (2 * n + 1) / (n + 1.5) for n in range(3)
-    ]
-    return *terms, M1_SQUARED - sum(terms)
-
-
-_KERNEL = _kernel_coefficients()
+sin theta - theta cos theta is the integral of arccos(1 - t) from 0 to d, whose series has the terms sqrt(2 t)
+binomial(2n, n) (t / 8)^n / (2n + 1). The last coefficient is what makes the sum right at d = 1.
+"""
 
 
 @lru_cache(maxsize=64)
@@ -356,7 +341,7 @@ def _pooled(
     """
     if pooling.kind == "avg":
         per_tap = M2 - ratio * (shared + pattern_shared) - CENTRED * (1 - 1 / pooling.values)
-        return per_tap, _half_minus_kappa(delta) / pooling.values
+        return per_tap, half_minus_kappa(delta) / pooling.values
     mean, square = max_moments(pooling.values)
     per_tap = square - ratio * (shared * mean**2 / M1_SQUARED + pattern_shared)
     share = 1 - 2.0**-pooling.values
@@ -366,30 +351,13 @@ def _pooled(
 def _pooled_difference(pooling: Pooling, delta: float) -> tuple[float, float]:
     """Expected absolute and squared difference of one value of a pooled output."""
     if pooling.kind == "avg":
-        square = 2 * _half_minus_kappa(delta) / pooling.values
+        square = 2 * half_minus_kappa(delta) / pooling.values
         return math.sqrt(2 * square / math.pi), square
     share = 1 - 2.0**-pooling.values
     mean, square = max_moments(pooling.values)
     near, apart = share * math.sqrt(4 / math.pi), 2 * (max_moments(2 * pooling.values)[0] - mean)
     squared = 2 * delta * (share + (square - mean**2 - share) * delta)
     return math.sqrt(delta) * (near + (apart - near) * delta), squared
-
-
-@cache
-def max_moments(count: int) -> tuple[float, float]:
-    """First two moments of the largest of `count` independent max(0, z): quadrature of 1 - Phi(x)^count."""
-    step = 1 / 512
-    points = [(i + 0.5) * step for i in range(9 * 512)]
-    above = [1 - (0.5 * (1 + math.erf(x / math.sqrt(2)))) ** count for x in points]
-    return step * sum(above), 2 * step * sum(x * value for x, value in zip(points, above, strict=True))
-
-
-def _layers_of_architecture(network: Architecture, side: int) -> list[tuple]:
-    layers: list[tuple] = []
-    for block in network.blocks:
-        found, side = _layers_of_block(block, side)
-        layers += found
-    return layers
 
 
 @lru_cache(maxsize=2**15)
@@ -404,22 +372,15 @@ def _layers_of_block(block: Block, side: int) -> tuple[list[tuple], int]:
             )
         out_side = -(-side // stride)
         window = Window(kernel, stride, (kernel - 1) // 2)
-        layers.append(_layer(in_channels, out_channels, groups, window, side, out_side))
+        layers.append(_layer((in_channels, out_channels, groups), window, (side, out_side)))
         side = out_side
     return layers, side
 
 
 @lru_cache(maxsize=2**15)
-def _layer(
-    in_channels: int,
-    out_channels: int,
-    groups: int,
-    window: Window,
-    side: int,
-    out_side: int,
-    pooling: Pooling | None = None,
-) -> tuple:
+def _layer(channels: Sizes, window: Window, sides: Sizes, pooling: Pooling | None = None) -> tuple:
     """A convolution between square maps, and the pooling before it, in the numbers that `_score` unpacks."""
+    (in_channels, out_channels, groups), (side, out_side) = channels, sides
     fan, area = in_channels // groups, window.kernel**2
     rest = (1 - 1 / fan) / area
     own = (KURTOSIS - 1) * (1 / fan - 1 / in_channels) / area  # relative variance of q of one output channel
@@ -444,11 +405,7 @@ def _layer(
 
 def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Pooling | None]:
     """The convolutions of a chain, and the pooling after the last of them."""
-    if resolution not in (None, vcnn.resolution):
-        raise ConversionError(
-            f"resolution: this VCNN was converted at {vcnn.resolution}, got {resolution}; convert the "
-            f"network again at {resolution}"
-        )
+    vcnn = to_vcnn(vcnn, resolution)
     if len(vcnn.image_shape) != 3:
         raise ConversionError(
             f"{vcnn.name}: needed 2-d convolutions, got {len(vcnn.image_shape) - 1}-d ones, without a "
@@ -459,19 +416,19 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
     before: Step | None = None
     for step in vcnn.layers:
         _require_square(step)
-        if isinstance(step, Pool):
-            _require_independent(step, before)
-        before = step
         if isinstance(step, Conv):
             window = Window(step.kernel[0], step.stride[0], step.padding[0], step.dilation[0])
             sides = step.in_resolution[0], step.out_resolution[0]
-            layers.append(_layer(step.in_channels, step.out_channels, step.groups, window, *sides, pooling))
+            channels = step.in_channels, step.out_channels, step.groups
+            layers.append(_layer(channels, window, sides, pooling))
             pooling = None
         elif isinstance(step, Pool):
+            _require_independent(step, before)
             side, count = step.in_resolution[0], step.kernel[0] ** 2
             if pooling is not None:
                 side, count = pooling.side, count * pooling.values
             pooling = Pooling(step.kind, count, side, step.out_resolution[0])
+        before = step
     if layers[0][-1] is not None:
         raise ConversionError(
             f"{vcnn.name}: needed a convolution before the first pooling, got a pooling of the images; score "
@@ -482,15 +439,8 @@ def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Po
 
 def _require_square(step: Step) -> None:
     """Only square convolutions and poolings of square maps have border tables."""
-    pairs = [step.in_resolution, step.out_resolution]
-    if isinstance(step, Conv):
-        pairs += [step.kernel, step.stride, step.dilation]
-        pairs += [step.padding[:2], step.padding[2:], step.padding[1:3]]
-    elif isinstance(step, Pool):
-        pairs += [step.kernel, step.stride]
-    else:
-        pairs.append((0, 1))
-    if any(first != second for first, second in pairs):
+    sizes = ("in_resolution", "out_resolution", "kernel", "stride", "padding", "dilation")
+    if not isinstance(step, (Conv, Pool)) or any(len(set(getattr(step, name))) > 1 for name in sizes):
         raise ConversionError(
             f"{step.name}: needed square convolutions and poolings of square maps, got {step.describe()} on "
             f"{step.in_resolution}; score this network by Monte Carlo (zen_score)"

@@ -32,7 +32,7 @@ class MeasuredConv:
 
 @dataclass(frozen=True)
 class MeasuredNode:
-    """A map as measured; the names are those of `NodeTerms`."""
+    """A map as measured; the names are those of `MapTerms`."""
 
     variance: float
     neighbour: float

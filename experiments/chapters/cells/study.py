@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,14 @@ import pandas as pd
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks import nasbench201_cells as zen_study
 from experiments.benchmarks.best_cells import BEST, best_facts
+from experiments.benchmarks.map_terms import MapTerms, log_delta, marks
+from experiments.benchmarks.nasbench201_graph import nodes_of_cell
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_space import cells as all_cells
 from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
-from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
+from experiments.chapters.cells.monte_carlo import MeasuredConv, MeasuredNode, measure
 from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
 from experiments.record.correlations import compare_many, correlate_within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
@@ -35,8 +37,8 @@ from experiments.record.keys import crossed
 from experiments.record.table import Table
 from experiments.record.wording import Told, number
 from zenlib.errors import ScoreUndefined
-from zenlib.scores.graph_form import graph_of, graph_terms
-from zenlib.scores.graph_form.arithmetic import GraphTerms, NodeTerms
+from zenlib.scores.graph_form import GraphTerms, graph_of
+from zenlib.scores.graph_form.arithmetic import ConvTerms
 from zenlib.stats.influence import correlate_many
 
 SHOWN = (
@@ -112,23 +114,28 @@ CORRELATIONS = Table(
 def agreement_row(*, arch: str, seed: int, batch_size: int) -> dict[str, float]:
     """Theory and measurement of one cell: sums over convolutions, and each stage's last output."""
     graph = graph_of(Cell.from_string(arch))
-    theory = graph_terms(graph, perturbation=PERTURBATION, borders=True)
+    theory = GraphTerms(graph, perturbation=PERTURBATION, borders=True)
     found = measure(graph, seed, batch_size=batch_size, perturbation=PERTURBATION)
-    return _columns("theory", theory) | _columns("measured", found)
+    columns = _columns("theory", theory.convs, marks(theory), log_delta(theory))
+    return columns | _columns("measured", found.convs, found.marks, found.log_delta)
 
 
-def _columns(kind: str, terms: GraphTerms | Measured) -> dict[str, float]:
-    scales = [0.5 * math.log(conv.source_variance) for conv in terms.convs]
-    sigmas = [conv.log_sigma for conv in terms.convs]
+def _columns(
+    kind: str,
+    convs: Sequence[ConvTerms | MeasuredConv],
+    nodes: Sequence[MapTerms | MeasuredNode],
+    delta: float,
+) -> dict[str, float]:
+    scales = [0.5 * math.log(conv.source_variance) for conv in convs]
+    sigmas = [conv.log_sigma for conv in convs]
     told = {
         "scale": sum(scales),
         "sigma": sum(sigmas),
         "gain": sum(sigmas) - sum(scales),
-        "delta": terms.log_delta,
+        "delta": delta,
     }
-    told["inputs"] = sum(0.5 * math.log(conv.independent) for conv in terms.convs)
-    marks: Sequence[NodeTerms | MeasuredNode] = terms.marks
-    for stage, mark in enumerate(marks[4::5]):
+    told["inputs"] = sum(0.5 * math.log(conv.independent) for conv in convs)
+    for stage, mark in enumerate(nodes[4::5]):
         told |= {f"variance_{stage}": mark.variance, f"neighbour_{stage}": mark.neighbour}
         told |= {f"growth_{stage}": mark.growth, f"channels_{stage}": mark.channel_count}
     return {f"{name}_{kind}": value for name, value in told.items()}
@@ -190,10 +197,12 @@ def example_row(*, arch: str) -> dict[str, float]:
     """The variance of each node of the first cell and of the fifth's output, and the score with its parts."""
     cell = Cell.from_string(arch)
     graph = graph_of(cell)
-    marks = tuple(index for index in graph.nodes[0] if index is not None)
-    if len(marks) < len(NODE_NAMES):
+    read = nodes_of_cell(cell.ops, graph.resolution, graph.operations[0].channels)
+    nodes = [index for index in read if index is not None]
+    if len(nodes) < len(NODE_NAMES):
         raise ScoreUndefined("a node reads nothing")
-    variances = [mark.variance for mark in graph_terms(replace(graph, marks=(*marks, graph.marks[4]))).marks]
+    maps = GraphTerms(graph).maps
+    variances = [maps[index].variance for index in (*nodes, graph.marks[4])]
     terms = terms_of(cell)
     return dict(zip((*NODE_NAMES, "fifth"), variances, strict=True)) | {
         name: terms[name] for name in ("zen", "cancelled", "effective_gain")

@@ -23,9 +23,10 @@ from experiments.record.wording import bracketed, signed, span
 from zenlib.errors import ConversionError
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
-from zenlib.scores.border import M1_SQUARED, M2, Window, border_at
+from zenlib.scores.border import Border, Window, border_table
 from zenlib.scores.closed_form import closed_form_terms, closed_form_zen_score
 from zenlib.scores.forward import draw_images, draw_weights, forward, generator_of
+from zenlib.scores.rectifier import M1_SQUARED, M2
 from zenlib.spaces import MOBILENET_LIKE, RESNET_LIKE
 from zenlib.spaces.space import Space, narrowed
 from zenlib.stats import correlate
@@ -413,7 +414,8 @@ def _simpler_theories(network: Architecture, resolution: int) -> pd.DataFrame:
     for unit, _ in network.unit_resolutions(resolution):
         for conv in unit.convs:
             out_side = -(-side // conv.stride)
-            edge = border_at(side, Window(conv.kernel, conv.stride, (conv.kernel - 1) // 2), out_side, age)
+            window = Window(conv.kernel, conv.stride, (conv.kernel - 1) // 2)
+            edge = Border(*border_table(side, window, out_side)[age])
             fan = conv.in_channels // conv.groups
             per_tap, flat = (M2 - edge.shared, M2 - M1_SQUARED) if lines else (1.0, 1.0)
             taps = {"fan_in": conv.kernel**2 * flat, "border": edge.taps * per_tap}
@@ -451,7 +453,7 @@ def value_of_convolutions() -> pd.DataFrame:
     """
     lines = []
     for kernel, depthwise in ((1, False), (3, False), (5, False), (7, False), (3, True), (7, True)):
-        edge = border_at(8, Window(kernel, 1, (kernel - 1) // 2), 8, 4)
+        edge = Border(*border_table(8, Window(kernel, 1, (kernel - 1) // 2), 8)[4])
         for width in (8, 16, 32, 64, 128, 256, 512):
             fan = 1 if depthwise else width
             nats = 0.5 * math.log(fan * edge.taps * (M2 - edge.shared))

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.map_terms import growth
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import live_part
@@ -26,9 +27,7 @@ from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
-from zenlib.scores.formulas.backward import Backward
-from zenlib.scores.formulas.by_name import CLASSES, IMAGES, az_expressivity, naswot
-from zenlib.scores.formulas.forward import Forward
+from zenlib.scores.formulas.by_name import az_expressivity, naswot
 from zenlib.scores.graph_form import graph_of
 from zenlib.stats.influence import correlate_many
 
@@ -48,8 +47,7 @@ def formulas_of(cell: Cell) -> Values:
         ScoreUndefined: no path leads through it.
     """
     graph = graph_of(live_part(cell))
-    growth = Backward(Forward(graph, IMAGES), CLASSES).growth
-    return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": growth}
+    return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": growth(graph)}
 
 
 def fill() -> None:

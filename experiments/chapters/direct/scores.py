@@ -13,15 +13,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from experiments.benchmarks import accel_nasbench_space as space
+from experiments.benchmarks.map_terms import growth
 from experiments.record.score_check import ScoreCheck, without_seed
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.formulas import arithmetic as formula
-from zenlib.scores.formulas.backward import Backward
-from zenlib.scores.formulas.by_name import CLASSES
-from zenlib.scores.formulas.forward import Forward
 from zenlib.scores.graph_form import repaired_score
 from zenlib.scores.zen import BnVariance, Norm, zen_terms
 
@@ -131,7 +129,7 @@ def formulas(index: int) -> Values:
     graph = space.graph(network)
     read = {name: space.vanilla(network) if name == "phi" else graph for name in FORMULAS}
     found = {f"formula_{name.replace('-', '_')}": formula(name, read[name]) for name in FORMULAS}
-    return found | {"growth": Backward(Forward(graph, BATCH_SIZE), CLASSES).growth}
+    return found | {"growth": growth(graph)}
 
 
 def zen(index: int) -> Values:

@@ -28,9 +28,9 @@ from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
-from zenlib.scores.graph_form import graph_of, graph_terms, repaired
+from zenlib.scores.graph_form import GraphTerms, graph_of, repaired
 from zenlib.scores.graph_form.arithmetic import ConvTerms
-from zenlib.scores.graph_form.rectifier import CENTRED
+from zenlib.scores.rectifier import CENTRED
 from zenlib.stats.influence import correlate_many
 
 UNCENTRED = 0.5
@@ -47,11 +47,13 @@ BY_TERM: dict[str, Callable[[list[ConvTerms]], float]] = {
         lambda conv: conv.effective_gain + (0.5 * math.log(UNCENTRED / CENTRED) if conv.rectified else 0.0)
     ),
     "all_inputs": _sum(lambda conv: conv.gain),
-    "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.kernel**2)),
+    "taps": _sum(lambda conv: conv.gain + 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)),
     "channels": _sum(
-        lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.kernel**2)
+        lambda conv: conv.effective_gain - 0.5 * math.log(conv.tap_independent / conv.operation.kernel**2)
     ),
-    "cells_only": lambda convs: sum(conv.effective_gain for conv in convs if conv.name.startswith("stage")),
+    "cells_only": lambda convs: sum(
+        conv.effective_gain for conv in convs if conv.operation.name.startswith("stage")
+    ),
     "normed": lambda convs: sum(conv.effective_gain for conv in convs if conv.normed),
     "mean": lambda convs: sum(conv.effective_gain for conv in convs) / len(convs),
 }
@@ -80,11 +82,11 @@ def changed(cell: Cell) -> Values:
         ScoreUndefined: no path leads through it.
     """
     graph = graph_of(live_part(cell))
-    convs = [conv for conv in graph_terms(graph).convs if conv.live]
+    convs = [conv for conv in GraphTerms(graph).convs if conv.live]
     skipped = Cell(tuple("skip_connect" if op == "avg_pool_3x3" else op for op in live_part(cell).ops))
     passes = {
-        "borders": repaired(graph_terms(graph, borders=True)),
-        "pool_as_skip": repaired(graph_terms(graph_of(skipped))),
+        "borders": repaired(GraphTerms(graph, borders=True)),
+        "pool_as_skip": repaired(GraphTerms(graph_of(skipped))),
     }
     return {name: change(convs) for name, change in BY_TERM.items()} | passes
 
@@ -95,7 +97,7 @@ def with_dead(cell: Cell) -> Values:
     Raises:
         ScoreUndefined: no path leads through it.
     """
-    return {"dead": sum(conv.effective_gain for conv in graph_terms(graph_of(cell)).convs)}
+    return {"dead": sum(conv.effective_gain for conv in GraphTerms(graph_of(cell)).convs)}
 
 
 def _has_dead(cell: Cell) -> bool:

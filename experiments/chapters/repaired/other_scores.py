@@ -19,9 +19,8 @@ from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import Graph, graph_of, graph_terms, repaired
+from zenlib.scores.graph_form import Graph, GraphTerms, graph_of, repaired
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import IMAGE
 
 STUDY = "repaired"
 
@@ -64,7 +63,7 @@ def built_terms(benchmark: str, network: str) -> Values:
         graph = graph_of(module, BENCHMARKS[benchmark].counted_at)
     except ConversionError as error:
         raise ScoreUndefined(str(error)) from error
-    terms = graph_terms(graph)
+    terms = GraphTerms(graph)
     counts = {"convs": float(sum(conv.live for conv in terms.convs)), "flops": float(multiply_adds(graph))}
     parameters = float(sum(parameter.numel() for parameter in module.parameters()))
     return {"repaired": repaired(terms), "gain": gain(terms, live_only=True), "params": parameters} | counts
@@ -80,9 +79,9 @@ def vanilla_terms(benchmark: str, network: str) -> Values:
         graph = graph_of(to_vcnn(_module(benchmark, network), BENCHMARKS[benchmark].counted_at))
     except ConversionError as error:
         raise ScoreUndefined(str(error)) from error
-    wide = graph_terms(graph, width=False)
+    wide = GraphTerms(graph, width=False)
     return {
-        "repaired_vanilla": repaired(graph_terms(graph)),
+        "repaired_vanilla": repaired(GraphTerms(graph)),
         "wide_vanilla": repaired(wide),
         "gain_vanilla": gain(wide),
     }
@@ -90,15 +89,7 @@ def vanilla_terms(benchmark: str, network: str) -> Values:
 
 def multiply_adds(graph: Graph) -> int:
     """Of all convolutions, for one image."""
-    total = 0
-    for operation in graph.operations:
-        if operation.kind == "conv":
-            source = operation.inputs[0]
-            channels = graph.in_channels if source == IMAGE else graph.operations[source].channels
-            total += (
-                channels // operation.groups * operation.channels * operation.kernel**2 * operation.side**2
-            )
-    return total
+    return sum(graph.fan_in(one) * one.values for one in graph.operations if one.kind == "conv")
 
 
 def fill(benchmark: str, count: int, progress: bool = True) -> None:

@@ -16,8 +16,9 @@ from zenlib.errors import ArchitectureError, ConversionError
 from zenlib.networks.architecture import Block
 from zenlib.networks.zennets import ZENNETS, zennet_architecture, zennet_resolution
 from zenlib.scores import border
-from zenlib.scores.border import M1_SQUARED, Window, border_at, fields
+from zenlib.scores.border import Border, Window, border_table, fields
 from zenlib.scores.closed_form import closed_form_terms
+from zenlib.scores.rectifier import M1_SQUARED
 from zenlib.scores.zen import zen_terms
 
 PAPER_TABLE_5 = {
@@ -166,10 +167,13 @@ def test_a_dome_is_symmetric_has_mean_one_and_ends_below_one_at_the_border():
 
 
 def test_a_convolution_away_from_the_border_sees_every_tap():
-    edge = border_at(1, Window(1, 1, 0), 1, 0)
+    edge, narrower, same = (
+        Border(*border_table(*convolution)[0])
+        for convolution in ((1, Window(1, 1, 0), 1), (7, Window(3, 1, 0), 5), (4, Window(3, 1, 1), 4))
+    )
     assert (edge.taps, edge.shared, edge.age) == (1.0, pytest.approx(M1_SQUARED), 0)
-    assert border_at(7, Window(3, 1, 0), 5, 0).taps == pytest.approx(9)
-    assert border_at(4, Window(3, 1, 1), 4, 0).taps == pytest.approx(2.5**2)
+    assert narrower.taps == pytest.approx(9)
+    assert same.taps == pytest.approx(2.5**2)
 
 
 def test_networks_without_a_closed_form_are_refused_with_the_reason():

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from experiments.benchmarks.map_terms import marks
 from experiments.benchmarks.nasbench201_space import Cell, build, cells
 from experiments.benchmarks.nasbench201_terms import gain
 from experiments.chapters.cells.monte_carlo import measure
 from zenlib import Architecture, to_vcnn
 from zenlib.errors import ConversionError, ScoreUndefined
-from zenlib.scores.graph_form import graph_of, graph_terms, repaired, repaired_score
-from zenlib.scores.graph_form.rectifier import CENTRED
+from zenlib.scores.graph_form import GraphTerms, graph_of, repaired, repaired_score
+from zenlib.scores.rectifier import CENTRED
 
 CHAIN = "SuperConvK3BNRELU(3,16,1,1)SuperConvK3BNRELU(16,32,2,1)SuperConvK1BNRELU(32,24,1,1)"
 RESIDUAL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
@@ -29,27 +30,27 @@ def small(text: str):
 
 
 def test_a_chain_has_the_sigma_of_the_chain_formula():
-    terms = graph_terms(graph_of(to_vcnn(Architecture.from_string(CHAIN), 32)))
+    terms = GraphTerms(graph_of(to_vcnn(Architecture.from_string(CHAIN), 32)))
     expected = [math.log(27) / 2, math.log(16 * 9 * CENTRED) / 2, math.log(32 * CENTRED) / 2]
     assert [conv.log_sigma for conv in terms.convs] == pytest.approx(expected)
     assert gain(terms) == pytest.approx(sum(expected))
 
 
 def test_a_wide_chain_of_independent_inputs_is_not_repaired():
-    terms = graph_terms(graph_of(to_vcnn(Architecture.from_string(CHAIN), 32)), width=False)
+    terms = GraphTerms(graph_of(to_vcnn(Architecture.from_string(CHAIN), 32)), width=False)
     assert repaired(terms) == pytest.approx(sum(conv.log_sigma for conv in terms.convs))
 
 
 def test_skips_of_one_source_add_as_amplitudes_and_convolutions_as_variances():
-    coherent, incoherent = graph_terms(small(SKIPS)), graph_terms(small(RESIDUAL))
+    coherent, incoherent = GraphTerms(small(SKIPS)), GraphTerms(small(RESIDUAL))
     # Six skips are x times 4 (1 + 1 + 2), so a variance of 16 per repeat.
-    assert [mark.variance for mark in coherent.marks] == pytest.approx([16, 256])
-    assert [mark.variance for mark in incoherent.marks] == pytest.approx([2, 3])
+    assert [mark.variance for mark in marks(coherent)] == pytest.approx([16, 256])
+    assert [mark.variance for mark in marks(incoherent)] == pytest.approx([2, 3])
 
 
 def test_pooling_of_white_values_divides_their_variance_by_nine():
     pool = "|avg_pool_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
-    assert graph_terms(small(pool)).marks[0].variance == pytest.approx(1 / 9)
+    assert marks(GraphTerms(small(pool)))[0].variance == pytest.approx(1 / 9)
 
 
 def test_the_module_of_a_cell_gives_the_terms_of_the_cell():
@@ -69,14 +70,14 @@ def test_dead_convolutions_do_not_move_the_repaired_score():
 @pytest.mark.parametrize("text", [RESIDUAL, POOLED])
 def test_variance_gain_overlap_and_growth_are_those_of_monte_carlo(text):
     graph = small(text)
-    theory = graph_terms(graph, perturbation=0.01, borders=True)
+    theory = GraphTerms(graph, perturbation=0.01, borders=True)
     found = [measure(graph, seed, batch_size=8) for seed in range(6)]
     for index, conv in enumerate(theory.convs):
         logs = [run.convs[index].log_sigma for run in found]
-        assert conv.log_sigma == pytest.approx(np.mean(logs), abs=0.25), conv.name
+        assert conv.log_sigma == pytest.approx(np.mean(logs), abs=0.25), conv.operation.name
         inputs = [math.log(run.convs[index].independent) for run in found]
-        assert math.log(conv.independent) == pytest.approx(np.mean(inputs), abs=0.3), conv.name
-    for index, mark in enumerate(theory.marks):
+        assert math.log(conv.independent) == pytest.approx(np.mean(inputs), abs=0.3), conv.operation.name
+    for index, mark in enumerate(marks(theory)):
         for name in ("variance", "growth", "channel_count"):
             assert math.log(getattr(mark, name)) == pytest.approx(
                 np.mean([math.log(getattr(run.marks[index], name)) for run in found]), abs=0.35

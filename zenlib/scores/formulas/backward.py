@@ -16,41 +16,28 @@ from typing import NamedTuple
 import numpy as np
 
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in, in_channels, values
 from zenlib.scores.formulas.forward import GAIN, Forward, Map
 from zenlib.scores.formulas.spread import FLAT, WHITE, Parts, Shapes, Source, Terms, together
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
 
 WITH_SCALE = 2 / math.pi
-"""(1 / (2 pi)) / (1 / 4), for a constant that passed a ReLU.
-
-What BatchNorm takes of it along its own output, over what it takes with the mean.
-"""
+"""Of a constant behind a ReLU: what BatchNorm takes along its output, over what it takes with the mean."""
 
 
 @dataclass(eq=False, slots=True)
 class Back(Source):
-    """A source on the way back.
-
-    Attributes:
-        common: share of its variance that all images and positions have in common.
-    """
+    """A source on the way back; a share `common` of its variance is one for all images and positions."""
 
     common: float
 
 
 class LayerGradient(NamedTuple):
-    """The gradient of one layer with weights.
+    """The gradient of one layer, whose outputs sum `fan` inputs each.
 
-    Attributes:
-        weights: how many there are.
-        fan: inputs that one output sums.
-        square: mean square of the gradient of one weight.
-        agreement: correlation of the gradients of two halves of the mini-batch.
-        place: index of the operation of a convolution.
-        output: variance of the gradient of one output value of it.
-        shapes: its spatial correlation.
+    For one of its weights it has the mean `square`, and the correlation `agreement` between halves of the
+    mini-batch. A convolution also has a `place` among the operations; `output` and `shapes` are variance and
+    spatial correlation of the gradient of its output.
     """
 
     weights: int
@@ -77,9 +64,9 @@ def collision(variance: float, classes: int) -> float:
     return float(classes * step * (t[:, 0] ** 2 * second * first ** (classes - 1)).sum())
 
 
-def passed(graph: Graph, conv: Operation, read: Map, share: float) -> float:
-    """By how much a convolution changes the mean square of a gradient; `share` of its taps are inside."""
-    return GAIN * share * values(conv) / (in_channels(graph, conv) * read.side**2)
+def passed(graph: Graph, conv: Operation, read: Map) -> float:
+    """By how much a convolution changes the mean square of a gradient."""
+    return GAIN * shares(conv, read.side)[0] * conv.values / (graph.channels_into(conv) * read.side**2)
 
 
 class Backward:
@@ -106,13 +93,6 @@ class Backward:
                     found[place] = spread.summed([found[place], given]) if place in found else given
         self.convs.reverse()
         self.layers = [*self.convs, classifier]
-
-    @property
-    def growth(self) -> float:
-        """Log of the squared gradient behind the first convolution over that behind the last."""
-        ends = self.convs[0], self.convs[-1]
-        first, last = (conv.output * values(self.graph.operations[conv.place]) for conv in ends)
-        return math.log(first / last)
 
     def _start(self, classes: int) -> tuple[LayerGradient, Parts]:
         """The classifier, and the gradient of the map before pooling: one number per image and channel."""
@@ -147,7 +127,7 @@ class Backward:
 
     def slice(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
         """To some of the channels."""
-        channels = in_channels(self.graph, operation)
+        channels = self.graph.channels_into(operation)
         return spread.scaled(parts, math.sqrt(operation.channels / channels))
 
     def norm(self, index: int, operation: Operation, parts: Parts, read: Map) -> Parts:
@@ -174,10 +154,11 @@ class Backward:
         """Here are the weights."""
         output, _, shapes = found = spread.terms(parts, operation.side)
         share, _ = shares(operation, read.side)
-        fan = fan_in(self.graph, operation)
+        fan = self.graph.fan_in(operation)
         lags = together(shapes, spread.stretched(read.alike.shapes, 1 / operation.stride), operation.side)
         square = self.forward.images * operation.side**2 * share * output * read.variance * lags
         weights = operation.channels * fan
         self.convs.append(LayerGradient(weights, fan, square, 0.0, index, output, shapes))
-        factor = passed(self.graph, operation, read, share)
-        return self._new(found, factor, 1 / operation.stride**2, operation.stride)
+        return self._new(
+            found, passed(self.graph, operation, read), 1 / operation.stride**2, operation.stride
+        )

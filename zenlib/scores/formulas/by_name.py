@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zenlib.errors import ConversionError
-from zenlib.networks.architecture import Architecture
 from zenlib.scores.formulas import paths
 from zenlib.scores.formulas.backward import Backward
-from zenlib.scores.formulas.counts import Counts, counts_of, fan_in, values
+from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.formulas.forward import Forward, Map
 from zenlib.scores.formulas.spread import FLAT, together
 from zenlib.scores.formulas.trainability import trainability
-from zenlib.scores.graph_form import Graph, Writes, graph_of, repaired_score
+from zenlib.scores.graph_form import Graph, Network, Writes, graph_of, repaired_score
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN
-
-if TYPE_CHECKING:
-    import torch
 
 IMAGES = 16
 CLASSES = 10
@@ -38,7 +32,7 @@ def _rectified(forward: Forward) -> list[tuple[float, Map]]:
     """For every rectifier the number of its values and the map that it reads."""
     graph = forward.graph
     return [
-        (float(operation.times * values(operation)), forward.maps[operation.inputs[0]])
+        (float(operation.times * operation.values), forward.maps[operation.inputs[0]])
         for operation in graph.operations
         if operation.kind == "relu"
     ]
@@ -97,7 +91,7 @@ def fisher(graph: Graph) -> float:
         operation, made = graph.operations[layer.place], forward.maps[layer.place]
         own = made.variance * together(made.alike.shapes, layer.shapes, made.side)
         mean = made.square * together(FLAT, layer.shapes, made.side)
-        total += values(operation) / 2 * layer.output * (own + mean)
+        total += operation.values / 2 * layer.output * (own + mean)
     return total
 
 
@@ -116,22 +110,29 @@ def zico(graph: Graph) -> float:
 
 
 def az_expressivity(graph: Graph) -> float:
-    """Sum over blocks of the entropy of the principal components of their output."""
-    forward = Forward(graph, IMAGES)
-    return sum(_entropy(graph.operations[place].channels, forward.maps[place]) for place in blocks(graph))
+    """Sum over the blocks of `zenlib.proxies.az_nas` of the entropy of their output's principal components.
 
+    That is the log of the number of channels, less what a Wishart spectrum of that participation ratio lacks.
 
-def _entropy(channels: int, features: Map) -> float:
-    """Log of the number of channels, less what a Wishart spectrum of that participation ratio lacks."""
-    excess = _excess(channels, features)
-    return math.log(channels) - (excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess))
+    Raises:
+        ConversionError: it is not known where the blocks end.
+    """
+    forward, total = Forward(graph, IMAGES), 0.0
+    if not graph.marks:
+        raise ConversionError(
+            f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
+            "without marks; use PROXIES"
+        )
+    for place in graph.blocks or graph.marks:
+        channels = graph.operations[place].channels
+        excess = _excess(channels, forward.maps[place])
+        lost = excess / 2 if excess <= 1 else math.log(excess) + 1 / (2 * excess)
+        total += math.log(channels) - lost
+    return total
 
 
 def _excess(channels: int, features: Map) -> float:
-    """Channels over their participation ratio, less 1.
-
-    Channels times the mean squared correlation of two of them, by the network and by the number of samples.
-    """
+    """Channels over their participation ratio, less 1: correlations by the network and by few samples."""
     shapes, side = features.alike.shapes, features.side
     samples = IMAGES * side**2 / together(shapes, shapes, side)
     return max(1e-9, (channels - 1) * (features.alike.overlap + 1 / samples))
@@ -148,7 +149,7 @@ def intrain(graph: Graph) -> float:
         if operation.kind == "conv":
             ratio = 1 + _excess(operation.channels, forward.maps[place])
             convs.append(math.log(operation.channels / ratio))
-            sizes.append(operation.channels * fan_in(graph, operation))
+            sizes.append(operation.channels * graph.fan_in(operation))
         elif operation.kind == "norm":
             sizes += [operation.channels] * 2
     return sum(convs) * (1 + sum(map(_evenness, sizes))) / math.log(len(convs) + 1)
@@ -159,28 +160,6 @@ def _evenness(count: int) -> float:
     log = math.log(2 * count)
     root = math.sqrt(2 * log)
     return min(1.0, 1 / (root - (math.log(log) + math.log(4 * math.pi) - 2 * np.euler_gamma) / (2 * root)))
-
-
-def blocks(graph: Graph) -> list[int]:
-    """The operations that end the blocks of `zenlib.proxies.az_nas`.
-
-    Raises:
-        ConversionError: it is not known where they are.
-    """
-    if not graph.marks:
-        raise ConversionError(
-            f"{graph.name}: needed a network whose blocks are known (an Architecture), got a graph "
-            "without marks; use PROXIES"
-        )
-    if not graph.nodes:
-        return list(graph.marks)
-    ends = [1]  # the BatchNorm of the stem
-    ends += [
-        i for i, one in enumerate(graph.operations) if one.kind == "add" and one.name.startswith("reduction")
-    ]
-    if any(one.kind == "conv" and one.name.startswith("stage") for one in graph.operations):
-        ends += graph.marks
-    return sorted(ends)
 
 
 ARITHMETIC: dict[str, Callable[[Graph], float]] = {
@@ -204,9 +183,7 @@ ARITHMETIC |= {
 }
 
 
-def arithmetic(
-    name: str, network: Architecture | VCNN | Writes | Graph | torch.nn.Module, resolution: int | None = None
-) -> float:
+def arithmetic(name: str, network: Network, resolution: int | None = None) -> float:
     """The expected value of a training-free score, without drawing anything.
 
     Every activation counts as a ReLU, and gates are left out.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from zenlib.scores.graph_form.operations import Graph, Operation
-from zenlib.vanilla.vcnn import IMAGE
+from zenlib.scores.graph_form.operations import Graph
 
 
 class Counts(NamedTuple):
@@ -35,24 +34,8 @@ def count(convs: list[tuple[int, int, int]], relu_units: float) -> Counts:
     )
 
 
-def in_channels(graph: Graph, operation: Operation) -> int:
-    """Channels of the first map that an operation reads."""
-    source = operation.inputs[0]
-    return graph.in_channels if source == IMAGE else graph.operations[source].channels
-
-
-def values(operation: Operation) -> int:
-    """Values of the map that an operation gives."""
-    return operation.channels * operation.side**2
-
-
-def fan_in(graph: Graph, conv: Operation) -> int:
-    """Inputs that one output of a convolution sums."""
-    return in_channels(graph, conv) // conv.groups * conv.kernel**2
-
-
 def counts_of(graph: Graph) -> Counts:
     """The counts of a network's operations: those before global pooling, without gates."""
     convs = [operation for operation in graph.operations if operation.kind == "conv"]
-    units = sum(one.times * values(one) for one in graph.operations if one.kind == "relu")
-    return count([(conv.channels, values(conv), fan_in(graph, conv)) for conv in convs], units)
+    units = sum(one.times * one.values for one in graph.operations if one.kind == "relu")
+    return count([(conv.channels, conv.values, graph.fan_in(conv)) for conv in convs], units)

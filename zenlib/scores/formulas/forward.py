@@ -13,24 +13,23 @@ Sources: Poole et al. 2016, Schoenholz et al. 2017 and Yang et al. 2019 for mean
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zenlib.errors import ConversionError
-from zenlib.scores.border import M1_SQUARED
-from zenlib.scores.closed_form import CENTRED, max_moments
 from zenlib.scores.formulas import spread
-from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.formulas.spread import WHITE, Parts, Shapes, Source
 from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph, Operation
+from zenlib.scores.rectifier import CENTRED, M1_SQUARED, max_moments
 from zenlib.vanilla.vcnn import IMAGE
 
 GAIN = 2.0
 """Fan-in times variance of a weight."""
+_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 @dataclass(eq=False, slots=True)
@@ -65,16 +64,10 @@ def mixed(shares: Iterable[tuple[float, New]], shapes: Shapes) -> New:
 
 @dataclass(slots=True)
 class Map:
-    """What is known of a map.
+    """What is known of a map of `side` rows: its sources, and their average `alike`.
 
-    Attributes:
-        side: its rows.
-        parts: its sources.
-        variance: of a value around the mean of its channel.
-        alike: the average of its sources.
-        square: mean square of the means of its channels.
-        mean: mean of all of them.
-        rectified: whether it is one.
+    `variance` is that of a value around the mean of its channel; `square` and `mean` are the mean square and
+    the mean of these means.
     """
 
     side: int
@@ -88,8 +81,6 @@ class Map:
     @property
     def threshold(self) -> tuple[float, float, float]:
         """The mean of a value in units of its spread, and Phi and the density of N(0, 1) there."""
-        if self.mean == 0:
-            return 0.0, 0.5, _DENSITY
         t = self.mean / math.sqrt(self.variance)
         return t, 0.5 * (1 + math.erf(t / math.sqrt(2))), _DENSITY * math.exp(-t * t / 2)
 
@@ -107,9 +98,6 @@ def joined(side: int, parts: Parts, *moments: Any) -> Map:
         weights[source] = weights.get(source, 0.0) + height / variance
     alike = mixed(((weight, new) for new, weight in weights.items()), shapes)
     return Map(side, parts, variance, alike, *moments)
-
-
-_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 class Forward:
@@ -133,8 +121,8 @@ class Forward:
         self.maps: dict[int, Map] = {IMAGE: fresh(graph.resolution, image, 1.0)}
         self.cuts = graph.cuts()
         for index, operation in enumerate(graph.operations):
-            rule: Callable[[int, Operation, list[Map]], Map] = getattr(self, operation.kind)
-            made = rule(index, operation, [self.maps[source] for source in operation.inputs])
+            read = [self.maps[source] for source in operation.inputs]
+            made: Map = getattr(self, operation.kind)(index, operation, read)
             if self.cuts[index] and len(made.parts) > 1:  # its past does not matter any more
                 made.parts = {(made.alike, 0.0): math.sqrt(made.variance)}
             self.maps[index] = made
@@ -145,11 +133,11 @@ class Forward:
         share, squared = shares(operation, source.side)
         printed = GAIN * source.square * (share - squared)
         variance = GAIN * source.variance * share + printed
-        width, taps = fan_in(self.graph, operation), operation.kernel**2
+        width, taps = self.graph.fan_in(operation), operation.kernel**2
         kept = GAIN * source.variance * share / variance  # the rest is a pattern that all images share
         shapes = spread.stretched(before.shapes, 1 / operation.stride)
         noise = kept * before.noise
-        noise[self.convs] = math.sqrt(spread.together(shapes, shapes, operation.side) / values(operation))
+        noise[self.convs] = math.sqrt(spread.together(shapes, shapes, operation.side) / operation.values)
         self.convs += 1
         blur = min(float(taps), spread.together(before.shapes, before.shapes, source.side))
         overlap = blur / width + (1 - taps / width) * blur / taps * before.overlap

@@ -18,16 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zenlib.errors import ConversionError
-from zenlib.scores.formulas.counts import fan_in, values
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.vanilla.vcnn import IMAGE
 
 Grids = NDArray[np.float64]
-Sum = tuple[Grids, float]
-"""Sums over paths at each position, and the log of a factor on them.
-
-(2, side, side): the sum, and the sum with each path times the number of its weights.
-"""
+"""Sums over paths at each position, and those with each path times its number of weights: (2, side, side)."""
 
 
 def synflow(graph: Graph, classes: int) -> float:
@@ -37,7 +32,7 @@ def synflow(graph: Graph, classes: int) -> float:
     """
 
     def factor(operation: Operation) -> float:
-        fan = fan_in(graph, operation)
+        fan = graph.fan_in(operation)
         return fan / operation.kernel**2 * 2 / math.sqrt(math.pi * fan)
 
     sums, log = _last(graph, factor, 1.0)
@@ -58,25 +53,19 @@ def phi(graph: Graph) -> float:
             f"{graph.name}: needed a chain of convolutions for Phi by arithmetic, got {found.kind} "
             f"{found.name}; use phi_score"
         )
-    sums, log = _last(graph, lambda operation: fan_in(graph, operation) / operation.kernel**2, 0.5)
-    return 0.5 * (log + math.log(float(sums[0].mean()) * values(graph.operations[graph.output])))
+    sums, log = _last(graph, lambda operation: graph.fan_in(operation) / operation.kernel**2, 0.5)
+    return 0.5 * (log + math.log(float(sums[0].mean()) * graph.operations[graph.output].values))
 
 
-def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> Sum:
-    """The sums at the last map.
-
-    `factor` is what a convolution makes of the sum over a window, `passed` what a ReLU lets through.
-    """
-    start = np.ones((2, graph.resolution, graph.resolution))
-    start[1] = 0.0
-    sums: dict[int, Sum] = {IMAGE: (start, 0.0)}
+def _last(graph: Graph, factor: Callable[[Operation], float], passed: float) -> tuple[Grids, float]:
+    """The sums at the last map and the log of a factor on them; `passed` is what a ReLU lets through."""
+    side = graph.resolution
+    sums = {IMAGE: (np.stack([np.ones((side, side)), np.zeros((side, side))]), 0.0)}
     for index, operation in enumerate(graph.operations):
         read = [sums[source] for source in operation.inputs]
         grids, log = read[0]
         if operation.kind == "conv":
-            grids = grids.copy()
-            grids[1] += grids[0]
-            grids = _windows(grids, operation)
+            grids = _windows(np.stack([grids[0], grids[1] + grids[0]]), operation)
             top = float(grids[0].max())
             grids, log = grids / top, log + math.log(top * factor(operation))
         elif operation.kind == "relu":
@@ -100,16 +89,12 @@ def _windows(grids: Grids, operation: Operation) -> Grids:
     """Sums over the windows of an operation, zeros outside of the map."""
     if operation.kernel == operation.stride == 1:
         return grids
-    window = operation.kernel, operation.stride, operation.padding, operation.dilation
-    line = _line(grids.shape[1], operation.side, *window)
+    line = _line(grids.shape[1], *operation[4:9])  # from side to dilation
     return line @ grids @ line.T
 
 
 @lru_cache(maxsize=2**10)
 def _line(side: int, out_side: int, kernel: int, stride: int, padding: int, dilation: int) -> Grids:
     """Which positions along one axis a window sees, (out_side, side)."""
-    seen = np.zeros((out_side, side))
-    for place in range(out_side):
-        taps = place * stride - padding + dilation * np.arange(kernel)
-        seen[place, taps[(taps >= 0) & (taps < side)]] = 1.0
-    return seen
+    taps = np.arange(out_side)[:, None] * stride - padding + dilation * np.arange(kernel)
+    return (taps[..., None] == np.arange(side)).any(axis=1).astype(float)

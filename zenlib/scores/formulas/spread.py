@@ -120,10 +120,8 @@ def pooled(parts: Parts, count: float) -> Parts:
 
 def summed(maps: list[Parts]) -> Parts:
     """A sum of maps: what comes from one source adds up as amplitudes."""
-    if len(maps) == 1:
-        return maps[0]
-    total = dict(maps[0])
-    for parts in maps[1:]:
+    total: Parts = {}
+    for parts in maps:
         for key, amplitude in parts.items():
             total[key] = total.get(key, 0.0) + amplitude
     return total
@@ -131,23 +129,21 @@ def summed(maps: list[Parts]) -> Parts:
 
 def terms(parts: Parts, side: int) -> Terms:
     """What a map amounts to; a term for each pair of parts with one source."""
-    found = []
     items = list(parts.items())
     if len(items) == 1 and items[0][0][1] == 0:
         ((source, _), amplitude) = items[0]
         return amplitude**2, [(amplitude**2, source, source.shapes)], source.shapes
+    found = []
     for i, ((source, p), a) in enumerate(items):
         for (other, q), b in items[i:]:
             if other is source:
                 product = a * b if p == q else 2 * a * b
-                if p + q == 0:
-                    found.append((product, source, source.shapes))
-                    continue
-                blurred = source.shapes @ _blur(p + q, side)
-                height = float(blurred.sum())
-                found.append((product * height, source, blurred / height))
-    if len(found) == 1:
-        return found[0][0], found, found[0][2]
+                shapes, height = source.shapes, 1.0
+                if p + q:
+                    blurred = shapes @ _blur(p + q, side)
+                    height = float(blurred.sum())
+                    shapes = blurred / height
+                found.append((product * height, source, shapes))
     variance = sum(term[0] for term in found)
     if all(term[2] is WHITE for term in found):
         return variance, found, WHITE

@@ -10,13 +10,13 @@ Source: Dozier and Silverstein 2007 for where the spectrum of such a matrix ends
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from zenlib.errors import ConversionError
 from zenlib.scores.formulas.backward import passed
 from zenlib.scores.formulas.forward import Forward
-from zenlib.scores.graph_form.arithmetic import shares
 from zenlib.scores.graph_form.operations import Graph
 
 _INSIDE = 1 / (1 + np.exp(-np.linspace(-12, 12, 481)))
@@ -29,12 +29,12 @@ def trainability(graph: Graph, images: int) -> float:
     Raises:
         ConversionError: its blocks are no units of an `Architecture`.
     """
-    if graph.nodes or len(graph.marks) < 2:
+    if graph.blocks or len(graph.marks) < 2:
         raise ConversionError(
             f"{graph.name}: needed an Architecture of at least two units, got other blocks; use PROXIES"
         )
     forward = Forward(graph, images)
-    sizes = [_size(forward, *pair) for pair in zip(graph.marks, graph.marks[1:], strict=False)]
+    sizes = [_size(forward, *pair) for pair in pairwise(graph.marks)]
     return float(np.mean([2 - size - 1 / size for size in sizes]))
 
 
@@ -75,7 +75,7 @@ def _branch(forward: Forward, start: int, end: int, place: int) -> tuple[float, 
         read = forward.maps[operation.inputs[0]]
         factor = 1 / read.variance if operation.kind == "norm" else read.threshold[1]
         if operation.kind == "conv":
-            factor = passed(graph, operation, read, shares(operation, read.side)[0])
+            factor = passed(graph, operation, read)
         energy *= factor
         mean *= factor**2 if operation.kind == "relu" else factor
         kernel, place = max(kernel, operation.kernel), operation.inputs[0]
@@ -85,10 +85,7 @@ def _branch(forward: Forward, start: int, end: int, place: int) -> tuple[float, 
 def largest(identity: float, rows: list[tuple[int, float]], columns: int) -> float:
     """The largest singular value of a multiple of the identity plus independent Gaussian entries.
 
-    Args:
-        identity: the multiple; other than 0 only in a square matrix whose entries have one variance.
-        rows: how many rows have which variance.
-        columns: how many columns.
+    `rows` says how many rows have which variance; with an `identity` it is one, in a square matrix.
     """
     top = columns * max(variance for _, variance in rows)
     outside = identity**2 / _INSIDE**2 + top / (1 - _INSIDE)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from zenlib.scores.closed_form import max_moments
-from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores import rectifier
+from zenlib.scores.graph_form import torus
 from zenlib.scores.graph_form.operations import Graph, Operation
 from zenlib.scores.graph_form.sources import (
     Alike,
@@ -40,25 +40,22 @@ class ConvTerms:
     """What the arithmetic says about one convolution.
 
     Attributes:
-        name: where it comes from.
+        operation: the convolution itself.
         live: whether it lies on a path to the output.
         normed: whether a BatchNorm follows it.
         source_variance: q, the variance of the map that it reads, before the ReLU where there is one.
         log_sigma: nats, log of the standard deviation of its output.
-        kernel: side of its window.
         entries: inputs that one output sums, kernel^2 in_channels / groups.
-        independent: their effective number, the participation ratio 1 / mean squared correlation of two of
-            them.
+        independent: their effective number, the participation ratio 1 / mean squared correlation of two.
         tap_independent: the part of the taps in it: kernel^2 where they are independent.
         rectified: whether a ReLU comes before it.
     """
 
-    name: str
+    operation: Operation
     live: bool
     normed: bool
     source_variance: float
     log_sigma: float
-    kernel: int
     entries: int
     independent: float
     tap_independent: float
@@ -75,53 +72,8 @@ class ConvTerms:
         return self.gain + 0.5 * math.log(self.independent / self.entries)
 
 
-@dataclass(frozen=True)
-class NodeTerms:
-    """What the arithmetic says about one map.
-
-    Attributes:
-        variance: of a value, averaged over channels.
-        growth: mean squared difference of the two branches over 2 variance, 1 - their correlation; NaN where
-            not asked for.
-        neighbour: correlation of a value with its right neighbour.
-        channel_count: effective number of channels, 1 / mean squared correlation of two of them, a channel
-            with itself included.
-        value_count: effective number of independent values of the map, the same over channels and positions.
-    """
-
-    variance: float
-    growth: float
-    neighbour: float
-    channel_count: float
-    value_count: float
-
-
-@dataclass(frozen=True)
 class GraphTerms:
-    """The terms of a network.
-
-    Attributes:
-        convs: one entry per convolution, in order.
-        marks: the outputs of cells where the network has cells, else empty.
-        last: the map before global pooling, before its ReLU.
-        log_norms: nats, sum of log sigma over BatchNorms that follow no convolution.
-        silent: number of BatchNorms that read nothing.
-        log_delta: nats, log of the expected L1 norm of the difference of the two outputs; NaN where not asked
-            for.
-    """
-
-    convs: tuple[ConvTerms, ...]
-    marks: tuple[NodeTerms, ...]
-    last: NodeTerms
-    log_norms: float
-    silent: int
-    log_delta: float
-
-
-def graph_terms(
-    graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False
-) -> GraphTerms:
-    """The terms of a network.
+    """The terms of a network, in one pass; the method of each kind of operation makes its map of others.
 
     Args:
         graph: its operations.
@@ -129,26 +81,31 @@ def graph_terms(
         width: whether channels overlap by chance, as they do in finite width; else all are independent.
         borders: whether taps outside of the map are counted, which lowers sigma.
 
-    Raises:
-        ConversionError: an operation has no rule, or the output is the image.
+    Attributes:
+        convs: one entry per convolution, in order.
+        maps: the output of each operation, and the image.
     """
-    return _Pass(graph, perturbation, width, borders).terms()
 
-
-class _Pass:
-    """The state of a pass; a method for each kind of operation makes its output of the maps that it reads."""
-
-    def __init__(self, graph: Graph, perturbation: float | None, width: bool, borders: bool) -> None:
+    def __init__(
+        self, graph: Graph, *, perturbation: float | None = None, width: bool = True, borders: bool = False
+    ) -> None:
         self.graph, self.width, self.borders = graph, width, borders
         self.pairs = Pairs()
         self.normed = {operation.inputs[0] for operation in graph.operations if operation.kind == "norm"}
-        self.live = graph.live()
+        self.live, cuts = graph.live(), graph.cuts()
         self.convs: list[ConvTerms] = []
-        self.log_norms = 0.0
         start = torus.white(grid_of(graph.resolution))
         branches = [start] if perturbation is None else [start, start / math.sqrt(1 + perturbation**2)]
         image = self.new(graph.in_channels, graph.resolution, 1.0, 0.0, Alike(np.stack(branches)))
-        self.blends: dict[int, Blend] = {IMAGE: image}
+        self.maps: dict[int, Blend] = {IMAGE: image}
+        for index, operation in enumerate(graph.operations):
+            read = [self.maps[source] for source in operation.inputs]
+            made: Blend = getattr(self, operation.kind)(index, operation, read)
+            if cuts[index]:  # everything passes through it: its past does not matter any more
+                alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
+                alone.variance, alone.rectified, made = made.variance, made.rectified, alone
+                self.pairs = Pairs()
+            self.maps[index] = made
 
     def new(
         self, channels: int, side: int, variance: float, square: float, itself: Alike, *origin: Any
@@ -158,27 +115,6 @@ class _Pass:
         parts = {source: torus.scaled(torus.IDENTITY, math.sqrt(variance))}
         return self.pairs.settle(Blend(channels, side, parts, square))
 
-    def terms(self) -> GraphTerms:
-        """All terms, in one pass."""
-        operations, cuts = self.graph.operations, self.graph.cuts()
-        for index, operation in enumerate(operations):
-            read = [self.blends[source] for source in operation.inputs]
-            made: Blend = getattr(self, operation.kind)(index, operation, read)
-            if cuts[index]:  # everything passes through it: its past does not matter any more
-                alone = self.new(made.channels, made.side, made.variance, made.square, made.itself)
-                alone.variance, alone.rectified, made = made.variance, made.rectified, alone
-                self.pairs.forget()
-            self.blends[index] = made
-        marks = tuple(node_terms(self.blends[index]) for index in self.graph.marks)
-        last = self.graph.output
-        while self.blends[last].rectified:
-            last = operations[last].inputs[0]
-        end, terms = self.blends[last], node_terms(self.blends[last])
-        # Of the difference of two rectified maps, whose root is that of theirs.
-        size = end.channels * end.side**2
-        log_delta = math.log(size * math.sqrt(2 * terms.growth * rectifier.M1_SQUARED * end.variance))
-        return GraphTerms(tuple(self.convs), marks, terms, self.log_norms, self.graph.silent, log_delta)
-
     def conv(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """A convolution."""
         (read,), (before,) = maps, operation.inputs
@@ -187,47 +123,33 @@ class _Pass:
         share, squared_share = shares(operation, read.side) if self.borders else (1.0, 1.0)
         entries = group * kernel**2
         variance = entries * (read.variance * share + read.square * (share - squared_share))
-        source = self.blends[self.graph.operations[before].inputs[0]] if read.rectified else read
-        self.convs.append(
-            ConvTerms(
-                operation.name,
-                self.live[index],
-                index in self.normed,
-                source.variance,
-                0.5 * math.log(variance),
-                kernel,
-                entries,
-                1 / of_inputs,
-                1 / of_taps,
-                read.rectified,
-            )
-        )
-        itself = self.pair_of_output(operation, read, group)
-        origin: tuple[Any, ...] = (read, kernel, dilation, group)
+        source = self.maps[self.graph.operations[before].inputs[0]] if read.rectified else read
+        live, normed, log_sigma = self.live[index], index in self.normed, 0.5 * math.log(variance)
+        numbers = source.variance, log_sigma, entries, 1 / of_inputs, 1 / of_taps, read.rectified
+        self.convs.append(ConvTerms(operation, live, normed, *numbers))
+        itself = self.pair_of_output(operation, read)
+        origin: tuple[Any, ...] = (read, operation)
         if operation.stride != 1 or grid_of(operation.side) != read.grid:
             itself, origin = _strided(itself, read.grid, operation), ()
         return self.new(operation.channels, operation.side, variance, 0.0, itself, *origin)
 
-    def pair_of_output(self, operation: Operation, read: Blend, group: int) -> Alike:
+    def pair_of_output(self, operation: Operation, read: Blend) -> Alike:
         """The pair of a convolution with itself; a channel correlates with itself as its input does."""
         if not self.width:
             return Alike(read.itself.mean)
-        window = read.grid, operation.kernel, operation.dilation
-        chance = convolved(read.itself, *window, read.channels, group, times=2)
-        if group < read.channels and chance is not None:
-            # Channels of one group read the same inputs; those of different groups are as alike as what they
-            # read.
+        chance = convolved(read.itself, read, operation, times=2)
+        if operation.groups > 1 and chance is not None:
+            # Channels of one group read the same inputs, those of different groups what is as alike as they.
             together = (operation.channels // operation.groups - 1) / (operation.channels - 1)
             before, own = read.itself.chance, chance.profiles[0]
-            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window, 2)
+            window = read.grid, operation.kernel, operation.dilation, 2
+            apart = 0.0 if before is None else torus.averaged(before.profiles[1], *window)
             chance = chance._replace(profiles=np.stack([own, together * own + (1 - together) * apart]))
         return Alike(read.itself.mean, chance)
 
     def norm(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
         """BatchNorm: mean 0, variance 1."""
-        (read,), (before,) = maps, operation.inputs
-        if before == IMAGE or self.graph.operations[before].kind != "conv":
-            self.log_norms += 0.5 * math.log(read.variance)
+        (read,) = maps
         root = read.variance**-0.5
         parts = {source: torus.scaled(filtered, root) for source, filtered in read.parts.items()}
         return Blend(read.channels, read.side, parts, variance=1.0, itself=read.itself)
@@ -253,10 +175,7 @@ class _Pass:
         return self.pairs.settle(Blend(operation.channels, operation.side, parts, square))
 
     def pool(self, index: int, operation: Operation, maps: list[Blend]) -> Blend:
-        """An average is a filter where it keeps the size.
-
-        Other poolings are new sources with the correlations of an average.
-        """
+        """An average that keeps the size is a filter; others are new sources with its correlations."""
         (read,) = maps
         parts = {
             source: torus.windowed(filtered, operation.kernel) for source, filtered in read.parts.items()
@@ -294,10 +213,7 @@ class _Pass:
 
 
 def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
-    """The pair at the positions that an operation keeps.
-
-    The profile of chance keeps its form and the mean square that it gives at lag 0.
-    """
+    """The pair at the positions that an operation keeps; chance keeps its mean square at lag 0."""
     out = grid_of(operation.side)
     mean = None if pair.mean is None else torus.subsampled(pair.mean, grid, operation.stride, out)
     chance = pair.chance
@@ -308,32 +224,12 @@ def _strided(pair: Alike, grid: int, operation: Operation) -> Alike:
     return Alike(mean, chance)
 
 
-def node_terms(blend: Blend) -> NodeTerms:
-    """The numbers of a map."""
-    (mean, chance), count = blend.itself, torus.multiplicity(blend.grid)
-    assert mean is not None  # a map is alike to itself
-    everywhere = float((mean[0] ** 2 * count).sum()) / blend.channels
-    if chance is not None:
-        sums = float((chance.profiles[1] * count).sum()), float((chance.carrier**2 * count).sum())
-        everywhere += (1 - 1 / blend.channels) * sums[0] * sums[1]
-    return NodeTerms(
-        blend.variance,
-        math.nan if len(mean) == 1 else 1 - float(mean[1, 0, 0]),
-        float(mean[0, 0, min(1, blend.grid // 2)]),
-        1 / overlaps(blend.itself, blend.grid, blend.channels)[0],
-        blend.side**2 / everywhere,
-    )
-
-
 def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float, float]:
-    """Variance and squared mean of a maximum, between independent rectified values and equal ones.
-
-    A sum of rectified maps is taken to have the shape of one.
-    """
+    """Variance and squared mean of a maximum, between independent rectified values and equal ones."""
     count = operation.kernel**2
     # The mean correlation of two values of the window, each with itself included, runs from 1 / count to 1.
     alike = min(1.0, max(0.0, (count * pooled.variance / read.variance - 1) / (count - 1)))
-    first, second = max_moments(count)
+    first, second = rectifier.max_moments(count)
     rise = (1 - alike) * (first - math.sqrt(rectifier.M1_SQUARED)) / math.sqrt(rectifier.CENTRED)
     variance = read.variance * ((1 - alike) * (second - first**2) / rectifier.CENTRED + alike)
     return variance, (math.sqrt(read.square) + rise * math.sqrt(read.variance)) ** 2
@@ -341,8 +237,7 @@ def _of_maximum(operation: Operation, read: Blend, pooled: Blend) -> tuple[float
 
 def shares(operation: Operation, side: int) -> tuple[float, float]:
     """For the taps of a window, the mean share of outputs with a tap inside, and of its square."""
-    kernel, stride, padding, dilation = operation[5:9]
-    return _shares(side, operation.side, kernel, stride, padding, dilation)
+    return _shares(side, *operation[4:9])  # from side to dilation
 
 
 @cache

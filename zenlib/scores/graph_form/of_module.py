@@ -7,8 +7,7 @@ counts as ReLU, as in the vanilla form.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,30 +17,30 @@ from zenlib.vanilla.capture import image_shape
 from zenlib.vanilla.capture.trace import Call, each, margins, record, tensors
 from zenlib.vanilla.vcnn import IMAGE
 
-ACTIVATIONS: tuple[str, ...] = ("relu", "relu6", "leaky_relu", "silu", "hardswish", "gelu")
-ACTIVATIONS += ("elu", "selu", "mish", "hardtanh", "prelu")
+KINDS: dict[str, Kind] = {
+    "conv2d": "conv",
+    "batch_norm": "norm",
+    "add": "add",
+    "sum": "add",
+    "cat": "join",
+    "getitem": "slice",
+    "avg_pool2d": "pool",
+    "max_pool2d": "pool",
+}
+"""The operation that each function appends."""
+ACTIVATIONS = "relu relu6 leaky_relu silu hardswish gelu elu selu mish hardtanh prelu"
+KINDS |= dict.fromkeys(ACTIVATIONS.split(), "relu")
 PASSED: tuple[str, ...] = ("dropout", "dropout2d", "contiguous", "clone", "to", "float", "detach", "identity")
 PASSED += ("channel_shuffle", "mul")
 """What counts as no operation; `mul` is a gate."""
 CONSTANT = ("new_zeros", "zeros_like", "new_ones", "ones_like")
 ENDS = ("flatten", "view", "reshape")
-Plain = tuple[str, tuple[int, ...], int, int]
-"""What every operation begins with: name, inputs, channels, side."""
 GLOBAL = ("adaptive_avg_pool2d", "mean")
 """Poolings of a whole map: what comes after is a classifier or a gate."""
 
 
 def graph_of_module(module: nn.Module, resolution: int) -> Graph:
-    """The operations of a module up to global pooling.
-
-    Args:
-        module: a network that takes one batch of images; it is left as found and nothing is computed.
-        resolution: side of the images, pixels.
-
-    Raises:
-        ConversionError: the output depends on a function that has no rule here, on windows or maps that are
-            not square, or not on the image.
-    """
+    """The operations of a module up to global pooling; it is left as found and nothing is computed."""
     trace = record(module, image_shape(module, resolution))
     writer = _Writer(trace.image)
     for call in trace.calls:
@@ -61,14 +60,9 @@ class _Writer:
         self.problems: dict[int, str] = {}
         self.ends: dict[int, int] = {}
         self.known: dict[Operation | int, int] = {}
-        self.kept: list[object] = [image]  # so that no id is used twice
 
     def follow(self, call: Call) -> None:
-        """Appends what a call does.
-
-        A tensor that it makes without a rule has a problem, which matters only where it is needed.
-        """
-        self.kept.append(call)
+        """Appends what a call does; without a rule its result has a problem, which matters if it is read."""
         given = [id(tensor) for tensor in tensors((call.args, call.kwargs))]
         read, ended = ([of[key] for key in given if key in of] for of in (self.places, self.ends))
         problems = [self.problems[key] for key in given if key in self.problems]
@@ -91,20 +85,17 @@ class _Writer:
         """The operation whose output the call returns."""
         if call.function in GLOBAL + PASSED or (call.function in ENDS and result.dim() < 4):
             return read[0]
-        rule = RULES.get("relu" if call.function in ACTIVATIONS else call.function)
-        if rule is None:
+        if call.function not in KINDS:
             raise ConversionError(
                 f"{call}: needed convolutions, BatchNorm, activations, poolings, sums and concatenations; no "
                 f"rule for {call.function}"
             )
-        side = square(call.place, result.shape[2:])
-        return self.put(rule(call, (call.place, tuple(read), result.shape[1], side)))
+        kind, side = KINDS[call.function], square(call.place, result.shape[2:])
+        window = _window(call) if kind in ("conv", "pool") else ()
+        return self.put(Operation(kind, call.place, tuple(read), result.shape[1], side, *window))
 
     def put(self, operation: Operation) -> int:
-        """Appends an operation and returns its index.
-
-        A sum of one map is that map, and a ReLU or pooling done twice is one.
-        """
+        """The index of an operation; a sum of one map is that map, a ReLU or pooling done twice is one."""
         if operation.kind in ("add", "join") and len(operation.inputs) == 1:
             return operation.inputs[0]
         new = len(self.operations)
@@ -129,37 +120,14 @@ class _Writer:
         )
 
 
-def _conv(call: Call, plain: Plain) -> Operation:
-    name, weight = call.place, call.argument("weight", 1)
-    kernel, stride, dilation = (
-        each(value, weight.dim() - 2)
-        for value in (weight.shape[2:], call.argument("stride", 3, 1), call.argument("dilation", 5, 1))
-    )
-    padding = margins(call.argument("padding", 4, 0), kernel, dilation)
-    sides = (square(name, kernel), square(name, stride), padding[0], square(name, dilation))
-    return Operation("conv", *plain, *sides, call.argument("groups", 6, 1))
-
-
-def _pool(mode: str, call: Call, plain: Plain) -> Operation:
-    name, kernel = call.place, each(call.argument("kernel_size", 1), 2)
-    stride = each(call.argument("stride", 2) or kernel, 2)
-    padding = each(call.argument("padding", 3, 0), 2)
-    return Operation("pool", *plain, square(name, kernel), square(name, stride), padding[0], mode=mode)
-
-
-def _plain(kind: Kind, call: Call, plain: Plain) -> Operation:
-    return Operation(kind, *plain)
-
-
-RULES: dict[str, Callable[[Call, Plain], Operation]] = {
-    "conv2d": _conv,
-    "batch_norm": partial(_plain, "norm"),
-    "relu": partial(_plain, "relu"),
-    "add": partial(_plain, "add"),
-    "sum": partial(_plain, "add"),
-    "cat": partial(_plain, "join"),
-    "getitem": partial(_plain, "slice"),
-    "avg_pool2d": partial(_pool, "avg"),
-    "max_pool2d": partial(_pool, "max"),
-}
-"""What each function appends."""
+def _window(call: Call) -> tuple[Any, ...]:
+    """Kernel, stride, padding, dilation, groups and mode of a convolution or a pooling."""
+    if call.function == "conv2d":
+        kernel, stride = call.argument("weight", 1).shape[2:], call.argument("stride", 3, 1)
+        padding, dilation = call.argument("padding", 4, 0), call.argument("dilation", 5, 1)
+        groups, mode = call.argument("groups", 6, 1), ""
+    else:
+        kernel, padding = call.argument("kernel_size", 1), call.argument("padding", 3, 0)
+        stride, dilation, groups, mode = call.argument("stride", 2) or kernel, 1, 1, call.function[:3]
+    side, steps, spread = (square(call.place, each(value, 2)) for value in (kernel, stride, dilation))
+    return side, steps, margins(padding, (side, side), (spread, spread))[0], spread, groups, mode

@@ -49,6 +49,11 @@ class Operation(NamedTuple):
     mode: str = ""
     times: int = 1
 
+    @property
+    def values(self) -> int:
+        """Values of the map that it gives."""
+        return self.channels * self.side**2
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -62,7 +67,7 @@ class Graph:
         resolution: side of the image, pixels.
         silent: number of BatchNorms that read nothing; the Zen-Score counts log sqrt(eps) for each.
         marks: indices of the maps whose terms are wanted: the outputs of cells or units, else none.
-        nodes: for each cell the indices of its nodes, None for a node that reads nothing.
+        blocks: indices of the maps that end the blocks of AZ-NAS, where these are others than `marks`.
     """
 
     name: str
@@ -72,85 +77,74 @@ class Graph:
     resolution: int
     silent: int = 0
     marks: tuple[int, ...] = ()
-    nodes: tuple[tuple[int | None, ...], ...] = ()
+    blocks: tuple[int, ...] = ()
+
+    def channels_into(self, operation: Operation) -> int:
+        """Channels of the first map that an operation reads."""
+        source = operation.inputs[0]
+        return self.in_channels if source == IMAGE else self.operations[source].channels
+
+    def fan_in(self, conv: Operation) -> int:
+        """Inputs that one output of a convolution sums."""
+        return self.channels_into(conv) // conv.groups * conv.kernel**2
 
     def live(self) -> list[bool]:
         """For each operation, whether it lies on a path to the output."""
-        found = [False] * len(self.operations)
-        found[self.output] = True
+        found = {self.output}
         for index in range(self.output, -1, -1):
-            if found[index]:
-                for source in self.operations[index].inputs:
-                    if source != IMAGE:
-                        found[source] = True
-        return found
+            if index in found:
+                found.update(self.operations[index].inputs)
+        return [index in found for index in range(len(self.operations))]
 
     def cuts(self) -> list[bool]:
         """For each operation, whether the whole network passes through it."""
-        last = [-1] * (len(self.operations) + 1)
-        for index, operation in enumerate(self.operations):
-            for source in operation.inputs:
-                last[source] = index  # IMAGE is -1: the last entry
-        found, reach = [], last[IMAGE]
+        last = {source: index for index, one in enumerate(self.operations) for source in one.inputs}
+        found, reach = [], last.get(IMAGE, -1)
         for index in range(len(self.operations)):
-            found.append(reach <= index and index <= self.output)
-            reach = max(reach, last[index])
+            found.append(reach <= index <= self.output)
+            reach = max(reach, last.get(index, -1))
         return found
 
 
 def graph_of_architecture(architecture: Architecture, resolution: int) -> Graph:
-    """The network as `build_network` makes it, without gates; the outputs of its units are marked.
-
-    Raises:
-        ArchitectureError: the resolution, in pixels, is too small for the strides.
-    """
+    """The network as `build_network` makes it, without gates; the outputs of its units are marked."""
     operations: list[Operation] = []
     marks: list[int] = []
     last = IMAGE
 
-    def put(kind: Kind, inputs: tuple[int, ...], channels: int, side: int, *window: int) -> int:
-        operations.append(Operation(kind, "", inputs, channels, side, *window))  # type: ignore[arg-type]
+    def put(kind: Kind, *inputs: int) -> int:
+        before = operations[inputs[0]]
+        operations.append(Operation(kind, "", inputs, before.channels, before.side))
         return len(operations) - 1
 
-    def conv_norm(conv: ConvSpec, read: int, side: int) -> tuple[int, int]:
-        side = -(-side // conv.stride)
+    def conv_norm(conv: ConvSpec, read: int, side: int) -> int:
         window = conv.kernel, conv.stride, (conv.kernel - 1) // 2, 1, conv.groups
-        place = put("conv", (read,), conv.out_channels, side, *window)
-        return put("norm", (place,), conv.out_channels, side), side
+        operations.append(Operation("conv", "", (read,), conv.out_channels, -(-side // conv.stride), *window))
+        return put("norm", len(operations) - 1)
 
-    for unit, before in architecture.unit_resolutions(resolution):
-        read, (last, side) = last, conv_norm(unit.convs[0], last, before)
+    for unit, side in architecture.unit_resolutions(resolution):
+        read, last = last, conv_norm(unit.convs[0], last, side)
         for conv in unit.convs[1:]:
-            last = put("relu", (last,), conv.in_channels, side)
-            last, side = conv_norm(conv, last, side)
-        channels = unit.convs[-1].out_channels
+            last = put("relu", last)
+            last = conv_norm(conv, last, operations[last].side)
         if unit.residual:
-            other = read if unit.projection is None else conv_norm(unit.projection, read, before)[0]
-            last = put("add", (last, other), channels, side)
-        last = put("relu", (last,), channels, side)
+            other = read if unit.projection is None else conv_norm(unit.projection, read, side)
+            last = put("add", last, other)
+        last = put("relu", last)
         marks.append(last)
-    name = "Architecture"
-    return Graph(name, tuple(operations), last, architecture.in_channels, resolution, 0, tuple(marks))
+    image = architecture.in_channels, resolution
+    return Graph("Architecture", tuple(operations), last, *image, marks=tuple(marks))
 
 
 def graph_of_vcnn(vcnn: VCNN) -> Graph:
-    """The operations of a VCNN: BatchNorm and ReLU follow each convolution.
-
-    Raises:
-        ConversionError: a window or a map is not square, or a step has no rule here.
-    """
+    """The operations of a VCNN: BatchNorm and ReLU follow each convolution."""
     operations: list[Operation] = []
-    after: tuple[Kind, ...] = ("norm", "relu")
     places = {IMAGE: IMAGE}
     for index, step in enumerate(vcnn.steps):
-        inputs = tuple(places[source] for source in step.inputs)
-        operations.append(_operation(step, inputs))
-        if isinstance(step, Conv):
-            for kind in after:
-                before = operations[-1]
-                operations.append(
-                    Operation(kind, step.name, (len(operations) - 1,), before.channels, before.side)
-                )
+        made = _operation(step, tuple(places[source] for source in step.inputs))
+        operations.append(made)
+        for kind in ("norm", "relu") if isinstance(step, Conv) else ():
+            operations.append(Operation(kind, step.name, (len(operations) - 1,), made.channels, made.side))
         places[index] = len(operations) - 1
     return Graph(vcnn.name, tuple(operations), len(operations) - 1, vcnn.in_channels, vcnn.resolution)
 
@@ -177,11 +171,7 @@ def _operation(step: Step, inputs: tuple[int, ...]) -> Operation:
 
 
 def square(name: str, pair: Sequence[int]) -> int:
-    """The side of a window or map.
-
-    Raises:
-        ConversionError: it is not square.
-    """
+    """The side of a window or map; one that is not square is refused."""
     if len(pair) != 2 or pair[0] != pair[1]:
         raise ConversionError(
             f"{name}: needed square windows and maps, got {times(tuple(pair))}; score this network by Monte "

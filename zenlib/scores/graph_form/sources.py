@@ -20,13 +20,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from itertools import count
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
 
-from zenlib.scores.graph_form import rectifier, torus
+from zenlib.scores import rectifier
+from zenlib.scores.graph_form import torus
+from zenlib.scores.graph_form.operations import Operation
 from zenlib.scores.graph_form.torus import Filter, Lags, averaged, multiplicity, scale_of
 
 
@@ -51,7 +54,7 @@ class Chance(NamedTuple):
         return float(self.mean_squares(self.profiles[1], grid)[0])
 
     def mean_squares(self, profiles: Lags, grid: int) -> Lags:
-        """The mean squares at lag 0 of profiles, seen through the carrier: one number for each."""
+        """The mean square at lag 0 of each profile, seen through the carrier."""
         seen = (self.carrier * self.carrier * multiplicity(grid)).ravel()
         return profiles.reshape(-1, self.carrier.size) @ seen
 
@@ -79,41 +82,29 @@ NOTHING = Alike()
 
 @dataclass(eq=False, slots=True)
 class Source:
-    """A map whose values are new.
+    """A map whose values are new; sources are numbered in the order they are made.
 
-    Attributes:
-        grid: side of its periodic map.
-        itself: its pair with itself.
-        reads: the map that a convolution or a ReLU made it of; None where its past does not matter any more.
-        kernel: of a convolution; 0 for a ReLU.
-        dilation: of a convolution.
-        group: input channels that one output channel reads.
-        number: sources are numbered in the order they are made.
+    It `reads` the map that a convolution `operation` or, without one, a ReLU made it of; None where its past
+    does not matter any more.
     """
 
     grid: int
     itself: Alike
     reads: Blend | None = None
-    kernel: int = 0
-    dilation: int = 1
-    group: int = 1
+    operation: Operation | None = None
     number: int = field(default_factory=count().__next__, init=False)
 
 
 @dataclass(eq=False, slots=True)
 class Blend:
-    """A map as a sum of filtered sources.
+    """A map as a sum of filtered sources; `scale` is the factor of one that is a source times a number.
 
     Attributes:
-        channels: its channels.
-        side: its rows and columns.
         parts: filter by source.
         square: the square of the mean of a channel, averaged over channels.
         variance: variance around it; set by `Pairs.settle`.
         itself: its pair with itself, for unit variance; the same.
         rectified: whether it is the output of a ReLU, or some or the largest values of one.
-        grid: side of its periodic map.
-        scale: the factor of a map that is one source times a number, else None.
     """
 
     channels: int
@@ -137,10 +128,6 @@ class Pairs:
     def __init__(self) -> None:
         self._of: dict[tuple[int, int], Alike] = {}
 
-    def forget(self) -> None:
-        """Drops all pairs, when everything that is still read was made after now."""
-        self._of.clear()
-
     def of_sources(self, first: Source, second: Source) -> Alike:
         """The pair of two sources."""
         if first is second:
@@ -157,20 +144,18 @@ class Pairs:
         read = later.reads
         if read is None:
             return NOTHING
-        if not later.kernel and not earlier.kernel and earlier.reads is not None:
+        if later.operation is None and earlier.operation is None and earlier.reads is not None:
             return rectified(self.of_blends(read, earlier.reads), later.grid)
         found = self.of_blends(read, Blend(read.channels, earlier.grid, {earlier: torus.IDENTITY}))
-        if not later.kernel:
+        if later.operation is None:
             return found.scaled(math.sqrt(rectifier.LINEAR))
-        return Alike(
-            None, convolved(found, later.grid, later.kernel, later.dilation, read.channels, later.group, 1)
-        )
+        return Alike(None, convolved(found, read, later.operation, 1))
 
     def of_blends(self, first: Blend, second: Blend) -> Alike:
         """The pair of two maps, for unit variance where theirs is known, else for sources of that."""
         if first.scale is not None and second.scale is not None:
             return self.of_sources(next(iter(first.parts)), next(iter(second.parts)))
-        mean: Lags | None = None
+        means: list[Lags] = []
         chances: list[Chance] = []
         root = ((first.variance or 1.0) * (second.variance or 1.0)) ** -0.5
         for place, (a, of_a) in enumerate(first.parts.items()):
@@ -179,10 +164,11 @@ class Pairs:
                     continue
                 times = 2.0 if first is second and other > place else 1.0  # (a, b) and (b, a)
                 term = _seen_through(self.of_sources(a, b), first.grid, of_a, of_b, root, times)
-                mean = _plus(mean, term.mean)
+                if term.mean is not None:
+                    means.append(term.mean)
                 if term.chance is not None:
                     chances.append(term.chance)
-        return Alike(mean, joined(chances, first.grid))
+        return Alike(reduce(add, means) if means else None, joined(chances, first.grid))
 
     def settle(self, blend: Blend) -> Blend:
         """Sets the variance of a map and its pair with itself."""
@@ -212,23 +198,14 @@ def _seen_through(
     return Alike(mean, Chance(pair.chance.profiles * (times * (height * factor) ** 2), carrier / height))
 
 
-def _plus(total: Lags | None, term: Lags | None) -> Lags | None:
-    return total if term is None else term if total is None else total + term
-
-
 def joined(chances: list[Chance], grid: int) -> Chance | None:
     """The sum of independent correlations by chance; its carrier is their mean, weighted by mean square."""
     if len(chances) < 2:
         return chances[0] if chances else None
-    profiles: Lags | None = None
-    carrier: Lags | None = None
-    total = 0.0
-    for chance in chances:
-        weight = float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300
-        total += weight
-        profiles, carrier = _plus(profiles, chance.profiles), _plus(carrier, chance.carrier * weight)
-    assert profiles is not None and carrier is not None
-    return Chance(profiles, carrier * (1 / total))
+    weights = [float(np.vdot(chance.profiles[1], multiplicity(grid))) + 1e-300 for chance in chances]
+    profiles = reduce(add, (chance.profiles for chance in chances))
+    carriers = (chance.carrier * weight for chance, weight in zip(chances, weights, strict=True))
+    return Chance(profiles, reduce(add, carriers) * (1 / reduce(add, weights)))
 
 
 def rectified(pair: Alike, grid: int) -> Alike:
@@ -236,35 +213,28 @@ def rectified(pair: Alike, grid: int) -> Alike:
     chance = pair.chance
     if chance is not None:
         before = chance.mean_square(grid)
-        factor = rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2
-        chance = chance.scaled(factor)
+        chance = chance.scaled(rectifier.mean_square(before) / before if before > 0 else rectifier.LINEAR**2)
     return Alike(None if pair.mean is None else rectifier.correlation(pair.mean), chance)
 
 
-def convolved(
-    pair: Alike, grid: int, kernel: int, dilation: int, channels: int, group: int, times: int
-) -> Chance | None:
-    """Chance between a convolution of the first map and the second (1), or one like it of that (2).
+def convolved(pair: Alike, read: Blend, operation: Operation, times: int) -> Chance | None:
+    """Chance between a convolution of the map that it reads and another one (1), or one like it of that (2).
 
     Mean squares are averaged over the taps and channels that are summed. Of the channels of one group a share
     1 / group is the same channel of both maps.
     """
     terms: list[Chance] = []
+    window = read.grid, operation.kernel, operation.dilation, times
+    mixing = _mixing(read.channels // operation.groups, read.channels)
     if pair.mean is not None and pair.mean[0, 0, 0] > 1e-9:
         height = float(pair.mean[0, 0, 0])
-        profiles = _of_one_channel(grid, kernel, dilation, times, group, channels) * height**2
-        terms.append(Chance(profiles, pair.mean[0] / height))
+        profiles = torus.white(*window) * mixing[:, :1, None]
+        terms.append(Chance(profiles * height**2, pair.mean[0] / height))
     if pair.chance is not None:
-        before = averaged(pair.chance.profiles, grid, kernel, dilation, times)
-        after = _mixing(group, channels) @ before.reshape(2, -1)
+        before = averaged(pair.chance.profiles, *window)
+        after = mixing @ before.reshape(2, -1)
         terms.append(Chance(after.reshape(before.shape), pair.chance.carrier))
-    return joined(terms, grid)
-
-
-@cache
-def _of_one_channel(grid: int, kernel: int, dilation: int, times: int, group: int, channels: int) -> Lags:
-    """The profiles of chance after a convolution of channels that are alike to themselves alone."""
-    return averaged(torus.white(grid), grid, kernel, dilation, times) * _mixing(group, channels)[:, :1, None]
+    return joined(terms, read.grid)
 
 
 @cache
@@ -274,11 +244,7 @@ def _mixing(group: int, channels: int) -> Lags:
 
 
 def overlaps(pair: Alike, grid: int, group: int, kernel: int = 1, dilation: int = 1) -> tuple[float, float]:
-    """Mean squared correlations of two of the inputs of one output, an input with itself included.
-
-    Returns:
-        Over all its inputs, `group` channels at all taps, and over the taps of one channel.
-    """
+    """Mean squared correlations of two inputs of an output: of `group` channels at all taps, and of one."""
     assert pair.mean is not None  # a map is alike to itself
     row = torus.window(grid, kernel, dilation, 2)[0]
     taps = float(row @ (pair.mean[0] * pair.mean[0]) @ row)

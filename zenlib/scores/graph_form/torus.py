@@ -46,55 +46,40 @@ def multiplicity(side: int) -> Lags:
 
 
 @cache
-def white(side: int) -> Lags:
-    """1 at lag 0."""
-    size = side // 2 + 1
-    values = np.zeros((size, size))
-    values[0, 0] = 1.0
-    return values
+def white(side: int, kernel: int = 1, dilation: int = 1, times: int = 1) -> Lags:
+    """1 at lag 0, averaged over a window."""
+    first = np.eye(side // 2 + 1)[0]
+    return averaged(np.outer(first, first), side, kernel, dilation, times)
 
 
 @cache
 def window(side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
-    """The matrix that averages over the taps of a window so many times, (lags, lags).
-
-    A window of even side is taken both ways round.
-    """
+    """The matrix that averages over a window so many times, (lags, lags); an even one is taken both ways."""
     size = side // 2 + 1
     matrix = np.zeros((size, size))
-    first = -(kernel // 2)
-    for tap in range(kernel):
+    for tap in range(-(kernel // 2), kernel - kernel // 2):
         for lag in range(size):
-            for offset in ((first + tap) * dilation, -(first + tap) * dilation):
+            for offset in (tap * dilation, -tap * dilation):
                 place = (lag + offset) % side
                 matrix[lag, min(place, side - place)] += 0.5 / kernel
     return np.linalg.matrix_power(matrix, times)
 
 
 def averaged(values: Lags, side: int, kernel: int, dilation: int = 1, times: int = 1) -> Lags:
-    """The average over a window of taps, or over the differences of the taps of two windows (times = 2).
-
-    Of the last two dimensions.
-    """
+    """Over the last two axes, the average over a window, or over differences of taps of two (times = 2)."""
     if kernel == 1:
         return values
     matrix = window(side, kernel, dilation, times)
     return matrix @ values @ matrix.T
 
 
-@cache
-def _strided(side: int, stride: int, out_side: int) -> tuple[NDArray[np.int64], Lags]:
-    """For each lag of the smaller map, the lag of the larger one, and 1 where that is in reach, else 0."""
-    lags = stride * np.arange(out_side // 2 + 1)
-    place = lags % side
-    return np.minimum(place, side - place), ((lags <= side // 2) | (side == stride * out_side)).astype(float)
-
-
 def subsampled(values: Lags, side: int, stride: int, out_side: int) -> Lags:
-    """The function at every `stride`-th position; of the last two dimensions."""
+    """The function at every `stride`-th position, 0 out of reach; of the last two dimensions."""
     if stride == 1 and side == out_side:
         return values
-    places, reach = _strided(side, stride, out_side)
+    lags = stride * np.arange(out_side // 2 + 1)
+    places = np.minimum(lags % side, -lags % side)
+    reach = ((lags <= side // 2) | (side == stride * out_side)).astype(float)
     return values[..., places[:, None], places] * np.outer(reach, reach)
 
 
