@@ -16,8 +16,9 @@ Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from math import prod
 from typing import NamedTuple
@@ -74,35 +75,15 @@ class Scaling(NamedTuple):
     pull: Tensor
 
 
+Scratch = Tensor | tuple[None, None, None]
+"""Memory for three blocks of rows in float32 or wider, or none, where that is left to the compiler."""
+
+
 class Kernels(NamedTuple):
-    """The two elementwise passes over a block, eager here and compiled in `zenlib.scores.fused`."""
+    """The two elementwise passes over a block."""
 
-    block_moments: Callable[[Tensor, Tensor, Tensor], Moments]
-    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Tensor], None]
-
-
-@dataclass
-class FeatureMap:
-    """The output of a step in blocks of images; of a convolution, still before its BatchNorm and ReLU.
-
-    Attributes:
-        blocks: the images in order.
-        scaling: the BatchNorm that is still to be applied, then ReLU; None once that is done.
-    """
-
-    blocks: list[Pair]
-    scaling: Scaling | None = None
-
-    def read(self, finish: Callable[[Pair, Scaling], None], keep: bool) -> Iterator[Pair]:
-        """The blocks in order, finished in place on the first reading, and given away on the last."""
-        scaling, self.scaling = self.scaling, None
-        blocks = list(self.blocks) if keep else self.blocks
-        blocks.reverse()
-        while blocks:
-            block = blocks.pop()
-            if scaling is not None:
-                finish(block, scaling)
-            yield block
+    block_moments: Callable[[Tensor, Tensor, Scratch], Moments]
+    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Scratch], None]
 
 
 def propagate(
@@ -129,44 +110,56 @@ def propagate(
     kernels = EAGER if kernels is None else kernels
     buffer = images.new_empty(0, dtype=torch.promote_types(images.dtype, torch.float32))
 
-    def scratch(like: Tensor) -> Tensor:
-        """(3, *like.shape) in float32 or wider, used again: fresh memory would cost more than arithmetic."""
-        nonlocal buffer
-        if buffer.numel() < 3 * like.numel():
-            buffer = buffer.new_empty(3 * like.numel())
-        return buffer[: 3 * like.numel()].view(3, *like.shape)
+    def in_rows(block: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """Both halves as rows, and (3, *rows) in float32 or wider to compute in.
 
-    def finish(block: Pair, scaling: Scaling) -> None:
+        That memory is used again: fresh memory would cost more than arithmetic.
+        """
+        nonlocal buffer
         z, e = map(_rows, block)
-        kernels.normalise_rectify(z, e, scaling, alpha, scratch(z))
+        if buffer.numel() < 3 * z.numel():
+            buffer = buffer.new_empty(3 * z.numel())
+        return z, e, buffer[: 3 * z.numel()].view(3, *z.shape)
 
     def moments(block: Pair) -> Moments:
-        z, e = map(_rows, block)
-        return kernels.block_moments(z, e, scratch(z))
+        return kernels.block_moments(*in_rows(block))
 
-    maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
+    def read(index: int, keep: bool) -> Iterator[Pair]:
+        """The blocks of a map, finished in place on the first reading, and given away on the last."""
+        blocks = list(maps[index]) if keep else maps.pop(index)
+        scaling = unfinished.pop(index, None)
+        blocks.reverse()
+        while blocks:
+            block = blocks.pop()
+            if scaling is not None:
+                z, e, scratch = in_rows(block)
+                kernels.normalise_rectify(z, e, scaling, alpha, scratch)
+            yield block
+
+    maps = {IMAGE: [Pair(_channels_last(images), _channels_last(noise))]}
+    unfinished: dict[int, Scaling] = {}  # maps before the BatchNorm and ReLU of their convolution
     batch, like = len(images), images.new_empty(0)
     del images, noise  # so that they are freed with the first map
     last_use = last_uses(vcnn)
     variances = []
     for index, step in enumerate(vcnn.steps):
-        read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
-        for i in {i for i in step.inputs if last_use[i] == index}:
-            del maps[i]
+        keep = [last_use[i] > index or step.inputs.count(i) > 1 for i in step.inputs]
         size = _images_per_block(step, batch, like)
-        blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
+        blocks = zip(*(regroup(found, size) for found in map(read, step.inputs, keep)), strict=True)
         if isinstance(step, Conv):
-            read_blocks = (pairs[0] for pairs in blocks)
-            outputs, total, count = convolve_pairs(step, weight_of(step), read_blocks, moments)
-            scaling, variance = batch_norm(total, count, alpha)
+            single = (pairs[0] for pairs in blocks)
+            maps[index], total, count = convolve_pairs(step, weight_of(step), single, moments)
+            unfinished[index], variance = batch_norm(total, count, alpha)
             variances.append(variance)
-            maps[index] = FeatureMap(outputs, scaling)
         elif isinstance(step, Pool) and step.kind == "max":
-            maps[index] = FeatureMap([max_pool(step, pairs[0], alpha) for pairs in blocks])
+            maps[index] = [max_pool(step, pairs[0], alpha) for pairs in blocks]
         else:
             both = (zip(*pairs, strict=True) for pairs in blocks)
-            maps[index] = FeatureMap([Pair(*(combine(step, half) for half in halves)) for halves in both])
-    return list(maps[len(vcnn.steps) - 1].read(finish, keep=False)), variances
+            maps[index] = [Pair(*(combine(step, half) for half in halves)) for halves in both]
+        for i in step.inputs:
+            if last_use[i] == index:
+                maps.pop(i, None)  # still there where it was read twice
+    return list(read(len(vcnn.steps) - 1, keep=False)), variances
 
 
 def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
@@ -193,12 +186,10 @@ def convolve_pairs(
     return outputs, merge(seen, counts), sum(counts)
 
 
-def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
-    """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels.
-
-    Everything happens in `scratch`, (3, positions, C), in float32 or wider.
-    """
-    mean_z, mean_e = z.mean(0, dtype=scratch.dtype), e.mean(0, dtype=scratch.dtype)
+def block_moments(z: Tensor, e: Tensor, scratch: Scratch) -> Moments:
+    """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels."""
+    wide = torch.promote_types(z.dtype, torch.float32)
+    mean_z, mean_e = z.mean(0, dtype=wide), e.mean(0, dtype=wide)
     z, e = torch.sub(z, mean_z, out=scratch[0]), torch.sub(e, mean_e, out=scratch[1])
     zz, ze, ee = (torch.mul(left, right, out=scratch[2]).sum(0) for left, right in ((z, z), (z, e), (e, e)))
     return Moments(mean_z, mean_e, zz, ze, ee)
@@ -231,7 +222,7 @@ def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, Bat
     return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
 
 
-def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Tensor) -> None:
+def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Scratch) -> None:
     """Applies BatchNorm, then ReLU, to a block of rows (positions, C) in place.
 
     With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u,
@@ -250,6 +241,36 @@ def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scra
 
 
 EAGER = Kernels(block_moments, normalise_rectify)
+
+
+@cache
+def fused_kernels() -> Kernels:
+    """The passes as one loop each, by torch.compile; the eager ones, after a warning, where it does not work.
+
+    They visit memory less often. Compiling takes some ten seconds once per process (less when torch finds its
+    cache on disk) and serves every shape, so it pays for a search or a study, not for one score.
+    """
+    moments, rectify = (torch.compile(kernel, dynamic=True) for kernel in EAGER)
+    none = None, None, None
+    fused = Kernels(
+        lambda z, e, _: moments(z, e, none),
+        lambda z, e, scaling, alpha, _: rectify(z, e, scaling, alpha, none),
+    )
+    try:
+        with torch.no_grad():
+            for rows in (100, 10_000):  # torch compiles short and long sums apart
+                z, e = torch.zeros(rows, 24), torch.zeros(rows, 24)
+                fused.block_moments(z, e, none)
+                fused.normalise_rectify(z, e, Scaling(*(torch.ones(24) for _ in range(5))), 0.01, none)
+    except RuntimeError as error:  # what torch raises for a missing or failing compiler
+        reason = str(error).strip().splitlines()[0]
+        warnings.warn(
+            "torch.compile does not work here, so scores take the eager path, which gives the same values: "
+            f"{reason}",
+            stacklevel=2,
+        )
+        return EAGER
+    return fused
 
 
 def max_pool(step: Pool, pair: Pair, alpha: float) -> Pair:

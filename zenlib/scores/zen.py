@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -31,8 +31,7 @@ from torch import Tensor, nn
 from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import generator_of
-from zenlib.scores.fused import fused_kernels
-from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
+from zenlib.scores.pairs import EAGER, BatchVariance, Pair, fused_kernels, propagate
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
@@ -160,18 +159,11 @@ def zen_terms(
     network: Architecture | VCNN | nn.Module,
     resolution: int | None = None,
     *,
-    batch_size: int = 16,
     repeats: int = 8,
-    perturbation: float = 0.01,
-    seed: int = 0,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    compiled: bool = False,
+    **settings: Any,
 ) -> ZenTerms:
     """The terms of every definition, from the same forward passes; arguments and errors as in `zen_score`."""
-    repeats = whole("repeats", repeats)
-    drawn = _repeats(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    return _stacked(islice(drawn, repeats))
+    return _stacked(islice(_repeats(network, resolution, **settings), whole("repeats", repeats)))
 
 
 def _stacked(repeats: Iterator[tuple[np.ndarray, ...]]) -> ZenTerms:
@@ -181,12 +173,12 @@ def _stacked(repeats: Iterator[tuple[np.ndarray, ...]]) -> ZenTerms:
 def _repeats(
     network: Architecture | VCNN | nn.Module,
     resolution: int | None,
-    batch_size: int,
-    perturbation: float,
-    seed: int,
-    device: str | torch.device | None,
-    dtype: torch.dtype | None,
-    compiled: bool,
+    batch_size: int = 16,
+    perturbation: float = 0.01,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    compiled: bool = False,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """The fields of `ZenTerms` for one repeat after another, without end."""
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed, 0)

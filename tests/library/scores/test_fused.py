@@ -9,8 +9,7 @@ import sys
 import pytest
 import torch
 
-from zenlib.scores.fused import fused_kernels
-from zenlib.scores.pairs import EAGER, Scaling
+from zenlib.scores.pairs import EAGER, Scaling, fused_kernels
 
 
 def rows(count: int, channels: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
