@@ -75,15 +75,11 @@ class Scaling(NamedTuple):
     pull: Tensor
 
 
-Scratch = Tensor | tuple[None, None, None]
-"""Memory for three blocks of rows in float32 or wider, or none, where that is left to the compiler."""
-
-
 class Kernels(NamedTuple):
     """The two elementwise passes over a block."""
 
-    block_moments: Callable[[Tensor, Tensor, Scratch], Moments]
-    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Scratch], None]
+    block_moments: Callable[[Tensor, Tensor], Moments]
+    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float], None]
 
 
 def propagate(
@@ -108,21 +104,6 @@ def propagate(
         The map before global pooling in blocks of images, and a `BatchVariance` for each convolution.
     """
     kernels = EAGER if kernels is None else kernels
-    buffer = images.new_empty(0, dtype=torch.promote_types(images.dtype, torch.float32))
-
-    def in_rows(block: Pair) -> tuple[Tensor, Tensor, Tensor]:
-        """Both halves as rows, and (3, *rows) in float32 or wider to compute in.
-
-        That memory is used again: fresh memory would cost more than arithmetic.
-        """
-        nonlocal buffer
-        z, e = map(_rows, block)
-        if buffer.numel() < 3 * z.numel():
-            buffer = buffer.new_empty(3 * z.numel())
-        return z, e, buffer[: 3 * z.numel()].view(3, *z.shape)
-
-    def moments(block: Pair) -> Moments:
-        return kernels.block_moments(*in_rows(block))
 
     def read(index: int, keep: bool) -> Iterator[Pair]:
         """The blocks of a map, finished in place on the first reading, and given away on the last."""
@@ -132,8 +113,7 @@ def propagate(
         while blocks:
             block = blocks.pop()
             if scaling is not None:
-                z, e, scratch = in_rows(block)
-                kernels.normalise_rectify(z, e, scaling, alpha, scratch)
+                kernels.normalise_rectify(*map(_rows, block), scaling, alpha)
             yield block
 
     maps = {IMAGE: [Pair(_channels_last(images), _channels_last(noise))]}
@@ -148,7 +128,7 @@ def propagate(
         blocks = zip(*(regroup(found, size) for found in map(read, step.inputs, keep)), strict=True)
         if isinstance(step, Conv):
             single = (pairs[0] for pairs in blocks)
-            maps[index], total, count = convolve_pairs(step, weight_of(step), single, moments)
+            maps[index], total, count = convolve_pairs(step, weight_of(step), single, kernels.block_moments)
             unfinished[index], variance = batch_norm(total, count, alpha)
             variances.append(variance)
         elif isinstance(step, Pool) and step.kind == "max":
@@ -174,25 +154,27 @@ def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
 
 
 def convolve_pairs(
-    conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]
+    conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Tensor, Tensor], Moments]
 ) -> tuple[list[Pair], Moments, int]:
     """The convolution of both halves of all blocks, its moments, and the positions per channel."""
     weight = _channels_last(weight)
     outputs, seen = [], []
     for block in blocks:
         outputs.append(Pair(*(_channels_last(convolve(conv, half, weight)) for half in block)))
-        seen.append(moments(outputs[-1]))
+        seen.append(moments(*map(_rows, outputs[-1])))
     counts = [len(_rows(block.value)) for block in outputs]
     return outputs, merge(seen, counts), sum(counts)
 
 
-def block_moments(z: Tensor, e: Tensor, scratch: Scratch) -> Moments:
-    """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels."""
+def block_moments(z: Tensor, e: Tensor) -> Moments:
+    """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels.
+
+    In float32 or wider, like the statistics that are made of them.
+    """
     wide = torch.promote_types(z.dtype, torch.float32)
     mean_z, mean_e = z.mean(0, dtype=wide), e.mean(0, dtype=wide)
-    z, e = torch.sub(z, mean_z, out=scratch[0]), torch.sub(e, mean_e, out=scratch[1])
-    zz, ze, ee = (torch.mul(left, right, out=scratch[2]).sum(0) for left, right in ((z, z), (z, e), (e, e)))
-    return Moments(mean_z, mean_e, zz, ze, ee)
+    z, e = z - mean_z, e - mean_e
+    return Moments(mean_z, mean_e, (z * z).sum(0), (z * e).sum(0), (e * e).sum(0))
 
 
 def merge(blocks: Sequence[Moments], counts: Sequence[int]) -> Moments:
@@ -222,19 +204,19 @@ def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, Bat
     return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
 
 
-def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Scratch) -> None:
+def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float) -> None:
     """Applies BatchNorm, then ReLU, to a block of rows (positions, C) in place.
 
     With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u,
     0); as alpha goes to 0 it is e where y > 0, else 0.
     """
-    y = torch.addcmul(scaling.shift, z, scaling.scale, out=scratch[0])
-    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1])
+    y = torch.addcmul(scaling.shift, z, scaling.scale)
+    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale)
     change.addcmul_(y, scaling.pull, value=-1)
     if alpha == 0:
         torch.mul(change, y > 0, out=e)
     else:
-        minus_u = torch.mul(y, -1 / alpha, out=scratch[2])
+        minus_u = y * (-1 / alpha)
         torch.maximum(change, minus_u, out=change)
         torch.sub(change, minus_u.relu_(), out=e)
     torch.maximum(y, y.new_zeros(()), out=z)
@@ -250,18 +232,13 @@ def fused_kernels() -> Kernels:
     They visit memory less often. Compiling takes some ten seconds once per process (less when torch finds its
     cache on disk) and serves every shape, so it pays for a search or a study, not for one score.
     """
-    moments, rectify = (torch.compile(kernel, dynamic=True) for kernel in EAGER)
-    none = None, None, None
-    fused = Kernels(
-        lambda z, e, _: moments(z, e, none),
-        lambda z, e, scaling, alpha, _: rectify(z, e, scaling, alpha, none),
-    )
+    fused = Kernels(*(torch.compile(kernel, dynamic=True) for kernel in EAGER))
     try:
         with torch.no_grad():
             for rows in (100, 10_000):  # torch compiles short and long sums apart
                 z, e = torch.zeros(rows, 24), torch.zeros(rows, 24)
-                fused.block_moments(z, e, none)
-                fused.normalise_rectify(z, e, Scaling(*(torch.ones(24) for _ in range(5))), 0.01, none)
+                fused.block_moments(z, e)
+                fused.normalise_rectify(z, e, Scaling(*torch.ones(5, 24)), 0.01)
     except RuntimeError as error:  # what torch raises for a missing or failing compiler
         reason = str(error).strip().splitlines()[0]
         warnings.warn(

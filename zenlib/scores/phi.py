@@ -79,14 +79,11 @@ def phi_score(
         dtype: floating type of weights and images; None means float32.
 
     Raises:
-        ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
+        ScoreUndefined: all gradients of a repeat are zero.
         ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
-    Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is
-    lower by about half the variance between repeats; it has a plain standard error and is what `zen_score`
-    does.
-
-    Source: Lin et al. 2021, Definition 1.
+    Source: Lin et al. 2021, Definition 1. Differs: the paper takes the mean over the weights inside the
+    logarithm. The mean of logarithms, as in `zen_score`, is lower by about half the variance between repeats.
     """
     whole("batch_size", batch_size)
     whole("repeats", repeats)
@@ -137,10 +134,7 @@ def _repeat(
 def log_probe_norms(
     vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,).
-
-    Arguments as in `pushforward`; directions are from N(0, I).
-    """
+    """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,)."""
     finite: list[Tensor] = []
     _, moved = pushforward(
         *(vcnn, weights, images, directions),
@@ -177,11 +171,10 @@ def pushforward(
 
     Args:
         vcnn: the network, without BatchNorm.
-        weights: one kernel for each of `vcnn.convs`, taken one by one, so that they may be drawn on the way.
+        weights: one kernel for each of `vcnn.convs`, which may be drawn on the way.
         images: (N, in_channels, resolution, resolution).
         directions: (K, N, in_channels, resolution, resolution), K directions for each image.
-        on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)); entry 0 is the
-            image's.
+        on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)), images first.
     """
     kernels = enumerate(weights)
 
