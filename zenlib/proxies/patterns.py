@@ -43,11 +43,9 @@ class Activations(TorchFunctionMode):
         return output
 
 
-class Patterns(Activations):
-    """Calls `on_pattern` with (N, ...) booleans at each rectifier: which of its inputs are positive."""
-
-    def __init__(self, on_pattern: Callable[[Tensor], object]) -> None:
-        super().__init__(lambda features: on_pattern(features.detach() > 0))
+def patterns(on_pattern: Callable[[Tensor], object]) -> Activations:
+    """Calls back with (N, ...) booleans at each rectifier: which of its inputs are positive."""
+    return Activations(lambda features: on_pattern(features.detach() > 0))
 
 
 @torch.no_grad()
@@ -68,7 +66,7 @@ def naswot(query: Query) -> Tensor:
         # Shared states are those that are both on or both off; counts below 2^24 are exact in float32.
         kernel.add_(bits @ bits.T + (1 - bits) @ (1 - bits).T)
 
-    with Patterns(add):
+    with patterns(add):
         query.module(images)
     return torch.linalg.slogdet(kernel).logabsdet
 
@@ -86,7 +84,7 @@ def swap(query: Query) -> Tensor:
     marks = torch.randint(-(2**63), 2**63 - 1, (len(query.images),), generator=query.generator(3))
     marks = marks.to(query.images.device)
     codes: list[Tensor] = []
-    with Patterns(lambda pattern: codes.append((marks[:, None] * pattern.flatten(1)).sum(0))):
+    with patterns(lambda pattern: codes.append((marks[:, None] * pattern.flatten(1)).sum(0))):
         query.module(query.images)
     ordered = torch.cat(codes).sort().values if codes else marks[:1]
     return (1 + (ordered[1:] != ordered[:-1]).sum()).double()
@@ -108,6 +106,6 @@ def linear_regions(query: Query) -> Tensor:
     first, second = query.images[:2]
     angles = torch.linspace(0, math.pi / 2, query.batch_size, device=first.device).view(-1, 1, 1, 1)
     crossings: list[Tensor] = []
-    with Patterns(lambda pattern: crossings.append((pattern[1:] != pattern[:-1]).sum())):
+    with patterns(lambda pattern: crossings.append((pattern[1:] != pattern[:-1]).sum())):
         query.module(angles.cos() * first + angles.sin() * second)
     return 1 + torch.stack(crossings).sum().double() if crossings else torch.ones((), device=first.device)

@@ -90,11 +90,7 @@ class Query:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network with fresh weights, on the device; the caller's module is not touched.
-
-        Raises:
-            ValueError: weights are on the meta device, which holds no numbers; convolutions are 1-d or 3-d.
-        """
+        """A copy of the network with fresh weights, on the device; refused without numbers or 2-d images."""
         module = as_module(self.network)
         if self.axes != 2:
             raise ValueError(

@@ -42,13 +42,7 @@ class Pair(NamedTuple):
 
 
 class BatchVariance(NamedTuple):
-    """What a BatchNorm saw: the biased mini-batch variance of each branch, averaged over channels (scalars).
-
-    Attributes:
-        first: of f(x).
-        second: of f(x + alpha * eps).
-        positions: of each channel, N * H * W.
-    """
+    """The biased mini-batch variance of each branch, the mean over channels; and a channel's N * H * W."""
 
     first: Tensor
     second: Tensor
@@ -92,16 +86,10 @@ def propagate(
 ) -> tuple[list[Pair], list[BatchVariance]]:
     """Sends (images, noise) through conv -> BatchNorm -> ReLU and pooling.
 
-    Args:
-        vcnn: the network, a chain or a graph.
-        weight_of: gives the kernel of a convolution; called once for each, in order.
-        images: x, (N, C, H, W).
-        noise: eps, the same shape; the second branch starts at x + alpha * eps.
-        alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
-        kernels: the elementwise passes; None means the eager ones.
-
-    Returns:
-        The map before global pooling in blocks of images, and a `BatchVariance` for each convolution.
+    Images x and noise eps are (N, C, H, W), and the second branch starts at x + alpha * eps; alpha = 0 is the
+    limit, the derivative along eps. `weight_of` is called once for each convolution, in order. The kernels
+    are the eager ones unless others are given. Returned are the map before global pooling in blocks, and a
+    `BatchVariance` for each convolution.
     """
     kernels = EAGER if kernels is None else kernels
 

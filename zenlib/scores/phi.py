@@ -167,14 +167,9 @@ def pushforward(
 ) -> tuple[Tensor, Tensor]:
     """The features (N, C', H', W') of the images and, for each direction, J(x) v (K, N, C', H', W').
 
-    Forward-mode differentiation, with the memory of one layer only.
-
-    Args:
-        vcnn: the network, without BatchNorm.
-        weights: one kernel for each of `vcnn.convs`, which may be drawn on the way.
-        images: (N, in_channels, resolution, resolution).
-        directions: (K, N, in_channels, resolution, resolution), K directions for each image.
-        on_conv: called with (index of the convolution, its raw output (K + 1, N, C, H, W)), images first.
+    Forward-mode differentiation, with the memory of one layer only. There is one kernel for each convolution,
+    which may be drawn on the way, and there are K directions for each image. `on_conv` is called with the
+    index of a convolution and its raw output (K + 1, N, C, H, W), that of the images first.
     """
     kernels = enumerate(weights)
 
