@@ -23,10 +23,6 @@ class ConversionError(ValueError):
 class ScoreUndefined(ValueError):
     """A score that has no finite value for this network, and in one line why; it is never ranked."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
 
 class ResultsError(ValueError):
     """A stored table that is truncated, edited by hand, or was written by a newer version."""

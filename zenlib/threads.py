@@ -34,15 +34,10 @@ def cap_threads(most: int | None = None) -> None:
             torch.set_num_threads(limit)
 
 
-def one_thread() -> None:
-    """One thread in this process, and in those that it starts later."""
-    os.environ.update(ONE_THREAD)
-    cap_threads(1)
-
-
 def begin_worker() -> None:
     """One thread that computes, and one that ends this process with its parent, however that ends."""
-    one_thread()
+    os.environ.update(ONE_THREAD)
+    cap_threads(1)
     Thread(target=_end_with_parent, daemon=True).start()
 
 

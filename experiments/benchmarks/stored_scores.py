@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from experiments.benchmarks import nasbench201_scores
 from experiments.benchmarks.layer_sums import network_sums
@@ -24,7 +25,6 @@ from experiments.benchmarks.network_scores import (
 )
 from experiments.record.correlations import compare_many
 from zenlib.errors import BenchmarkMissing
-from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, compare, correlate
 from zenlib.stats.influence import correlate_many
@@ -104,6 +104,15 @@ def is_there(benchmark: str) -> bool:
     except BenchmarkMissing:
         return False
     return True
+
+
+def az_nas(parts: ArrayLike) -> np.ndarray:
+    """Joins proxies within a set of networks: the sum over them of log(rank / number of networks).
+
+    From (networks, proxies), higher is better, to (networks,), at most 0; NaN where a proxy is.
+    """
+    table = pd.DataFrame(np.asarray(parts, dtype=np.float64))
+    return np.log(table.rank() / len(table)).sum(axis=1, skipna=False).to_numpy()
 
 
 @cache

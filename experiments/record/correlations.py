@@ -1,14 +1,24 @@
-"""What studies ask of the correlations of many networks, with intervals as of `zenlib.stats.influence`."""
+"""What studies ask of correlations beyond `zenlib.stats`; of many networks with intervals by influence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zenlib.stats.correlation import Correlation, Interval, check, codes_of
+from zenlib.stats.correlation import (
+    Coefficient,
+    Correlation,
+    Interval,
+    Options,
+    bootstrap,
+    check,
+    codes_of,
+    divide,
+)
 from zenlib.stats.influence import Estimate, Floats, coefficients, concordance, intervals, tau_of, untied
 
 Families = Sequence[Hashable] | None
@@ -26,10 +36,32 @@ def compare_many(
     return Correlation(gaps[0].value, gaps[1].value, ends[0], ends[1], len(gaps[0].influence))
 
 
+def partial_correlation(
+    scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, **options: Unpack[Options]
+) -> Correlation:
+    """What scores still say about accuracy once `given`, such as the number of convolutions, is known.
+
+    Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For
+    Spearman's rho it is the correlation of the residuals of the ranks of scores and accuracies after a linear
+    fit on the ranks of `given`. For Kendall's tau it is an index of the pairs, and need not be zero where the
+    two are independent given the third (Korn 1984), so read the two together.
+
+    Raises:
+        ValueError: as in `correlate`, or `given` orders the networks just as the scores or accuracies do.
+    """
+    variables = check(scores=scores, accuracies=accuracies, given=given)
+
+    def partial(of: Coefficient, weights: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
+        xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
+        return divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
+
+    return bootstrap(partial, variables, **options)
+
+
 def partial_many(
     scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, *, families: Families = None
 ) -> Correlation:
-    """As `zenlib.stats.partial_correlation`, for many networks.
+    """As `partial_correlation`, for many networks.
 
     Raises:
         ValueError: `given` orders the networks exactly as the scores or the accuracies do.

@@ -202,7 +202,7 @@ class Table:
         try:
             values = self.compute(**key)
         except ScoreUndefined as undefined:
-            reason = " ".join(undefined.reason.split()) or "undefined"
+            reason = " ".join(str(undefined).split()) or "undefined"
             reason = f"undefined: {reason}" if reason[0] in FORMULA else reason
             return dict.fromkeys(self.values, math.nan) | {"reason": reason}
         stated = {"seconds"} & set(values)

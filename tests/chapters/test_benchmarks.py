@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,13 +21,13 @@ from experiments.benchmarks.cell_zen import CellScorer
 from experiments.benchmarks.module_zen import PERTURBATION, module_terms
 from experiments.benchmarks.nasbench101_space import Cell101
 from experiments.benchmarks.nasbench201_space import Cell, build
+from experiments.benchmarks.stored_scores import az_nas
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.benchmarks import figures as draw
 from experiments.chapters.benchmarks import study, tables
 from experiments.record.citation import citation
 from zenlib import PROXIES
 from zenlib.errors import ScoreUndefined
-from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.query import Query
 from zenlib.stats import ndcg
 
@@ -415,3 +416,11 @@ def test_the_official_release_of_nasbench101_becomes_the_table_that_is_read(tmp_
     assert rows["ops"].tolist() == ["", "3M"] and rows["adj_upper"].tolist() == ["1", "101101"]
     cell = Cell101.from_strings(*rows.loc[1, ["ops", "adj_upper"]])
     assert cell.edges == {(0, 1), (0, 3), (1, 2), (2, 3)}
+
+
+def test_az_nas_joins_ranks_and_keeps_what_is_undefined_apart():
+    joined = az_nas([[1, 10], [2, 30], [3, 20], [math.nan, 40]])
+    assert math.isnan(joined[3])
+    np.testing.assert_allclose(
+        joined[:3], [math.log(1 / 4 * 1 / 4), math.log(2 / 4 * 3 / 4), math.log(3 / 4 * 2 / 4)]
+    )

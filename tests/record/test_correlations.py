@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import scipy.stats
 
-from experiments.record.correlations import compare_many, correlate_within, kendall_near, partial_many
+from experiments.record.correlations import (
+    compare_many,
+    correlate_within,
+    kendall_near,
+    partial_correlation,
+    partial_many,
+)
 from tests.library.stats.test_influence import require_alike, sample
-from zenlib.stats import compare, partial_correlation
+from tests.library.stats.test_stats import FEW
+from tests.library.stats.test_stats import sample as normal_sample
+from zenlib.stats import compare, correlate
 from zenlib.stats.influence import coefficients
 
 
@@ -66,3 +77,36 @@ def test_tau_within_groups_counts_only_their_pairs():
     assert low < tau < high
     with pytest.raises(ValueError, match="groups"):
         correlate_within([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], list("abcde"))
+
+
+def test_partial_spearman_is_the_correlation_of_rank_residuals() -> None:
+    x, y = normal_sample(40, 0.5, seed=0, decimals=1)
+    z = x + np.random.default_rng(3).normal(size=40)
+    ranks = [scipy.stats.rankdata(values) for values in (x, y, z)]
+    residuals = [values - np.polyval(np.polyfit(ranks[2], values, 1), ranks[2]) for values in ranks[:2]]
+    assert partial_correlation(x, y, z, resamples=FEW).spearman == pytest.approx(
+        np.corrcoef(*residuals)[0, 1], abs=1e-9
+    )
+
+
+def test_partial_kendall_follows_its_formula() -> None:
+    x, y = normal_sample(40, 0.5, seed=0)
+    z = x + np.random.default_rng(3).normal(size=40)
+    xy, xz, yz = (scipy.stats.kendalltau(*pair).statistic for pair in ((x, y), (x, z), (y, z)))
+    expected = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
+    assert partial_correlation(x, y, z, resamples=FEW).kendall == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_common_cause_is_partialled_out() -> None:
+    rng = np.random.default_rng(0)
+    cause = rng.normal(size=150)
+    x, y = cause + 0.3 * rng.normal(size=150), cause + 0.3 * rng.normal(size=150)
+    assert correlate(x, y, resamples=FEW).spearman > 0.85
+    found = partial_correlation(x, y, cause, resamples=1000)
+    assert found.spearman_interval[0] < 0 < found.spearman_interval[1]
+
+
+def test_a_partial_correlation_given_the_same_order_is_refused() -> None:
+    x, y = normal_sample(10, 0.5, seed=0)
+    with pytest.raises(ValueError, match=r"given: needed an order of the networks unlike"):
+        partial_correlation(x, y, 2 * x + 1)

@@ -13,12 +13,11 @@ from zenlib.proxies import az_nas, counts, zen
 from zenlib.proxies.correlations import jacob_cov, wrcor
 from zenlib.proxies.features import intrain, meco, near
 from zenlib.proxies.gradients import fisher, grad_norm, grasp, snip, zico
-from zenlib.proxies.patterns import naswot, swap
+from zenlib.proxies.patterns import linear_regions, naswot, swap
 from zenlib.proxies.proxy import Proxy
 from zenlib.proxies.random_score import random_score
 from zenlib.proxies.replaced_weights import epsinas, synflow
-from zenlib.proxies.te_nas import linear_regions, ntk, te_nas
-from zenlib.proxies.vkdnw import vkdnw
+from zenlib.proxies.spectra import ntk, te_nas, vkdnw
 
 __all__ = ["PROXIES", "Proxy"]
 

@@ -1,4 +1,4 @@
-"""AZ-NAS: four proxies read from the outputs of the blocks, and the ranking that joins them.
+"""AZ-NAS: four proxies read from the outputs of the blocks.
 
 Expressivity, progressivity and trainability are read between blocks. The blocks of a module are its
 submodules outside of containers: an `nn.Sequential` or `nn.ModuleList` with more than one convolution is
@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from zenlib.errors import ScoreUndefined, extra
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.counts import flops
 from zenlib.proxies.query import Query, centred, hooked
 
@@ -67,18 +65,6 @@ def trainability(query: Query) -> Tensor:
 def complexity(query: Query) -> float:
     """FLOPs. Larger is better."""
     return flops(query)
-
-
-def az_nas(parts: ArrayLike) -> np.ndarray:
-    """Joins the four proxies within a set of networks: the sum over them of log(rank / number of networks).
-
-    From (networks, proxies), higher is better, to (networks,), at most 0; NaN where a proxy is.
-    """
-    with extra("search"):
-        import pandas as pd
-
-    table = pd.DataFrame(np.asarray(parts, dtype=np.float64))
-    return np.log(table.rank() / len(table)).sum(axis=1, skipna=False).to_numpy()
 
 
 def entropy(features: Tensor) -> Tensor:

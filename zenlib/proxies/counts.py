@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zenlib.networks.architecture import Architecture
-from zenlib.proxies.patterns import Patterns
+from zenlib.proxies.patterns import patterns
 from zenlib.proxies.query import CLASSES, Query, as_module, hooked, is_conv, weighted_layers
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
@@ -62,7 +62,7 @@ def sums(query: Query) -> Counts:
 
     module = copy.deepcopy(as_module(query.network))
     layers = (layer for layer in module.modules() if is_conv(layer, query.axes))
-    with hooked(layers, note), Patterns(lambda pattern: rectified.append(pattern.numel())):
+    with hooked(layers, note), patterns(lambda pattern: rectified.append(pattern.numel())):
         _on_shapes(query, module)
     return count(convs, math.fsum(rectified))
 

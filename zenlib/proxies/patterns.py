@@ -1,7 +1,8 @@
-"""Activation patterns of any module: which of its rectifiers are on; NASWOT and SWAP are read from them."""
+"""Activation patterns of any module: which of its rectifiers are on; and three proxies that read them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,11 +43,9 @@ class Activations(TorchFunctionMode):
         return output
 
 
-class Patterns(Activations):
-    """Calls `on_pattern` with (N, ...) booleans at each rectifier: which of its inputs are positive."""
-
-    def __init__(self, on_pattern: Callable[[Tensor], object]) -> None:
-        super().__init__(lambda features: on_pattern(features.detach() > 0))
+def patterns(on_pattern: Callable[[Tensor], object]) -> Activations:
+    """Calls back with (N, ...) booleans at each rectifier: which of its inputs are positive."""
+    return Activations(lambda features: on_pattern(features.detach() > 0))
 
 
 @torch.no_grad()
@@ -67,7 +66,7 @@ def naswot(query: Query) -> Tensor:
         # Shared states are those that are both on or both off; counts below 2^24 are exact in float32.
         kernel.add_(bits @ bits.T + (1 - bits) @ (1 - bits).T)
 
-    with Patterns(add):
+    with patterns(add):
         query.module(images)
     return torch.linalg.slogdet(kernel).logabsdet
 
@@ -85,7 +84,28 @@ def swap(query: Query) -> Tensor:
     marks = torch.randint(-(2**63), 2**63 - 1, (len(query.images),), generator=query.generator(3))
     marks = marks.to(query.images.device)
     codes: list[Tensor] = []
-    with Patterns(lambda pattern: codes.append((marks[:, None] * pattern.flatten(1)).sum(0))):
+    with patterns(lambda pattern: codes.append((marks[:, None] * pattern.flatten(1)).sum(0))):
         query.module(query.images)
     ordered = torch.cat(codes).sort().values if codes else marks[:1]
     return (1 + (ordered[1:] != ordered[:-1]).sum()).double()
+
+
+@torch.no_grad()
+def linear_regions(query: Query) -> Tensor:
+    """Regions met on the way from one image to another, counted at `batch_size` points. Larger is better.
+
+    The way is the quarter of an ellipse cos(t) x + sin(t) y, so that for N(0, 1) images every point is N(0,
+    1) too. Every rectifier that changed its state between two points marks a boundary that was crossed: the
+    count is 1 + the number of these changes, a lower bound, since one may change back in between.
+
+    Source: Chen et al. 2021 (arXiv 2102.11535), section 3.2. Differs: they count the distinct patterns of
+    some thousand tiny images on a copy of the network with one channel. On a network of any real width all
+    patterns are distinct and that count is the number of images, the same for every network; counting along a
+    curve (Hanin and Rolnick 2019) is not bounded by it.
+    """
+    first, second = query.images[:2]
+    angles = torch.linspace(0, math.pi / 2, query.batch_size, device=first.device).view(-1, 1, 1, 1)
+    crossings: list[Tensor] = []
+    with patterns(lambda pattern: crossings.append((pattern[1:] != pattern[:-1]).sum())):
+        query.module(angles.cos() * first + angles.sin() * second)
+    return 1 + torch.stack(crossings).sum().double() if crossings else torch.ones((), device=first.device)

@@ -96,11 +96,7 @@ class Proxy:
         return self.value(Query(network, side, images, seed, where, batch))
 
     def value(self, query: Query) -> float:
-        """The score of a query; several proxies that are asked one query share its module, images and passes.
-
-        Raises:
-            ScoreUndefined: the score has no finite value; the reason says why.
-        """
+        """The score, or ScoreUndefined; proxies that are asked one query share its module and its passes."""
         own = [query.device] if query.device.type == "cuda" else []
         with torch.random.fork_rng(devices=own), torch.enable_grad():
             torch.manual_seed(query.seed)  # for modules that draw in their forward pass

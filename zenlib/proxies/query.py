@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import build_network
+from zenlib.scores.forward import generator_of
 from zenlib.vanilla.capture import image_axes, image_shape
 
 T = TypeVar("T")
@@ -43,8 +43,7 @@ CLASSES = 10
 class Query:
     """One question to a proxy: what is scored, on how many square images of what side, and on which draws.
 
-    `batch` are real (images, labels), (N, C, H, W) and (N,), instead of drawn ones; None draws them, and
-    where it stands for the labels those alone.
+    `batch` are real (images, labels), (N, C, H, W) and (N,); None draws them, or the labels alone.
     """
 
     network: Network
@@ -57,8 +56,7 @@ class Query:
 
     def generator(self, purpose: int) -> torch.Generator:
         """A generator on the CPU, so that every device sees the same numbers; one stream for each purpose."""
-        state = np.random.SeedSequence([int(self.seed), purpose]).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(state))
+        return generator_of((self.seed, purpose), torch.device("cpu"))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -92,11 +90,7 @@ class Query:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network with fresh weights, on the device; the caller's module is not touched.
-
-        Raises:
-            ValueError: weights are on the meta device, which holds no numbers; convolutions are 1-d or 3-d.
-        """
+        """A copy of the network with fresh weights, on the device; refused without numbers or 2-d images."""
         module = as_module(self.network)
         if self.axes != 2:
             raise ValueError(

@@ -28,7 +28,11 @@ def synflow(query: Query) -> Tensor:
     value for their sign.
     """
     shared = {id(tensor): tensor for tensor in (*query.module.parameters(), *query.module.buffers())}
-    module = without_batch_norm(copy.deepcopy(query.module, shared))  # a copy of its structure alone
+    module = copy.deepcopy(query.module, shared)  # a copy of its structure alone
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, _BatchNorm):
+                setattr(parent, name, nn.Identity())
     weights = {
         name: weight.detach().abs().double().requires_grad_() for name, weight in module.named_parameters()
     }
@@ -41,15 +45,6 @@ def synflow(query: Query) -> Tensor:
         if gradient is not None
     ]
     return torch.stack(terms).sum().log()
-
-
-def without_batch_norm(module: nn.Module) -> nn.Module:
-    """The module itself, every BatchNorm inside it replaced by nothing."""
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, _BatchNorm):
-                setattr(parent, name, nn.Identity())
-    return module
 
 
 @torch.no_grad()

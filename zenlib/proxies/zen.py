@@ -6,6 +6,8 @@ batch is not used.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from zenlib.proxies.query import Query
@@ -22,14 +24,7 @@ def phi(query: Query) -> float:
 
     Source: Lin et al. 2021, Definition 1; see `zenlib.phi_score`.
     """
-    return phi_score(
-        query.once(_vanilla),
-        batch_size=query.batch_size,
-        repeats=1,
-        seed=query.seed,
-        device=query.device,
-        dtype=torch.float64,
-    ).mean
+    return phi_score(query.once(_vanilla), dtype=torch.float64, **_one_draw(query)).mean
 
 
 def zen(query: Query, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
@@ -62,6 +57,8 @@ def _vanilla(query: Query) -> VCNN:
 
 def _terms(query: Query) -> ZenTerms:
     """The terms of every definition from one pass."""
-    return zen_terms(
-        query.once(_vanilla), batch_size=query.batch_size, repeats=1, seed=query.seed, device=query.device
-    )
+    return zen_terms(query.once(_vanilla), **_one_draw(query))
+
+
+def _one_draw(query: Query) -> dict[str, Any]:
+    return {"batch_size": query.batch_size, "repeats": 1, "seed": query.seed, "device": query.device}

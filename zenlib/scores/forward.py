@@ -61,14 +61,10 @@ def forward(
     batch_norm: bool = False,
     on_conv: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """The feature map before global pooling, (N, C, H, W).
+    """The feature map before global pooling, (N, C, H, W), of images and one kernel for each convolution.
 
-    Args:
-        vcnn: the network.
-        weights: one kernel for each of `vcnn.convs`.
-        images: (N, in_channels, resolution, resolution).
-        batch_norm: whether each convolution is followed by BatchNorm (no affine part) before its ReLU.
-        on_conv: called with (index of the convolution, its raw output) before BatchNorm and ReLU.
+    `batch_norm` puts a BatchNorm without an affine part between each convolution and its ReLU; `on_conv` is
+    called with the index of a convolution and its raw output.
     """
     kernels = enumerate(weights)
 

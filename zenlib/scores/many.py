@@ -72,9 +72,7 @@ def require_known(proxies: Sequence[str]) -> None:
             raise ValueError(f"proxy: needed one of {', '.join(PROXIES)}, got {', '.join(unknown)}")
 
 
-def scores_of(
-    network: Architecture | nn.Module | Any, side: int, proxies: Sequence[str], settings: dict[str, Any]
-) -> dict[str, Row]:
+def scores_of(network: Any, side: int, proxies: Sequence[str], settings: dict[str, Any]) -> dict[str, Row]:
     """The Zen-Score of a network by Monte Carlo and in closed form, or proxies: a value each, or the reason.
 
     Raises:

@@ -16,8 +16,9 @@ Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 1, step 4; the rules for e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from math import prod
 from typing import NamedTuple
@@ -41,13 +42,7 @@ class Pair(NamedTuple):
 
 
 class BatchVariance(NamedTuple):
-    """What a BatchNorm saw: the biased mini-batch variance of each branch, averaged over channels (scalars).
-
-    Attributes:
-        first: of f(x).
-        second: of f(x + alpha * eps).
-        positions: of each channel, N * H * W.
-    """
+    """The biased mini-batch variance of each branch, the mean over channels; and a channel's N * H * W."""
 
     first: Tensor
     second: Tensor
@@ -75,34 +70,10 @@ class Scaling(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """The two elementwise passes over a block, eager here and compiled in `zenlib.scores.fused`."""
+    """The two elementwise passes over a block."""
 
-    block_moments: Callable[[Tensor, Tensor, Tensor], Moments]
-    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float, Tensor], None]
-
-
-@dataclass
-class FeatureMap:
-    """The output of a step in blocks of images; of a convolution, still before its BatchNorm and ReLU.
-
-    Attributes:
-        blocks: the images in order.
-        scaling: the BatchNorm that is still to be applied, then ReLU; None once that is done.
-    """
-
-    blocks: list[Pair]
-    scaling: Scaling | None = None
-
-    def read(self, finish: Callable[[Pair, Scaling], None], keep: bool) -> Iterator[Pair]:
-        """The blocks in order, finished in place on the first reading, and given away on the last."""
-        scaling, self.scaling = self.scaling, None
-        blocks = list(self.blocks) if keep else self.blocks
-        blocks.reverse()
-        while blocks:
-            block = blocks.pop()
-            if scaling is not None:
-                finish(block, scaling)
-            yield block
+    block_moments: Callable[[Tensor, Tensor], Moments]
+    normalise_rectify: Callable[[Tensor, Tensor, Scaling, float], None]
 
 
 def propagate(
@@ -115,58 +86,48 @@ def propagate(
 ) -> tuple[list[Pair], list[BatchVariance]]:
     """Sends (images, noise) through conv -> BatchNorm -> ReLU and pooling.
 
-    Args:
-        vcnn: the network, a chain or a graph.
-        weight_of: gives the kernel of a convolution; called once for each, in order.
-        images: x, (N, C, H, W).
-        noise: eps, the same shape; the second branch starts at x + alpha * eps.
-        alpha: the perturbation, 0 or more; 0 is the limit, the derivative along eps.
-        kernels: the elementwise passes; None means the eager ones.
-
-    Returns:
-        The map before global pooling in blocks of images, and a `BatchVariance` for each convolution.
+    Images x and noise eps are (N, C, H, W), and the second branch starts at x + alpha * eps; alpha = 0 is the
+    limit, the derivative along eps. `weight_of` is called once for each convolution, in order. The kernels
+    are the eager ones unless others are given. Returned are the map before global pooling in blocks, and a
+    `BatchVariance` for each convolution.
     """
     kernels = EAGER if kernels is None else kernels
-    buffer = images.new_empty(0, dtype=torch.promote_types(images.dtype, torch.float32))
 
-    def scratch(like: Tensor) -> Tensor:
-        """(3, *like.shape) in float32 or wider, used again: fresh memory would cost more than arithmetic."""
-        nonlocal buffer
-        if buffer.numel() < 3 * like.numel():
-            buffer = buffer.new_empty(3 * like.numel())
-        return buffer[: 3 * like.numel()].view(3, *like.shape)
+    def read(index: int, keep: bool) -> Iterator[Pair]:
+        """The blocks of a map, finished in place on the first reading, and given away on the last."""
+        blocks = list(maps[index]) if keep else maps.pop(index)
+        scaling = unfinished.pop(index, None)
+        blocks.reverse()
+        while blocks:
+            block = blocks.pop()
+            if scaling is not None:
+                kernels.normalise_rectify(*map(_rows, block), scaling, alpha)
+            yield block
 
-    def finish(block: Pair, scaling: Scaling) -> None:
-        z, e = map(_rows, block)
-        kernels.normalise_rectify(z, e, scaling, alpha, scratch(z))
-
-    def moments(block: Pair) -> Moments:
-        z, e = map(_rows, block)
-        return kernels.block_moments(z, e, scratch(z))
-
-    maps = {IMAGE: FeatureMap([Pair(_channels_last(images), _channels_last(noise))])}
+    maps = {IMAGE: [Pair(_channels_last(images), _channels_last(noise))]}
+    unfinished: dict[int, Scaling] = {}  # maps before the BatchNorm and ReLU of their convolution
     batch, like = len(images), images.new_empty(0)
     del images, noise  # so that they are freed with the first map
     last_use = last_uses(vcnn)
     variances = []
     for index, step in enumerate(vcnn.steps):
-        read = [(maps[i], last_use[i] > index or step.inputs.count(i) > 1) for i in step.inputs]
-        for i in {i for i in step.inputs if last_use[i] == index}:
-            del maps[i]
+        keep = [last_use[i] > index or step.inputs.count(i) > 1 for i in step.inputs]
         size = _images_per_block(step, batch, like)
-        blocks = zip(*(regroup(features.read(finish, keep), size) for features, keep in read), strict=True)
+        blocks = zip(*(regroup(found, size) for found in map(read, step.inputs, keep)), strict=True)
         if isinstance(step, Conv):
-            read_blocks = (pairs[0] for pairs in blocks)
-            outputs, total, count = convolve_pairs(step, weight_of(step), read_blocks, moments)
-            scaling, variance = batch_norm(total, count, alpha)
+            single = (pairs[0] for pairs in blocks)
+            maps[index], total, count = convolve_pairs(step, weight_of(step), single, kernels.block_moments)
+            unfinished[index], variance = batch_norm(total, count, alpha)
             variances.append(variance)
-            maps[index] = FeatureMap(outputs, scaling)
         elif isinstance(step, Pool) and step.kind == "max":
-            maps[index] = FeatureMap([max_pool(step, pairs[0], alpha) for pairs in blocks])
+            maps[index] = [max_pool(step, pairs[0], alpha) for pairs in blocks]
         else:
             both = (zip(*pairs, strict=True) for pairs in blocks)
-            maps[index] = FeatureMap([Pair(*(combine(step, half) for half in halves)) for halves in both])
-    return list(maps[len(vcnn.steps) - 1].read(finish, keep=False)), variances
+            maps[index] = [Pair(*(combine(step, half) for half in halves)) for halves in both]
+        for i in step.inputs:
+            if last_use[i] == index:
+                maps.pop(i, None)  # still there where it was read twice
+    return list(read(len(vcnn.steps) - 1, keep=False)), variances
 
 
 def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
@@ -181,27 +142,27 @@ def regroup(blocks: Iterator[Pair], size: int) -> Iterator[Pair]:
 
 
 def convolve_pairs(
-    conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Pair], Moments]
+    conv: Conv, weight: Tensor, blocks: Iterator[Pair], moments: Callable[[Tensor, Tensor], Moments]
 ) -> tuple[list[Pair], Moments, int]:
     """The convolution of both halves of all blocks, its moments, and the positions per channel."""
     weight = _channels_last(weight)
     outputs, seen = [], []
     for block in blocks:
         outputs.append(Pair(*(_channels_last(convolve(conv, half, weight)) for half in block)))
-        seen.append(moments(outputs[-1]))
+        seen.append(moments(*map(_rows, outputs[-1])))
     counts = [len(_rows(block.value)) for block in outputs]
     return outputs, merge(seen, counts), sum(counts)
 
 
-def block_moments(z: Tensor, e: Tensor, scratch: Tensor) -> Moments:
+def block_moments(z: Tensor, e: Tensor) -> Moments:
     """Moments of one block of rows (positions, C), centred before they are multiplied: nothing cancels.
 
-    Everything happens in `scratch`, (3, positions, C), in float32 or wider.
+    In float32 or wider, like the statistics that are made of them.
     """
-    mean_z, mean_e = z.mean(0, dtype=scratch.dtype), e.mean(0, dtype=scratch.dtype)
-    z, e = torch.sub(z, mean_z, out=scratch[0]), torch.sub(e, mean_e, out=scratch[1])
-    zz, ze, ee = (torch.mul(left, right, out=scratch[2]).sum(0) for left, right in ((z, z), (z, e), (e, e)))
-    return Moments(mean_z, mean_e, zz, ze, ee)
+    wide = torch.promote_types(z.dtype, torch.float32)
+    mean_z, mean_e = z.mean(0, dtype=wide), e.mean(0, dtype=wide)
+    z, e = z - mean_z, e - mean_e
+    return Moments(mean_z, mean_e, (z * z).sum(0), (z * e).sum(0), (e * e).sum(0))
 
 
 def merge(blocks: Sequence[Moments], counts: Sequence[int]) -> Moments:
@@ -231,25 +192,50 @@ def batch_norm(moments: Moments, count: int, alpha: float) -> tuple[Scaling, Bat
     return scaling, BatchVariance(variance.mean(), second_variance.mean(), count)
 
 
-def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float, scratch: Tensor) -> None:
+def normalise_rectify(z: Tensor, e: Tensor, scaling: Scaling, alpha: float) -> None:
     """Applies BatchNorm, then ReLU, to a block of rows (positions, C) in place.
 
     With u = y / alpha, the difference over alpha of max(y, 0) and max(y + alpha e, 0) is max(e, -u) + min(u,
     0); as alpha goes to 0 it is e where y > 0, else 0.
     """
-    y = torch.addcmul(scaling.shift, z, scaling.scale, out=scratch[0])
-    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale, out=scratch[1])
+    y = torch.addcmul(scaling.shift, z, scaling.scale)
+    change = torch.addcmul(scaling.change_shift, e, scaling.change_scale)
     change.addcmul_(y, scaling.pull, value=-1)
     if alpha == 0:
         torch.mul(change, y > 0, out=e)
     else:
-        minus_u = torch.mul(y, -1 / alpha, out=scratch[2])
+        minus_u = y * (-1 / alpha)
         torch.maximum(change, minus_u, out=change)
         torch.sub(change, minus_u.relu_(), out=e)
     torch.maximum(y, y.new_zeros(()), out=z)
 
 
 EAGER = Kernels(block_moments, normalise_rectify)
+
+
+@cache
+def fused_kernels() -> Kernels:
+    """The passes as one loop each, by torch.compile; the eager ones, after a warning, where it does not work.
+
+    They visit memory less often. Compiling takes some ten seconds once per process (less when torch finds its
+    cache on disk) and serves every shape, so it pays for a search or a study, not for one score.
+    """
+    fused = Kernels(*(torch.compile(kernel, dynamic=True) for kernel in EAGER))
+    try:
+        with torch.no_grad():
+            for rows in (100, 10_000):  # torch compiles short and long sums apart
+                z, e = torch.zeros(rows, 24), torch.zeros(rows, 24)
+                fused.block_moments(z, e)
+                fused.normalise_rectify(z, e, Scaling(*torch.ones(5, 24)), 0.01)
+    except RuntimeError as error:  # what torch raises for a missing or failing compiler
+        reason = str(error).strip().splitlines()[0]
+        warnings.warn(
+            "torch.compile does not work here, so scores take the eager path, which gives the same values: "
+            f"{reason}",
+            stacklevel=2,
+        )
+        return EAGER
+    return fused
 
 
 def max_pool(step: Pool, pair: Pair, alpha: float) -> Pair:

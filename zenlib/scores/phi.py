@@ -3,15 +3,16 @@
     Phi(f) = log E || grad_x f(x | theta) ||_F,    x and theta from N(0, 1)
 
 By Lemma 1 the gradient at x is the matrix W_S of the linear region that x falls in, so Phi is the mean size
-of the map of a region, in nats.
+of the map of a region, in nats. As long as no ReLU and no maximum changes its choice the network is linear: a
+direction v travels through the same convolutions as x and is cut by the masks that x sets.
 
-Source: Lin et al. 2021 (arXiv 2102.01063), section 3.3.
+Source: Lin et al. 2021 (arXiv 2102.01063), section 3.3 and Lemma 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,10 @@ from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
-from zenlib.scores.forward import draw_images, forward, generator_of
-from zenlib.scores.tangents import pushforward
+from zenlib.scores.forward import combine, convolve, draw_images, forward, generator_of, max_pool, run
 from zenlib.scores.zen import ScoreEstimate
 from zenlib.vanilla.convert import to_vcnn
-from zenlib.vanilla.vcnn import VCNN
+from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Step
 
 METHODS = ("probe", "jacobian")
 
@@ -62,12 +62,10 @@ def phi_score(
 
     Each repeat draws new weights and images and gives log mean over the images of ||J(x)||_F; the estimate is
     the mean over repeats. "jacobian" computes J exactly, for small networks. "probe" uses E_v ||J v||^2 =
-    ||J||_F^2 for v from N(0, I): a few directions are carried through the network, with the memory of one
-    layer, so it runs on any network.
+    ||J||_F^2 for v from N(0, I), with the memory of one layer, so it runs on any network.
 
-    Deep networks leave the range of float32 (after about 30 layers of 64 channels). That is reported as `mean
-    = math.inf` with the layer where it began, never as a number; dtype=torch.float64 reaches eight times as
-    deep.
+    Deep networks leave the range of float32 (after about 30 layers of 64 channels), reported as `mean =
+    math.inf` with the layer where it began; dtype=torch.float64 reaches eight times as deep.
 
     Args:
         network: an `Architecture`, a `VCNN`, or any module that `to_vcnn` converts.
@@ -81,14 +79,11 @@ def phi_score(
         dtype: floating type of weights and images; None means float32.
 
     Raises:
-        ScoreUndefined: all gradients of a repeat are zero, so that there is no logarithm.
+        ScoreUndefined: all gradients of a repeat are zero.
         ValueError: an argument, or the network (`ConversionError`, `ArchitectureError`), will not do.
 
-    Differs: the paper takes the mean over the weights inside the logarithm. The mean of logarithms here is
-    lower by about half the variance between repeats; it has a plain standard error and is what `zen_score`
-    does.
-
-    Source: Lin et al. 2021, Definition 1.
+    Source: Lin et al. 2021, Definition 1. Differs: the paper takes the mean over the weights inside the
+    logarithm. The mean of logarithms, as in `zen_score`, is lower by about half the variance between repeats.
     """
     whole("batch_size", batch_size)
     whole("repeats", repeats)
@@ -139,16 +134,12 @@ def _repeat(
 def log_probe_norms(
     vcnn: VCNN, weights: Iterable[Tensor], images: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,).
-
-    Arguments as in `pushforward`; directions are from N(0, I).
-    """
+    """Log of ||J(x) v|| for each direction and image (K, N), and which convolutions were finite (L,)."""
     finite: list[Tensor] = []
-
-    def note(_: int, output: Tensor) -> None:
-        finite.append(torch.isfinite(output).all())
-
-    _, moved = pushforward(vcnn, weights, images, directions, on_conv=note)
+    _, moved = pushforward(
+        *(vcnn, weights, images, directions),
+        on_conv=lambda _, output: finite.append(torch.isfinite(output).all()),
+    )
     return log_norm(moved.flatten(2)), torch.stack(finite)
 
 
@@ -164,6 +155,45 @@ def log_jacobian_norms(vcnn: VCNN, weights: Sequence[Tensor], images: Tensor) ->
     log_norms = torch.stack([log_norm(jacobian(image).flatten()) for image in images])
     finite[-1] = finite[-1] & (log_norms < math.inf).all()
     return log_norms, torch.stack(finite)
+
+
+def pushforward(
+    vcnn: VCNN,
+    weights: Iterable[Tensor],
+    images: Tensor,
+    directions: Tensor,
+    *,
+    on_conv: Callable[[int, Tensor], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The features (N, C', H', W') of the images and, for each direction, J(x) v (K, N, C', H', W').
+
+    Forward-mode differentiation, with the memory of one layer only. There is one kernel for each convolution,
+    which may be drawn on the way, and there are K directions for each image. `on_conv` is called with the
+    index of a convolution and its raw output (K + 1, N, C, H, W), that of the images first.
+    """
+    kernels = enumerate(weights)
+
+    def output(step: Step, inputs: list[Tensor]) -> Tensor:
+        flat = [stacked.flatten(0, 1) for stacked in inputs]
+        if isinstance(step, Conv):
+            index, kernel = next(kernels)
+            made = convolve(step, flat[0], kernel).unflatten(0, (len(inputs[0]), -1))
+            if on_conv is not None:
+                on_conv(index, made)
+            return torch.where(made[:1] > 0, made, torch.zeros((), dtype=made.dtype, device=made.device))
+        if isinstance(step, Pool) and step.kind == "max":
+            return _max_pool(step, inputs[0])
+        return combine(step, flat).unflatten(0, (len(inputs[0]), -1))
+
+    final = run(vcnn, torch.cat([images[None], directions]), output)
+    return final[0], final[1:]
+
+
+def _max_pool(pool: Pool, stacked: Tensor) -> Tensor:
+    """Max pooling of entry 0; the directions follow the position that won there."""
+    pooled, winners = max_pool(pool, stacked[0])
+    moved = stacked[1:].flatten(3).gather(-1, winners.flatten(2).expand(len(stacked) - 1, -1, -1, -1))
+    return torch.cat([pooled[None], moved.unflatten(-1, pooled.shape[2:])])
 
 
 def log_norm(vectors: Tensor) -> Tensor:

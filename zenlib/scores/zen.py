@@ -1,12 +1,10 @@
 """The Zen-Score by Monte Carlo, with its error.
 
-Weights, images and noise are drawn from N(0, 1); the network runs with BatchNorm in the statistics of its
-mini-batch:
-
     Zen = log E_batch ||f(x) - f(x + alpha * eps)|| + sum_i log sigma_i
 
-where f is the feature map before global pooling and sigma_i^2 is the variance before BatchNorm i, averaged
-over its channels. The sum gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
+Weights, images and noise are N(0, 1), and BatchNorm has the statistics of its mini-batch. f is the feature
+map before global pooling, and sigma_i^2 the variance before BatchNorm i, averaged over its channels. The sum
+gives back the scale that BatchNorm takes away; it runs over every BatchNorm.
 
 Three definitions are in use. Algorithm 1 of the paper is (frobenius, minibatch); its Table 5 is (l1,
 minibatch), the default here; the released code is (l1, running).
@@ -22,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -31,8 +29,7 @@ from torch import Tensor, nn
 from zenlib.errors import ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import generator_of
-from zenlib.scores.fused import fused_kernels
-from zenlib.scores.pairs import EAGER, BatchVariance, Pair, propagate
+from zenlib.scores.pairs import EAGER, BatchVariance, Pair, fused_kernels, propagate
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN
 
@@ -136,8 +133,8 @@ def zen_score(
         dtype: floating type of weights and maps; None means float32. Statistics are kept at least so wide.
         tolerance: add repeats until the standard error is at most this, in nats. If `MAX_REPEATS` are not
             enough a warning says so, and `stderr` says what was reached.
-        compiled: whether BatchNorm and ReLU are fused by torch.compile, which costs some ten seconds once per
-            process; the values agree within rounding. Without a compiler a warning says so.
+        compiled: whether torch.compile fuses BatchNorm and ReLU, at some ten seconds once per process;
+            values agree within rounding. Without a compiler a warning says so.
 
     Raises:
         ScoreUndefined: the score is not finite; the reason names the layer.
@@ -151,27 +148,29 @@ def zen_score(
         raise ValueError(f"tolerance: needed a positive number of nats or None, got {tolerance!r}")
     repeats, scores = whole("repeats", repeats), list[float]()
     drawn = _repeats(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    while len(scores) < repeats or (tolerance is not None and _unsettled(scores, tolerance)):
-        scores += _stacked(islice(drawn, 1)).score(norm, bn_variance).tolist()
-    return ScoreEstimate.of(scores)
+    while True:
+        scores += _stacked(islice(drawn, max(1, repeats - len(scores)))).score(norm, bn_variance).tolist()
+        estimate = ScoreEstimate.of(scores)
+        if tolerance is None or estimate.stderr <= tolerance:
+            return estimate
+        if len(scores) >= MAX_REPEATS:
+            warnings.warn(
+                f"tolerance: needed a standard error of {tolerance}, reached {estimate.stderr:.3g} in "
+                f"{MAX_REPEATS} repeats",
+                stacklevel=2,
+            )
+            return estimate
 
 
 def zen_terms(
     network: Architecture | VCNN | nn.Module,
     resolution: int | None = None,
     *,
-    batch_size: int = 16,
     repeats: int = 8,
-    perturbation: float = 0.01,
-    seed: int = 0,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    compiled: bool = False,
+    **settings: Any,
 ) -> ZenTerms:
     """The terms of every definition, from the same forward passes; arguments and errors as in `zen_score`."""
-    repeats = whole("repeats", repeats)
-    drawn = _repeats(network, resolution, batch_size, perturbation, seed, device, dtype, compiled)
-    return _stacked(islice(drawn, repeats))
+    return _stacked(islice(_repeats(network, resolution, **settings), whole("repeats", repeats)))
 
 
 def _stacked(repeats: Iterator[tuple[np.ndarray, ...]]) -> ZenTerms:
@@ -181,12 +180,12 @@ def _stacked(repeats: Iterator[tuple[np.ndarray, ...]]) -> ZenTerms:
 def _repeats(
     network: Architecture | VCNN | nn.Module,
     resolution: int | None,
-    batch_size: int,
-    perturbation: float,
-    seed: int,
-    device: str | torch.device | None,
-    dtype: torch.dtype | None,
-    compiled: bool,
+    batch_size: int = 16,
+    perturbation: float = 0.01,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    compiled: bool = False,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """The fields of `ZenTerms` for one repeat after another, without end."""
     batch_size, seed = whole("batch_size", batch_size), whole("seed", seed, 0)
@@ -259,27 +258,11 @@ def _mean_norm(blocks: list[Pair], order: int) -> Tensor:
     return torch.cat(norms).mean()
 
 
-def _unsettled(scores: list[float], tolerance: float) -> bool:
-    """Whether another repeat is needed, and allowed, to bring the standard error down to `tolerance`."""
-    if len(scores) < 2:
-        return True
-    stderr = ScoreEstimate.of(scores).stderr
-    if stderr > tolerance and len(scores) >= MAX_REPEATS:
-        warnings.warn(
-            f"tolerance: needed a standard error of {tolerance}, reached {stderr:.3g} in {MAX_REPEATS} "
-            "repeats",
-            stacklevel=3,
-        )
-    return stderr > tolerance and len(scores) < MAX_REPEATS
-
-
 def _require_known(norm: str, bn_variance: str) -> None:
-    for argument, given, options in (
-        ("norm", norm, get_args(Norm)),
-        ("bn_variance", bn_variance, get_args(BnVariance)),
-    ):
-        if given not in options:
-            raise ValueError(f"{argument}: needed one of {', '.join(map(repr, options))}, got {given!r}")
+    options = {"norm": (norm, get_args(Norm)), "bn_variance": (bn_variance, get_args(BnVariance))}
+    for argument, (given, known) in options.items():
+        if given not in known:
+            raise ValueError(f"{argument}: needed one of {', '.join(map(repr, known))}, got {given!r}")
 
 
 def _require_variance(vcnn: VCNN, batch_size: int) -> None:

@@ -7,10 +7,8 @@ from zenlib.stats.correlation import (
     FEWEST,
     Correlation,
     Interval,
-    check,
     compare,
     correlate,
-    partial_correlation,
 )
 from zenlib.stats.gain import ndcg
 
@@ -18,9 +16,7 @@ __all__ = [
     "FEWEST",
     "Correlation",
     "Interval",
-    "check",
     "compare",
     "correlate",
     "ndcg",
-    "partial_correlation",
 ]

@@ -15,8 +15,7 @@ Intervals are percentile intervals: they stay inside [-1, 1], and simulated biva
 55 networks with tau from 0 to 0.7 were covered by 94 to 98 % of the 95 % intervals, like bias-corrected (BCa)
 ones. Near a perfect order in a small sample they are too short: a perfect order stays so in every resample.
 
-Sources: Kendall 1945 (tau-b); Kendall 1942 (partial rank correlation); Efron and Tibshirani 1993, chapters 8
-and 13.
+Sources: Kendall 1945 (tau-b); Efron and Tibshirani 1993, chapters 8 and 13.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def correlate(
     """
     variables = check(scores=scores, accuracies=accuracies)
     options = (families, pairs, resample, confidence, resamples, seed)
-    return _bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, *options)
+    return bootstrap(lambda of, weights, x, y: of(weights, x, y), variables, *options)
 
 
 class Options(TypedDict, total=False):
@@ -107,35 +106,13 @@ def compare(
     """
     variables = check(scores=scores, baseline=baseline, accuracies=accuracies)
 
-    def difference(of: _Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
+    def difference(of: Coefficient, weights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         return of(weights, x, y) - of(weights, z, y)
 
-    return _bootstrap(difference, variables, **options)
+    return bootstrap(difference, variables, **options)
 
 
-def partial_correlation(
-    scores: ArrayLike, accuracies: ArrayLike, given: ArrayLike, **options: Unpack[Options]
-) -> Correlation:
-    """What scores still say about accuracy once `given`, such as the number of convolutions, is known.
-
-    Both coefficients use Kendall's formula (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 - r_yz^2)). For
-    Spearman's rho it is the correlation of the residuals of the ranks of scores and accuracies after a linear
-    fit on the ranks of `given`. For Kendall's tau it is an index of the pairs, and need not be zero where the
-    two are independent given the third (Korn 1984), so read the two together.
-
-    Raises:
-        ValueError: as in `correlate`, or `given` orders the networks just as the scores or accuracies do.
-    """
-    variables = check(scores=scores, accuracies=accuracies, given=given)
-
-    def partial(of: _Coefficient, weights: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
-        xy, xz, yz = of(weights, x, y), of(weights, x, z), of(weights, y, z)
-        return _divide(xy - xz * yz, (1 - xz**2) * (1 - yz**2))
-
-    return _bootstrap(partial, variables, **options)
-
-
-_Coefficient = Callable[[Floats, Floats, Floats], Floats]
+Coefficient = Callable[[Floats, Floats, Floats], Floats]
 
 
 def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
@@ -144,22 +121,22 @@ def _kendall(weights: Floats, a: Floats, b: Floats) -> Floats:
     def pairs(matrix: Floats) -> Floats:
         return np.einsum("ri,ri->r", weights @ matrix, weights)
 
-    return _divide(pairs(a * b), pairs(a * a) * pairs(b * b))
+    return divide(pairs(a * b), pairs(a * a) * pairs(b * b))
 
 
 def _spearman(weights: Floats, a: Floats, b: Floats) -> Floats:
     """Rho of each resample, shapes as in `_kendall`; both rank vectors have the wrong sign, which cancels."""
     u, v = weights @ a, weights @ b
-    return _divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
+    return divide((weights * u * v).sum(1), (weights * u * u).sum(1) * (weights * v * v).sum(1))
 
 
-def _divide(top: Floats, bottom_squared: Floats) -> Floats:
+def divide(top: Floats, bottom_squared: Floats) -> Floats:
     """The ratio top / sqrt(bottom_squared), NaN where a variable is constant."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(bottom_squared > 1e-12, top / np.sqrt(bottom_squared), np.nan)
 
 
-def _bootstrap(
+def bootstrap(
     statistic: Callable[..., Floats],
     variables: Sequence[Floats],
     families: Families | None = None,

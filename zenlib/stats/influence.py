@@ -41,8 +41,9 @@ class Estimate:
     def reach(self, families: Sequence[Hashable] | None, confidence: float) -> float:
         """Half the width of a normal interval; networks of one family are one unit."""
         require_share(confidence)
-        codes = None if families is None else codes_of(families, len(self.influence))
-        units = self.influence if codes is None else np.bincount(codes, weights=self.influence)
+        units = self.influence
+        if families is not None:
+            units = np.bincount(codes_of(families, len(units)), weights=units)
         return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
 
     def interval(self, families: Sequence[Hashable] | None, confidence: float) -> Interval:
@@ -96,10 +97,10 @@ def tau_of(both: Floats, of_x: Floats, of_y: Floats) -> Estimate:
 
 
 def _spearman(x: Ints, y: Ints) -> Estimate:
-    u, v = _rank_sums(x), _rank_sums(y)
+    u, v = (_lower_minus_higher(ranks, np.ones(len(x))) for ranks in (x, y))  # twice the centred mid-ranks
 
     def moved(a: Ints, b: Ints, of_a: Floats, of_b: Floats) -> Floats:
-        return of_a * of_b + _above_minus_below(a, of_b) + _above_minus_below(b, of_a)
+        return of_a * of_b - _lower_minus_higher(a, of_b) - _lower_minus_higher(b, of_a)
 
     top, left, right = (u * v).sum(), (u * u).sum(), (v * v).sum()
     value = top / np.sqrt(left * right)
@@ -114,17 +115,13 @@ def concordance(x: Ints, y: Ints) -> Floats:
 
     Both are dense ranks from 0, (n,).
     """
-    order = np.argsort(x, kind="stable")
-    below = np.searchsorted(x[order], x[order], side="left")
-    up_to = np.searchsorted(x[order], x[order], side="right")
-    heights = y[order]
-    n, sorted_heights = len(x), np.sort(y)
-    tree = _WaveletMatrix(heights)
-    lower_left, not_higher_left = tree.count(below, heights), tree.count(below, heights + 1)
-    lower_right = np.searchsorted(sorted_heights, heights, side="left") - tree.count(up_to, heights)
-    not_higher_right = np.searchsorted(sorted_heights, heights, side="right") - tree.count(up_to, heights + 1)
-    result = np.empty(n)
-    result[order] = lower_left - (below - not_higher_left) - lower_right + (n - up_to - not_higher_right)
+    tree = _WaveletMatrix(y[np.argsort(x, kind="stable")])
+    counts = np.bincount(x)
+    up_to = np.cumsum(counts)
+    # Lower minus higher points to the left, less those to the right: all, less those that are not right.
+    result = -_lower_minus_higher(y, np.ones(len(y)))
+    for first in ((up_to - counts)[x], up_to[x]):
+        result += tree.count(first, y) + tree.count(first, y + 1) - first
     return result
 
 
@@ -156,15 +153,8 @@ def untied(x: Ints) -> Floats:
     return (len(x) - np.bincount(x)[x]).astype(np.float64)
 
 
-def _rank_sums(x: Ints) -> Floats:
-    """For each point, how many lie below it minus how many above: twice its centred mid-rank."""
-    counts = np.bincount(x)
-    below = np.cumsum(counts) - counts
-    return (2 * below + counts - len(x))[x].astype(np.float64)
-
-
-def _above_minus_below(x: Ints, values: Floats) -> Floats:
-    """For each point, the sum of values over the points above it in x minus that over those below."""
+def _lower_minus_higher(x: Ints, values: Floats) -> Floats:
+    """For each point, the sum of values over the points below it in x minus that over those above."""
     sums = np.bincount(x, weights=values)
     up_to = np.cumsum(sums)
-    return (values.sum() - up_to - (up_to - sums))[x]
+    return ((up_to - sums) - (values.sum() - up_to))[x]

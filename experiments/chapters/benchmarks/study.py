@@ -47,12 +47,12 @@ from experiments.benchmarks.stored_scores import (
 )
 from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.correlations import kendall_near, partial_many
+from experiments.record.correlations import kendall_near, partial_correlation, partial_many
 from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies.counts import SUMS
-from zenlib.stats import Correlation, ndcg, partial_correlation
+from zenlib.stats import Correlation, ndcg
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": (*COUNTS, *SUMS),

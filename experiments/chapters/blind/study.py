@@ -15,6 +15,7 @@ import pandas as pd
 
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.chain_zen import chain_terms
+from experiments.benchmarks.stored_scores import az_nas
 from experiments.chapters.blind import opened
 from experiments.chapters.blind.endpoints import (
     BASELINES,
@@ -48,7 +49,6 @@ from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
-from zenlib.proxies.az_nas import az_nas
 from zenlib.scores.closed_form import closed_form_zen_score
 from zenlib.scores.graph_form import repaired_score
 

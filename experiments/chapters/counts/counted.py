@@ -18,19 +18,19 @@ from experiments.benchmarks import stored_scores as stored
 from experiments.benchmarks.layer_sums import SIZES, cell_sums
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, fill
+from experiments.benchmarks.stored_scores import az_nas
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.correlations import partial_many
+from experiments.record.correlations import partial_correlation, partial_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.proxies.az_nas import az_nas
 from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.graph_form import graph_of
-from zenlib.stats import correlate, partial_correlation
+from zenlib.stats import correlate
 from zenlib.stats.influence import correlate_many
 
 RECENT = PEERS[1:]

@@ -33,8 +33,7 @@ from zenlib.errors import ResultsError, ScoreUndefined
 from zenlib.machine import processor
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet, zennet_architecture, zennet_resolution
-from zenlib.scores.fused import fused_kernels
-from zenlib.scores.pairs import EAGER
+from zenlib.scores.pairs import EAGER, fused_kernels
 from zenlib.scores.zen import zen_score
 from zenlib.threads import begin_worker
 from zenlib.vanilla.convert import to_vcnn

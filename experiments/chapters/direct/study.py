@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import accel_nasbench_space as space
+from experiments.benchmarks.stored_scores import az_nas
 from experiments.chapters.direct import cases, opened
 from experiments.chapters.direct.endpoints import NEAR, SCORE, half_width
 from experiments.chapters.direct.opened import REGISTERED, REGISTERED_ON
@@ -34,7 +35,6 @@ from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, number
 from zenlib.durable import replace_file
 from zenlib.errors import BenchmarkMissing, ResultsError
-from zenlib.proxies.az_nas import az_nas
 
 NAMES = {
     "params": "parameters",

@@ -18,9 +18,10 @@ import pandas as pd
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.torchvision_rows import TABLE
 from experiments.benchmarks.zen_rows import DEFINITIONS
+from experiments.record.correlations import partial_correlation
 from experiments.record.estimates import both_coefficients
 from experiments.record.wording import Told, bracketed, span
-from zenlib.stats import FEWEST, Correlation, compare, correlate, partial_correlation
+from zenlib.stats import FEWEST, Correlation, compare, correlate
 
 COUNTS = ("convs", "flops", "params")
 """What costs nothing, of the network at the resolution of the score."""

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from experiments.benchmarks.nasbench201_space import Cell, build
 from zenlib import PROXIES, SPACES, Architecture, ScoreUndefined, build_network, search
-from zenlib.proxies.az_nas import az_nas, blocks, kept_size, random_signs
+from zenlib.proxies.az_nas import blocks, kept_size, random_signs
 from zenlib.proxies.query import Query, prepare
 from zenlib.search import Budget
 
@@ -246,7 +246,7 @@ def test_a_network_without_a_path_has_a_finite_score_or_a_reason(name):
     try:
         assert math.isfinite(PROXIES[name](NO_PATH, 8, batch_size=4, device="cpu"))
     except ScoreUndefined as undefined:
-        assert len(undefined.reason) > 20
+        assert len(str(undefined)) > 20
 
 
 @every_proxy
@@ -361,14 +361,6 @@ def test_one_block_has_no_gradient_to_follow():
     for name in ("az-expressivity", "az-progressivity", "az-trainability"):
         with pytest.raises(ScoreUndefined, match="needed at least two blocks with a feature map, got 1"):
             PROXIES[name](single, 8, device="cpu")
-
-
-def test_az_nas_joins_ranks_and_keeps_what_is_undefined_apart():
-    joined = az_nas([[1, 10], [2, 30], [3, 20], [math.nan, 40]])
-    assert math.isnan(joined[3])
-    np.testing.assert_allclose(
-        joined[:3], [math.log(1 / 4 * 1 / 4), math.log(2 / 4 * 3 / 4), math.log(3 / 4 * 2 / 4)]
-    )
 
 
 @pytest.mark.parametrize(

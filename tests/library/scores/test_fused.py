@@ -9,8 +9,7 @@ import sys
 import pytest
 import torch
 
-from zenlib.scores.fused import fused_kernels
-from zenlib.scores.pairs import EAGER, Scaling
+from zenlib.scores.pairs import EAGER, Scaling, fused_kernels
 
 
 def rows(count: int, channels: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,45 +18,41 @@ def rows(count: int, channels: int, dtype: torch.dtype) -> tuple[torch.Tensor, t
     return z.to(dtype), e.to(dtype)
 
 
-@pytest.fixture(scope="module", params=["as written", pytest.param("compiled", marks=pytest.mark.slow)])
-def fused(request):
-    """The passes that are compiled, and the same before: compiling takes some ten seconds."""
-    if request.param == "as written":
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch, "compile", lambda function, **_: function)
-            return fused_kernels.__wrapped__()
+@pytest.fixture(scope="module")
+def fused():
+    """The compiled passes, which takes some ten seconds."""
     kernels = fused_kernels()
     if kernels is EAGER:
         pytest.skip("torch.compile does not work on this machine")
     return kernels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("count", "channels"), [(7, 3), (400, 24), (9000, 17)])
 def test_the_compiled_passes_agree_with_the_eager_ones(fused, count, channels, dtype):
     z, e = rows(count, channels, dtype)
-    scratch = torch.empty(3, count, channels)
     with torch.no_grad():
         error = 1e-5 if dtype == torch.float32 else 1e-3  # long sums of bfloat16 blocks are added one by one
-        given, wanted = fused.block_moments(z, e, scratch), EAGER.block_moments(z, e, scratch)
+        given, wanted = fused.block_moments(z, e), EAGER.block_moments(z, e)
         for index, (ours, theirs) in enumerate(zip(given, wanted, strict=True)):
             torch.testing.assert_close(ours, theirs, rtol=error, atol=error * (1 if index < 2 else 9 * count))
         scaling = Scaling(*(torch.rand(channels) for _ in range(5)))
         eager, compiled = (z.clone(), e.clone()), (z.clone(), e.clone())
-        EAGER.normalise_rectify(*eager, scaling, 0.01, scratch)
-        fused.normalise_rectify(*compiled, scaling, 0.01, scratch)
+        EAGER.normalise_rectify(*eager, scaling, 0.01)
+        fused.normalise_rectify(*compiled, scaling, 0.01)
         for ours, theirs in zip(compiled, eager, strict=True):
             torch.testing.assert_close(
                 ours, theirs, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3
             )
 
 
-def test_a_mean_far_from_zero_costs_no_precision(fused):
+def test_a_mean_far_from_zero_costs_no_precision():
     z, e = rows(5000, 8, torch.float32)
-    moved = fused.block_moments(z + 1000, e - 1000, torch.empty(3, 5000, 8))
+    moved = EAGER.block_moments(z + 1000, e - 1000)
     for given, wanted in zip(
         moved[2:],
-        EAGER.block_moments(z.double(), e.double(), torch.empty(3, 5000, 8, dtype=torch.float64))[2:],
+        EAGER.block_moments(z.double(), e.double())[2:],
         strict=True,
     ):
         torch.testing.assert_close(given.double(), wanted, rtol=1e-3, atol=10)

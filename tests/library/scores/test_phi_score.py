@@ -14,8 +14,7 @@ from tests.chapters.expressivity.networks import branched, plain, pooled
 from zenlib import Architecture, ScoreUndefined, phi_score, to_vcnn
 from zenlib.networks.architecture import Block
 from zenlib.scores.forward import draw_images, draw_weights, forward
-from zenlib.scores.phi import log_jacobian_norms, log_norm, log_probe_norms
-from zenlib.scores.tangents import pushforward
+from zenlib.scores.phi import log_jacobian_norms, log_norm, log_probe_norms, pushforward
 
 NETWORKS = {"shallow": plain(1, 4, 6), "deep": plain(8, 6, 6), "pooled": pooled(), "branched": branched()}
 

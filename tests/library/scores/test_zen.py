@@ -379,9 +379,8 @@ def test_a_score_that_is_not_finite_is_undefined_and_names_the_layer():
     with pytest.raises(
         ScoreUndefined,
         match=r"log sigma is .* and inf \(mini-batch and running\) after unit 0 conv 0 \(conv 3x3\)",
-    ) as caught:
+    ):
         zen_score(TINY, 8, repeats=1, perturbation=1e30)
-    assert caught.value.reason in str(caught.value)
 
 
 def test_the_smallest_perturbation_is_the_exact_derivative():

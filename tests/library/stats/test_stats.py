@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from zenlib.stats import compare, correlate, ndcg, partial_correlation
+from zenlib.stats import compare, correlate, ndcg
 
 FEW = 200
 """Resamples where the interval is not what is tested."""
@@ -173,33 +173,6 @@ def test_a_score_does_not_differ_from_itself() -> None:
     assert compare(x, x, y, resamples=FEW).kendall_interval == (0.0, 0.0)
 
 
-def test_partial_spearman_is_the_correlation_of_rank_residuals() -> None:
-    x, y = sample(40, 0.5, seed=0, decimals=1)
-    z = x + np.random.default_rng(3).normal(size=40)
-    ranks = [scipy.stats.rankdata(values) for values in (x, y, z)]
-    residuals = [values - np.polyval(np.polyfit(ranks[2], values, 1), ranks[2]) for values in ranks[:2]]
-    assert partial_correlation(x, y, z, resamples=FEW).spearman == pytest.approx(
-        np.corrcoef(*residuals)[0, 1], abs=1e-9
-    )
-
-
-def test_partial_kendall_follows_its_formula() -> None:
-    x, y = sample(40, 0.5, seed=0)
-    z = x + np.random.default_rng(3).normal(size=40)
-    xy, xz, yz = (scipy.stats.kendalltau(*pair).statistic for pair in ((x, y), (x, z), (y, z)))
-    expected = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
-    assert partial_correlation(x, y, z, resamples=FEW).kendall == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_common_cause_is_partialled_out() -> None:
-    rng = np.random.default_rng(0)
-    cause = rng.normal(size=150)
-    x, y = cause + 0.3 * rng.normal(size=150), cause + 0.3 * rng.normal(size=150)
-    assert correlate(x, y, resamples=FEW).spearman > 0.85
-    found = partial_correlation(x, y, cause, resamples=1000)
-    assert found.spearman_interval[0] < 0 < found.spearman_interval[1]
-
-
 @pytest.mark.parametrize(
     ("scores", "accuracies", "message"),
     [
@@ -246,8 +219,6 @@ def test_bad_settings_are_named() -> None:
         correlate(x, y, confidence=95)
     with pytest.raises(ValueError, match=r"resamples: needed at least 100"):
         correlate(x, y, resamples=10)
-    with pytest.raises(ValueError, match=r"given: needed an order of the networks unlike"):
-        partial_correlation(x, y, 2 * x + 1)
 
 
 def test_ndcg_of_the_published_example_and_its_limits():

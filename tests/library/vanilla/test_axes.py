@@ -18,7 +18,7 @@ from zenlib.scores.formulas import ARITHMETIC
 from zenlib.scores.forward import forward
 from zenlib.scores.graph_form import graph_of
 from zenlib.scores.pairs import propagate
-from zenlib.scores.tangents import pushforward
+from zenlib.scores.phi import pushforward
 from zenlib.search.latency import measure_latency
 from zenlib.train.evaluation import evaluate
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from zenlib.errors import ConversionError
 from zenlib.scores.forward import combine, convolve, draw_images, forward
-from zenlib.scores.tangents import pushforward
+from zenlib.scores.phi import pushforward
 from zenlib.vanilla.vcnn import VCNN, Conv, Pool
 
 Corner = tuple[float, float]
