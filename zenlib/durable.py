@@ -1,9 +1,9 @@
 """Files that outlive what writes them: replaced at once or not at all, appended by line, held by one process.
 
 What grows while it is computed, the rounds of a search and the rows of a study, is a journal: a text file
-that is only ever appended to, with one line of JSON and its digest for each piece of finished work. So every
-byte is under a digest, unlike in a database, a line that a kill cut short lacks its end, and it is read line
-by line in constant memory. What is a state, such as a training, is one file that is replaced as a whole.
+that is only appended to, a line of JSON and its digest for each piece of finished work. So every byte is
+under a digest, and a line that a kill cut short lacks its end. A state, such as of a training, is one file
+that is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -24,7 +23,6 @@ from weakref import WeakSet
 Fill = Callable[[BinaryIO], object]
 SUMS = "SHA256SUMS"
 """File with the digests of published files, as `sha256sum --check` reads it."""
-_LINE = re.compile(rb"([0-9a-f]{16}) (.*)", re.DOTALL)
 
 
 def replace_files(contents: Mapping[Path, Fill]) -> None:
@@ -84,47 +82,43 @@ def held(path: Path, what: str, error: type[ValueError]) -> Iterator[None]:
     The file of the lock says who has it, and is gone afterwards; `what` is done there, such as "search".
     Raises `error` where another process has it, or the folder, which is made, cannot be written.
     """
-    with ExitStack() as stack:
+    with refusals(path, error):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(path, what, error)
+    with lock:
         with refusals(path, error):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(_locked(path, what, error))
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %T} UTC")
             lock.flush()
-        stack.callback(path.unlink, missing_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
-@contextmanager
-def _locked(path: Path, what: str, error: type[ValueError]) -> Iterator[TextIO]:
+def _locked(path: Path, what: str, error: type[ValueError]) -> TextIO:
     """The file, open and locked; it may be removed between the two, and is then opened again."""
     while True:
-        with open(path, "a+", encoding="utf-8") as lock:
-            _HELD.add(lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise error(
-                    f"{path.parent}: needed a folder in which no other {what} is at work, got one that "
-                    f"{lock.read() or 'another process'} holds; wait for its end or choose another folder"
-                ) from None
-            if _is_at(lock, path):
-                yield lock
-                return
+        lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115  the caller closes it
+        _HELD.add(lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        except BlockingIOError:
+            lock.seek(0)
+            raise error(
+                f"{path.parent}: needed a folder in which no other {what} is at work, got one that "
+                f"{lock.read() or 'another process'} holds; wait for its end or choose another folder"
+            ) from None
+        except FileNotFoundError:
+            pass
+        lock.close()
 
 
 _HELD: WeakSet[TextIO] = WeakSet()
 # A process that was forked must not keep what its parent holds.
 os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _HELD])
-
-
-def _is_at(file: Any, path: Path) -> bool:
-    """Whether an open file is the one of this name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def append_line(path: Path, entry: Any, *, wait: bool = True) -> None:
@@ -162,10 +156,10 @@ def lines_in(path: Path) -> Iterator[tuple[int, Any]]:
     """
     with open(path, "rb") as journal:
         for number, line in enumerate(journal, start=1):
-            found = _LINE.fullmatch(line[:-1])
-            whole = found is not None and _digest(found[2]) == found[1]
+            digest, _, content = line[:-1].partition(b" ")
+            whole = _digest(content) == digest
             if whole and line.endswith(b"\n"):
-                yield number, json.loads(line[17:])
+                yield number, json.loads(content)
             elif whole or line.endswith(b"\n"):
                 yield number, None
 

@@ -82,9 +82,8 @@ def network(
 
 
 def _random(limits: Limits, rng: random.Random) -> Architecture:
-    return Architecture(
-        sample_within(SPACES[SPACE], Gate(limits.budget, limits.resolution, limits.classes), rng)
-    )
+    gate = Gate(limits.budget, limits.resolution, limits.classes)
+    return sample_within(SPACES[SPACE], gate, rng)
 
 
 def _of_equal_size(limits: Limits, rng: random.Random) -> Architecture:

@@ -16,7 +16,7 @@ with extra("search"):
     from zenlib.search.budget import Budget, Gate
     from zenlib.search.driver import STRATEGIES, SearchResult, search
     from zenlib.search.evolution import Evolution
-    from zenlib.search.history import Candidate, History, Outcome, front
+    from zenlib.search.history import Candidate, Outcome, front
     from zenlib.search.reinforce import Reinforce
     from zenlib.search.sampling import RandomSampling
     from zenlib.search.scores import SCORES
@@ -28,7 +28,6 @@ __all__ = [
     "Candidate",
     "Evolution",
     "Gate",
-    "History",
     "Outcome",
     "RandomSampling",
     "Reinforce",

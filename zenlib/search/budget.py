@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zenlib.networks.architecture import Architecture
-from zenlib.search.costs import count_depth, count_flops, count_params
+from zenlib.search.history import Candidate
 from zenlib.spaces.choices import Point
-from zenlib.spaces.mutation import Blocks
 
 if TYPE_CHECKING:
     from zenlib.search.latency import LatencyPredictor
     from zenlib.search.latency_table import LatencyTable
 
 
-COUNTED = ("params", "flops", "depth")
-LIMITS = (*COUNTED, "latency_ms", "memory")
-CHOICES_PATIENCE = 10_000
-"""Proposals in a row that may be turned away before a space of one's own counts as exhausted."""
+LIMITS = ("params", "flops", "depth", "latency_ms", "memory")
+UNKNOWN = {
+    "latency_ms": "pieces nobody knows; raise a ValueError in `build` for what is too slow, or let the score "
+    "measure it",
+    "memory": "order of operations nobody knows; raise a ValueError in `build` for what is too large",
+}
+"""Limits that a space of one's own cannot have, and why."""
 HOPELESS = 100
 """Networks after which a space of one's own is given up if none can be built."""
 
@@ -51,6 +52,10 @@ class Budget:
             limit = getattr(self, name)
             if limit is not None and not (isinstance(limit, int | float) and 0 < limit < math.inf):
                 raise ValueError(f"budget: {name} needed a positive number or None, got {limit!r}")
+        if self.latency_ms is not None and self.latency is None:
+            from zenlib.search.latency import LatencyPredictor  # torch is needed only here
+
+            object.__setattr__(self, "latency", LatencyPredictor())
 
     def describe(self) -> dict[str, Any]:
         """The limits as plain data."""
@@ -62,8 +67,7 @@ class Budget:
         return limits
 
     def __str__(self) -> str:
-        limits = {name: getattr(self, name) for name in LIMITS}
-        told = [f"{name} <= {limit:g}" for name, limit in limits.items() if limit is not None]
+        told = [f"{name} <= {limit:g}" for name in LIMITS if (limit := getattr(self, name)) is not None]
         return ", ".join(told) or "no limit"
 
 
@@ -71,71 +75,87 @@ class Gate:
     """Lets a proposal in when it keeps the budget and is new, and counts the others by reason.
 
     Attributes:
-        rejected: proposals by the first reason: depth, params, flops, memory, duplicate, latency.
+        rejected: proposals by the first reason: depth, params, flops, memory, latency, duplicate.
         proposed: number of proposals.
     """
 
-    def __init__(self, budget: Budget, resolution: int, num_classes: int) -> None:
-        if budget.latency_ms is not None and budget.latency is None:
-            from zenlib.search.latency import LatencyPredictor  # torch is needed only here
+    patience = 100_000
+    """Proposals in a row that may be turned away before a search gives up."""
 
-            budget = replace(budget, latency=LatencyPredictor())
+    def __init__(self, budget: Budget, resolution: int, num_classes: int) -> None:
         self.budget = budget
         self.resolution = resolution
         self.num_classes = num_classes
         self.rejected: Counter[str] = Counter()
         self.proposed = 0
-        self._seen: set[int] = set()
+        self._seen: set[int] = set()  # hashes, of which two of a million are equal with a chance of 3e-8
         limits = {name: getattr(budget, name) for name in ("depth", "params", "flops", "memory")}
-        self._cheap_limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self._limits = {name: limit for name, limit in limits.items() if limit is not None}
 
-    def admits(self, blocks: Blocks) -> bool:
+    def first_admitted(self, propose: Callable[[], Candidate], what: str) -> Candidate:
+        """The first proposal that may be scored; a ValueError where `patience` in a row may not."""
+        before = self.rejected.copy(), self.proposed
+        for _ in range(self.patience):
+            candidate = propose()
+            if self.admits(candidate.network):
+                return candidate
+            if self._is_exhausted():
+                break
+        turned_away = self.rejected - before[0]
+        self.rejected, self.proposed = before  # as if none had been looked for
+        raise self._none_found(what, turned_away)
+
+    def admits(self, network: Any) -> bool:
         """Whether the proposal may be scored; it is then remembered, so that it is let in once only."""
         self.proposed += 1
-        reason, own = self._cheap_reason(blocks), digest(text_of(blocks))
-        if reason is None and own in self._seen:
-            reason = "duplicate"
-        if reason is None and self._too_slow(blocks):
-            reason = "latency"
+        reason = self.over(network)
         if reason is None:
+            own = hash(str(network))
+            reason = "duplicate" if own in self._seen else None
             self._seen.add(own)
-        else:
+        if reason is not None:
             self.rejected[reason] += 1
         return reason is None
 
     def remember(self, text: str) -> None:
         """Count the network of this structure string as seen."""
-        self._seen.add(digest(text))
+        self._seen.add(hash(text))
 
-    def over(self, blocks: Blocks) -> str | None:
-        """The first limit that these blocks exceed, or None; counts nothing."""
-        return self._cheap_reason(blocks) or ("latency" if self._too_slow(blocks) else None)
-
-    def costs(self, blocks: Blocks) -> dict[str, float]:
-        """All costs; latency and memory are NaN where the budget does not limit them."""
-        told = [name for name in LIMITS if name in COUNTED or getattr(self.budget, name) is not None]
-        return dict.fromkeys(LIMITS, math.nan) | {name: self._cost(name, blocks) for name in told}
-
-    def _cost(self, name: str, blocks: Blocks) -> float:
-        if name == "depth":
-            return count_depth(blocks)
-        if name == "params":
-            return count_params(blocks, self.num_classes)
-        if name == "flops":
-            return count_flops(blocks, self.resolution, self.num_classes)
-        predictor: Any = self.budget.latency
-        count = Architecture.peak_memory if name == "memory" else predictor.predict
-        return count(Architecture(blocks), self.resolution, self.num_classes)
-
-    def _cheap_reason(self, blocks: Blocks) -> str | None:
-        over = (name for name, limit in self._cheap_limits.items() if self._cost(name, blocks) > limit)
-        return next(over, None)
-
-    def _too_slow(self, blocks: Blocks) -> bool:
+    def over(self, network: Any) -> str | None:
+        """The first limit that the network exceeds, or None; counts nothing."""
+        over = (name for name, limit in self._limits.items() if self._cost(name, network) > limit)
         limit, predictor = self.budget.latency_ms, self.budget.latency
-        if limit is None or predictor is None:
-            return False
-        return predictor.exceeds(limit, Architecture(blocks), self.resolution, self.num_classes)
+        if (first := next(over, None)) or limit is None or predictor is None:
+            return first
+        return "latency" if predictor.exceeds(limit, network, self.resolution, self.num_classes) else None
+
+    def costs(self, network: Any) -> dict[str, float]:
+        """All costs; latency and memory are NaN where the budget does not limit them."""
+        free = [name for name in ("latency_ms", "memory") if getattr(self.budget, name) is None]
+        return {name: math.nan if name in free else self._cost(name, network) for name in LIMITS}
+
+    def _cost(self, name: str, network: Any) -> float:
+        if name == "depth":
+            return network.depth
+        if name == "params":
+            return network.params(self.num_classes)
+        if name == "latency_ms":
+            assert self.budget.latency is not None  # the budget has one where it limits the latency
+            return self.budget.latency.predict(network, self.resolution, self.num_classes)
+        count = network.flops if name == "flops" else network.peak_memory
+        return count(self.resolution, self.num_classes)
+
+    def _is_exhausted(self) -> bool:
+        """Whether there is no other network, as far as this is known."""
+        return False
+
+    def _none_found(self, what: str, turned_away: Counter[str]) -> ValueError:
+        told = ", ".join(f"{count:,} for {name}" for name, count in turned_away.most_common())
+        return ValueError(
+            f"budget: needed one that new networks can meet, got {self.budget}; of {self.patience:,} {what} "
+            f"at {self.resolution} pixels all were turned away ({told}); allow more, or ask for fewer "
+            "evaluations"
+        )
 
 
 class ChoicesGate(Gate):
@@ -144,53 +164,39 @@ class ChoicesGate(Gate):
     What cannot be built or run is "impossible". The depth is the number of convolutions and linear layers.
     """
 
+    patience = 10_000
+
     def __init__(self, budget: Budget, resolution: int, num_classes: int, size: int) -> None:
-        if budget.latency_ms is not None:
-            raise ValueError(
-                "budget: needed no latency_ms for a space of one's own, whose pieces nobody knows; "
-                "raise a ValueError in `build` for what is too slow, or let the score measure it"
-            )
-        if budget.memory is not None:
-            raise ValueError(
-                "budget: needed no memory for a space of one's own, whose order of operations nobody knows; "
-                "raise a ValueError in `build` for what is too large"
-            )
+        for name, why in UNKNOWN.items():
+            if getattr(budget, name) is not None:
+                raise ValueError(f"budget: needed no {name} for a space of one's own, whose {why}")
         super().__init__(budget, resolution, num_classes)
         self.size = size
-        self._counts: dict[str, dict[str, int]] = {}
-        self._missed = 0
+        self._counts: dict[str, dict[str, int]] = {}  # nothing where it cannot be built or run
         self._error: Exception | None = None
 
-    def admits(self, blocks: Any) -> bool:
-        """Whether the proposal may be scored; `SpaceExhausted` where no other one is found."""
-        if len(self._seen) < self.size and super().admits(blocks):
-            self._missed = 0
-            return True
-        self._missed += 1
-        hopeless = len(self._counts) == HOPELESS and not any(self._counts.values())
-        if self._missed >= CHOICES_PATIENCE or len(self._seen) >= self.size or hopeless:
-            self._missed = 0
-            why = f"; one cannot be built or run: {self._error}" if self._error else ""
-            raise SpaceExhausted(
-                f"budget: needed one that new networks can meet, got {self.budget}; of {self.size:,} "
-                f"networks at {self.resolution} pixels no other than {len(self._seen):,} was found{why}"
-            )
-        return False
-
-    def _cost(self, name: str, blocks: Any) -> float:
-        return self._counted(blocks[0])[name]
-
-    def _cheap_reason(self, blocks: Any) -> str | None:
-        return super()._cheap_reason(blocks) if self._counted(blocks[0]) else "impossible"
-
-    def _counted(self, point: Point) -> dict[str, int]:
-        """Depth, parameters and multiply-adds, nothing where it cannot be built or run."""
-        if point.text not in self._counts:
+    def over(self, network: Point) -> str | None:
+        """The first limit that the network exceeds, or None; counts nothing."""
+        if network.text not in self._counts:
             try:
-                self._counts[point.text] = _count(point, self.resolution)
+                self._counts[network.text] = _count(network, self.resolution)
             except Exception as error:  # of the user's function and network, whatever it is
-                self._counts[point.text], self._error = {}, error
-        return self._counts[point.text]
+                self._counts[network.text], self._error = {}, error
+        return super().over(network) if self._counts[network.text] else "impossible"
+
+    def _cost(self, name: str, network: Point) -> float:
+        return self._counts[network.text][name]
+
+    def _is_exhausted(self) -> bool:
+        hopeless = len(self._counts) == HOPELESS and not any(self._counts.values())
+        return hopeless or len(self._seen) >= self.size
+
+    def _none_found(self, what: str, turned_away: Counter[str]) -> ValueError:
+        why = f"; one cannot be built or run: {self._error}" if self._error else ""
+        return SpaceExhausted(
+            f"budget: needed one that new networks can meet, got {self.budget}; of {self.size:,} "
+            f"networks at {self.resolution} pixels no other than {len(self._seen):,} was found{why}"
+        )
 
 
 class SpaceExhausted(ValueError):
@@ -214,13 +220,3 @@ def _count(point: Point, resolution: int) -> dict[str, int]:
         "flops": counter.get_total_flops() // 2,  # it counts two operations for a multiply-add
         "depth": sum(1 for _ in weighted_layers(network, len(shape) - 1)),
     }
-
-
-def text_of(blocks: Blocks) -> str:
-    """The structure string of these blocks."""
-    return "".join([block.text for block in blocks])
-
-
-def digest(text: str) -> int:
-    """A number of 64 bits for a structure string; two of a million share one with a chance of 3e-8."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

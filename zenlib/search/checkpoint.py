@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,15 @@ def begin(path: Path, settings: dict[str, Any]) -> None:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of a search; a file that is no journal of this version is refused."""
-    header = next(_lines(path), (0, None))[1]
+    try:
+        header, why = next(lines_in(path), (0, None))[1], "its first line is none or damaged"
+    except OSError as error:
+        header, why = None, error.strerror or str(error)
     if not isinstance(header, dict) or not isinstance(header.get("settings"), dict):
-        raise _not_a_journal(path, "its first line is none or damaged")
+        raise ResultsError(
+            f"{path}: needed the checkpoint of a search, got a file that is none ({why}); name another file "
+            "or delete this one"
+        )
     if header.get("format") != FORMAT:
         raise ResultsError(
             f"{path}: needed a checkpoint of format {FORMAT}, got {header.get('format')!r}; delete it to "
@@ -48,12 +53,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     return header["settings"]
 
 
-def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
-    """The rounds of a search; of two with one number, the second of which is longer, the second."""
+def read_rounds(path: Path) -> list[dict[str, Any]]:
+    """The rounds of a search, the last two with their states; of two with one number, the second."""
     read_settings(path)
-    last: dict[str, Any] | None = None
-    expected = 0
-    for number, entry in islice(_lines(path), 1, None):
+    rounds: list[dict[str, Any]] = []
+    for number, entry in islice(lines_in(path), 1, None):
         if entry is None:
             raise ResultsError(
                 f"{path}: line {number}: needed the round that was written there, got a line whose digest is "
@@ -64,31 +68,17 @@ def read_rounds(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path}: line {number}: needed a round of a search, got one without "
                 f"{', '.join(sorted(missing))}; delete the file to search again"
             )
-        if last is not None and entry["round"] != last["round"]:
-            yield last
-            expected += 1
-        if entry["round"] != expected:
+        if rounds and entry["round"] == len(rounds) - 1:  # it was made longer
+            rounds.pop()
+        if entry["round"] != len(rounds):
             raise ResultsError(
-                f"{path}: line {number}: needed round {expected}, got {entry['round']!r}, so lines were "
+                f"{path}: line {number}: needed round {len(rounds)}, got {entry['round']!r}, so lines were "
                 "taken out; restore the file, or delete it to search again"
             )
-        last = entry
-    if last is not None:
-        yield last
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        yield from lines_in(path)
-    except OSError as error:
-        raise _not_a_journal(path, error.strerror or str(error)) from error
-
-
-def _not_a_journal(path: Path, why: str) -> ResultsError:
-    return ResultsError(
-        f"{path}: needed the checkpoint of a search, got a file that is none ({why}); name another file or "
-        "delete this one"
-    )
+        rounds.append(entry)
+        for old in rounds[-3:-2]:
+            old.pop("strategy", None)  # ten times as long as the rows
+    return rounds
 
 
 def write_history(path: Path, history: pd.DataFrame, settings: dict[str, Any]) -> None:

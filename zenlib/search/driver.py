@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,22 +21,20 @@ from zenlib.durable import append_line, held, refusals
 from zenlib.errors import ResultsError, ScoreUndefined, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
-from zenlib.search.budget import Budget, ChoicesGate, Gate, SpaceExhausted, text_of
+from zenlib.search.budget import Budget, ChoicesGate, Gate, SpaceExhausted
 from zenlib.search.evolution import Evolution
 from zenlib.search.executors import Workers
-from zenlib.search.history import Candidate, History, Outcome
+from zenlib.search.history import Candidate, Outcome, history_of
 from zenlib.search.reinforce import Reinforce
 from zenlib.search.sampling import RandomSampling
 from zenlib.search.scores import Score, Scorer
 from zenlib.spaces import SPACES
-from zenlib.spaces.choices import Choices, Point
+from zenlib.spaces.choices import Choices
 from zenlib.spaces.space import MutationRule, Space
 from zenlib.threads import cap_threads
 
 StrategyName = Literal["evolution", "random", "reinforce"]
 STRATEGIES: tuple[str, ...] = get_args(StrategyName)
-BAR: dict[str, Any] = {"unit": "net", "smoothing": 0.05, "delay": 2.0}
-"""The progress bar, which appears after so many seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,6 @@ class SearchResult:
 
     Attributes:
         best: the first network with the highest score: an `Architecture`, or of `Choices` a `Point`.
-        best_score: its score.
         history: every scored candidate, one row each; columns as in `zenlib.search.history.UNITS`.
         rejected: proposals that were not scored, by reason.
         proposed: all proposals, scored and rejected.
@@ -85,8 +81,7 @@ def search(
 ) -> SearchResult:
     """Looks for the network with the highest score within a budget.
 
-    Candidates are asked in rounds and told in order, so the result depends on the settings alone, and neither
-    on the number of workers nor on how often the search was interrupted.
+    The result depends neither on the number of workers nor on how often the search was interrupted.
 
     Args:
         space: a name in `SPACES`, a `Space`, or `Choices` of one's own.
@@ -106,8 +101,8 @@ def search(
         round_size: candidates between two updates of the population: the most that are scored at a time.
         checkpoint: journal of the search, which goes on from it where it exists; for one search at a time.
             `evaluations` may be raised later; the result is then that of one long search.
-        checkpoint_seconds: time between two waits for the disk, at least. A round outlives this process as
-            soon as it is scored; a loss of power may take the rounds of this time.
+        checkpoint_seconds: least time between two waits for the disk; a loss of power may take what was
+            scored in it, the end of this process nothing.
         progress: show a bar with the best score, the share of proposals scored, and candidates per second.
 
     Raises:
@@ -119,20 +114,19 @@ def search(
     iterations that end in a rejection are not counted.
     """
     where = space if isinstance(space, Space | Choices) else SPACES[_one_of("space", space, tuple(SPACES))]
-    timeout = _positive("score_timeout", score_timeout)
-    scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), timeout)
+    scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), score_timeout)
     limits = budget, scorer.resolution, whole("num_classes", num_classes)
     gate = Gate(*limits) if isinstance(where, Space) else ChoicesGate(*limits, where.size)
-    first = None if initial is None else _network(where, initial)
+    first: Any = None if initial is None else where.given(initial)  # type: ignore[arg-type]
     settings = {
         "space": where.name,
         "score": scorer.name,
-        "budget": gate.budget.describe(),
+        "budget": budget.describe(),
         "population": whole("population", population),
         "seed": scorer.seed,
         "resolution": scorer.resolution,
         "num_classes": gate.num_classes,
-        "initial": None if first is None else first.to_string(),
+        "initial": None if first is None else str(first),
         "mutation": _one_of("mutation", mutation, ("paper", "released")),
         "strategy": _one_of("strategy", strategy, STRATEGIES),
         "round_size": whole("round_size", round_size),
@@ -156,10 +150,10 @@ def _strategy(space: Any, gate: Gate, initial: Any, settings: dict[str, Any]) ->
     if isinstance(example, Architecture):
         example.flops(gate.resolution)  # refuses images too small for the strides, which never change
     if initial is not None:
-        if isinstance(space, Space) and not space.contains(initial):
-            raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
-        if over := gate.over(initial.blocks):
-            cost = gate.costs(initial.blocks)["latency_ms" if over == "latency" else over]
+        if (over := gate.over(initial)) == "impossible":
+            raise ValueError(f"initial: needed a network that can be built and run, got {initial}")
+        if over is not None:
+            cost = gate.costs(initial)["latency_ms" if over == "latency" else over]
             raise ValueError(
                 f"initial: needed a network within the budget ({gate.budget}), got one with {over} "
                 f"{cost:,g}; give a smaller network or a larger budget"
@@ -169,9 +163,8 @@ def _strategy(space: Any, gate: Gate, initial: Any, settings: dict[str, Any]) ->
                 f"initial: needed None for the strategy {name!r}, which starts from no network; got {initial}"
             )
     if name == "evolution":
-        blocks = None if initial is None else initial.blocks
         population, mutation = settings["population"], settings["mutation"]
-        return Evolution(space, gate, rng, population=population, mutation=mutation, initial=blocks)
+        return Evolution(space, gate, rng, population=population, mutation=mutation, initial=initial)
     if name == "random":
         return RandomSampling(space, gate, rng)
     if isinstance(space, Space):
@@ -188,14 +181,11 @@ class _Run:
     strategy: RandomSampling
     settings: dict[str, Any]
     checkpoint: Path | None
-    round: int = 0
     seconds: float = 0.0
-    best: int = -1
+    scored: int = 0
+    best: float = -math.inf
+    rounds: list[dict[str, list[Any]]] = field(default_factory=list)
     known: dict[str, Outcome] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        space = self.space
-        self.history = History(Architecture.from_string if isinstance(space, Space) else space.parse)
 
     def go_on_from_checkpoint(self, evaluations: int) -> None:
         """Takes up the stored search, or begins one; a last round that is too short is asked again."""
@@ -204,7 +194,7 @@ class _Run:
             return
         checkpoints.begin(path, self.settings)
         try:
-            scored = self._take_up(checkpoints.read_rounds(path), evaluations)
+            self._take_up(checkpoints.read_rounds(path), evaluations)
         except ResultsError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -212,67 +202,63 @@ class _Run:
                 f"{path}: needed the rounds of a search, got others ({type(error).__name__}: {error}); "
                 "restore the file, or delete it to search again"
             ) from error
-        if scored > evaluations:
+        if self.scored > evaluations:
             raise ValueError(
-                f"evaluations: needed at least the {scored:,} that {path} already holds, got "
+                f"evaluations: needed at least the {self.scored:,} that {path} already holds, got "
                 f"{evaluations:,}; name another file"
             )
 
-    def _take_up(self, rounds: Iterator[dict[str, Any]], evaluations: int) -> int:
-        """Takes in stored rounds; returns how many candidates they have."""
-        scored, taken = 0, None
-        for entry, after in pairwise(chain(rounds, [None])):
-            assert entry is not None  # only the last one is
-            rows = entry["rows"]
-            scored += len(rows["score"])
-            self.seconds = float(entry["seconds"])
-            if after is None and entry["asked"] < self.settings["round_size"] and scored < evaluations:
+    def _take_up(self, stored: list[dict[str, Any]], evaluations: int) -> None:
+        if stored:
+            self.seconds = float(stored[-1]["seconds"])
+            scored = sum(len(entry["rows"]["score"]) for entry in stored)
+            if stored[-1]["asked"] < self.settings["round_size"] and scored < evaluations:
+                rows = stored.pop()["rows"]
                 outcomes = map(Outcome, rows["score"], rows["reason"])
                 self.known = dict(zip(rows["architecture"], outcomes, strict=True))
-                break
-            for text in rows["architecture"]:
+        for entry in stored:
+            self._extend(entry["rows"])
+            for text in entry["rows"]["architecture"]:
                 self.gate.remember(text)
-            self._extend(rows)
-            taken = entry
-        if taken is not None:
-            self.gate.rejected, self.gate.proposed = Counter(taken["rejected"]), taken["proposed"]
-            if taken["proposed"] != len(self.history) + self.gate.rejected.total():
-                raise ValueError(f"{taken['proposed']} proposals, {len(self.history)} of them scored")
-            self.strategy.restore(taken["strategy"], self.history)
-        return scored
+        if stored:
+            state = stored[-1]
+            self.gate.rejected, self.gate.proposed = Counter(state["rejected"]), state["proposed"]
+            if self.gate.proposed != self.scored + self.gate.rejected.total():
+                raise ValueError(f"{self.gate.proposed} proposals, {self.scored} of them scored")
+            self.strategy.restore(state["strategy"], history_of(self.rounds))
 
     def _extend(self, rows: dict[str, list[Any]]) -> None:
         """Adds the candidates of a round to the history."""
-        first = len(self.history)
-        self.history.extend(rows, self.round)
-        self.round += 1
-        for index, score in enumerate(rows["score"], first):
-            if score > (self.history.value("score", self.best) if self.best >= 0 else -np.inf):
-                self.best = index
+        self.rounds.append(rows)
+        self.scored += len(rows["score"])
+        self.best = max([self.best, *(score for score in rows["score"] if not math.isnan(score))])
 
     def go_to(self, evaluations: int, workers: Workers, checkpoint_seconds: float, progress: bool) -> None:
         """Scores candidates up to this number."""
         started = waited = time.perf_counter()
         before = self.seconds
-        with tqdm(total=evaluations, initial=len(self.history), disable=not progress, **BAR) as bar:
-            while len(self.history) < evaluations:
-                count = min(self.settings["round_size"], evaluations - len(self.history))
-                rows = self._one_round(count, workers)
-                if rows is None:
+        look = {"unit": "net", "smoothing": 0.05, "delay": 2.0, "disable": not progress}
+        with tqdm(total=evaluations, initial=self.scored, **look) as bar:
+            while self.scored < evaluations:
+                count = min(self.settings["round_size"], evaluations - self.scored)
+                candidates = self._asked(count)
+                if not candidates:
                     warnings.warn(
-                        f"evaluations: asked for {evaluations:,}, got all {len(self.history):,} networks "
+                        f"evaluations: asked for {evaluations:,}, got all {self.scored:,} networks "
                         "that the search finds within the budget",
                         stacklevel=4,
                     )
                     break
+                rows = self._scored(candidates, workers)
+                self._extend(rows)
                 self._show(bar)
                 now = time.perf_counter()
                 self.seconds = before + now - started
                 if self.checkpoint is not None:
-                    wait = now - waited >= checkpoint_seconds or len(self.history) >= evaluations
+                    wait = now - waited >= checkpoint_seconds or self.scored >= evaluations
                     waited = now if wait else waited
                     entry = {
-                        "round": self.round - 1,
+                        "round": len(self.rounds) - 1,
                         "asked": count,
                         "rows": rows,
                         "rejected": dict(self.gate.rejected),
@@ -285,35 +271,44 @@ class _Run:
 
     def result(self) -> SearchResult:
         """What was found."""
-        if self.best < 0:
+        history = history_of(self.rounds)
+        if self.best == -math.inf:
             raise ScoreUndefined(
-                f"none of {len(self.history)} candidates has a score; the first one: "
-                f"{self.history.frame()['reason'].iloc[0]}"
+                f"none of {self.scored} candidates has a score; the first one: {history['reason'].iloc[0]}"
             )
         return SearchResult(
-            best=self.history.architecture(self.best),
-            best_score=self.history.value("score", self.best),
-            history=self.history.frame(),
+            best=self.space.parse(history["architecture"][history["score"].idxmax()]),
+            best_score=self.best,
+            history=history,
             rejected=dict(self.gate.rejected),
             proposed=self.gate.proposed,
             seconds=self.seconds,
             settings=self.settings,
         )
 
-    def _one_round(self, count: int, workers: Workers) -> dict[str, list[Any]] | None:
-        """Asks, scores and tells a round; returns its columns, None where there is no other network."""
-        candidates = self._asked(count)
-        if not candidates:
-            return None
-        texts = [text_of(candidate.blocks) for candidate in candidates]
-        new: list[Any] = [
-            one.architecture for one, text in zip(candidates, texts, strict=True) if text not in self.known
-        ]
+    def _asked(self, count: int) -> list[Candidate]:
+        """The candidates of a round; fewer where a space of one's own has no more."""
+        if isinstance(self.space, Space) or (self.settings["initial"] and not self.scored):
+            return self.strategy.ask(count)
+        asked: list[Candidate] = []
+        try:
+            while len(asked) < count:
+                asked += self.strategy.ask(1)
+        except SpaceExhausted:
+            if not asked and not self.scored:
+                raise
+        return asked
+
+    def _scored(self, candidates: list[Candidate], workers: Workers) -> dict[str, list[Any]]:
+        """Scores and tells a round; returns its columns."""
+        texts = [str(candidate.network) for candidate in candidates]
+        new = [one.network for one, text in zip(candidates, texts, strict=True) if text not in self.known]
         scored = iter(workers.score(new))
         outcomes = [self.known.get(text) or next(scored) for text in texts]
-        fates = self.strategy.tell(candidates, outcomes, len(self.history))
-        costs = [self.gate.costs(candidate.blocks) for candidate in candidates]
-        rows: dict[str, list[Any]] = {
+        self.known = {}
+        fates = self.strategy.tell(candidates, outcomes, self.scored)
+        costs = [self.gate.costs(candidate.network) for candidate in candidates]
+        return {
             "generation": [candidate.generation for candidate in candidates],
             "parent": [candidate.parent for candidate in candidates],
             "architecture": texts,
@@ -322,47 +317,15 @@ class _Run:
             "fate": fates,
             "reason": [outcome.reason for outcome in outcomes],
         }
-        self._extend(rows)
-        self.known = {}
-        return rows
-
-    def _asked(self, count: int) -> list[Candidate]:
-        """The candidates of a round; fewer where a space of one's own has no more."""
-        if isinstance(self.space, Space) or (self.settings["initial"] and not len(self.history)):
-            return self.strategy.ask(count)
-        asked: list[Candidate] = []
-        while len(asked) < count:
-            before = self.gate.rejected.copy(), self.gate.proposed
-            try:
-                asked += self.strategy.ask(1)
-            except SpaceExhausted:
-                if not asked and not len(self.history):
-                    raise
-                self.gate.rejected, self.gate.proposed = before
-                break
-        return asked
 
     def _show(self, bar: tqdm) -> None:
-        bar.update(len(self.history) - bar.n)
-        best = "none" if self.best < 0 else f"{self.history.value('score', self.best):.2f}"
-        share = len(self.history) / max(1, self.gate.proposed)
+        bar.update(self.scored - bar.n)
+        best = "none" if self.best == -math.inf else f"{self.best:.2f}"
+        share = self.scored / max(1, self.gate.proposed)
         bar.set_postfix_str(f"best {best}, {100 * share:.0f} % of proposals scored", refresh=False)
-
-
-def _network(space: Space | Choices, initial: Any) -> Architecture | Point:
-    """The initial network as the space has it, without gates."""
-    if isinstance(space, Space):
-        return Architecture(initial.blocks)
-    return initial if isinstance(initial, Point) else space.point(initial)
 
 
 def _one_of(argument: str, given: Any, options: tuple[str, ...]) -> Any:
     if given not in options:
         raise ValueError(f"{argument}: needed one of {', '.join(options)}, got {given!r}")
     return given
-
-
-def _positive(argument: str, value: float | None) -> float | None:
-    if value is not None and not (isinstance(value, int | float) and 0 < value < np.inf):
-        raise ValueError(f"{argument}: needed a positive number or None, got {value!r}")
-    return value

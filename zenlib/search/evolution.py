@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import random
 from bisect import insort
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from zenlib.search.budget import Gate
-from zenlib.search.history import Candidate, History, Outcome
-from zenlib.search.sampling import PATIENCE, RandomSampling, out_of_proposals, sample_within
+from zenlib.search.history import Candidate, Outcome
+from zenlib.search.sampling import RandomSampling, sample_within
 from zenlib.spaces.choices import Choices
-from zenlib.spaces.mutation import Blocks
 from zenlib.spaces.space import MutationRule, Space
 
 SMALL_POPULATION = 10
@@ -26,7 +26,7 @@ class Member:
     score: float
     id: int
     generation: int
-    blocks: Blocks
+    network: Any
 
 
 class Evolution(RandomSampling):
@@ -47,7 +47,7 @@ class Evolution(RandomSampling):
         *,
         population: int = 256,
         mutation: MutationRule = "paper",
-        initial: Blocks | None = None,
+        initial: Any = None,
     ) -> None:
         super().__init__(space, gate, rng)
         self.population = population
@@ -59,24 +59,24 @@ class Evolution(RandomSampling):
         """One first network while the population is empty, mutants after that."""
         if not self.members:
             return [Candidate(self._first())]
-        return [self._mutant() for _ in range(count)]
+        return [self.gate.first_admitted(self._mutant, "mutants") for _ in range(count)]
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
         """Lets the best into the population."""
         numbered = enumerate(zip(candidates, outcomes, strict=True), start=first_id)
         return [self._meet(candidate, outcome, number) for number, (candidate, outcome) in numbered]
 
-    def restore(self, state: dict[str, Any], history: History) -> None:
+    def restore(self, state: dict[str, Any], history: pd.DataFrame) -> None:
         """Goes on from a stored state: the population is the best of the history."""
         super().restore(state, history)
-        scores = ((-history.value("score", i), i) for i in range(len(history)))
-        ranked = sorted(pair for pair in scores if not math.isnan(pair[0]))
+        ranked = history.dropna(subset="score").sort_values(["score", "id"], ascending=[False, True])
+        best = ranked.head(self.population)[::-1]
         self.members = [
-            Member(-score, i, int(history.value("generation", i)), history.architecture(i).blocks)
-            for score, i in reversed(ranked[: self.population])
+            Member(row.score, row.id, row.generation, self.space.parse(row.architecture))
+            for row in best.itertuples()
         ]
 
-    def _first(self) -> Blocks:
+    def _first(self) -> Any:
         if self.initial is None:
             return sample_within(self.space, self.gate, self.rng, shallow=True)
         if not self.gate.admits(self.initial):
@@ -87,26 +87,15 @@ class Evolution(RandomSampling):
         return self.initial
 
     def _mutant(self) -> Candidate:
-        members, rng, before = self.members, self.rng, self.gate.rejected.copy()
-        replaced = 1 if len(members) <= SMALL_POPULATION else 2
-        for _ in range(PATIENCE):
-            parent = members[int(rng.random() * len(members))]
-            blocks: Any = self.space.mutate_blocks(parent.blocks, rng, self.mutation, replaced)
-            if self.gate.admits(blocks):
-                return Candidate(blocks, parent.id, parent.generation + 1)
-        raise out_of_proposals("mutants", self.gate, before)
+        parent = self.members[int(self.rng.random() * len(self.members))]
+        replaced = 1 if len(self.members) <= SMALL_POPULATION else 2
+        network = self.space.mutate(parent.network, self.rng, self.mutation, replaced)
+        return Candidate(network, parent.id, parent.generation + 1)
 
     def _meet(self, candidate: Candidate, outcome: Outcome, number: int) -> str:
         if outcome.reason:
             return "failed"
-        if len(self.members) >= self.population:
-            if outcome.score <= self.members[0].score:
-                return "dropped"
-            del self.members[0]
-        insort(self.members, Member(outcome.score, number, candidate.generation, candidate.blocks), key=_rank)
-        return "kept"
-
-
-def _rank(member: Member) -> tuple[float, int]:
-    """The worst first, and of equals the newest."""
-    return member.score, -member.id
+        member = Member(outcome.score, number, candidate.generation, candidate.network)
+        insort(self.members, member, key=lambda one: (one.score, -one.id))  # of equals the newest first
+        worst = self.members.pop(0) if len(self.members) > self.population else None
+        return "dropped" if worst is member else "kept"

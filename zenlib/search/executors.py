@@ -18,14 +18,13 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from contextlib import contextmanager
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from zenlib.networks.architecture import Architecture
+from zenlib.errors import extra
 from zenlib.search.history import Outcome
-from zenlib.search.scores import Scorer, outcome
+from zenlib.search.scores import Scorer
 from zenlib.threads import begin_worker, cores
 
 ATTEMPTS = 3
@@ -44,7 +43,6 @@ class Workers:
         self.scorer = scorer
         self.executor = executor
         self._own: Executor | None = None
-        self._local = scorer.make() if executor is None else None
 
     def __enter__(self) -> Workers:
         return self
@@ -53,41 +51,31 @@ class Workers:
         if self._own is not None:
             self._own.shutdown(cancel_futures=True)
 
-    def score(self, architectures: Sequence[Architecture]) -> list[Outcome]:
+    def score(self, networks: Sequence[Any]) -> list[Outcome]:
         """The outcomes in the order of the networks."""
-        if self._local is not None:
-            return [outcome(self._local, architecture) for architecture in architectures]
-        found = zip(self._try_all(architectures), architectures, strict=True)
-        return [one or self._retry(architecture) for one, architecture in found]
+        if self.executor is None:
+            return [self.scorer(network) for network in networks]
+        found = zip(self._try_all(networks), networks, strict=True)
+        return [one or self._retry(network) for one, network in found]
 
-    def _try_all(self, architectures: Sequence[Architecture], attempt: int = 0) -> list[Outcome | None]:
+    def _try_all(self, networks: Sequence[Any], attempt: int = 0) -> list[Outcome | None]:
         """One attempt for each; None where the worker was lost."""
         futures: list[Future[Outcome] | None] = []
-        for architecture in architectures:
+        for network in networks:
             try:
-                futures.append(self._executor().submit(self.scorer, architecture, attempt))
+                futures.append(self._executor().submit(self.scorer, network, attempt))
             except BrokenExecutor:  # broken while this round was handed out
                 futures.append(None)
-        return [None if future is None else self._result(future) for future in futures]
+        return [None if future is None else _result(future) for future in futures]
 
-    def _retry(self, architecture: Architecture) -> Outcome:
+    def _retry(self, network: Any) -> Outcome:
         pool = isinstance(self.executor, ProcessPoolExecutor)  # Dask has tried several workers by itself
         for attempt in range(1, ATTEMPTS if pool else 2):
-            (found,) = self._try_all([architecture], attempt)
+            (found,) = self._try_all([network], attempt)
             if found is not None:
                 return found
         hung = "" if self.scorer.timeout is None else f", or hung for more than {self.scorer.timeout:g} s,"
         return Outcome(math.nan, f"its worker died{hung} in {ATTEMPTS} attempts")
-
-    def _result(self, future: Future[Outcome]) -> Outcome | None:
-        try:
-            error = future.exception()
-        except CancelledError:
-            return None
-        # Dask gives up on a task with its own KilledWorker, after it has tried other workers.
-        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
-            return None
-        return future.result()
 
     def _executor(self) -> Executor:
         """The executor, or a new pool like it where it is broken."""
@@ -97,6 +85,16 @@ class Workers:
             settings = pool._max_workers, pool._mp_context, pool._initializer, pool._initargs
             self._own = pool = ProcessPoolExecutor(*settings)  # there is no public way to ask for them
         return pool
+
+
+def _result(future: Future[Outcome]) -> Outcome | None:
+    try:
+        return future.result()
+    except Exception as error:
+        # Dask gives up on a task with its own KilledWorker, after it has tried other workers.
+        if isinstance(error, BrokenExecutor | CancelledError) or type(error).__name__ == "KilledWorker":
+            return None
+        raise
 
 
 @contextmanager
@@ -113,18 +111,13 @@ def open_executor(workers: int = 0, scheduler_file: str | Path | None = None) ->
             f"{scheduler_file}"
         )
     if scheduler_file:
-        if find_spec("distributed") is None:
-            raise ValueError(
-                "scheduler_file: needed the package distributed, got an installation without it; pip install "
-                "'zenlib[distributed]'"
-            )
         if not Path(scheduler_file).exists():
             raise ValueError(
                 "scheduler_file: needed the file that `dask scheduler --scheduler-file` writes, got "
                 f"{scheduler_file}, which is not there"
             )
-        from distributed import Client
-
+        with extra("distributed"):
+            from distributed import Client
         with Client(scheduler_file=str(scheduler_file)) as client:
             yield client.get_executor()
     elif workers:

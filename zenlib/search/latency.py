@@ -1,11 +1,10 @@
 """Latency: measured on this device, and predicted from a table of measured pieces.
 
-A network is a sum of pieces that run one after the other: a convolution with its BatchNorm and ReLU, a
-shortcut's addition, the classifier. The predictor measures each piece once, at widths 8, 16, 32, ..., keeps
-it in a table on disk, and reads the widths between by interpolation that is exact for a + b * in + c * out +
-d * in * out, which is what the time of a convolution looks like. A piece that is measured alone finds its
-weights in the cache, inside a network it does not: so the sum is multiplied by one factor per resolution,
-fitted on `CALIBRATION` random networks and kept in the table too. `latency_table` is for devices not at hand.
+A network is a sum of pieces: a convolution with its BatchNorm and ReLU, a shortcut's addition, the head. Each
+is measured once, at widths 8, 16, 32, ..., and kept in a table on disk; widths between are interpolated,
+exactly for a + b * in + c * out + d * in * out. A piece that is measured alone finds its weights in the
+cache, inside a network it does not: so the sum is multiplied by one factor per resolution, fitted on
+`CALIBRATION` random networks and kept in the table too. `latency_table` is for devices not at hand.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from zenlib.errors import ResultsError
 from zenlib.machine import cache_root, processor
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.module import BN_EPS, build_network
-from zenlib.search.costs import count_flops
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import SHRINK, narrowed
 from zenlib.vanilla.capture import image_shape
@@ -51,7 +49,6 @@ SMALLEST_GRID_WIDTH = 8
 HEADROOM = 2.0
 """A network that would be too slow even at this many times the rate of the fastest piece is not measured."""
 _FACTOR = "factor"
-Run = Callable[..., Any]
 
 
 class Piece(NamedTuple):
@@ -77,8 +74,6 @@ class Latency:
         milliseconds: per image, median of the repeats.
         undisturbed: per image, lower quartile of the repeats: other jobs on the machine only lengthen them.
         spread: half the distance between the quartiles of the repeats, milliseconds per image.
-        repeats: number of timed repeats.
-        batch_size: images per forward pass.
     """
 
     milliseconds: float
@@ -110,7 +105,7 @@ def measure_latency(
         batch_size: images per pass.
         num_classes: width of the classifier of an `Architecture`.
         repeats: timed repeats, of which the median is taken.
-        device: where to run; None means CUDA if there is one, else the CPU.
+        device: None means CUDA if there is one, else the CPU.
         dtype: None means float32.
         channels_last: layout of the images, and of the weights of an `Architecture`; most devices prefer it.
     """
@@ -134,14 +129,13 @@ def measure_latencies(
     resolution: int,
     *,
     batch_size: int = 1,
-    num_classes: int = 1000,
     repeats: int = PIECE_REPEATS,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> list[Latency]:
     """`measure_latency` of several networks: every repeat passes over all, so that a slow minute hits all."""
     where, kind = chosen(device), dtype or torch.float32
-    modules = [build_network(network, num_classes).to(where, kind).eval() for network in networks]
+    modules = [build_network(network).to(where, kind).eval() for network in networks]
     shape = batch_size, networks[0].in_channels, resolution, resolution
     images = torch.randn(shape, device=where).to(kind)
     with torch.inference_mode():
@@ -158,28 +152,24 @@ def chosen(device: str | torch.device | None) -> torch.device:
 
 @torch.inference_mode()
 def _timed(
-    run: Run, inputs: tuple[Tensor, ...], repeats: int, batch_size: int, shortest: float = SHORTEST
+    module: nn.Module, inputs: tuple[Tensor, ...], repeats: int, batch_size: int, shortest: float = SHORTEST
 ) -> Latency:
-    once = [_seconds(run, inputs, 1) for _ in range(WARM_UPS)][-1]
+    once = [_seconds(module, inputs, 1) for _ in range(WARM_UPS)][-1]
     count = max(1, math.ceil(shortest / max(once, 1e-7)))
-    return _summary([_seconds(run, inputs, count) for _ in range(repeats)], batch_size)
+    return _summary([_seconds(module, inputs, count) for _ in range(repeats)], batch_size)
 
 
-def _seconds(run: Run, inputs: tuple[Tensor, ...], count: int) -> float:
+def _seconds(module: nn.Module, inputs: tuple[Tensor, ...], count: int) -> float:
     """Time of one pass, averaged over `count` of them."""
     device = inputs[0].device
     clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    _wait_for(device)
+    wait = functools.partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait()
     start = clock()
     for _ in range(count):
-        run(*inputs)
-    _wait_for(device)
+        module(*inputs)
+    wait()
     return (clock() - start) / count
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _summary(seconds: Sequence[float], batch_size: int) -> Latency:
@@ -221,7 +211,7 @@ class LatencyPredictor:
         a device is taken to do at most `HEADROOM` times as many a second as in the fastest piece so far.
         """
         factor = self._factor_for(architecture, resolution)
-        flops = count_flops(architecture.blocks, resolution, num_classes)
+        flops = Architecture(architecture.blocks).flops(resolution, num_classes)
         least = factor * flops / (HEADROOM * self._fastest)
         return least > limit or self.predict(architecture, resolution, num_classes) > limit
 
@@ -246,10 +236,6 @@ class LatencyPredictor:
         version = hashlib.sha256(about["torch"].encode()).hexdigest()[:6]
         return cache_root() / "latency" / f"{'-'.join(words)}-{version}.journal"
 
-    def measured(self) -> dict[Piece, float]:
-        """All pieces of the table, with their milliseconds per image."""
-        return dict(self._pieces)
-
     def sum_of_pieces(self, architecture: Architecture, resolution: int, num_classes: int = 1000) -> float:
         """Milliseconds per image of all pieces, each measured alone, without the factor."""
         total, side = 0.0, resolution
@@ -261,8 +247,8 @@ class LatencyPredictor:
         )
 
     @functools.cached_property
-    def _pieces(self) -> dict[Piece, float]:
-        """The table; a last line that was cut short is no piece."""
+    def measured(self) -> dict[Piece, float]:
+        """The pieces of the table, with their milliseconds per image; a last line cut short is no piece."""
         pieces: dict[Piece, float] = {}
         for number, entry in lines_in(self.path) if self.path.exists() else ():
             try:
@@ -278,7 +264,7 @@ class LatencyPredictor:
     @functools.cached_property
     def _fastest(self) -> float:
         """Multiply-adds in a millisecond of the fastest piece of the table."""
-        return max(_multiply_adds(piece) / milliseconds for piece, milliseconds in self._pieces.items())
+        return max(_multiply_adds(piece) / milliseconds for piece, milliseconds in self.measured.items())
 
     @functools.cached_property
     def _block(self) -> Callable[[Block, int], float]:
@@ -303,15 +289,15 @@ class LatencyPredictor:
         )
 
     def _time(self, piece: Piece) -> float:
-        if piece not in self._pieces:
+        if piece not in self.measured:
             milliseconds = self._measure(piece)
             with refusals(self.path, ResultsError):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.touch()
                 append_line(self.path, [*piece, milliseconds])
-            self._pieces[piece] = milliseconds
+            self.measured[piece] = milliseconds
             self.__dict__.pop("_fastest", None)
-        return self._pieces[piece]
+        return self.measured[piece]
 
     def _measure(self, piece: Piece) -> float:
         if piece.kind == _FACTOR:

@@ -12,15 +12,16 @@ Source: Williams 1992; independent decisions, as in Ying et al. 2019, instead of
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from zenlib.networks.architecture import Block
+from zenlib.networks.architecture import Architecture, Block
 from zenlib.search.budget import Gate
-from zenlib.search.history import Candidate, History, Outcome
-from zenlib.search.sampling import PATIENCE, RandomSampling, narrowed_within, out_of_proposals
-from zenlib.spaces.mutation import Blocks
+from zenlib.search.history import Candidate, Outcome
+from zenlib.search.sampling import RandomSampling, narrowed_within
 from zenlib.spaces.space import LAYERS, SMALL_IMAGE, Space
 
 RATE = 1.0
@@ -36,22 +37,30 @@ class Reinforce(RandomSampling):
 
     def __init__(self, space: Space, gate: Gate, rng: random.Random) -> None:
         super().__init__(space, gate, rng)
-        self.types = space.types
         self.stages = 3 if gate.resolution < SMALL_IMAGE else 4
-        self.logits = {name: np.zeros(size) for name, size in self._decisions().items()}
+        layers = range(LAYERS[0], LAYERS[1] + 1)
+        block = {"type": space.types, "width": WIDTHS, "inner": WIDTHS, "layers": layers}
+        self.options: dict[str, Any] = {"stem": WIDTHS, "head": HEAD_WIDTHS}
+        for stage in range(self.stages):
+            self.options[f"{stage} second"] = (0, 1)
+            self.options |= {f"{stage} {slot} {name}": block[name] for slot in range(2) for name in block}
+        self.logits = {name: np.zeros(len(values)) for name, values in self.options.items()}
         self.mean, self.variance = 0.0, 0.0
-        self._asked: list[dict[str, int]] = []
 
     def ask(self, count: int) -> list[Candidate]:
         """Draws candidates from the policy."""
         cumulative = {name: np.cumsum(_softmax(logits)).tolist() for name, logits in self.logits.items()}
-        self._asked = []
-        return [Candidate(self._admitted(cumulative)) for _ in range(count)]
+
+        def draw() -> Candidate:
+            drawn = {name: bisect(shares[:-1], self.rng.random()) for name, shares in cumulative.items()}
+            return Candidate(narrowed_within(self._network(drawn), self.gate), decisions=drawn)
+
+        return [self.gate.first_admitted(draw, "draws of the policy") for _ in range(count)]
 
     def tell(self, candidates: list[Candidate], outcomes: list[Outcome], first_id: int) -> list[str]:
         """Moves the policy towards what scored better than before; failures teach nothing."""
-        told = zip(self._asked, outcomes, strict=True)
-        scored = [(choices, outcome.score) for choices, outcome in told if not outcome.reason]
+        told = zip(candidates, outcomes, strict=True)
+        scored = [(one.decisions, outcome.score) for one, outcome in told if not outcome.reason]
         if scored:
             drawn, scores = zip(*scored, strict=True)
             self._learn(list(drawn), np.array(scores))
@@ -65,47 +74,24 @@ class Reinforce(RandomSampling):
             "variance": self.variance,
         }
 
-    def restore(self, state: dict[str, Any], history: History) -> None:
+    def restore(self, state: dict[str, Any], history: pd.DataFrame) -> None:
         """Goes on from a stored state."""
         super().restore(state, history)
         self.logits = {name: np.array(logits) for name, logits in state["logits"].items()}
         self.mean, self.variance = state["mean"], state["variance"]
 
-    def _decisions(self) -> dict[str, int]:
-        """Number of choices of each decision."""
-        block = {"type": len(self.types), "width": len(WIDTHS), "inner": len(WIDTHS)}
-        block["layers"] = LAYERS[1] - LAYERS[0] + 1
-        decisions = {"stem": len(WIDTHS), "head": len(HEAD_WIDTHS)}
+    def _network(self, drawn: dict[str, int]) -> Architecture:
+        chosen = {name: self.options[name][index] for name, index in drawn.items()}
+        blocks = [Block("conv", 3, 3, chosen["stem"], 1 if self.stages == 3 else 2)]
         for stage in range(self.stages):
-            decisions[f"{stage} second"] = 2
-            decisions |= {f"{stage} {slot} {name}": block[name] for slot in range(2) for name in block}
-        return decisions
-
-    def _admitted(self, cumulative: dict[str, list[float]]) -> Blocks:
-        before = self.gate.rejected.copy()
-        for _ in range(PATIENCE):
-            choices = {name: self._draw(shares) for name, shares in cumulative.items()}
-            blocks = narrowed_within(self._blocks(choices), self.gate)
-            if self.gate.admits(blocks):
-                self._asked.append(choices)
-                return blocks
-        raise out_of_proposals("draws of the policy", self.gate, before)
-
-    def _draw(self, cumulative: list[float]) -> int:
-        point = self.rng.random()
-        return next((index for index, share in enumerate(cumulative) if point < share), len(cumulative) - 1)
-
-    def _blocks(self, choices: dict[str, int]) -> Blocks:
-        blocks = [Block("conv", 3, 3, WIDTHS[choices["stem"]], 1 if self.stages == 3 else 2)]
-        for stage in range(self.stages):
-            for slot in range(1 + choices[f"{stage} second"]):
-                kind, kernel, expansion = self.types[choices[f"{stage} {slot} type"]]
-                width, inner = (WIDTHS[choices[f"{stage} {slot} {name}"]] for name in ("width", "inner"))
-                layers = LAYERS[0] + choices[f"{stage} {slot} layers"]
-                blocks.append(
-                    Block(kind, kernel, blocks[-1].out_channels, width, 2 - slot, layers, inner, expansion)
+            for slot in range(1 + chosen[f"{stage} second"]):
+                kind, kernel, expansion = chosen[f"{stage} {slot} type"]
+                width, inner, layers = (
+                    chosen[f"{stage} {slot} {one}"] for one in ("width", "inner", "layers")
                 )
-        return (*blocks, Block("conv", 1, blocks[-1].out_channels, HEAD_WIDTHS[choices["head"]]))
+                shape = blocks[-1].out_channels, width, 2 - slot
+                blocks.append(Block(kind, kernel, *shape, layers, inner, expansion))
+        return Architecture((*blocks, Block("conv", 1, blocks[-1].out_channels, chosen["head"])))
 
     def _learn(self, drawn: list[dict[str, int]], scores: np.ndarray) -> None:
         memory = MEMORY if self.variance else 0.0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from zenlib.search.budget import Gate
-from zenlib.search.history import Candidate, History, Outcome
-from zenlib.spaces.choices import Choices
-from zenlib.spaces.mutation import Blocks
-from zenlib.spaces.space import SHRINK, Space, narrowed
+import pandas as pd
 
-PATIENCE = 100_000
-"""Proposals in a row that may be turned away before a search gives up."""
+from zenlib.networks.architecture import Architecture
+from zenlib.search.budget import Gate
+from zenlib.search.history import Candidate, Outcome
+from zenlib.spaces.choices import Choices
+from zenlib.spaces.space import SHRINK, Space, narrowed
 
 
 class RandomSampling:
@@ -43,39 +41,31 @@ class RandomSampling:
         """What the history does not hold, as JSON data."""
         return {"rng": self.rng.getstate()}
 
-    def restore(self, state: dict[str, Any], history: History) -> None:
+    def restore(self, state: dict[str, Any], history: pd.DataFrame) -> None:
         """Goes on from a stored state."""
         version, internal, gauss = state["rng"]
         self.rng.setstate((version, tuple(internal), gauss))
 
 
-def sample_within(space: Space | Choices, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Blocks:
+def sample_within(space: Space | Choices, gate: Gate, rng: random.Random, *, shallow: bool = False) -> Any:
     """A new random network that keeps the budget, of a single layer a block where it is to be shallow."""
-    rejected = gate.rejected.copy()
-    for _ in range(PATIENCE):
-        blocks: Any = space.sample(rng, gate.resolution).blocks
-        if isinstance(space, Space):
-            blocks = tuple(replace(block, layers=1) for block in blocks) if shallow else blocks
-            blocks = narrowed_within(blocks, gate)
-        if gate.admits(blocks):
-            return blocks
-    raise out_of_proposals(f"draws of {space.name}", gate, rejected)
+
+    def draw() -> Candidate:
+        network = space.sample(rng, gate.resolution)
+        if isinstance(network, Architecture):
+            if shallow:
+                network = Architecture(tuple(replace(block, layers=1) for block in network.blocks))
+            network = narrowed_within(network, gate)
+        return Candidate(network)
+
+    return gate.first_admitted(draw, f"draws of {space.name}").network
 
 
-def narrowed_within(blocks: Blocks, gate: Gate) -> Blocks:
-    """The blocks with all widths times 0.75 until no limit but the depth is exceeded, or no width is left."""
-    while gate.over(blocks) not in (None, "depth"):
-        narrower = narrowed(blocks, SHRINK)
-        if narrower == blocks:
-            return blocks
-        blocks = narrower
-    return blocks
-
-
-def out_of_proposals(what: str, gate: Gate, before: Counter[str]) -> ValueError:
-    """The error of a search whose last `PATIENCE` proposals were all turned away."""
-    told = ", ".join(f"{count:,} for {name}" for name, count in (gate.rejected - before).most_common())
-    return ValueError(
-        f"budget: needed one that new networks can meet, got {gate.budget}; of {PATIENCE:,} {what} at "
-        f"{gate.resolution} pixels all were turned away ({told}); allow more, or ask for fewer evaluations"
-    )
+def narrowed_within(network: Architecture, gate: Gate) -> Architecture:
+    """The network with all widths times 0.75 until it exceeds no limit but the depth, or no width is left."""
+    while gate.over(network) not in (None, "depth"):
+        narrower = Architecture(narrowed(network.blocks, SHRINK))
+        if narrower == network:
+            break
+        network = narrower
+    return network

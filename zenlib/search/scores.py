@@ -26,30 +26,26 @@ GRACE = 1.0
 """Seconds that a score has to heed its interruption."""
 
 
-def _closed_form(resolution: int, seed: int) -> Score:
+def _closed_form(network: Any, resolution: int, seed: int) -> float:
     from zenlib.scores.closed_form import closed_form_zen_score
     from zenlib.vanilla.convert import to_vcnn
 
-    def score(network: Any) -> float:
-        vanilla = network if isinstance(network, Architecture) else to_vcnn(network, resolution)
-        return closed_form_zen_score(vanilla, resolution)
-
-    return score
+    vanilla = network if isinstance(network, Architecture) else to_vcnn(network, resolution)
+    return closed_form_zen_score(vanilla, resolution)
 
 
-def _zen(resolution: int, seed: int) -> Score:
+def _zen(network: Any, resolution: int, seed: int) -> float:
     from zenlib.scores.zen import zen_score  # torch is needed only here
 
-    settings: dict[str, Any] = {"batch_size": ZEN_BATCH, "repeats": 1, "seed": seed}
-    return lambda architecture: float(zen_score(architecture, resolution, **settings))
+    return float(zen_score(network, resolution, batch_size=ZEN_BATCH, repeats=1, seed=seed))
 
 
-SCORES: dict[str, Callable[[int, int], Score]] = {"closed-form": _closed_form, "zen": _zen}
-"""Makers of scores, called with resolution and seed; the names of `zenlib.PROXIES` are scores too."""
+SCORES: dict[str, Callable[..., float]] = {"closed-form": _closed_form, "zen": _zen}
+"""Scores of a network, a resolution and a seed; the names of `zenlib.PROXIES` are scores too."""
 
 
-def maker(name: str) -> Callable[[int, int], Score]:
-    """The maker of a score by name."""
+def named(name: str) -> Callable[..., float]:
+    """The score of this name, a function as in `SCORES`."""
     if name in SCORES:
         return SCORES[name]
     from zenlib.proxies import PROXIES  # torch is needed only here
@@ -59,8 +55,7 @@ def maker(name: str) -> Callable[[int, int], Score]:
         raise ValueError(
             f"score: needed one of {names}, or a callable f(architecture) -> float; got {name!r}"
         )
-    proxy = partial(PROXIES[name], batch_size=ZEN_BATCH)
-    return lambda resolution, seed: partial(proxy, resolution=resolution, seed=seed)
+    return partial(PROXIES[name], batch_size=ZEN_BATCH)
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,10 @@ class Scorer:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.score):
-            maker(self.score)
+        limit = self.timeout
+        if limit is not None and not (isinstance(limit, int | float) and 0 < limit < math.inf):
+            raise ValueError(f"score_timeout: needed a positive number or None, got {limit!r}")
+        self.make()
 
     @property
     def name(self) -> str:
@@ -93,26 +90,26 @@ class Scorer:
 
     def make(self) -> Score:
         """The function that scores."""
-        return maker(self.score)(self.resolution, self.seed) if isinstance(self.score, str) else self.score
+        if callable(self.score):
+            return self.score
+        return partial(named(self.score), resolution=self.resolution, seed=self.seed)
 
-    def __call__(self, architecture: Architecture, attempt: int = 0) -> Outcome:
-        """The outcome of one network; of two attempts with one number Dask runs the first alone."""
-        with _limit(self.timeout):
-            return outcome(self.make(), architecture)
+    def __call__(self, network: Any, attempt: int = 0) -> Outcome:
+        """The score of a network, or NaN and the reason where it is undefined or not finite.
 
-
-def outcome(score: Score, architecture: Architecture) -> Outcome:
-    """The score of a network, or NaN and the reason where it is undefined or not finite."""
-    try:
-        network: Any = architecture.build() if isinstance(architecture, Point) else architecture
-        value = float(score(network))
-    except (ScoreUndefined, ConversionError) as undefined:
-        return Outcome(math.nan, " ".join(str(undefined).split()) or "undefined")
-    except SystemExit as end:
-        return Outcome(math.nan, f"the score called sys.exit({end.code!r})")
-    except _TooLong as late:
-        return Outcome(math.nan, str(late))
-    return Outcome(value) if math.isfinite(value) else Outcome(math.nan, f"the score is {value}")
+        Of two attempts with one number Dask runs the first alone.
+        """
+        try:
+            with _limit(self.timeout):
+                built: Any = network.build() if isinstance(network, Point) else network
+                value = float(self.make()(built))
+        except (ScoreUndefined, ConversionError) as undefined:
+            return Outcome(math.nan, " ".join(str(undefined).split()) or "undefined")
+        except SystemExit as end:
+            return Outcome(math.nan, f"the score called sys.exit({end.code!r})")
+        except _TooLong as late:
+            return Outcome(math.nan, str(late))
+        return Outcome(value) if math.isfinite(value) else Outcome(math.nan, f"the score is {value}")
 
 
 class _TooLong(BaseException):

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ class Point:
     text: str
     choices: dict[str, Any] = field(compare=False, repr=False)
     make: Callable[[dict[str, Any]], nn.Module] = field(compare=False, repr=False)
-
-    @property
-    def blocks(self) -> tuple[Point]:
-        """The point as a search keeps it, in the place of the blocks of an `Architecture`."""
-        return (self,)
 
     def build(self) -> nn.Module:
         """The module; a ValueError where `make` gives something else."""
@@ -82,26 +78,30 @@ class Choices:
                     "that look alike, such as lambdas, by name, and choose them in `build`"
                 )
 
+    @cached_property
+    def _values(self) -> dict[str, dict[str, Any]]:
+        """The values of each choice by their labels."""
+        return {name: {_label(value): value for value in values} for name, values in self.options.items()}
+
     @property
     def name(self) -> str:
         """What a checkpoint calls this space."""
-        labels = {name: [_label(value) for value in values] for name, values in self.options.items()}
         made = getattr(self.build, "__qualname__", type(self.build).__qualname__)
-        return f"{made} of {json.dumps(labels)}"
+        return f"{made} of {json.dumps({name: list(values) for name, values in self._values.items()})}"
 
     @property
     def size(self) -> int:
         """Number of networks."""
-        return math.prod(len(values) for values in self.options.values())
+        return math.prod(map(len, self._values.values()))
 
     def point(self, choices: Mapping[str, Any]) -> Point:
         """The network of these choices; a ValueError where one is missing, unknown, or not of its values."""
-        labels = {name: {_label(value): value for value in values} for name, values in self.options.items()}
-        if choices.keys() != labels.keys() or any(
-            _label(choices[name]) not in labels[name] for name in labels
+        labels = {name: _label(value) for name, value in choices.items()}
+        if labels.keys() != self._values.keys() or any(
+            labels[name] not in self._values[name] for name in labels
         ):
             raise ValueError(f"choices: needed one value each of {self.options}, got {dict(choices)}")
-        return self._point({name: labels[name][_label(choices[name])] for name in labels})
+        return self._point({name: values[labels[name]] for name, values in self._values.items()})
 
     def parse(self, text: str) -> Point:
         """The network that a history calls so."""
@@ -111,20 +111,21 @@ class Choices:
         """One random network, every choice uniform."""
         return self._point({name: rng.choice(values) for name, values in self.options.items()})
 
-    def mutate_blocks(
-        self, blocks: Any, rng: random.Random, rule: str = "", replaced: int = 0
-    ) -> tuple[Point]:
+    def given(self, network: Point | Mapping[str, Any]) -> Point:
+        """The network, or that of these choices."""
+        return network if isinstance(network, Point) else self.point(network)
+
+    def mutate(self, parent: Point, rng: random.Random, rule: str = "", replaced: int = 0) -> Point:
         """A changed network; rules and numbers of blocks are for the spaces of blocks."""
-        (parent,) = blocks
         chosen = dict(parent.choices)
         open_choices = [name for name, values in self.options.items() if len(values) > 1]
         count = 1
         while count < len(open_choices) and rng.random() < 0.5:
             count += 1
         for name in rng.sample(open_choices, min(count, len(open_choices))):
-            others = [one for one in self.options[name] if _label(one) != _label(chosen[name])]
-            chosen[name] = rng.choice(others)
-        return self._point(chosen).blocks
+            own = _label(chosen[name])
+            chosen[name] = rng.choice([value for label, value in self._values[name].items() if label != own])
+        return self._point(chosen)
 
     def _point(self, choices: dict[str, Any]) -> Point:
         labels = ", ".join(f"{json.dumps(name)}: {_label(value)}" for name, value in choices.items())

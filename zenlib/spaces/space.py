@@ -96,18 +96,23 @@ class Space:
         The rule is "paper", see `mutate_paper`, which draws one block, or "released", see `mutate_released`,
         which draws at most `replaced`.
         """
-        return Architecture(self.mutate_blocks(architecture.blocks, rng, rule, replaced))
-
-    def mutate_blocks(
-        self, blocks: Blocks, rng: random.Random, rule: MutationRule = "paper", replaced: int = 2
-    ) -> Blocks:
-        """`mutate` on the blocks alone, which saves a search the making of networks that it turns away."""
         if rule == "paper":
-            return mutate_paper(blocks, self.types, rng)
+            return Architecture(mutate_paper(architecture.blocks, self.types, rng))
         if rule == "released":
             kinds, fixes_head = (self.types, self.released_weights), self.released_fixes_head
-            return mutate_released(blocks, *kinds, rng, replaced=replaced, fixes_head=fixes_head)
+            blocks = architecture.blocks
+            return Architecture(
+                mutate_released(blocks, *kinds, rng, replaced=replaced, fixes_head=fixes_head)
+            )
         raise ValueError(f"mutation: needed 'paper' or 'released', got {rule!r}")
+
+    parse = staticmethod(Architecture.from_string)
+
+    def given(self, network: Architecture) -> Architecture:
+        """The network without gates; a ValueError where it does not belong to this space."""
+        if not self.contains(network):
+            raise ValueError(f"initial: needed a network of the space {self.name}, got {network}")
+        return Architecture(network.blocks)
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether a network belongs to this space, whatever its size."""

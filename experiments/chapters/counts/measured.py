@@ -57,7 +57,7 @@ def networks(group: str, count: int) -> list[str]:
     if group == "equal-depth":
         return _mutants(count)
     gate, rng = Gate(LIMITS, RESOLUTION, 10), random.Random(group)
-    return [Architecture(sample_within(SPACES[group], gate, rng)).to_string() for _ in range(count)]
+    return [sample_within(SPACES[group], gate, rng).to_string() for _ in range(count)]
 
 
 def _mutants(count: int) -> list[str]:

@@ -238,7 +238,7 @@ def _graph_values(side: int, count: int, rounds: int) -> Values:
     from zenlib.spaces import SPACES
 
     gate, rng = Gate(Budget(params=1e6, depth=18), side, 1000), random.Random(0)
-    drawn = [Architecture(sample_within(SPACES["resnet-like"], gate, rng)) for _ in range(count)]
+    drawn = [sample_within(SPACES["resnet-like"], gate, rng) for _ in range(count)]
     start = time.perf_counter()
     graphs = [
         ZenGraph(to_vcnn(network, side), 16, torch.float32, torch.Generator(device())) for network in drawn

@@ -13,7 +13,6 @@ from experiments.record.table import Table
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies import PROXIES
 from zenlib.search import Budget, search
-from zenlib.search.history import best_so_far
 from zenlib.search.scores import ZEN_BATCH, Score
 
 STUDY = "laptop"
@@ -74,7 +73,7 @@ def search_row(
         progress=False,
     )
     scores = found.history["score"].to_numpy(float)
-    best = best_so_far(scores)
+    best = np.fmax.accumulate(scores)
     counts = np.unique(np.geomspace(1, len(best), CURVE_POINTS).round().astype(int))
     known = [int(count) for count in counts if np.isfinite(best[count - 1])]
     return {

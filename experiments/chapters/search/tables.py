@@ -18,7 +18,6 @@ from zenlib.networks.zennets import ZENNETS, zennet_architecture
 from zenlib.scores.zen import zen_score
 from zenlib.search.budget import Budget
 from zenlib.search.driver import SearchResult, search
-from zenlib.search.history import best_so_far
 from zenlib.search.latency import LatencyPredictor, calibration_networks, measure_latencies, measure_latency
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import narrowed
@@ -67,7 +66,7 @@ def search_row(**settings: object) -> dict[str, float | str]:
     """What one search found, what it turned away, and its curve."""
     found = run_search(**settings)
     row = found.history.loc[found.history["score"].idxmax()]
-    best = best_so_far(found.history["score"].to_numpy(float))
+    best = np.fmax.accumulate(found.history["score"].to_numpy(float))
     counts = np.unique(np.geomspace(1, len(best), CURVE_POINTS).round().astype(int))
     values: dict[str, float | str] = {
         "best": found.best.to_string(),

@@ -99,7 +99,7 @@ def test_values_are_numbers_of_numpy_tuples_and_objects_with_names():
     for text in result.history["architecture"]:
         assert str(space.parse(text)) == text
     drawn = space.sample(random.Random(0))
-    assert space.mutate_blocks(drawn.blocks, random.Random(1))[0] != drawn and space.size == 16
+    assert space.mutate(drawn, random.Random(1)) != drawn and space.size == 16
 
 
 def test_a_network_that_has_no_score_is_in_the_history_with_its_reason():
@@ -126,6 +126,10 @@ def test_a_network_that_has_no_score_is_in_the_history_with_its_reason():
             "returns a torch.nn.Module, got int",
         ),
         (lambda: found(space=Choices({"a": [1, 2]}, build=own_network)), "cannot be built or run: 'width'"),
+        (
+            lambda: found(initial={"width": 32, "depth": 5, "kernel": 3}),
+            "initial: needed a network that can be built and run",
+        ),
         (lambda: found(strategy="reinforce"), "strategy: needed evolution or random"),
         (lambda: found(budget=Budget(latency_ms=1.0)), "budget: needed no latency_ms"),
         (lambda: found(budget=Budget(params=1)), "budget: needed one that new networks can meet"),

@@ -18,7 +18,7 @@ def evolution(seed=0, **options):
     return Evolution(SPACE, Gate(BUDGET, 32, 100), random.Random(seed), **options)
 
 
-def told(run, rounds, score=lambda candidate: log_widths(candidate.architecture), first_id=0):
+def told(run, rounds, score=lambda candidate: log_widths(candidate.network), first_id=0):
     """Runs rounds of ten, numbered from `first_id`; returns all candidates with their outcomes and fates."""
     rows = []
     for _ in range(rounds):
@@ -60,7 +60,7 @@ def test_parents_were_members_and_generations_count_mutations():
 
 def test_nothing_is_asked_twice_and_everything_keeps_the_budget():
     rows = told(evolution(), 30)
-    networks = [candidate.architecture for candidate, _, _ in rows]
+    networks = [candidate.network for candidate, _, _ in rows]
     assert len(set(networks)) == len(networks)
     assert all(network.params(100) <= 300_000 and network.depth <= 12 for network in networks)
 
@@ -72,7 +72,7 @@ def test_failures_never_enter_the_population():
         return (
             Outcome(math.nan, "lost")
             if rng.random() < 0.5 and candidate.parent >= 0
-            else log_widths(candidate.architecture)
+            else log_widths(candidate.network)
         )
 
     run = evolution(population=10)
@@ -89,7 +89,7 @@ def test_a_first_network_without_a_score_is_replaced_when_it_was_drawn_and_refus
     first = drawn.ask(10)
     drawn.tell(first, [Outcome(math.nan, "undefined")], 0)
     (second,) = drawn.ask(10)
-    assert second.blocks != first[0].blocks
+    assert second.network != first[0].network
 
     given = evolution(initial=sample_within(SPACE, Gate(BUDGET, 32, 100), random.Random(1)))
     given.tell(given.ask(10), [Outcome(math.nan, "undefined")], 0)
@@ -104,7 +104,7 @@ def test_of_equal_scores_the_older_network_stays():
 
 
 def test_the_released_rule_replaces_one_block_until_the_population_has_grown():
-    run = evolution(mutation="released", initial=zennet_architecture("zennet-0.5M").blocks)
+    run = evolution(mutation="released", initial=zennet_architecture("zennet-0.5M"))
     run.gate = Gate(type(BUDGET)(), 32, 100)
     told(run, 1)
     few = run.ask(200)
@@ -112,11 +112,11 @@ def test_the_released_rule_replaces_one_block_until_the_population_has_grown():
     many = run.ask(200)
 
     def changes(candidates):
-        parents = {member.id: member.blocks for member in run.members}
+        parents = {member.id: member.network.blocks for member in run.members}
         pairs = [
-            (parents[c.parent], c.blocks)
+            (parents[c.parent], c.network.blocks)
             for c in candidates
-            if c.parent in parents and len(parents[c.parent]) == len(c.blocks)
+            if c.parent in parents and len(parents[c.parent]) == len(c.network.blocks)
         ]
         return max(
             sum(old.out_channels != new.out_channels for old, new in zip(*pair, strict=True))

@@ -76,19 +76,19 @@ def test_a_table_is_measured_once_and_read_after_that(tmp_path):
     second = LatencyPredictor(device="cpu", table=tmp_path / "table.journal")
     assert second.predict(network, 16) == predicted
     assert (tmp_path / "table.journal").read_bytes() == content
-    assert second.measured() == first.measured()
+    assert second.measured == first.measured
 
 
 def test_a_table_that_was_cut_short_loses_its_last_line_only(tmp_path):
     path = tmp_path / "table.journal"
     network = Architecture.from_string(SMALL)
     LatencyPredictor(device="cpu", table=path).predict(network, 16)
-    whole = LatencyPredictor(device="cpu", table=path).measured()
+    whole = LatencyPredictor(device="cpu", table=path).measured
     path.write_bytes(path.read_bytes()[:-3])
     cut = LatencyPredictor(device="cpu", table=path)
-    assert cut.measured().items() <= whole.items() and len(cut.measured()) == len(whole) - 1
+    assert cut.measured.items() <= whole.items() and len(cut.measured) == len(whole) - 1
     cut.predict(network, 16)
-    assert LatencyPredictor(device="cpu", table=path).measured().keys() == whole.keys()
+    assert LatencyPredictor(device="cpu", table=path).measured.keys() == whole.keys()
 
 
 def test_a_flipped_bit_in_a_table_is_refused(tmp_path, tried):
@@ -101,7 +101,7 @@ def test_a_flipped_bit_in_a_table_is_refused(tmp_path, tried):
         flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
         with pytest.raises(ValueError, match=r"table.journal: line \d+: needed a table of measured pieces"):
-            LatencyPredictor(device="cpu", table=path).measured()
+            LatencyPredictor(device="cpu", table=path).predict(Architecture.from_string(SMALL), 16)
 
 
 def test_another_file_is_no_table(tmp_path):
@@ -120,7 +120,7 @@ def test_interpolation_is_exact_for_times_that_are_bilinear_in_the_widths(tmp_pa
 
     for width_in in (64, 128):
         for width_out in (256, 512):
-            predictor._pieces[Piece("conv", 3, width_in, width_out, 1, 1, 8)] = seconds(width_in, width_out)
+            predictor.measured[Piece("conv", 3, width_in, width_out, 1, 1, 8)] = seconds(width_in, width_out)
     for width_in, width_out in ((64, 256), (72, 504), (120, 264), (96, 384)):
         assert predictor._interpolated(Piece("conv", 3, width_in, width_out, 1, 1, 8)) == pytest.approx(
             seconds(width_in, width_out)
@@ -132,12 +132,12 @@ def test_a_network_far_above_a_limit_is_told_without_measuring_it(predictor):
     predicted = predictor.predict(small, 32)
     assert not predictor.exceeds(1.001 * predicted, small, 32)
     assert predictor.exceeds(0.999 * predicted, small, 32)
-    known = predictor.measured().keys()
+    known = predictor.measured.keys()
     huge = Architecture.from_string(
         "SuperConvK3BNRELU(3,4096,1,1)SuperResK7K7(4096,4096,1,4096,4)SuperConvK1BNRELU(4096,8,1,1)"
     )
     assert predictor.exceeds(predicted, huge, 32)
-    assert predictor.measured().keys() == known
+    assert predictor.measured.keys() == known
 
 
 @pytest.mark.parametrize("width", [3, 8, 16, 24, 40, 1000])

@@ -15,8 +15,8 @@ from tests.library.search.scores import BUDGET, log_widths, picky
 from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
-from zenlib.search import SCORES, STRATEGIES, Budget, checkpoint, search
-from zenlib.search.history import UNITS, best_so_far
+from zenlib.search import SCORES, STRATEGIES, Budget, Gate, checkpoint, search
+from zenlib.search.history import UNITS
 
 STRATEGY = pytest.mark.parametrize("strategy", STRATEGIES)
 
@@ -172,7 +172,7 @@ def test_a_budget_is_positive_numbers(limits, message):
 
 
 def test_a_budget_that_no_network_meets_is_an_error_that_names_the_limit(monkeypatch):
-    monkeypatch.setattr("zenlib.search.sampling.PATIENCE", 200)
+    monkeypatch.setattr(Gate, "patience", 200)
     with pytest.raises(
         ValueError,
         match=(
@@ -186,7 +186,7 @@ def test_a_budget_that_no_network_meets_is_an_error_that_names_the_limit(monkeyp
 
 
 def test_a_space_that_runs_out_of_new_networks_is_an_error(monkeypatch):
-    monkeypatch.setattr("zenlib.search.evolution.PATIENCE", 500)
+    monkeypatch.setattr(Gate, "patience", 500)
     start = Architecture.from_string(
         "SuperConvK3BNRELU(3,8,1,1)SuperResK3K3(8,8,2,8,1)SuperConvK1BNRELU(8,8,1,1)"
     )
@@ -203,10 +203,6 @@ def test_the_history_survives_its_file(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "history.parquet"), found.history)
     for place in ("", "search.journal", "history.parquet"):
         assert checkpoint.best_in(tmp_path / place) == (found.best.to_string(), 32)
-
-
-def test_the_running_best_passes_over_failures():
-    assert best_so_far(np.array([np.nan, 2.0, np.nan, 1.0, 3.0])).tolist() == [-math.inf, 2.0, 2.0, 2.0, 3.0]
 
 
 def test_the_package_and_its_function_share_their_name():

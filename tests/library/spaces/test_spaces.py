@@ -5,9 +5,8 @@ from collections import Counter
 
 import pytest
 
-from zenlib.networks.architecture import Architecture, Block
+from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
-from zenlib.search.costs import count_depth, count_flops, count_params
 from zenlib.spaces import SPACES
 from zenlib.spaces.space import BlockType, Space, narrowed
 
@@ -152,24 +151,3 @@ def test_narrowing_keeps_everything_but_the_widths(space):
     for _ in range(20):
         smallest = narrowed(smallest, 0.5)
     assert narrowed(smallest, 0.5) == smallest
-
-
-def test_costs_of_blocks_add_up_to_those_of_the_network():
-    rng = random.Random(0)
-    for _ in range(300):
-        kind = rng.choice(["conv", "residual", "bottleneck", "inverted"])
-        width_in, width_out, inner = (rng.randint(1, 40) for _ in range(3))
-        block = Block(
-            kind,
-            rng.choice([1, 3, 5, 7]),
-            width_in,
-            width_out,
-            rng.choice([1, 2, 3]),
-            rng.randint(1, 4),
-            0 if kind == "conv" else inner,
-            rng.randint(1, 6) if kind == "inverted" else 0,
-        )
-        network = Architecture((block, Block("conv", 1, width_out, 24)))
-        assert count_params(network.blocks, 10) == network.params(10)
-        assert count_flops(network.blocks, 31, 10) == network.flops(31, 10)
-        assert count_depth(network.blocks) == network.depth
