@@ -24,19 +24,17 @@ def alone() -> Iterator[None]:
 
     What networks and their processes print goes to standard error; code that ends this process is an error.
     """
-    console = sys.stdout
+    stream, shell = sys.stdout, sys.__stdout__
     with ExitStack() as stack:
-        if (
-            console is not None and console is sys.__stdout__
-        ):  # neither closed nor read by somebody, as a test
-            console.flush()
+        if shell is not None and stream is shell:  # neither closed nor read by somebody, such as a test
+            shell.flush()
             kept = os.dup(1)
             os.dup2(2, 1)
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, 1)
-            stack.callback(console.flush)
-            console = stack.enter_context(open(kept, "w", encoding=console.encoding, closefd=False))
-        _answers.append(console)
+            stack.callback(shell.flush)
+            stream = stack.enter_context(open(kept, "w", encoding=shell.encoding, closefd=False))
+        _answers.append(stream)
         stack.callback(_answers.pop)
         stack.enter_context(redirect_stdout(sys.stderr))
         try:

@@ -118,7 +118,7 @@ def distillation_loss(
     (logits, maps), (wanted, targets) = student, teacher
     soft = functional.cross_entropy(logits, wanted.softmax(1))
     distances = [
-        functional.smooth_l1_loss(own, functional.adaptive_avg_pool2d(target, own.shape[-2:]))
+        functional.smooth_l1_loss(own, functional.adaptive_avg_pool2d(target, (own.shape[2], own.shape[3])))
         for own, target in zip(maps, targets, strict=True)
     ]
     return recipe.logit_weight * soft + recipe.feature_weight * torch.stack(distances).mean()

@@ -17,8 +17,6 @@ from torch import nn
 from zenlib.networks.module import ResidualUnit
 from zenlib.train.batches import seed_of
 
-CROPS = ("none", "padded", "resized")
-POLICIES = ("", "cifar10", "imagenet")
 PER_IMAGES = 256
 """The learning rate of a recipe is for steps of so many images and scales with the real number."""
 
@@ -66,8 +64,12 @@ class Recipe:
                 0 <= self.warmup_epochs < self.epochs,
                 f"0 to less than epochs ({self.epochs})",
             ),
-            ("crop", self.crop in CROPS, f"one of {', '.join(CROPS)}"),
-            ("auto_augment", self.auto_augment in POLICIES, "cifar10, imagenet or nothing"),
+            ("crop", self.crop in ("none", "padded", "resized"), "one of none, padded, resized"),
+            (
+                "auto_augment",
+                self.auto_augment in ("", "cifar10", "imagenet"),
+                "cifar10, imagenet or nothing",
+            ),
             ("teacher_resolution", taught, "a side with a teacher, else 0"),
             ("evaluation_crop", 0 < self.evaluation_crop <= 1, "more than 0 and at most 1"),
             *((name, 0 <= getattr(self, name) <= 1, "0 to 1") for name in shares),
@@ -187,8 +189,9 @@ def optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """SGD, in which kernels and matrices alone decay."""
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(
-        [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+        groups,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
