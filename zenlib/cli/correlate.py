@@ -56,7 +56,9 @@ def read_columns(file: Path, columns: Sequence[str]) -> dict[str, Any]:
     try:
         rows = pd.read_csv(file)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: needed a CSV file with a header and one network a row, {error}") from error
+        raise ValueError(
+            f"{file}: needed a CSV file with a header and one network a row, got none: {error}"
+        ) from error
     missing = [column for column in columns if column not in rows]
     if missing:
         raise ValueError(

@@ -107,11 +107,11 @@ def search(
     if front == "latency" and latency_ms is None:
         raise ValueError("front: needed --latency-ms beside --front latency, so that latencies are predicted")
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out: needed a folder, new or of an earlier search, got the file {out}")
+        raise ValueError(f"out: needed a folder, new or of an earlier search, got the file {out}; name one")
     journal, history = out / JOURNAL, out / HISTORY
     there = next((path for path in (journal, history) if path.exists()), None)
     if there and not resume:
-        raise ValueError(f"out: needed a folder without a search for --no-resume, got one with {there}")
+        raise ValueError(f"out: needed a folder without a search for --no-resume, got {there}; name another")
     if there == history:
         raise ValueError(f"out: needed {JOURNAL} beside {history}, got none; name another folder")
     predictor: Any = None

@@ -23,7 +23,7 @@ Gates = Annotated[bool, typer.Option("--gates", help="With squeeze-and-excitatio
 Workers = Annotated[int, typer.Option(help="Processes that load images, for each device; 0 for none.")]
 Dtype = Annotated[str, one_of("float32", "bfloat16", "float16", note=" (autocast)")]
 Weights = Annotated[Path, typer.Option(help="File of weights: published, or last.pth of a training.")]
-Averaged = Annotated[bool | None, optional("Averaged weights; where there are.", "--averaged/--plain")]
+Averaged = Annotated[bool | None, optional("Moving average of the weights, if any.", "--averaged/--plain")]
 SIDE_HELP = "Side of the images in pixels; that of the training, of the network, or of the data set."
 DTYPE_HELP = "float32, bfloat16 or float16; that of the training, else float32."
 CROP_HELP = "Share of the shorter side; that of the training, 0.875 for ImageNet, else 1."

@@ -127,10 +127,8 @@ class Training:
         transform = training_transform(recipe, about, channels)
         self.images = Transformed(load_data(data, root, training=True), transform)
         self.steps = steps_per_epoch(len(self.images), recipe.batch_size)
-        self.test = Transformed(
-            load_data(data, root, training=False),
-            evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
-        )
+        transform = evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels)
+        self.test = Transformed(load_data(data, root, training=False), transform)
         if isinstance(architecture, Architecture):
             self.network: nn.Module = build_network(architecture, self.classes)
             name, gated = architecture.to_string(), architecture.use_se
@@ -143,9 +141,7 @@ class Training:
         self.model = self.network
         if teacher:
             teacher.model.to(devices.device)
-            self.model = Student(
-                cast(Network, self.network), cast(Architecture, architecture), teacher.widths
-            )
+            self.model = Student(cast(Network, self.network), cast(Any, architecture), teacher.widths)
         self.model.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
         self.average: AveragedModel | None = None
         if recipe.averaging:

@@ -53,23 +53,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shares = ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum")
+        policies = ("", "cifar10", "imagenet")
+        warms = 0 <= self.warmup_epochs < self.epochs
         taught = (self.teacher_resolution > 0) == bool(self.teacher)
         for name, fine, needed in (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2, for BatchNorm"),
             ("resolution", self.resolution >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "a positive number"),
-            (
-                "warmup_epochs",
-                0 <= self.warmup_epochs < self.epochs,
-                f"0 to less than epochs ({self.epochs})",
-            ),
+            ("warmup_epochs", warms, f"0 to less than epochs ({self.epochs})"),
             ("crop", self.crop in ("none", "padded", "resized"), "one of none, padded, resized"),
-            (
-                "auto_augment",
-                self.auto_augment in ("", "cifar10", "imagenet"),
-                "cifar10, imagenet or nothing",
-            ),
+            ("auto_augment", self.auto_augment in policies, "cifar10, imagenet or nothing"),
             ("teacher_resolution", taught, "a side with a teacher, else 0"),
             ("evaluation_crop", 0 < self.evaluation_crop <= 1, "more than 0 and at most 1"),
             *((name, 0 <= getattr(self, name) <= 1, "0 to 1") for name in shares),
@@ -166,9 +160,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
     """Draws the weights of convolutions and linear layers from the seed alone; sets BatchNorms up, in place.
 
-    A weight has variance gain^2 * 2 / (fan in + fan out) (Glorot and Bengio 2010). The gain of the recipe,
-    3.26, is far larger than usual: BatchNorm takes it out of the signal, and what it does is to lower the
-    effective learning rate.
+    A weight has variance gain^2 * 2 / (fan in + fan out) (Glorot, Bengio 2010). The paper's gain, 3.26, is
+    far larger than usual: BatchNorm takes it out of the signal, so it lowers the effective learning rate.
     """
     generator = torch.Generator().manual_seed(seed_of(seed))
     for module in network.modules():
