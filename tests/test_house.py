@@ -37,7 +37,7 @@ PLACES = (
         "experiments.same_bytes",
         "experiments.speed",
     ),
-    *("experiments.record.results_command", "experiments.record.provenance", "zenlib.cli.commands"),
+    *("experiments.record.results_command", "experiments.record.provenance"),
 )
 """What may name folders: the stores, the runner, scripts, and messages that say how to call the runner."""
 PATH_WORDS = ("experiments/", "book/", "results/", "ZENLIB_", "/work", "/tmp", "/root", "/home")

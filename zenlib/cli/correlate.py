@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Argument, Option
 
 from zenlib.cli.answer import Json, answer
 from zenlib.errors import extra
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LARGE = 500
 """Networks in a table beyond which intervals come from influence functions."""
+RESAMPLES_HELP = "Bootstrap resamples of an interval; larger tables take influence functions."
 
 
 def correlate(
-    file: Annotated[Path, typer.Argument(help="A CSV file with one network a row.", show_default=False)],
-    scores: Annotated[
-        list[str], typer.Option("--score", help="Column of a score; may be given several times.")
-    ],
-    accuracy: Annotated[str, typer.Option(help="Column of the trained accuracy.")],
-    resamples: Annotated[
-        int, typer.Option(help="Bootstrap resamples of an interval; larger tables take influence functions.")
-    ] = 2000,
+    file: Annotated[Path, Argument(help="A CSV file with one network a row.", show_default=False)],
+    scores: Annotated[list[str], Option("--score", help="Column of a score; may be given several times.")],
+    accuracy: Annotated[str, Option(help="Column of the trained accuracy.")],
+    resamples: Annotated[int, Option(help=RESAMPLES_HELP)] = 2000,
     as_json: Json = False,
 ) -> None:
     """Kendall's tau and Spearman's rho of your own scores with accuracies, with 95 % intervals."""
-    rows = read_columns(file, [*scores, accuracy])
+    numbers = read_columns(file, [*scores, accuracy])
     from zenlib.stats import correlate as bootstrapped
     from zenlib.stats.influence import correlate_many
 
@@ -39,20 +34,20 @@ def correlate(
     table = Table("score", "n", "Kendall tau [95 %]", "Spearman rho [95 %]", title=title)
     lines: list[dict[str, Any]] = []
     for column in scores:
-        pair = rows[column].to_numpy(), rows[accuracy].to_numpy()
-        found = correlate_many(*pair) if len(rows) > LARGE else bootstrapped(*pair, resamples=resamples)
-        lines.append({"score": column, "n": found.n})
-        cells = []
-        for name in ("kendall", "spearman"):
-            value, (low, high) = getattr(found, name), getattr(found, f"{name}_interval")
-            lines[-1] |= {name: value, f"{name}_interval": (low, high)}
-            cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]")
-        table.add_row(column, str(found.n), *cells)
+        pair = numbers[column], numbers[accuracy]
+        found = correlate_many(*pair) if len(pair[0]) > LARGE else bootstrapped(*pair, resamples=resamples)
+        lines.append({"score": column} | dataclasses.asdict(found))
+        kendall = _shown(found.kendall, *found.kendall_interval)
+        table.add_row(column, str(found.n), kendall, _shown(found.spearman, *found.spearman_interval))
     answer({"file": file, "accuracy": accuracy, "correlations": lines}, table, as_json)
 
 
-def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of a CSV file as numbers."""
+def _shown(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def read_columns(file: Path, columns: Sequence[str]) -> dict[str, Any]:
+    """Columns of a CSV file as arrays of numbers."""
     with extra("search"):
         import pandas as pd
 
@@ -62,8 +57,7 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
         rows = pd.read_csv(file)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{file}: needed a CSV file with a header and one network a row, got a file that is none "
-            f"({error})"
+            f"{file}: needed a CSV file with a header and one network a row, got none: {error}"
         ) from error
     missing = [column for column in columns if column not in rows]
     if missing:
@@ -71,14 +65,13 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{file}: needed the columns {', '.join(columns)}, got no {', '.join(missing)}; it has "
             f"{', '.join(map(str, rows.columns))}"
         )
+    numbers: dict[str, Any] = {}
     for column in columns:
-        numbers = pd.to_numeric(rows[column], errors="coerce")
-        bad = rows.index[numbers.isna()]
+        numbers[column] = pd.to_numeric(rows[column], errors="coerce").to_numpy()
+        bad = rows.index[pd.isna(numbers[column])]
         if len(bad):
-            found = rows[column][bad[0]]
             raise ValueError(
-                f"{file}: needed a number in every row of {column}, got {found!r} in line {bad[0] + 2}; "
-                "leave out networks without one"
+                f"{file}: needed a number in every row of {column}, got {rows[column][bad[0]]!r} in line "
+                f"{bad[0] + 2}; leave out networks without one"
             )
-        rows[column] = numbers
-    return rows
+    return numbers

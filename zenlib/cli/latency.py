@@ -25,9 +25,7 @@ def latency(
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 1,
     dtype: Annotated[str, one_of(*DTYPES)] = "float32",
     device: Device = None,
-    table: Annotated[
-        Path | None, optional("File of measured pieces; one per device in the cache folder.")
-    ] = None,
+    table: Annotated[Path | None, optional("File of measured pieces; one per device in the cache.")] = None,
     as_json: Json = False,
 ) -> None:
     """Latency of a network, measured and, for those of the search spaces, predicted from measured pieces."""
@@ -51,9 +49,8 @@ def latency(
     found["measured"] = dataclasses.asdict(measured)
     title = f"{network} at {side} x {side}, batch {batch_size}, {dtype}, {where}"
     shown = Table("latency", "ms per image", title=title)
-    shown.add_row(
-        f"measured, median of {measured.repeats}", f"{measured.milliseconds:.4f} +- {measured.spread:.4f}"
-    )
+    median = f"{measured.milliseconds:.4f} +- {measured.spread:.4f}"
+    shown.add_row(f"measured, median of {measured.repeats}", median)
     shown.add_row("measured, lower quartile", f"{measured.undisturbed:.4f}")
     if isinstance(module, Architecture):
         found |= {"predicted_milliseconds": predictor.predict(module, side), "pieces": predictor.path}

@@ -34,6 +34,10 @@ def complete(incomplete: str) -> list[str]:
     return [name for name in ZENNETS if name.startswith(incomplete)] + files
 
 
+def _argument(help: str, **more: Any) -> Any:
+    return typer.Argument(help=help, autocompletion=complete, show_default=False, **more)
+
+
 def _usable(device: str | None) -> str | None:
     """The device, if PyTorch can compute on it here."""
     if device is None:
@@ -55,12 +59,12 @@ NETWORK_HELP = (
     "zennet-1.0M, resnet50, timm:resnet18d, my_module.py:Net (which imports the file, and so runs its code), "
     "a structure string, a file with one, or the folder of a search."
 )
-Network = Annotated[str, typer.Argument(help=NETWORK_HELP, autocompletion=complete, show_default=False)]
-Resolution = Annotated[
-    int | None, optional("Side of the images in pixels; what the network is meant for, else 224.")
+Network = Annotated[str, _argument(NETWORK_HELP)]
+NetworkOrArch = Annotated[str | None, _argument(NETWORK_HELP, metavar="NETWORK")]
+Networks = Annotated[
+    list[str], _argument("Networks, patterns of names such as 'timm:regnet*', or - for standard input.")
 ]
-InChannels = Annotated[
-    int | None, optional("Channels of the images; those of the first convolution, else 3, else 1.")
-]
+Resolution = Annotated[int | None, optional("Side of the images in pixels; the network's own, else 224.")]
+InChannels = Annotated[int | None, optional("Channels of the images; the network's own, else 3, else 1.")]
 DEVICE_HELP = "cpu, cuda, cuda:1; CUDA where there is one."
 Device = Annotated[str | None, optional(DEVICE_HELP, complete=completion("cpu", "cuda"), callback=_usable)]

@@ -1,16 +1,18 @@
-"""The commands `zenlib score`, `zenlib rank` and `zenlib proxies`."""
+"""The commands `zenlib score`, `rank`, `proxies` and `convert`: scores, and the network that is scored."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from zenlib.cli.answer import Json, answer, as_text, say
-from zenlib.cli.options import Device, InChannels, Network, Resolution, complete, completion, optional
+from zenlib.cli.options import Device, InChannels, Network, Networks, Resolution, completion, optional
 from zenlib.networks.named import load_network
 from zenlib.scores.many import require_known, score_many, scores_of
 
@@ -19,22 +21,18 @@ if TYPE_CHECKING:
 
 PROXY_NAMES = "zen closed-form phi params flops synflow naswot snip grasp fisher grad-norm jacob-cov ntk zico"
 """Names that the shell offers; `zenlib proxies` lists all."""
-NEEDS = {
-    "counting": "parameters or layers are counted",
-    "forward": "forward passes",
-    "gradients": "gradients",
-}
+_LABELS = {"zen": "Zen-Score, nats, by Monte Carlo", "closed-form": "Zen-Score, nats, in closed form"}
 PROXY_HELP = "Another score, by its name in `zenlib proxies`; may be given several times."
 IMAGES_HELP = (
     "A .npy file of images that the proxies see instead of noise: floats (N, C, side, side), scaled as for "
     "training. Labels are drawn."
 )
 Proxies = Annotated[list[str] | None, optional(PROXY_HELP, complete=completion(*PROXY_NAMES.split()))]
-Repeats = Annotated[int, typer.Option(help="Monte-Carlo repeats of the Zen-Score.")]
-BatchSize = Annotated[int, typer.Option(help="Images per repeat.")]
-Seed = Annotated[int, typer.Option(help="Seed of weights and images.")]
+Repeats = Annotated[int, Option(help="Monte-Carlo repeats of the Zen-Score.")]
+BatchSize = Annotated[int, Option(help="Images per repeat.")]
+Seed = Annotated[int, Option(help="Seed of weights and images.")]
 Images = Annotated[Path | None, optional(IMAGES_HELP)]
-Workers = Annotated[int, typer.Option(help="Processes that score many networks; 0 for this one.")]
+Workers = Annotated[int, Option(help="Processes that score many networks; 0 for this one.")]
 
 
 def score(
@@ -85,14 +83,7 @@ def score(
 
 
 def rank(
-    networks: Annotated[
-        list[str],
-        typer.Argument(
-            help="Networks, patterns of names such as 'timm:regnet*', or - for standard input.",
-            autocompletion=complete,
-            show_default=False,
-        ),
-    ],
+    networks: Networks,
     top: Annotated[int | None, optional("Only so many, of the best.", min=1)] = None,
     resolution: Resolution = None,
     proxy: Proxies = None,
@@ -104,12 +95,13 @@ def rank(
     as_json: Json = False,
 ) -> None:
     """Networks by their Zen-Score, best first, in closed form where there is one; or by the first --proxy."""
+    names = proxy or []
     named = [one for name in networks for one in (_lines() if name == "-" else [name])]
     settings: dict[str, Any] = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
-    rows = list(score_many(named, resolution, proxies=proxy or [], workers=workers, **settings))
+    rows = list(score_many(named, resolution, proxies=names, workers=workers, **settings))
     ranked = sorted((row for row in rows if row["score"] is not None), key=lambda row: -row["score"])[:top]
     refused = [row for row in rows if row["score"] is None]
-    columns = ("network", "score", "by", "resolution", "params", "flops", *(proxy or [])[1:])
+    columns = ("network", "score", "by", "resolution", "params", "flops", *names[1:])
     table = Table("", *columns, title=f"best {len(ranked)} of {len(rows)} networks")
     for place, row in enumerate(ranked, start=1):
         table.add_row(str(place), *(_cell(row[column]) for column in columns))
@@ -152,6 +144,14 @@ def _cell(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
+def _shown(entry: dict[str, Any]) -> str:
+    if entry["value"] is None:
+        return f"none: {entry['reason']}"
+    if "stderr" in entry:
+        return f"{entry['value']:.3f} +- {entry['stderr']:.3f} ({entry['n']} repeats)"
+    return _cell(entry["value"])
+
+
 def proxies(as_json: Json = False) -> None:
     """The training-free scores that `zenlib score --proxy` and `zenlib search --score` know.
 
@@ -159,19 +159,26 @@ def proxies(as_json: Json = False) -> None:
     """
     from zenlib.proxies import PROXIES
 
+    needs = {"counting": "parameters or layers are counted", "forward": "forward passes"}
     found = [{"name": name, "needs": entry.needs} for name, entry in PROXIES.items()]
     table = Table("name", "needs", title="scores by name")
     for row in found:
-        table.add_row(row["name"], NEEDS[row["needs"]])
+        table.add_row(row["name"], needs.get(row["needs"], row["needs"]))
     answer({"proxies": found}, table, as_json)
 
 
-_LABELS = {"zen": "Zen-Score, nats, by Monte Carlo", "closed-form": "Zen-Score, nats, in closed form"}
+def convert(
+    network: Network, resolution: Resolution = None, in_channels: InChannels = None, as_json: Json = False
+) -> None:
+    """The vanilla network that is scored: one line per step, and what was removed."""
+    from zenlib.vanilla.convert import to_vcnn
 
-
-def _shown(entry: dict[str, Any]) -> str:
-    if entry["value"] is None:
-        return f"none: {entry['reason']}"
-    if "stderr" in entry:
-        return f"{entry['value']:.3f} +- {entry['stderr']:.3f} ({entry['n']} repeats)"
-    return _cell(entry["value"])
+    loaded = load_network(network)
+    side = loaded.side(resolution)
+    with loaded.at(side):
+        vcnn = to_vcnn(loaded.network, side, in_channels)
+    found = {name: getattr(vcnn, name) for name in ("resolution", "is_chain", "weights", "flops")}
+    found["steps"] = [
+        {"operation": type(step).__name__.lower()} | dataclasses.asdict(step) for step in vcnn.steps
+    ]
+    answer({"network": network, **found, "removed": Counter(vcnn.removed)}, str(vcnn), as_json)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.table import Table
+from typer import Option
 
 from zenlib.cli.answer import Json, answer, say
 from zenlib.cli.options import complete, completion, one_of, optional
-from zenlib.durable import Fill, replace_file, write_sums
-from zenlib.errors import ResultsError, whole
+from zenlib.durable import Fill, refusals, replace_files, write_sums
+from zenlib.errors import ResultsError, extra, whole
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.named import load_architecture
 from zenlib.spaces import SPACES
@@ -33,8 +34,8 @@ FRONTS = {
 """Costs that a front may have, with their columns and labels."""
 REPORT = """# Search in {found.settings[space]}
 
-{picture}
-
+![Best score against the number of scored networks](convergence.png)
+{front}
 | what | value |
 |---|---|
 {values}
@@ -52,6 +53,9 @@ REPORT = """# Search in {found.settings[space]}
 ```
 """
 SCORES = ("closed-form", "zen", "params", "flops")
+BATCH_HELP = "Batch of the predicted latency."
+WORKERS_HELP = "Processes that score; 0 for this one. The closed form is quicker without."
+TIMEOUT_HELP = "Seconds that a worker may take for one network, which then has no score."
 SCORE_HELP = "closed-form, zen (Monte Carlo), or another name in `zenlib proxies`."
 MEMORY_HELP = "At most this much of 8-bit feature maps at once: 320KB (of 1,024 bytes), 1MB or bytes."
 INITIAL_HELP = "First network: a ZenNet, a structure, or the folder of a search; else random."
@@ -60,40 +64,30 @@ FRONT_HELP = f"Also tell which networks no other beats in score and in {', '.joi
 
 def search(
     space: Annotated[str, one_of(*SPACES)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; a search that is there goes on.")],
-    evaluations: Annotated[
-        int, typer.Option(help="Networks to score; proposals that are turned away do not count.")
-    ] = 96_000,
+    out: Annotated[Path, Option(help="Folder of the results; a search that is there goes on.")],
+    evaluations: Annotated[int, Option(help="Networks to score, besides proposals turned away.")] = 96_000,
     params: Annotated[float | None, optional("At most this many parameters, such as 1e6.")] = None,
     flops: Annotated[float | None, optional("At most this many multiply-adds.")] = None,
     depth: Annotated[int | None, optional("At most this many layers.")] = None,
     latency_ms: Annotated[float | None, optional("At most this predicted latency, ms per image.")] = None,
-    latency_batch: Annotated[
-        int, typer.Option("--latency-batch", "--batch-size", help="Batch of the predicted latency.")
-    ] = 1,
+    latency_batch: Annotated[int, Option("--latency-batch", "--batch-size", help=BATCH_HELP)] = 1,
     latency_table: Annotated[Path | None, optional("CSV of convolutions measured on another device.")] = None,
-    precision: Annotated[str, typer.Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
+    precision: Annotated[str, Option(help="Which times of that table: fp32, fp16 or int8.")] = "fp16",
     memory: Annotated[str | None, optional(MEMORY_HELP)] = None,
-    score: Annotated[str, typer.Option(help=SCORE_HELP, autocompletion=completion(*SCORES))] = "closed-form",
+    score: Annotated[str, Option(help=SCORE_HELP, autocompletion=completion(*SCORES))] = "closed-form",
     strategy: Annotated[str, one_of("evolution", "random", "reinforce")] = "evolution",
     mutation: Annotated[str, one_of("paper", "released")] = "paper",
-    population: Annotated[int, typer.Option(help="Networks that the evolution keeps.")] = 256,
-    resolution: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
-    num_classes: Annotated[int, typer.Option(help="Classes, which count in the parameters.")] = 100,
+    population: Annotated[int, Option(help="Networks that the evolution keeps.")] = 256,
+    resolution: Annotated[int, Option(help="Side of the images in pixels.")] = 32,
+    num_classes: Annotated[int, Option(help="Classes, which count in the parameters.")] = 100,
     initial: Annotated[str | None, optional(INITIAL_HELP, complete=complete)] = None,
-    round_size: Annotated[int, typer.Option(help="Networks between two updates of the population.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
-    workers: Annotated[
-        int, typer.Option(help="Processes that score; 0 for this one. The closed form is quicker without.")
-    ] = 0,
+    round_size: Annotated[int, Option(help="Networks between two updates of the population.")] = 64,
+    seed: Annotated[int, Option(help="Seed of all draws.")] = 0,
+    workers: Annotated[int, Option(help=WORKERS_HELP)] = 0,
     scheduler_file: Annotated[Path | None, optional("Scheduler file of a Dask cluster that scores.")] = None,
-    score_timeout: Annotated[
-        float | None, optional("Seconds that a worker may take for one network, which then has no score.")
-    ] = None,
+    score_timeout: Annotated[float | None, optional(TIMEOUT_HELP)] = None,
     front: Annotated[str | None, optional(FRONT_HELP, complete=completion(*FRONTS))] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the search in the folder, if there is one.")
-    ] = True,
+    resume: Annotated[bool, Option(help="Go on with the search that is in the folder.")] = True,
     as_json: Json = False,
 ) -> None:
     """Look for the network with the highest score within a budget.
@@ -113,24 +107,17 @@ def search(
     if front == "latency" and latency_ms is None:
         raise ValueError("front: needed --latency-ms beside --front latency, so that latencies are predicted")
     if out.exists() and not out.is_dir():
-        raise ValueError(
-            f"out: needed a folder, new or of an earlier search, got the file {out}; name a folder"
-        )
+        raise ValueError(f"out: needed a folder, new or of an earlier search, got the file {out}; name one")
     journal, history = out / JOURNAL, out / HISTORY
     there = next((path for path in (journal, history) if path.exists()), None)
     if there and not resume:
-        raise ValueError(
-            f"out: needed a folder without a search, since --no-resume was given; got {out}; name another "
-            f"folder or delete {there}"
-        )
+        raise ValueError(f"out: needed a folder without a search for --no-resume, got {there}; name another")
     if there == history:
-        raise ValueError(
-            f"out: needed {JOURNAL} beside {history}, to go on from, got none; name another folder"
-        )
-    if latency_table is not None and latency_ms is None:
-        raise ValueError("latency_ms: needed a limit for what --latency-table predicts, got none; give one")
+        raise ValueError(f"out: needed {JOURNAL} beside {history}, got none; name another folder")
     predictor: Any = None
     if latency_table is not None:
+        if latency_ms is None:
+            raise ValueError("latency_ms: needed a limit for what --latency-table predicts, got none")
         from zenlib.search.latency_table import LatencyTable
 
         predictor = LatencyTable(latency_table, precision, latency_batch)
@@ -185,7 +172,7 @@ def facts(found: SearchResult) -> dict[str, Any]:
         "best": str(found.best),
         "score": found.best_score,
         **best[["params", "flops", "depth", "latency_ms", "generation"]],
-        "memory": _peak(found),
+        "memory": _peak(found, found.best),
         "scored": len(found.history),
         "proposed": found.proposed,
         "rejected": found.rejected,
@@ -194,8 +181,8 @@ def facts(found: SearchResult) -> dict[str, Any]:
     }
 
 
-def _peak(found: SearchResult) -> int:
-    return found.best.peak_memory(found.settings["resolution"], found.settings["num_classes"])
+def _peak(found: SearchResult, network: Architecture) -> int:
+    return network.peak_memory(found.settings["resolution"], found.settings["num_classes"])
 
 
 def summary(found: SearchResult) -> dict[str, str]:
@@ -209,7 +196,7 @@ def summary(found: SearchResult) -> dict[str, str]:
         "parameters": f"{int(best['params']):,}",
         "multiply-adds": f"{int(best['flops']):,}",
         "depth": str(int(best["depth"])),
-        "peak memory": f"{_peak(found):,} bytes of 8-bit feature maps",
+        "peak memory": f"{_peak(found, found.best):,} bytes of 8-bit feature maps",
         "found as": f"number {int(best['id']):,}, generation {int(best['generation'])}",
         "proposals": f"{found.proposed:,}, of which {rejected.total():,} were turned away ({reasons})",
         "without a score": f"{int((found.history['fate'] == 'failed').sum()):,}",
@@ -225,47 +212,32 @@ def write_report(found: SearchResult, out: Path, cost: str | None = None) -> pd.
     from zenlib.search import front as fronts_of
     from zenlib.search.checkpoint import HISTORY, write_history
 
-    def write(name: str, fill: Fill) -> None:
-        replace_file(out / name, fill, ResultsError)
-        published.append(out / name)
+    with extra("search"):
+        from zenlib.cli.figure import convergence, fronts
 
-    write_history(out / HISTORY, found.history, found.settings)
-    published, best = [out / HISTORY], None
+    history, best, front = found.history, None, ""
+    files: dict[Path, Fill] = {}
+    write_history(out / HISTORY, history, found.settings)
     if cost is not None:
         column, label = FRONTS[cost]
-        history = _with_memory(found) if cost == "memory" else found.history
+        if cost == "memory":
+            networks = map(Architecture.from_string, history["architecture"])
+            history = history.assign(memory=[_peak(found, network) for network in networks])
         best = fronts_of(history, column)[["architecture", "score", column]]
-        table = best.to_csv(index=False).encode()
-        write("front.csv", lambda file: file.write(table))
-    try:
-        from zenlib.cli.figure import convergence, fronts
-    except ModuleNotFoundError:
-        picture = (
-            "Without a figure of the scores: `pip install matplotlib`, then give the same command again."
-        )
-    else:
-        picture = "![Best score against the number of scored networks](convergence.png)"
-        write("convergence.png", lambda file: convergence(found.history).savefig(file, format="png"))
-        if best is not None:
-            picture += f"\n\n![Score against {label}](front.png)"
-            drawn = fronts(history, best, column, label)
-            write("front.png", lambda file: drawn.savefig(file, format="png"))
+        table, front = best.to_csv(index=False).encode(), f"\n![Score against {label}](front.png)\n"
+        files[out / "front.csv"] = lambda file: file.write(table)
+        files[out / "front.png"] = partial(fronts(history, best, column, label).savefig, format="png")
+    files[out / "convergence.png"] = partial(convergence(history).savefig, format="png")
     values = "".join(f"| {name} | {_text(value)} |\n" for name, value in summary(found).items())
     blocks = "".join(map(_table_row, found.best.blocks))
     settings = json.dumps(found.settings, indent=2)
-    report = REPORT.format(found=found, picture=picture, values=values, blocks=blocks, settings=settings)
-    write("best.txt", lambda file: file.write(f"{found.best}\n".encode()))
-    write("report.md", lambda file: file.write(report.encode()))
-    write_sums(published, ResultsError)
+    report = REPORT.format(found=found, front=front, values=values, blocks=blocks, settings=settings)
+    files[out / "best.txt"] = lambda file: file.write(f"{found.best}\n".encode())
+    files[out / "report.md"] = lambda file: file.write(report.encode())
+    with refusals(out, ResultsError):
+        replace_files(files)
+    write_sums([out / HISTORY, *files], ResultsError)
     return best
-
-
-def _with_memory(found: SearchResult) -> pd.DataFrame:
-    """The history with the memory of every network, in bytes."""
-    side, classes = found.settings["resolution"], found.settings["num_classes"]
-    texts = found.history["architecture"]
-    memory = [Architecture.from_string(text).peak_memory(side, classes) for text in texts]
-    return found.history.assign(memory=memory)
 
 
 def _text(value: str) -> str:

@@ -11,42 +11,33 @@ import typer
 from rich.table import Table
 
 from zenlib.cli.answer import Json, answer
-from zenlib.cli.options import NETWORK_HELP, Device, Resolution, complete, one_of, optional
+from zenlib.cli.options import Device, NetworkOrArch, Resolution, complete, one_of, optional
 from zenlib.errors import CheckpointError, extra, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.named import Named, load_network
 
-Positional = Annotated[
-    str | None,
-    typer.Argument(metavar="NETWORK", help=NETWORK_HELP, autocompletion=complete, show_default=False),
-]
 Arch = Annotated[str | None, optional("The network, if it is not given as NETWORK.", complete=complete)]
 Data = Annotated[str, one_of("cifar10", "cifar100", "imagenet", "fashion-mnist", "digits")]
 Root = Annotated[Path | None, optional("Folder of the data set.")]
-Gates = Annotated[
-    bool, typer.Option("--gates", help="With squeeze-and-excitation; ZenNets named -SE have it anyway.")
-]
+Gates = Annotated[bool, typer.Option("--gates", help="With squeeze-and-excitation, which -SE names have.")]
 Workers = Annotated[int, typer.Option(help="Processes that load images, for each device; 0 for none.")]
 Dtype = Annotated[str, one_of("float32", "bfloat16", "float16", note=" (autocast)")]
 Weights = Annotated[Path, typer.Option(help="File of weights: published, or last.pth of a training.")]
-Averaged = Annotated[
-    bool | None, optional("Moving average of the weights; where there is one.", "--averaged/--plain")
-]
+Averaged = Annotated[bool | None, optional("Moving average of the weights, if any.", "--averaged/--plain")]
+SIDE_HELP = "Side of the images in pixels; that of the training, of the network, or of the data set."
+DTYPE_HELP = "float32, bfloat16 or float16; that of the training, else float32."
+CROP_HELP = "Share of the shorter side; that of the training, 0.875 for ImageNet, else 1."
 _RECIPE_OF = {"cifar10": "cifar", "cifar100": "cifar"}
 
 
 def train(
     data: Data,
-    out: Annotated[
-        Path, typer.Option(help="Folder of last.pth and log.csv; a training that is there goes on.")
-    ],
-    network: Positional = None,
+    out: Annotated[Path, typer.Option(help="Folder of last.pth and log.csv; a training in it goes on.")],
+    network: NetworkOrArch = None,
     arch: Arch = None,
     recipe: Annotated[str | None, optional("Name of a recipe; that of the data set.")] = None,
     root: Root = None,
-    change: Annotated[
-        list[str] | None, optional("An attribute of the recipe, such as epochs=100.", "--set")
-    ] = None,
+    change: Annotated[list[str] | None, optional("Changes the recipe, such as epochs=100.", "--set")] = None,
     gates: Gates = False,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     workers: Workers = 0,
@@ -62,12 +53,11 @@ def train(
     killed.
     """
     with extra("train"):
-        from zenlib.train.datasets import DATASETS
+        from zenlib.train.datasets import data_set
         from zenlib.train.loop import train as run
         from zenlib.train.recipes import RECIPES, changed
 
-    if data not in DATASETS:
-        raise ValueError(f"data: needed one of {', '.join(DATASETS)}, got {data!r}")
+    data_set(data)  # whether there is one
     name = recipe or _RECIPE_OF.get(data, data)
     if name not in RECIPES:
         raise ValueError(f"recipe: needed one of {', '.join(RECIPES)}, got {name!r}")
@@ -78,9 +68,7 @@ def train(
     if isinstance(found, Architecture):
         found = dataclasses.replace(found, use_se=found.use_se or gates)
     elif gates:
-        raise ValueError(
-            "gates: needed a network built of blocks, got a module, which has its own gates or none"
-        )
+        raise ValueError("gates: needed a network built of blocks, got a module, which has its own or none")
     log = run(
         found,
         data,
@@ -104,24 +92,17 @@ def train(
 def evaluate(
     checkpoint: Weights,
     data: Data,
-    network: Positional = None,
+    network: NetworkOrArch = None,
     arch: Arch = None,
     root: Root = None,
     gates: Gates = False,
     averaged: Averaged = None,
-    resolution: Annotated[
-        int | None,
-        optional("Side of the images in pixels; that of the training, of the network, or of the data set."),
-    ] = None,
-    crop: Annotated[
-        float | None, optional("Share of the shorter side; that of the training, 0.875 for ImageNet, else 1.")
-    ] = None,
+    resolution: Annotated[int | None, optional(SIDE_HELP)] = None,
+    crop: Annotated[float | None, optional(CROP_HELP)] = None,
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 100,
     workers: Workers = 0,
     device: Device = None,
-    dtype: Annotated[
-        str | None, optional("float32, bfloat16 or float16; that of the training, else float32.")
-    ] = None,
+    dtype: Annotated[str | None, optional(DTYPE_HELP)] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 accuracy of trained weights on the test images of a data set."""
@@ -155,38 +136,27 @@ def evaluate(
 
 def export(
     out: Annotated[Path, typer.Option(help="The ONNX file.")],
-    network: Positional = None,
+    network: NetworkOrArch = None,
     arch: Arch = None,
     checkpoint: Annotated[Path | None, optional("File of weights; random ones without.")] = None,
     gates: Gates = False,
     averaged: Averaged = None,
-    num_classes: Annotated[
-        int, typer.Option(help="Classes of a ZenNet or structure without a checkpoint.")
-    ] = 1000,
+    num_classes: Annotated[int, typer.Option(help="Classes, where no checkpoint tells them.")] = 1000,
     resolution: Resolution = None,
     as_json: Json = False,
 ) -> None:
     """Write a network as ONNX and check with onnxruntime that it gives the same logits."""
-    from zenlib.networks.module import build_network
     from zenlib.networks.onnx import export_onnx
 
     name = the_network(network, arch)
-    if checkpoint:
-        named, training = load_trained(name, checkpoint, gates, averaged)
-    else:
-        named, training = load_network(name), {}
-    if isinstance(named.network, Architecture):
-        classes, gated = whole("num_classes", num_classes), named.network.use_se or gates
-        named = Named(build_network(named.network, classes, gated), named.meant)
+    named, training = load_trained(name, checkpoint, gates, averaged, num_classes)
     side = named.side(resolution, training.get("resolution"))
     with extra("train"), named.at(side):
         difference = export_onnx(named.network, out, side)
     size = out.stat().st_size
-    answer(
-        {"network": name, "file": out, "bytes": size, "resolution": side, "largest_difference": difference},
-        f"{out}: {size:,} bytes; logits differ by at most {difference:.1e} of the largest",
-        as_json,
-    )
+    told = {"network": name, "file": out, "bytes": size, "resolution": side, "largest_difference": difference}
+    shown = f"{out}: {size:,} bytes; logits differ by at most {difference:.1e} of the largest"
+    answer(told, shown, as_json)
 
 
 def the_network(positional: str | None, arch: str | None) -> str:
@@ -200,27 +170,29 @@ def the_network(positional: str | None, arch: str | None) -> str:
 
 
 def load_trained(
-    text: str, checkpoint: Path, gates: bool, averaged: bool | None
+    text: str, checkpoint: Path | None, gates: bool, averaged: bool | None, num_classes: int = 1000
 ) -> tuple[Named, dict[str, Any]]:
-    """A network with the weights of a file, and the settings of the training that wrote it, none if unknown.
+    """A module with the weights of a file, and the settings of the training that wrote it, none if unknown.
 
-    The classifier of an `Architecture` is as wide as the file says.
+    The classifier of an `Architecture` is as wide as the file says. Without a file the weights are random.
     """
     from zenlib.networks.module import build_network
     from zenlib.networks.weights import classes_in, load_weights, read_checkpoint
 
     named = load_network(text)
-    weights, training = read_checkpoint(checkpoint, averaged)
-    if not isinstance(named.network, Architecture):
-        load_weights(named.network, None, weights)
-        return named, training
-    use_se = named.network.use_se or gates or training.get("use_se", False)
-    architecture = dataclasses.replace(named.network, use_se=use_se)
-    if training.get("architecture") not in (None, architecture.to_string()):  # strides do not show in weights
-        raise CheckpointError(
-            f"checkpoint: needed the weights of {text}, got those of {training['architecture']}, which "
-            f"{checkpoint} says it was trained as; name that network"
-        )
-    module = build_network(architecture, classes_in(weights))
-    load_weights(module, architecture, weights)
-    return Named(module, named.meant), training
+    network, architecture = named.network, None
+    weights, training = read_checkpoint(checkpoint, averaged) if checkpoint else ({}, {})
+    if isinstance(network, Architecture):
+        use_se = network.use_se or gates or training.get("use_se", False)
+        architecture = dataclasses.replace(network, use_se=use_se)
+        trained = training.get("architecture", architecture.to_string())
+        if trained != architecture.to_string():  # strides do not show in weights
+            raise CheckpointError(
+                f"checkpoint: needed the weights of {text}, got those of {trained}, which {checkpoint} says "
+                "it was trained as; name that network"
+            )
+        classes = classes_in(weights) if checkpoint else whole("num_classes", num_classes)
+        network = build_network(architecture, classes)
+    if checkpoint:
+        load_weights(network, architecture, weights)
+    return Named(network, named.meant), training

@@ -10,13 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchvision import transforms
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
+from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 
 from zenlib.train.datasets import DataSet
 from zenlib.train.recipes import Recipe
-
-_POLICIES = {"cifar10": AutoAugmentPolicy.CIFAR10, "imagenet": AutoAugmentPolicy.IMAGENET}
-
 
 _VALUES = torch.tensor([0.2175, 0.0188, 0.0045])
 _VECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
@@ -32,18 +29,19 @@ def lit(image: Tensor, std: float) -> Tensor:
 
 def training_transform(recipe: Recipe, data: DataSet, channels: int = 3) -> Callable[[Any], Tensor]:
     """PIL image to a normalised tensor (channels, side, side), drawn from torch's global generator."""
-    steps: list[Any] = [_coloured(channels), *_cropped(recipe, data)]
+    side = recipe.loaded_resolution
+    steps: list[Any] = _scaled(side, side, data)
+    if recipe.crop == "resized":
+        steps = [transforms.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC)]
+    elif recipe.crop == "padded":
+        steps.append(transforms.RandomCrop(side, padding=recipe.padding))
     if recipe.flip:
         steps.append(transforms.RandomHorizontalFlip(recipe.flip))
     if recipe.auto_augment:
-        steps.append(AutoAugment(_POLICIES[recipe.auto_augment]))
-    steps.append(transforms.ToTensor())
-    if recipe.lighting:
-        steps.append(partial(lit, std=recipe.lighting))
-    steps.append(_normalised(data, channels))
-    if recipe.random_erasing:
-        steps.append(transforms.RandomErasing(recipe.random_erasing, value=0))
-    return transforms.Compose(steps)
+        steps.append(transforms.AutoAugment(AutoAugmentPolicy(recipe.auto_augment)))
+    light = [partial(lit, std=recipe.lighting)] if recipe.lighting else []
+    erased = [transforms.RandomErasing(recipe.random_erasing, value=0)] if recipe.random_erasing else []
+    return transforms.Compose([*_tensor(steps, light, data, channels), *erased])
 
 
 def evaluation_transform(
@@ -53,18 +51,18 @@ def evaluation_transform(
 
     `crop` is the share of the shorter side that is kept; channels are 3, or 1 for grey.
     """
-    scaled = _scaled(round(resolution / crop), resolution, data)
     return transforms.Compose(
-        [_coloured(channels), *scaled, transforms.ToTensor(), _normalised(data, channels)]
+        _tensor(_scaled(round(resolution / crop), resolution, data), [], data, channels)
     )
 
 
-def _cropped(recipe: Recipe, data: DataSet) -> list[Any]:
-    side = recipe.loaded_resolution
-    if recipe.crop == "resized":
-        return [transforms.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC)]
-    shifted = [transforms.RandomCrop(side, padding=recipe.padding)] if recipe.crop == "padded" else []
-    return _scaled(side, side, data) + shifted
+def _tensor(image: list[Any], tensor: list[Any], data: DataSet, channels: int) -> list[Any]:
+    """Steps on the image, then on its tensor, which is normalised."""
+    if channels not in (1, 3):
+        raise ValueError(f"channels: needed a network of 1 or 3 input channels, got {channels}")
+    coloured = transforms.Lambda(methodcaller("convert", "L" if channels == 1 else "RGB"))
+    normalised = transforms.Normalize(data.mean[:channels], data.std[:channels])
+    return [coloured, *image, transforms.ToTensor(), *tensor, normalised]
 
 
 def _scaled(shorter: int, side: int, data: DataSet) -> list[Any]:
@@ -72,13 +70,3 @@ def _scaled(shorter: int, side: int, data: DataSet) -> list[Any]:
     if shorter == side == data.side:
         return []
     return [transforms.Resize(shorter, InterpolationMode.BICUBIC), transforms.CenterCrop(side)]
-
-
-def _coloured(channels: int) -> transforms.Lambda:
-    if channels not in (1, 3):
-        raise ValueError(f"channels: needed a network of 1 or 3 input channels, got {channels}")
-    return transforms.Lambda(methodcaller("convert", "L" if channels == 1 else "RGB"))
-
-
-def _normalised(data: DataSet, channels: int) -> transforms.Normalize:
-    return transforms.Normalize(data.mean[:channels], data.std[:channels])

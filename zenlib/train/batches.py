@@ -6,14 +6,15 @@ order depends neither on the number of loading processes nor on the number of de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 
 def seed_of(*numbers: int) -> int:
@@ -31,25 +32,20 @@ def drawing_from(seed: int) -> Iterator[None]:
         yield
 
 
+@dataclass
 class Transformed(Dataset[tuple[Tensor, int]]):
-    """A sequence of (PIL image, label) through a transform to tensors.
+    """A sequence of (PIL image, label) through a transform to tensors."""
 
-    A random transform draws from (seed, epoch, index of the image); `seed` holds the first two, or None.
-    """
-
-    def __init__(
-        self, images: Any, transform: Callable[[Any], Tensor], seed: tuple[int, int] | None = None
-    ) -> None:
-        self.images, self.transform, self.seed = images, transform, seed
+    images: Any
+    transform: Callable[[Any], Tensor]
+    seed: tuple[int, int] | None = None  # a random transform draws from it, (seed, epoch), and the image
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.images[index]
-        if self.seed is None:
-            return self.transform(image), label
-        with drawing_from(seed_of(*self.seed, index)):
+        with drawing_from(seed_of(*self.seed, index)) if self.seed else nullcontext():
             return self.transform(image), label
 
 
@@ -74,10 +70,3 @@ def epoch_parts(images: int, batch_size: int, parts: int, seed: int, epoch: int)
     steps = steps_per_epoch(images, batch_size)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
     return order[: steps * batch_size].view(steps, parts, batch_size // parts).tolist()
-
-
-def loader(
-    dataset: Dataset[Any], batches: Sequence[Sequence[int]], workers: int, pinned: bool
-) -> DataLoader[Any]:
-    """Loads exactly these batches, in this order."""
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]  # a sequence will do

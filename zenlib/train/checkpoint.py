@@ -24,18 +24,14 @@ def read(path: Path, *needed: str) -> dict[str, Any] | None:
     """The state, which must have these names, or None where there is no file; else a CheckpointError."""
     if not path.exists():
         return None
-    state = load_file(path)
-    found = state.get("format") if isinstance(state, dict) else None
-    if found != FORMAT:
-        raise CheckpointError(
-            f"{path}: needed the checkpoint of a training, of format {FORMAT}, got {found!r}; choose another "
-            "folder"
-        )
+    found = load_file(path)
+    state = found if isinstance(found, dict) else {}
     missing = [name for name in needed if name not in state]
-    if missing:
+    if missing or state.get("format") != FORMAT:
+        lacks = "".join(f" without {name}" for name in missing)
         raise CheckpointError(
-            f"{path}: needed the checkpoint of a training, got one without {', '.join(missing)}; choose "
-            "another folder, or delete it to train again"
+            f"{path}: needed the checkpoint of a training, of format {FORMAT}, got format "
+            f"{state.get('format')!r}{lacks}; choose another folder, or delete it to train again"
         )
     return state
 

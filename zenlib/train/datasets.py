@@ -20,8 +20,6 @@ from zenlib.machine import IMAGES, images_root
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""
-_DIGITS_TEST = 5
-"""Every fifth of scikit-learn's digits is a test image; they come without a split."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,6 @@ class DataSet:
     mean: tuple[float, float, float]  # mean of each colour channel, on a scale from 0 to 1
     std: tuple[float, float, float]  # standard deviation of each colour channel
     load: Callable[[Path | None, bool], Any]  # the images, from (folder or None, training)
-    needs: str  # which files belong where and how to fetch them, with {root} for the folder
 
 
 class Images:
@@ -42,8 +39,7 @@ class Images:
     def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
         if len(pixels) != len(labels):
             raise ValueError(
-                f"labels: needed one per image ({len(pixels):,}), got {len(labels):,}; one of the files is "
-                "damaged: fetch them again"
+                f"labels: needed one per image ({len(pixels):,}), got {len(labels):,}; fetch the files again"
             )
         self.pixels, self.labels = pixels, labels
 
@@ -55,23 +51,24 @@ class Images:
 
 
 def load_data(name: str, root: Path | None, training: bool) -> Any:
-    """The training or test images of a data set in `DATASETS`, as a sequence of (PIL image, label).
+    """The training or test images (of ImageNet those for validation), a sequence of (PIL image, label).
 
     Without a root they are looked for in $ZENLIB_IMAGES (CIFAR, ImageNet) or where Debian's package puts them
-    (Fashion-MNIST). The test images of ImageNet are those for validation.
-
-    Raises:
-        DataMissing: naming the files that are needed and how to fetch them.
+    (Fashion-MNIST). A DataMissing names the files that are needed and how to fetch them.
     """
-    data = data_set(name)
+    load = data_set(name).load
     try:
-        return data.load(root, training)
+        return load(root, training)
     except (OSError, RuntimeError) as error:
         folder = root or images_root()
-        needs = data.needs.format(root=folder or "FOLDER")
+        needs = _NEEDS[name].format(root=folder or "FOLDER")
         how = "" if folder else f"; say where with --root FOLDER or {IMAGES}=FOLDER"
-        got = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataMissing(f"{name}: needed {needs}; got {got}{how}") from error
+        raise DataMissing(f"{name}: needed {needs}; got {first_line(error)}{how}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def data_set(name: str) -> DataSet:
@@ -87,11 +84,10 @@ def _require_root(root: Path | None) -> Path:
     return folder
 
 
-def _cifar(kind: str, root: Path | None, training: bool) -> Images:
+def _cifar(kind: str, root: Path | None, training: bool) -> Any:
     import torchvision.datasets
 
-    found = getattr(torchvision.datasets, kind)(str(_require_root(root)), train=training, download=False)
-    return Images(found.data, np.asarray(found.targets))
+    return getattr(torchvision.datasets, kind)(_require_root(root), train=training)
 
 
 def _image_folder(root: Path | None, training: bool) -> Any:
@@ -130,56 +126,32 @@ def _digits(root: Path | None, training: bool) -> Images:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    chosen = (np.arange(len(digits.target)) % _DIGITS_TEST != _DIGITS_TEST - 1) == training
+    chosen = (np.arange(len(digits.target)) % 5 != 4) == training  # they come without a split
     return Images((digits.images[chosen] * (255 / 16)).astype(np.uint8), digits.target[chosen])
 
 
-_FETCH = "python -c \"import torchvision; torchvision.datasets.%s('{root}', download=True)\""
-
 DATASETS: dict[str, DataSet] = {
     "cifar10": DataSet(
-        10,
-        32,
-        (0.4914, 0.4822, 0.4465),
-        (0.2470, 0.2435, 0.2616),
-        partial(_cifar, "CIFAR10"),
-        f"the folder cifar-10-batches-py in {{root}}, which this fetches (170 MB): {_FETCH % 'CIFAR10'}",
+        10, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), partial(_cifar, "CIFAR10")
     ),
     "cifar100": DataSet(
-        100,
-        32,
-        (0.5071, 0.4865, 0.4409),
-        (0.2673, 0.2564, 0.2762),
-        partial(_cifar, "CIFAR100"),
-        f"the folder cifar-100-python in {{root}}, which this fetches (170 MB): {_FETCH % 'CIFAR100'}",
+        100, 32, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), partial(_cifar, "CIFAR100")
     ),
-    "imagenet": DataSet(
-        1000,
-        0,
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-        _image_folder,
-        "1,000 folders of JPEG files, one per class, in {root}/train and in {root}/val (ILSVRC 2012, 150 GB, "
-        "from https://image-net.org after registration; torchvision.datasets.ImageNet sorts the two archives "
-        "into such folders)",
-    ),
-    "fashion-mnist": DataSet(
-        10,
-        28,
-        (0.2860,) * 3,
-        (0.3530,) * 3,
-        _fashion_mnist,
-        "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
-        "and t10k-labels-idx1-ubyte.gz in {root} (apt-get install dataset-fashion-mnist, and no --root; or "
-        f"{_FETCH % 'FashionMNIST'})",
-    ),
-    "digits": DataSet(
-        10,
-        8,
-        (0.3050,) * 3,
-        (0.3764,) * 3,
-        _digits,
-        "scikit-learn, which brings the images along (pip install scikit-learn)",
-    ),
+    "imagenet": DataSet(1000, 0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), _image_folder),
+    "fashion-mnist": DataSet(10, 28, (0.2860,) * 3, (0.3530,) * 3, _fashion_mnist),
+    "digits": DataSet(10, 8, (0.3050,) * 3, (0.3764,) * 3, _digits),
 }
 """Data sets by name."""
+_FETCH = "python -c \"import torchvision; torchvision.datasets.%s('{root}', download=True)\""
+_NEEDS = {
+    "cifar10": "the folder cifar-10-batches-py in {root}, which this fetches (170 MB): " + _FETCH % "CIFAR10",
+    "cifar100": "the folder cifar-100-python in {root}, which this fetches (170 MB): " + _FETCH % "CIFAR100",
+    "imagenet": "1,000 folders of JPEG files, one per class, in {root}/train and in {root}/val (ILSVRC 2012, "
+    "150 GB, from https://image-net.org after registration; torchvision.datasets.ImageNet sorts the two "
+    "archives into such folders)",
+    "fashion-mnist": "the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
+    "t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz in {root} (apt-get install "
+    f"dataset-fashion-mnist, and no --root; or {_FETCH % 'FashionMNIST'})",
+    "digits": "scikit-learn, which brings the images along (pip install scikit-learn)",
+}
+"""Which files belong where, and how to fetch them."""

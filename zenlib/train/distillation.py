@@ -23,37 +23,31 @@ from torch.nn import functional
 
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import Network
-from zenlib.train.datasets import DataSet
+from zenlib.train.datasets import DataSet, first_line
 from zenlib.train.recipes import Recipe
 
 REDUCTIONS = (16, 32)
 """By how much the compared feature maps are smaller than the image."""
 
 
-class Teacher(nn.Module):
+class Teacher:
     """A trained timm model that is only looked at; `widths` are the channels of its compared maps."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
         self.model = model.eval().requires_grad_(False)
         reductions = [info["reduction"] for info in model.feature_info]
         if not set(REDUCTIONS) <= set(reductions):
             raise ValueError(
-                "teacher: needed feature maps at 1/16 and 1/32 of the image, got "
-                f"1/{', 1/'.join(map(str, reductions))}"
+                f"teacher: needed feature maps at 1/16 and 1/32 of the image, got 1/{reductions}"
             )
         self.indices = [reductions.index(reduction) for reduction in REDUCTIONS]
         self.widths: list[int] = [model.feature_info[index]["num_chs"] for index in self.indices]
 
-    def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode: its BatchNorms do not learn."""
-        return super().train(False)
-
     @torch.no_grad()
-    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, 3, H, W) to logits (N, K) and maps at 1/16 and 1/32."""
-        last, maps = self.model.forward_intermediates(images)
-        return self.model.forward_head(last), [maps[index] for index in self.indices]
+        last, maps = self.model.forward_intermediates(images, self.indices)
+        return self.model.forward_head(last), maps
 
 
 class Student(nn.Module):
@@ -86,34 +80,28 @@ def taps(architecture: Architecture) -> list[int]:
             found[reduction] = position
     if any(wanted not in found for wanted in REDUCTIONS):
         raise ValueError(
-            "architecture: needed residual units at 1/16 and 1/32 of the image to learn from a teacher, got "
-            f"1/{', 1/'.join(map(str, found))}; use a recipe without a teacher"
+            f"architecture: needed residual units at 1/16 and 1/32 of the image, got 1/{[*found]}; use a "
+            "recipe without a teacher"
         )
     return [found[wanted] for wanted in REDUCTIONS]
 
 
 def load_teacher(recipe: Recipe, data: DataSet, checkpoint: Path | None = None) -> Teacher:
-    """The teacher of a recipe, from timm, with the weights of a file, or of timm for None.
-
-    Raises:
-        ValueError: there is no such model, its weights cannot be fetched, or it was trained for other data.
-    """
+    """The teacher of a recipe, from timm, with the weights of a file, or of timm for None."""
     import timm
 
     if not timm.is_model(recipe.teacher.partition(".")[0]):
         raise ValueError(
-            f"teacher: needed the name of a timm model, got {recipe.teacher!r}; see timm.list_models()"
+            f"teacher: needed the name of a timm model (timm.list_models()), got {recipe.teacher}"
         )
     try:
         model: Any = timm.create_model(
             recipe.teacher, pretrained=checkpoint is None, checkpoint_path=str(checkpoint or "")
         )
     except (OSError, RuntimeError) as error:
-        got = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"teacher: needed the weights of {recipe.teacher}, got {got}; "
-            "go online, or fetch the file elsewhere and name it (--teacher-checkpoint), or use a recipe "
-            "without a teacher"
+            f"teacher: needed the weights of {recipe.teacher}, got {first_line(error)}; go online, or fetch "
+            "the file elsewhere and name it (--teacher-checkpoint), or use a recipe without a teacher"
         ) from error
     if model.num_classes != data.classes or tuple(model.pretrained_cfg["mean"]) != data.mean:
         raise ValueError(
@@ -127,14 +115,10 @@ def distillation_loss(
     recipe: Recipe, student: tuple[Tensor, list[Tensor]], teacher: tuple[Tensor, list[Tensor]]
 ) -> Tensor:
     """What a step adds to the cross entropy with the labels, from the logits and maps of both networks."""
-    logits, maps = student
-    soft = functional.cross_entropy(logits, teacher[0].softmax(1))
+    (logits, maps), (wanted, targets) = student, teacher
+    soft = functional.cross_entropy(logits, wanted.softmax(1))
     distances = [
-        functional.smooth_l1_loss(own, _fitted(target, own))
-        for own, target in zip(maps, teacher[1], strict=True)
+        functional.smooth_l1_loss(own, functional.adaptive_avg_pool2d(target, (own.shape[2], own.shape[3])))
+        for own, target in zip(maps, targets, strict=True)
     ]
     return recipe.logit_weight * soft + recipe.feature_weight * torch.stack(distances).mean()
-
-
-def _fitted(target: Tensor, like: Tensor) -> Tensor:
-    return functional.adaptive_avg_pool2d(target, (like.shape[-2], like.shape[-1]))

@@ -13,23 +13,19 @@ from tqdm import tqdm
 from zenlib.errors import whole
 from zenlib.networks.architecture import Architecture
 from zenlib.train.augmentation import evaluation_transform
-from zenlib.train.batches import Transformed, loader
+from zenlib.train.batches import Transformed
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices, Precision
+from zenlib.train.devices import Devices
 from zenlib.vanilla.capture import image_shape
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network reaches on so many images.
+    """What a network reaches on so many images."""
 
-    `top1` is the percentage of images whose class has the highest logit, `top5` of those whose class is among
-    the five highest, `loss` the mean cross entropy with the labels in nats.
-    """
-
-    top1: float
-    top5: float
-    loss: float
+    top1: float  # percentage of images whose class has the highest logit
+    top5: float  # percentage of images whose class is among the five highest logits
+    loss: float  # mean cross entropy with the labels in nats
     images: int
 
 
@@ -71,58 +67,41 @@ def evaluate(
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     transform = evaluation_transform(side, crop, about, channels_of(network))
     images = Transformed(load_data(data, root, training=False), transform)
-    return evaluate_images(
-        network.to(where),
-        images,
-        about.classes,
-        batch_size=whole("batch_size", batch_size),
-        workers=whole("workers", workers, 0),
-        devices=Devices(where),
-        precision=Precision(where, dtype),
-        progress=progress,
-    )
+    batch_size, workers = whole("batch_size", batch_size), whole("workers", workers, 0)
+    devices = Devices(where, dtype)
+    return evaluate_images(network.to(where), images, about.classes, devices, batch_size, workers, progress)
 
 
 def evaluate_images(
     network: nn.Module,
     images: Transformed,
     classes: int,
-    *,
-    batch_size: int,
-    workers: int,
     devices: Devices,
-    precision: Precision,
+    batch_size: int,
+    workers: int = 0,
     progress: bool = False,
 ) -> Evaluation:
     """`evaluate` on tensors, shared between the processes; leaves the network in evaluation mode."""
     own = range(devices.rank, len(images), devices.count)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
+    # Images right at first, images right among five, sum of the loss, images.
     totals = torch.zeros(4, dtype=torch.float64, device=devices.device)
     network.eval()
-    loaded = loader(images, batches, workers, pinned=devices.device.type == "cuda")
     with (
         torch.inference_mode(),
         tqdm(total=len(own), unit=" images", desc="evaluation", disable=not progress) as bar,
     ):
-        for inputs, labels in loaded:
-            inputs, labels = precision.moved(inputs), labels.to(devices.device)
-            with precision.autocast():
-                logits = network(inputs)
+        for inputs, labels in devices.loaded(images, batches, workers):
+            with devices.autocast():
+                logits = network(inputs).float()
             require_classes(logits, classes)
-            totals += _counts(logits.float(), labels)
+            ranked = logits.topk(min(5, classes)).indices == labels[:, None]
+            loss = functional.cross_entropy(logits, labels, reduction="sum")
+            count = torch.tensor(len(labels), device=devices.device)
+            totals += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, count]).double()
             bar.update(len(labels))
-            if progress:
-                bar.set_postfix_str(f"top-1 {100 * totals[0] / totals[3]:.2f} %", refresh=False)
-    first, five, loss, count = devices.sum(totals)
-    return Evaluation(float(100 * first / count), float(100 * five / count), float(loss / count), int(count))
-
-
-def _counts(logits: Tensor, labels: Tensor) -> Tensor:
-    """Images right at first, images right among five, sum of the loss, images."""
-    ranked = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-    loss = functional.cross_entropy(logits, labels, reduction="sum")
-    count = torch.tensor(len(labels), device=logits.device)
-    return torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, count]).double()
+    first, five, loss, count = devices.sum(totals).tolist()
+    return Evaluation(100 * first / count, 100 * five / count, loss / count, int(count))
 
 
 def require_classes(logits: Tensor, classes: int) -> None:

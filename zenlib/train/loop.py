@@ -11,8 +11,9 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,14 +30,13 @@ from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import Network, build_network
 from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
-from zenlib.train.batches import Transformed, drawing_from, epoch_parts, loader, seed_of, steps_per_epoch
-from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices, Precision
+from zenlib.train.batches import Transformed, drawing_from, epoch_parts, seed_of, steps_per_epoch
+from zenlib.train.datasets import data_set, first_line, load_data
+from zenlib.train.devices import Devices
 from zenlib.train.devices import devices as joined
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher
 from zenlib.train.evaluation import channels_of, evaluate_images, require_classes
-from zenlib.train.initialisation import initialise
-from zenlib.train.recipes import Recipe, learning_rate
+from zenlib.train.recipes import Recipe, initialise, learning_rate, optimiser_of
 
 CHECKPOINT = "last.pth"
 LOG = "log.csv"
@@ -77,8 +77,7 @@ def train(
         root: folder of the data set.
         seed: seed of weights, order and augmentation.
         workers: processes that load images for each device; 0 for this one.
-        accumulate: passes whose gradients make up one step, for memory; BatchNorm sees each by itself, so it
-            is a setting.
+        accumulate: passes that make up one step, for memory; a setting, as BatchNorm sees each by itself.
         device: "cpu" or "cuda"; None means CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16" (CUDA only).
         teacher_checkpoint: file of the teacher's weights; None means that timm fetches them.
@@ -93,17 +92,16 @@ def train(
     Raises:
         TrainingDiverged: the loss or the weights are not finite any more.
         DataMissing: the data set is not there.
-        CheckpointError: the folder holds a training of other settings, a damaged one, or one that goes on
-            now; or it cannot be written.
+        CheckpointError: the folder holds another, a damaged or a running training, or cannot be written.
         ProcessLost: one of several processes ended before the others.
     """
-    with joined(device) as devices, ExitStack() as stack:
-        if devices.rank == 0:  # which keeps other trainings from the folder for all
-            stack.enter_context(held(out / ".lock", "training", CheckpointError))
-        teacher = load_teacher(recipe, data_set(data), teacher_checkpoint) if recipe.teacher else None
-        settings = (data, recipe, out, root, seed, workers, accumulate)
-        training = Training(architecture, *settings, devices, Precision(devices.device, dtype), teacher)
-        return training.run(until, progress)
+    with joined(device, dtype) as devices:
+        # The first process keeps other trainings from the folder for all.
+        alone = held(out / ".lock", "training", CheckpointError) if devices.rank == 0 else nullcontext()
+        with alone:
+            teacher = load_teacher(recipe, data_set(data), teacher_checkpoint) if recipe.teacher else None
+            settings = (data, recipe, out, root, seed, workers, accumulate)
+            return Training(architecture, *settings, devices, teacher).run(until, progress)
 
 
 class Training:
@@ -120,83 +118,69 @@ class Training:
         workers: int,
         accumulate: int,
         devices: Devices,
-        precision: Precision,
         teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.seed, self.workers, self.accumulate = recipe, seed, workers, accumulate
-        self.devices, self.precision = devices, precision
-        self.path, self.log_path = out / CHECKPOINT, out / LOG
-        about = data_set(data)
-        self.classes, channels = about.classes, channels_of(architecture)
-        self.images = load_data(data, root, training=True)
-        self.transform = training_transform(recipe, about, channels)
-        self.test = Transformed(
-            load_data(data, root, training=False),
-            evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
-        )
+        self.devices, self.teacher, self.path = devices, teacher, out / CHECKPOINT
+        about, channels = data_set(data), channels_of(architecture)
+        self.classes = about.classes
+        transform = training_transform(recipe, about, channels)
+        self.images = Transformed(load_data(data, root, training=True), transform)
+        self.steps = steps_per_epoch(len(self.images), recipe.batch_size)
+        transform = evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels)
+        self.test = Transformed(load_data(data, root, training=False), transform)
         if isinstance(architecture, Architecture):
-            self.network: nn.Module = build_network(architecture, about.classes)
-            named = {"architecture": architecture.to_string(), "use_se": architecture.use_se}
+            self.network: nn.Module = build_network(architecture, self.classes)
+            name, gated = architecture.to_string(), architecture.use_se
         else:
             self.network = architecture
             _require_fit(architecture, channels, recipe, self.classes)
             shapes = [list(tensor.shape) for tensor in architecture.state_dict().values()]
-            named = {"architecture": f"{type(architecture).__name__}, weights {shapes}", "use_se": False}
+            name, gated = f"{type(architecture).__name__}, weights {shapes}", False
         initialise(self.network, recipe, seed)
-        self.model, self.teacher = self.network, teacher
-        self.average: AveragedModel | None = None
+        self.model = self.network
         if teacher:
-            teacher.to(devices.device)
-            own = cast(Network, self.network), cast(Architecture, architecture)
-            self.model = Student(*own, teacher.widths)
+            teacher.model.to(devices.device)
+            self.model = Student(cast(Network, self.network), cast(Any, architecture), teacher.widths)
         self.model.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+        self.average: AveragedModel | None = None
         if recipe.averaging:
             moved = get_ema_multi_avg_fn(recipe.averaging)
             self.average = AveragedModel(self.network, multi_avg_fn=moved, use_buffers=True)
-        self.optimiser = _optimiser(self.model, recipe)
-        self.scaler = precision.scaler()
+        self.optimiser = optimiser_of(self.model, recipe)
+        self.scaler = torch.amp.GradScaler(devices.device.type, enabled=devices.dtype == "float16")
         self.wrapped: Any = devices.wrap(self.model)
         self.log: list[Row] = []
-        also = {"data": data, "seed": seed, "dtype": precision.dtype, "accumulate": accumulate}
-        self.settings = named | also | dataclasses.asdict(recipe)
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return steps_per_epoch(len(self.images), self.recipe.batch_size)
+        how = {"data": data, "seed": seed, "dtype": devices.dtype, "accumulate": accumulate}
+        self.settings = {"architecture": name, "use_se": gated} | how | dataclasses.asdict(recipe)
 
     def run(self, until: int | None = None, progress: bool = True) -> list[Row]:
         """Trains from where the folder is to the last epoch, or until one; returns the log."""
         self._resume()
         epochs, shown = self.recipe.epochs, progress and self.devices.rank == 0
-        steps: dict[str, Any] = {
-            "total": epochs * self.steps,
-            "initial": len(self.log) * self.steps,
-            "unit": " steps",
-        }
-        often = 1.0 if sys.stderr.isatty() else 60.0
-        with tqdm(**steps, desc="training", disable=not shown, smoothing=0.05, mininterval=often) as bar:
+        with tqdm(
+            total=epochs * self.steps,
+            initial=len(self.log) * self.steps,
+            unit=" steps",
+            desc="training",
+            disable=not shown,
+            smoothing=0.05,
+            mininterval=1.0 if sys.stderr.isatty() else 60.0,
+        ) as bar:
             for epoch in range(len(self.log), epochs if until is None else until):
-                with self._all_there():
-                    row = self._epoch(epoch, bar)
-                    self.log.append(row)
+                try:
+                    self.log.append(self._epoch(epoch, bar))
                     self._save()
+                except RuntimeError as error:
+                    if self.devices.count == 1 or not _LOST.search(str(error)):
+                        raise
+                    raise ProcessLost(
+                        f"training: needed all of {self.devices.count} processes, lost one "
+                        f"({first_line(error)}); start all of them again: it goes on from {self.path}"
+                    ) from error
                 if shown:
-                    tqdm.write(_line(row, epochs), file=sys.stderr)
+                    tqdm.write(_line(self.log[-1], epochs), file=sys.stderr)
         return self.log
-
-    @contextmanager
-    def _all_there(self) -> Iterator[None]:
-        """Says that another process was lost, where the devices only say that nobody answers."""
-        try:
-            yield
-        except RuntimeError as error:
-            if self.devices.count > 1 and re.search("peer|[Cc]onnection|[Tt]imed? ?out", str(error)):
-                raise ProcessLost(
-                    f"training: needed all of {self.devices.count} processes, lost one "
-                    f"({str(error).splitlines()[0]}); start all of them again: it goes on from {self.path}"
-                ) from error
-            raise
 
     def _epoch(self, epoch: int, bar: Any) -> Row:
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -206,15 +190,9 @@ class Training:
             self.devices.average_statistics(self.average.module)
         if not all(torch.isfinite(tensor).all() for tensor in self.network.state_dict().values()):
             raise self._diverged(epoch, "the weights are")
-        tested = evaluate_images(
-            self.average.module if self.average else self.network,
-            self.test,
-            self.classes,
-            batch_size=self.recipe.batch_size // self.accumulate,
-            workers=self.workers,
-            devices=self.devices,
-            precision=self.precision,
-        )
+        shown = self.average.module if self.average else self.network
+        size = self.recipe.batch_size // self.accumulate
+        tested = evaluate_images(shown, self.test, self.classes, self.devices, size, self.workers)
         return {
             "epoch": epoch + 1,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
@@ -229,11 +207,16 @@ class Training:
     def _train_epoch(self, epoch: int, bar: Any) -> float:
         """One pass over the training images; returns the mean loss over all processes."""
         self.wrapped.train()
+        rank, parts = self.devices.rank, self.devices.count * self.accumulate
+        order = epoch_parts(len(self.images), self.recipe.batch_size, parts, self.seed, epoch)
+        own = [part for step in order for part in step[rank :: self.devices.count]]
+        self.images.seed = (self.seed, epoch)
+        loaded = self.devices.loaded(self.images, own, self.workers)
         total = torch.zeros((), dtype=torch.float64, device=self.devices.device)
-        for step, parts in enumerate(self._steps(epoch)):
+        for step in range(self.steps):
             for group in self.optimiser.param_groups:
                 group["lr"] = learning_rate(self.recipe, epoch * self.steps + step, self.steps)
-            total += self._step(parts, epoch, step)
+            total += self._step(islice(loaded, self.accumulate), epoch, step)
             if (step + 1) % CHECKED_EVERY == 0 or step + 1 == self.steps:
                 mean = float(self.devices.sum(total.clone())) / self.devices.count / (step + 1)
                 if not math.isfinite(mean):
@@ -242,24 +225,13 @@ class Training:
             bar.update()
         return mean
 
-    def _steps(self, epoch: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
-        """For each step the parts of this process, loaded."""
-        parts = self.devices.count * self.accumulate
-        order = epoch_parts(len(self.images), self.recipe.batch_size, parts, self.seed, epoch)
-        own = [step[part] for step in order for part in range(self.devices.rank, parts, self.devices.count)]
-        dataset = Transformed(self.images, self.transform, (self.seed, epoch))
-        loaded = iter(loader(dataset, own, self.workers, pinned=self.devices.device.type == "cuda"))
-        for _ in order:
-            yield [next(loaded) for _ in range(self.accumulate)]
-
-    def _step(self, parts: list[tuple[Tensor, Tensor]], epoch: int, step: int) -> Tensor:
+    def _step(self, parts: Iterable[tuple[Tensor, Tensor]], epoch: int, step: int) -> Tensor:
         """One step of the optimiser; returns the loss before it."""
         total = torch.zeros((), dtype=torch.float64, device=self.devices.device)
         for number, (images, labels) in enumerate(parts):
             seed = seed_of(self.seed, epoch, step, number * self.devices.count + self.devices.rank, _MIXUP)
-            last = number == len(parts) - 1  # processes exchange gradients once per step
+            last = number == self.accumulate - 1  # processes exchange gradients once per step
             with self.wrapped.no_sync() if not last and self.devices.count > 1 else nullcontext():
-                images, labels = self.precision.moved(images), labels.to(self.devices.device)
                 loss = self._loss(images, labels, seed) / self.accumulate
                 self.scaler.scale(loss).backward()
             total += loss.detach().double()
@@ -273,7 +245,7 @@ class Training:
     def _loss(self, images: Tensor, labels: Tensor, seed: int) -> Tensor:
         recipe = self.recipe
         images, targets = _mixed(images, labels, recipe.mixup, self.classes, seed)
-        with self.precision.autocast():
+        with self.devices.autocast():
             output = self.wrapped(_scaled(images, recipe.resolution))
             logits = output[0] if self.teacher else output
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
@@ -281,8 +253,7 @@ class Training:
 
     def _parts(self) -> dict[str, Any]:
         """What has a state, by its name in the checkpoint."""
-        parts: dict[str, Any] = {"optimiser": self.optimiser, "scaler": self.scaler}
-        parts["state_dict"] = self.network
+        parts = {"optimiser": self.optimiser, "scaler": self.scaler, "state_dict": self.network}
         if self.average:
             parts["state_dict_ema"] = self.average.module
         if isinstance(self.model, Student):
@@ -296,32 +267,28 @@ class Training:
             if self.average:
                 state["averaged"] = int(self.average.n_averaged)
             checkpoint.write(self.path, state | {"settings": self.settings, "log": self.log})
-            checkpoint.write_log(self.log_path, self.log)
+            checkpoint.write_log(self.path.with_name(LOG), self.log)
         self.devices.wait()
 
     def _resume(self) -> None:
         state = checkpoint.read(self.path, "settings", "state_dict", "optimiser", "scaler", "log")
         if state is None:
             return
-        # A checkpoint from before this setting was recorded is taken for one without accumulation, the
-        # command's default.
+        settings = {"accumulate": 1} | state["settings"]  # which older checkpoints do not say
+        require_same_settings(self.path, settings, self.settings, "training", CheckpointError)
         try:
-            settings = {"accumulate": 1} | state["settings"]
-            require_same_settings(self.path, settings, self.settings, "training", CheckpointError)
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             if self.average:
                 self.average.n_averaged.fill_(state["averaged"])
             self.log = [dict(row) for row in state["log"]]
-            if self.devices.rank == 0 and self.log:
-                checkpoint.write_log(self.log_path, self.log)
-        except CheckpointError:
-            raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{self.path}: needed the checkpoint of this training, got one that does not fit it "
-                f"({type(error).__name__}: {str(error).splitlines()[0]}); choose another folder"
+                f"({type(error).__name__}: {first_line(error)}); choose another folder"
             ) from error
+        if self.devices.rank == 0 and self.log:
+            checkpoint.write_log(self.path.with_name(LOG), self.log)
 
     def _diverged(self, epoch: int, what: str) -> TrainingDiverged:
         good = "there is no checkpoint yet"
@@ -335,15 +302,14 @@ class Training:
 
 _MIXUP = 1
 """Tells the seed of a mixed batch from that of an image."""
+_LOST = re.compile("peer|[Cc]onnection|[Tt]imed? ?out")
+"""What the devices say where another process does not answer."""
 
 
 def _require_fit(network: nn.Module, channels: int, recipe: Recipe, classes: int) -> None:
     """Refuses a module that the recipe cannot train, before anything is loaded or drawn."""
     if recipe.teacher:
-        raise ValueError(
-            "recipe: a teacher shows its features to residual units, which a module does not name; choose a "
-            "recipe without one"
-        )
+        raise ValueError("recipe: needed one without a teacher, which shows its features to blocks alone")
     images = torch.zeros(2, channels, recipe.resolution, recipe.resolution)
     with torch.no_grad():
         logits = network.train()(images)
@@ -365,19 +331,6 @@ def _scaled(images: Tensor, side: int) -> Tensor:
     if images.shape[-1] == side:
         return images
     return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
-
-
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(
-        groups,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-    )
 
 
 def _line(row: Row, epochs: int) -> str:

@@ -1,4 +1,4 @@
-"""Training recipes: the two of the paper, complete, and small ones that a CPU can run; their learning rate.
+"""Training recipes, the paper's and small ones for a CPU: the start, the optimiser and the learning rate.
 
 Source: Lin et al. 2021 (arXiv 2102.01063), section 4 and the training flags of the released code.
 """
@@ -11,8 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-CROPS = ("none", "padded", "resized")
-POLICIES = ("", "cifar10", "imagenet")
+import torch
+from torch import nn
+
+from zenlib.networks.module import ResidualUnit
+from zenlib.train.batches import seed_of
+
 PER_IMAGES = 256
 """The learning rate of a recipe is for steps of so many images and scales with the real number."""
 
@@ -49,17 +53,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shares = ("label_smoothing", "flip", "random_erasing", "averaging", "bn_momentum")
+        policies = ("", "cifar10", "imagenet")
         warms = 0 <= self.warmup_epochs < self.epochs
-        learned = (self.teacher_resolution > 0) == bool(self.teacher)
+        taught = (self.teacher_resolution > 0) == bool(self.teacher)
         for name, fine, needed in (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2, for BatchNorm"),
             ("resolution", self.resolution >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "a positive number"),
             ("warmup_epochs", warms, f"0 to less than epochs ({self.epochs})"),
-            ("crop", self.crop in CROPS, f"one of {', '.join(CROPS)}"),
-            ("auto_augment", self.auto_augment in POLICIES, "cifar10, imagenet or nothing"),
-            ("teacher_resolution", learned, "a side with a teacher, else 0"),
+            ("crop", self.crop in ("none", "padded", "resized"), "one of none, padded, resized"),
+            ("auto_augment", self.auto_augment in policies, "cifar10, imagenet or nothing"),
+            ("teacher_resolution", taught, "a side with a teacher, else 0"),
             ("evaluation_crop", 0 < self.evaluation_crop <= 1, "more than 0 and at most 1"),
             *((name, 0 <= getattr(self, name) <= 1, "0 to 1") for name in shares),
         ):
@@ -123,11 +128,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
-    """A recipe with some attributes replaced, each written as "name=value".
-
-    Raises:
-        ValueError: for a name that is no attribute or a value of another type.
-    """
+    """A recipe with some attributes replaced, each written as "name=value"."""
     types = get_type_hints(Recipe)
     values: dict[str, Any] = {}
     for change in changes:
@@ -154,3 +155,38 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         return highest * (step + 1) / warmup
     done = (step - warmup) / (recipe.epochs * steps_per_epoch - warmup)
     return highest / 2 * (1 + math.cos(math.pi * done))
+
+
+def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
+    """Draws the weights of convolutions and linear layers from the seed alone; sets BatchNorms up, in place.
+
+    A weight has variance gain^2 * 2 / (fan in + fan out) (Glorot, Bengio 2010). The paper's gain, 3.26, is
+    far larger than usual: BatchNorm takes it out of the signal, so it lowers the effective learning rate.
+    """
+    generator = torch.Generator().manual_seed(seed_of(seed))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight, recipe.init_gain, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            module.momentum = recipe.bn_momentum
+    for unit in network.modules():
+        if isinstance(unit, ResidualUnit) and recipe.zero_last_norm:
+            norms = [layer for layer in unit.path.modules() if isinstance(layer, nn.BatchNorm2d)]
+            nn.init.zeros_(norms[-1].weight)
+
+
+def optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD, in which kernels and matrices alone decay."""
+    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        groups,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+    )

@@ -31,12 +31,11 @@ from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.module import Network, build_network
 from zenlib.train import checkpoint
 from zenlib.train.augmentation import evaluation_transform, training_transform
-from zenlib.train.batches import Transformed, epoch_parts, loader, seed_of, steps_per_epoch
+from zenlib.train.batches import Transformed, epoch_parts, seed_of, steps_per_epoch
 from zenlib.train.datasets import data_set, load_data
-from zenlib.train.devices import Devices, Precision
+from zenlib.train.devices import Devices
 from zenlib.train.evaluation import Evaluation, evaluate_images
-from zenlib.train.initialisation import initialise
-from zenlib.train.recipes import Recipe, learning_rate
+from zenlib.train.recipes import Recipe, initialise, learning_rate
 
 CHECKPOINT = "supernet.pth"
 RECALIBRATION = 20
@@ -192,14 +191,13 @@ def train_supernet(
     Returns:
         The supernet, and the processor seconds of its training.
     """
-    about, where = data_set(data), torch.device(device)
-    precision = Precision(where, dtype)
+    about, devices = data_set(data), Devices(torch.device(device), dtype)
     images = Transformed(
         load_data(data, None, training=True), training_transform(recipe, about, networks.skeleton.in_channels)
     )
     supernet = Supernet(networks, about.classes)
     initialise(supernet.largest, recipe, seed)
-    supernet.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    supernet.to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     optimiser = torch.optim.SGD(
         supernet.parameters(),
         recipe.learning_rate,
@@ -221,13 +219,12 @@ def train_supernet(
         for epoch in range(done, recipe.epochs):
             start = time.process_time()
             images.seed = (seed, epoch)
-            for step, batch in enumerate(
-                loader(images, _order(len(images), recipe, seed, epoch), 0, pinned=False)
-            ):
+            order = _order(len(images), recipe, seed, epoch)
+            for step, batch in enumerate(devices.loaded(images, order)):
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
                 architecture = networks.sample(random.Random(seed_of(seed, epoch, step, _PATH)))
-                _step(supernet, architecture, batch, optimiser, recipe, precision)
+                _step(supernet, architecture, batch, optimiser, recipe, devices)
                 bar.update()
             spent += time.process_time() - start
             state = {
@@ -251,11 +248,11 @@ def _step(
     batch: tuple[Tensor, Tensor],
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
-    precision: Precision,
+    devices: Devices,
 ) -> None:
     """One step of the part of the weights that one network uses."""
-    images, labels = precision.moved(batch[0]), batch[1].to(precision.device)
-    with precision.autocast():
+    images, labels = batch
+    with devices.autocast():
         loss = functional.cross_entropy(
             supernet(images, architecture), labels, label_smoothing=recipe.label_smoothing
         )
@@ -297,9 +294,8 @@ def judge(
     dtype: str = "float32",
 ) -> Evaluation:
     """Accuracy with the shared weights, BatchNorm anew from `RECALIBRATION` batches of training images."""
-    about, where = data_set(data), torch.device(device)
-    precision = Precision(where, dtype)
-    network = supernet.extract(architecture).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
+    about, devices = data_set(data), Devices(torch.device(device), dtype)
+    network = supernet.extract(architecture).to(devices.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
@@ -312,19 +308,11 @@ def judge(
     )
     parts = _order(len(images), recipe, seed, _RECALIBRATED)[:RECALIBRATION]
     network.train()
-    with torch.no_grad(), precision.autocast():
-        for inputs, _ in loader(images, parts, 0, pinned=False):
-            network(precision.moved(inputs))
+    with torch.no_grad(), devices.autocast():
+        for inputs, _ in devices.loaded(images, parts):
+            network(inputs)
     test = Transformed(
         load_data(data, None, training=False),
         evaluation_transform(recipe.resolution, recipe.evaluation_crop, about, channels),
     )
-    return evaluate_images(
-        network,
-        test,
-        about.classes,
-        batch_size=recipe.batch_size,
-        workers=0,
-        devices=Devices(where),
-        precision=precision,
-    )
+    return evaluate_images(network, test, about.classes, devices, recipe.batch_size)

@@ -18,7 +18,7 @@ import typer.main
 from tests.library.cli.test_cli import SEARCH, TINY, run
 from zenlib import build_network, closed_form_zen_score
 from zenlib.cli import app as cli
-from zenlib.cli.commands import COMMANDS
+from zenlib.cli.app import COMMANDS
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.zennets import zennet_architecture
 
@@ -247,11 +247,6 @@ def test_the_help_of_every_command_shows_its_examples(capsys, monkeypatch):
         code, out, _ = run(capsys, command.__name__, "--help")
         assert code == 0 and all(example in " ".join(out.split()) for example in examples)
     assert "Exit codes: 0 done, 1 refused" in run(capsys, "--help")[1]
-
-
-def test_the_commands_about_stored_rows_say_where_they_went(capsys):
-    code, _, err = run(capsys, "results", "merge", "copied", "--keep", "theirs")
-    assert code == 1 and "python experiments/run.py merge FOLDER" in err
 
 
 def complete(words, shell="bash"):

@@ -14,7 +14,7 @@ from zenlib import Architecture, build_network
 from zenlib.networks.zennets import ZENNETS, zennet_architecture
 from zenlib.train.augmentation import training_transform
 from zenlib.train.datasets import DATASETS
-from zenlib.train.devices import Devices, Precision
+from zenlib.train.devices import Devices
 from zenlib.train.distillation import Student, Teacher, distillation_loss, load_teacher, taps
 from zenlib.train.loop import Training, _scaled
 from zenlib.train.recipes import RECIPES
@@ -55,11 +55,11 @@ def test_the_teachers_logits_are_those_of_its_own_forward_pass(teacher):
 
 
 def test_the_teacher_never_trains(teacher):
-    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    teacher.train()(torch.randn(4, 3, 64, 64))
+    before = {name: tensor.clone() for name, tensor in teacher.model.state_dict().items()}
+    teacher(torch.randn(4, 3, 64, 64))
     assert not teacher.model.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in teacher.model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
 
 
 @pytest.mark.parametrize("name", [name for name in ZENNETS if not name.endswith("M")])
@@ -106,9 +106,7 @@ def test_the_loss_is_the_sum_of_its_parts_by_hand():
 
 def training(tmp_path, teacher, recipe=RECIPE, seed=0):
     devices = Devices(torch.device("cpu"))
-    return Training(
-        NETWORK, "digits", recipe, tmp_path, None, seed, 0, 1, devices, Precision(devices.device), teacher
-    )
+    return Training(NETWORK, "digits", recipe, tmp_path, None, seed, 0, 1, devices, teacher)
 
 
 def test_a_student_comes_closer_to_its_teacher_and_goes_on_where_it_was(teacher, tmp_path):
@@ -116,7 +114,9 @@ def test_a_student_comes_closer_to_its_teacher_and_goes_on_where_it_was(teacher,
     features_alone = dataclasses.replace(recipe, logit_weight=0.0)
     images = torch.stack(
         [
-            training_transform(recipe, DATASETS["digits"])(training(tmp_path, teacher).images[index][0])
+            training_transform(recipe, DATASETS["digits"])(
+                training(tmp_path, teacher).images.images[index][0]
+            )
             for index in range(64)
         ]
     )

@@ -19,9 +19,8 @@ from zenlib.networks.zennets import zennet_architecture
 from zenlib.train.augmentation import evaluation_transform, lit, training_transform
 from zenlib.train.batches import Transformed, drawing_from, epoch_parts, seed_of
 from zenlib.train.datasets import DATASETS
-from zenlib.train.initialisation import initialise
-from zenlib.train.loop import _mixed, _optimiser
-from zenlib.train.recipes import RECIPES, changed, learning_rate
+from zenlib.train.loop import _mixed
+from zenlib.train.recipes import RECIPES, changed, initialise, learning_rate, optimiser_of
 
 CIFAR, IMAGENET = RECIPES["cifar"], RECIPES["imagenet"]
 
@@ -114,7 +113,7 @@ def test_residual_units_start_as_their_shortcuts():
 
 def test_kernels_and_matrices_alone_decay():
     network = build_network(zennet_architecture("zennet-0.5M"), 10)
-    decayed, others = _optimiser(network, CIFAR).param_groups
+    decayed, others = optimiser_of(network, CIFAR).param_groups
     assert (decayed["weight_decay"], others["weight_decay"], decayed["nesterov"]) == (5e-4, 0.0, True)
     kinds = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert {id(p) for p in decayed["params"]} == {id(m.weight) for m in kinds}
