@@ -33,19 +33,12 @@ SOURCE = "the architectures of Accel-NASBench (Ahmad et al. 2024), without accur
 
 
 class Network(NamedTuple):
-    """One network; each field has one number a stage.
+    """One network; each field has one number a stage."""
 
-    Attributes:
-        expansion: inner channels of a bottleneck over those that it reads.
-        kernel: side of its depthwise convolutions.
-        layers: bottlenecks of the stage.
-        se: 1 where they have a gate.
-    """
-
-    expansion: tuple[int, ...]
-    kernel: tuple[int, ...]
-    layers: tuple[int, ...]
-    se: tuple[int, ...]
+    expansion: tuple[int, ...]  # inner channels of a bottleneck over those that it reads
+    kernel: tuple[int, ...]  # side of its depthwise convolutions
+    layers: tuple[int, ...]  # bottlenecks of the stage
+    se: tuple[int, ...]  # 1 where they have a gate
 
     def checked(self) -> Network:
         """The network itself.

@@ -40,29 +40,20 @@ _batch_norm_into = torch.ops.aten.native_batch_norm.out
 
 
 class CellTerms(NamedTuple):
-    """The terms of every definition for one draw, in nats.
+    """The terms of every definition for one draw, in nats."""
 
-    Attributes:
-        log_delta_l1: log of the batch mean of the sum of absolute differences.
-        log_delta_frobenius: the same with the Euclidean norm.
-        log_sigma_minibatch: sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch
-            variance averaged over channels. What BatchNorm divides by; eps matters only where a convolution
-            reads nothing, which gives log sqrt(eps).
-        log_sigma_running: the same sum for the running variance of the released code after both branches.
-        norms: number of BatchNorms in the sums.
-        silent: how many of these read nothing.
-        log_scale: sum over the BatchNorms that read something of log sqrt(q), q the variance of what their
-            convolution reads (of their own input for the BatchNorm that follows none), so that
-            log_sigma_minibatch minus this is what the convolutions themselves gain; NaN where it was not
-            asked for.
-    """
-
-    log_delta_l1: float
-    log_delta_frobenius: float
+    log_delta_l1: float  # log of the batch mean of the sum of absolute differences
+    log_delta_frobenius: float  # the same with the Euclidean norm
+    # sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch variance averaged over
+    # channels. What BatchNorm divides by; eps matters only where a convolution reads nothing, which gives log
+    # sqrt(eps)
     log_sigma_minibatch: float
-    log_sigma_running: float
-    norms: int
-    silent: int
+    log_sigma_running: float  # the same sum for the running variance of the released code after both branches
+    norms: int  # number of BatchNorms in the sums
+    silent: int  # how many of these read nothing
+    # sum over the BatchNorms that read something of log sqrt(q), q the variance of what their convolution
+    # reads (of their own input for the BatchNorm that follows none), so that log_sigma_minibatch minus this
+    # is what the convolutions themselves gain; NaN where it was not asked for
     log_scale: float = math.nan
 
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.benchmarks.tables import read_table
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import PROXY_AGREEMENT
@@ -54,18 +54,13 @@ MEAN, DEVIATION = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a proxy is asked.
+    """How a proxy is asked."""
 
-    Attributes:
-        images: "noise" from N(0, 1), "photo" for crops of photographs with random labels, or "labelled" for
-            crops whose label says which photograph they come from.
-        batch_size: how many.
-        initialisation: "he", or "default" for PyTorch's.
-    """
-
+    # "noise" from N(0, 1), "photo" for crops of photographs with random labels, or "labelled" for crops whose
+    # label says which photograph they come from
     images: str
-    batch_size: int
-    initialisation: str
+    batch_size: int  # how many
+    initialisation: str  # "he", or "default" for PyTorch's
 
     def __str__(self) -> str:
         return f"{self.images}{self.batch_size}_{self.initialisation}"
@@ -265,7 +260,6 @@ AGREEMENT = Table(
         "spearman_low": "1: lower end of its 95 % interval",
         "spearman_high": "1: upper end of its 95 % interval",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 

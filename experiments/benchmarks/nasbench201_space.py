@@ -31,13 +31,9 @@ _TERM = re.compile(r"([a-z0-9_]+)~(\d)")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the search space.
+    """A cell of the search space."""
 
-    Attributes:
-        ops: the operation of each edge, in the order of `EDGES`.
-    """
-
-    ops: tuple[str, ...]
+    ops: tuple[str, ...]  # the operation of each edge, in the order of `EDGES`
 
     def __post_init__(self) -> None:
         unknown = [op for op in self.ops if op not in OPS]

@@ -60,18 +60,12 @@ class Part(NamedTuple):
     """A piece of a network that has convolutions.
 
     Equal pieces of two networks behind equal ones compute the same.
-
-    Attributes:
-        kind: "stem", "head", or the digit of a layer.
-        in_channels: of its images.
-        out_channels: of its result.
-        stride: 2 where it halves the map.
     """
 
-    kind: str
-    in_channels: int
-    out_channels: int
-    stride: int = 1
+    kind: str  # "stem", "head", or the digit of a layer
+    in_channels: int  # of its images
+    out_channels: int  # of its result
+    stride: int = 1  # 2 where it halves the map
 
     def build(self) -> nn.Module:
         """Its module."""

@@ -72,30 +72,18 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Networks with accuracies that somebody trained them to.
+    """Networks with accuracies that somebody trained them to."""
 
-    Attributes:
-        name: key in `BENCHMARKS`.
-        rows: how many networks the file of scores has room for.
-        networks: names of all networks in the order that is drawn from.
-        build: an untrained module by the name of a network.
-        accuracies: table with the column `network` and one column of accuracies per data set; raises
-            `BenchmarkMissing`.
-        datasets: columns of accuracies.
-        resolution: side of the images that proxies see, pixels.
-        batch_size: images in the mini-batch.
-        counted_at: side of the images for which FLOPs are counted, pixels.
-    """
-
-    name: str
-    rows: int
-    networks: Callable[[], list[str]]
-    build: Callable[[str], nn.Module]
+    name: str  # key in `BENCHMARKS`
+    rows: int  # how many networks the file of scores has room for
+    networks: Callable[[], list[str]]  # names of all networks in the order that is drawn from
+    build: Callable[[str], nn.Module]  # an untrained module by the name of a network
+    # table with the column `network` and one column of accuracies per data set; raises `BenchmarkMissing`
     accuracies: Callable[[], pd.DataFrame]
-    datasets: tuple[str, ...]
-    resolution: int
-    batch_size: int
-    counted_at: int
+    datasets: tuple[str, ...]  # columns of accuracies
+    resolution: int  # side of the images that proxies see, pixels
+    batch_size: int  # images in the mini-batch
+    counted_at: int  # side of the images for which FLOPs are counted, pixels
 
     @property
     def scores(self) -> ScoreColumns:

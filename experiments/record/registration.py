@@ -19,17 +19,11 @@ ALONE = "none"
 
 
 class Registration(NamedTuple):
-    """A file of predictions.
+    """A file of predictions."""
 
-    Attributes:
-        study: the chapter that wrote it.
-        file: its name.
-        sha256: its digest, as it was registered.
-    """
-
-    study: str
-    file: str
-    sha256: str
+    study: str  # the chapter that wrote it
+    file: str  # its name
+    sha256: str  # its digest, as it was registered
 
     @property
     def path(self) -> Path:

@@ -97,7 +97,6 @@ def example_row(*, arch: str, seed: int) -> dict[str, Any]:
 EXAMPLES = Table(
     study=STUDY,
     name="examples",
-    key=("arch", "seed"),
     compute=example_row,
     units={
         "arch": "text: code of a network",
@@ -127,21 +126,13 @@ SCORE_CHECKS = CHECKS
 
 @dataclass(frozen=True)
 class BlindRows:
-    """What the page reads.
+    """What the page reads."""
 
-    Attributes:
-        predictions: one row per code: `arch`, costs, and every score that is complete.
-        scored: number of networks that have all scores of `predictions`.
-        seeds: of the Zen-Scores.
-        examples: one line per code of `EXAMPLE_CODES`.
-        opened: what came out.
-    """
-
-    predictions: pd.DataFrame
-    scored: int
-    seeds: tuple[int, ...]
-    examples: pd.DataFrame
-    opened: opened.Opened
+    predictions: pd.DataFrame  # one row per code: `arch`, costs, and every score that is complete
+    scored: int  # number of networks that have all scores of `predictions`
+    seeds: tuple[int, ...]  # of the Zen-Scores
+    examples: pd.DataFrame  # one line per code of `EXAMPLE_CODES`
+    opened: opened.Opened  # what came out
 
     @property
     def unique(self) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
-from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
+from experiments.record.agreement import ARITHMETIC, OneDraw, Within
 from experiments.record.correlations import compare_many, correlate_within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
 from experiments.record.keys import crossed
@@ -104,7 +104,6 @@ CORRELATIONS = Table(
     }
     | ends_units("kendall", "1: Kendall's tau", END + " over isomorphism classes")
     | OVER,
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -267,7 +266,6 @@ WHOLE = Table(
         f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges"
         for kind in EDGE_KINDS
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -282,22 +280,15 @@ SCORE_CHECKS = CHECKS
 
 @dataclass(frozen=True)
 class CellRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        correlations: one line per data set, population, half and score; undefined ones left out.
-        agreement: one line per cell, theory and measurement.
-        larger: the same for the first of these cells with more images, which shows what their number does to
-            the measurement.
-        examples: the cells of the picture, in the order of `EXAMPLES`.
-        whole: the Zen-Score by arithmetic against Monte Carlo, one line per group of cells.
-    """
-
-    correlations: pd.DataFrame
-    agreement: pd.DataFrame
+    correlations: pd.DataFrame  # one line per data set, population, half and score; undefined ones left out
+    agreement: pd.DataFrame  # one line per cell, theory and measurement
+    # the same for the first of these cells with more images, which shows what their number does to the
+    # measurement
     larger: pd.DataFrame
-    examples: pd.DataFrame
-    whole: pd.DataFrame
+    examples: pd.DataFrame  # the cells of the picture, in the order of `EXAMPLES`
+    whole: pd.DataFrame  # the Zen-Score by arithmetic against Monte Carlo, one line per group of cells
 
 
 def run(

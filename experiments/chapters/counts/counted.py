@@ -21,7 +21,7 @@ from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, fill
 from experiments.benchmarks.tables import read_table
 from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY, column
 from experiments.chapters.counts.measured import networks as drawn_networks
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import partial_many
 from experiments.record.results import export_path
 from experiments.record.table import Table
@@ -262,7 +262,6 @@ _MEANING = {
 COUNTED = Table(
     study=STUDY,
     name="counted",
-    key=("space", "dataset", "score"),
     compute=counted_row,
     units={
         "space": "name: which networks",
@@ -277,7 +276,6 @@ COUNTED = Table(
         for prefix, text in _MEANING.items()
         for end, more in (("", ""), ("_low", ", lower end of its 95 % interval"), ("_high", ", upper end"))
     },
-    agreement={"n": EXACT, "count": EXACT},
     otherwise=ARITHMETIC,
 )
 

@@ -20,7 +20,7 @@ from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_terms import live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
 from experiments.record.score_check import ScoreCheck
 from experiments.record.score_columns import ScoreColumns, Values
@@ -141,7 +141,6 @@ def part_row(*, variant: str, dataset: str, population: str, half: str) -> dict[
 PARTS = Table(
     study=STUDY,
     name="parts",
-    key=("variant", "dataset", "population", "half"),
     compute=part_row,
     units={
         "variant": "name: a part or a join of parts",
@@ -156,7 +155,6 @@ PARTS = Table(
         "over_low": "1: lower end of its 95 % interval",
         "over_high": "1: upper end",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -179,7 +177,6 @@ def within_row(*, score: str) -> dict[str, float]:
 WITHIN = Table(
     study=STUDY,
     name="within",
-    key=("score",),
     compute=within_row,
     units={
         "score": "name: a score with a formula",
@@ -187,7 +184,6 @@ WITHIN = Table(
         "spearman": "1: Spearman's rho of the formula and one draw",
         "within": "1: the same of both less their mean over the cells with equally many convolutions",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 

@@ -73,18 +73,12 @@ SIZE_OF_ONE = 0.9
 
 @dataclass(frozen=True)
 class CountRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        agreement: one line per group of networks and score.
-        counted: one line per space, data set and score; those that were not measured left out.
-        parts: one line per variant, data set, population and half.
-        within: one line per score: its formula on all cells, also at equal numbers of convolutions.
-    """
-
-    agreement: pd.DataFrame
-    counted: pd.DataFrame
-    parts: pd.DataFrame
+    agreement: pd.DataFrame  # one line per group of networks and score
+    counted: pd.DataFrame  # one line per space, data set and score; those that were not measured left out
+    parts: pd.DataFrame  # one line per variant, data set, population and half
+    # one line per score: its formula on all cells, also at equal numbers of convolutions
     within: pd.DataFrame
 
 

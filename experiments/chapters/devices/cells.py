@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from experiments.benchmarks import device_tables
 from experiments.benchmarks.nasbench201_variants import cells
 from experiments.chapters.devices.v100 import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.table import Table
 
 SCORES = {
@@ -103,7 +103,6 @@ def front_row(*, dataset: str, device: str, score: str) -> dict[str, float]:
 CELLS = Table(
     study=STUDY,
     name="cells",
-    key=("dataset", "device", "score"),
     compute=cell_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -124,7 +123,6 @@ CELLS = Table(
         "worst_loss": "points: the largest over the budgets",
         "spread": "points: standard deviation of the accuracies in the smallest budget",
     },
-    agreement={"n": EXACT, "bins": EXACT},
     otherwise=ARITHMETIC,
 )
 CELL_FRONTS = Table(

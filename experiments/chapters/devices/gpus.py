@@ -110,7 +110,6 @@ def pair_row(*, first: str, second: str) -> dict[str, Any]:
 PAIRS = Table(
     study=STUDY,
     name="pairs",
-    key=("first", "second"),
     compute=pair_row,
     units={
         "first": "name: a device with its setting, or a count",
@@ -120,7 +119,6 @@ PAIRS = Table(
         "kendall_low": "1: lower end of its 95 % interval over networks",
         "kendall_high": "1: upper end of its 95 % interval over networks",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -160,7 +158,6 @@ def front_row(*, setting: str) -> dict[str, Any]:
 FRONTS = Table(
     study=STUDY,
     name="fronts",
-    key=("setting",),
     compute=front_row,
     units={
         "setting": "name: a device with its setting",
@@ -203,7 +200,6 @@ def carried_row(*, network: str, setting: str) -> dict[str, Any]:
 CARRIED = Table(
     study=STUDY,
     name="carried",
-    key=("network", "setting"),
     compute=carried_row,
     units={
         "network": "name: a ZenNet with its published top-1",
@@ -216,7 +212,6 @@ CARRIED = Table(
         "dominated_even_if_faster": "count: the same, were it faster by one such factor",
         "lag": "1: that time over that of the fastest network as accurate",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 OWN = Table(

@@ -363,7 +363,6 @@ _TAKEN: dict[tuple[str, str, str, str], float] = {}
 GPU = Table(
     study=STUDY,
     name="gpu",
-    key=("device", "step", "case", "quantity"),
     compute=gpu_row,
     units={
         "device": "name: of the GPU",

@@ -105,31 +105,19 @@ BESIDE = {
 
 @dataclass(frozen=True)
 class DeviceRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        predictions: one line per network of Table 7 and precision.
-        interpolation: one line per part of the table that was left out.
-        searches: one line per limit.
-        zennets: one line per published network, by our counts.
-        cells: one line per data set, device and score.
-        cell_fronts: one line per device and drawn score: what its front loses on CIFAR-10 at every budget.
-        pairs: one line per pair of measures.
-        fronts: one line per GPU.
-        carried: one line per ZenNet and GPU.
-        gpu: what the kit measured.
-    """
-
-    predictions: pd.DataFrame
-    interpolation: pd.DataFrame
-    searches: pd.DataFrame
-    zennets: pd.DataFrame
-    cells: pd.DataFrame
+    predictions: pd.DataFrame  # one line per network of Table 7 and precision
+    interpolation: pd.DataFrame  # one line per part of the table that was left out
+    searches: pd.DataFrame  # one line per limit
+    zennets: pd.DataFrame  # one line per published network, by our counts
+    cells: pd.DataFrame  # one line per data set, device and score
+    # one line per device and drawn score: what its front loses on CIFAR-10 at every budget
     cell_fronts: pd.DataFrame
-    pairs: pd.DataFrame
-    fronts: pd.DataFrame
-    carried: pd.DataFrame
-    gpu: pd.DataFrame
+    pairs: pd.DataFrame  # one line per pair of measures
+    fronts: pd.DataFrame  # one line per GPU
+    carried: pd.DataFrame  # one line per ZenNet and GPU
+    gpu: pd.DataFrame  # what the kit measured
 
 
 def run(

@@ -161,7 +161,6 @@ def _work(conv: Convolution) -> int:
 PREDICTIONS = Table(
     study=STUDY,
     name="predictions",
-    key=("network", "precision", "batch_size"),
     compute=prediction_row,
     units={
         "network": "name: as Table 7 of the paper writes it, or a ZenNet",
@@ -230,7 +229,6 @@ def _left_out(rows: pd.DataFrame, left_out: str) -> pd.Series:
 INTERPOLATION = Table(
     study=STUDY,
     name="interpolation",
-    key=("precision", "batch_size", "left_out", "kind"),
     compute=interpolation_row,
     units={
         "precision": "name: fp32, fp16 or int8",
@@ -243,7 +241,6 @@ INTERPOLATION = Table(
         "error_90": "1: its 90 % quantile",
         "bias": "1: geometric mean of predicted / measured, minus 1",
     },
-    agreement={"n": EXACT, "refused": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -336,7 +333,6 @@ def published_row(*, network: str, precision: str) -> dict[str, float]:
 ZENNET_ROWS = Table(
     study=STUDY,
     name="zennets",
-    key=("network", "precision"),
     compute=published_row,
     units={
         "network": "name: a ZenNet, without gates",

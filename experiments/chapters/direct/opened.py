@@ -103,15 +103,10 @@ TABLES = (JUDGED, LOOKUPS) if is_open() else ()
 
 @dataclass(frozen=True)
 class Opened:
-    """What came out; tables without lines before the opening.
+    """What came out; tables without lines before the opening."""
 
-    Attributes:
-        judged: one line per population, score and baseline.
-        lookups: one line per cost, budget and score.
-    """
-
-    judged: pd.DataFrame
-    lookups: pd.DataFrame
+    judged: pd.DataFrame  # one line per population, score and baseline
+    lookups: pd.DataFrame  # one line per cost, budget and score
 
 
 def run(whole: bool) -> Opened:

@@ -40,37 +40,25 @@ SOUGHT = {"tau": 0.2, "gain": 0.1}
 
 @dataclass(frozen=True)
 class LaptopRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        members: one row per network of the groups: group, index, network, sizes, depth, `top1` (mean over
-            seeds), and one column per proxy (mean over seeds; NaN where undefined).
-        trained: one row per training of the groups, of the usual kind: network, seed, `top1`.
-        longer: accuracies of some networks after more epochs: network, `top1`, `other`.
-        precise: the same for the other floating type.
-        searches: one row a search, with the `latency` of its winner in milliseconds an image.
-        further: Zen searches of more evaluations, one row a seed.
-        winners: one row per search and training of its winner: proxy, search_seed, network, seed, `top1`.
-        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone,
-            what both cost, and a column for each proxy that it is held against.
-        trainings: how many trainings there are in all.
-        core_hours: what they took.
-        peak_share: share of the speed of large matrix products that a training reaches, the median.
-        epochs: of the usual kind of training.
-    """
-
+    # one row per network of the groups: group, index, network, sizes, depth, `top1` (mean over seeds), and
+    # one column per proxy (mean over seeds; NaN where undefined)
     members: pd.DataFrame
-    trained: pd.DataFrame
-    longer: pd.DataFrame
-    precise: pd.DataFrame
-    searches: pd.DataFrame
-    further: pd.DataFrame
+    trained: pd.DataFrame  # one row per training of the groups, of the usual kind: network, seed, `top1`
+    longer: pd.DataFrame  # accuracies of some networks after more epochs: network, `top1`, `other`
+    precise: pd.DataFrame  # the same for the other floating type
+    searches: pd.DataFrame  # one row a search, with the `latency` of its winner in milliseconds an image
+    further: pd.DataFrame  # Zen searches of more evaluations, one row a seed
+    # one row per search and training of its winner: proxy, search_seed, network, seed, `top1`
     winners: pd.DataFrame
+    # one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, what both
+    # cost, and a column for each proxy that it is held against
     shared: pd.DataFrame
-    trainings: int
-    core_hours: float
-    peak_share: float
-    epochs: int
+    trainings: int  # how many trainings there are in all
+    core_hours: float  # what they took
+    peak_share: float  # share of the speed of large matrix products that a training reaches, the median
+    epochs: int  # of the usual kind of training
 
     @cached_property
     def correlations(self) -> pd.DataFrame:

@@ -100,7 +100,6 @@ def _folder(settings: dict[str, Any]) -> Path:
 SHARED = Table(
     study=STUDY,
     name="shared",
-    key=("network", "data", "recipe", "epochs", "dtype", "device", "seed"),
     compute=shared_row,
     units={
         "network": "text: structure string, of the slice",

@@ -20,7 +20,7 @@ from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
 from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.keys import crossed
@@ -163,7 +163,6 @@ CONVENTIONS = Table(
         END + " over isomorphism classes",
     )
     | ends_units("over", "1: that tau minus the one of the score as it is defined"),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 """The changes on either half."""

@@ -25,7 +25,7 @@ from experiments.chapters.repaired.conventions import CONVENTIONS
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.chapters.repaired.others import COMPARISONS
 from experiments.chapters.repaired.search import SEARCHES
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.table import Table
 from experiments.record.wording import Told, interval, number
 
@@ -85,7 +85,6 @@ CHAINS = Table(
         ),
         "kendall": "1: Kendall's tau between these two scores",
     },
-    agreement={"n": EXACT, "exact": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -100,23 +99,14 @@ SCORE_CHECKS = (*changes.CHECKS, *other_scores.CHECKS)
 
 @dataclass(frozen=True)
 class RepairedRows:
-    """What the chapter reads, undefined rows left out.
+    """What the chapter reads, undefined rows left out."""
 
-    Attributes:
-        comparisons: one line per benchmark, data set, population, half and other score.
-        chains: one line per benchmark of chains.
-        searches: one line per data set, space, strategy, score and number of evaluations.
-        conventions: one line per change and half.
-        best: nDCG@P, one line per benchmark, data set and count.
-        missing: benchmarks whose file the user has not brought.
-    """
-
-    comparisons: pd.DataFrame
-    chains: pd.DataFrame
-    searches: pd.DataFrame
-    conventions: pd.DataFrame
-    best: pd.DataFrame
-    missing: tuple[str, ...]
+    comparisons: pd.DataFrame  # one line per benchmark, data set, population, half and other score
+    chains: pd.DataFrame  # one line per benchmark of chains
+    searches: pd.DataFrame  # one line per data set, space, strategy, score and number of evaluations
+    conventions: pd.DataFrame  # one line per change and half
+    best: pd.DataFrame  # nDCG@P, one line per benchmark, data set and count
+    missing: tuple[str, ...]  # benchmarks whose file the user has not brought
 
 
 def run(

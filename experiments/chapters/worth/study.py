@@ -42,15 +42,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class WorthRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        curves: one line per data set, predictor, features and n; undefined ones left out.
-        picks: one line per strategy and n; undefined ones left out.
-    """
-
-    curves: pd.DataFrame
-    picks: pd.DataFrame
+    curves: pd.DataFrame  # one line per data set, predictor, features and n; undefined ones left out
+    picks: pd.DataFrame  # one line per strategy and n; undefined ones left out
 
 
 def run(

@@ -12,20 +12,14 @@ from experiments.chapters.zennets.speed import compared, rank_agreement, speed_u
 
 @dataclass(frozen=True)
 class ZenNetRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        sizes: one row per ZenNet, with the printed numbers beside ours and how they agree.
-        latency: one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand
-            beside the CPU's.
-        recipes: aggregates over recipes; empty where neither the rows nor timm's table are there.
-        training: one row per epoch.
-    """
-
-    sizes: pd.DataFrame
+    sizes: pd.DataFrame  # one row per ZenNet, with the printed numbers beside ours and how they agree
+    # one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand beside the
+    # CPU's
     latency: pd.DataFrame
-    recipes: pd.DataFrame
-    training: pd.DataFrame
+    recipes: pd.DataFrame  # aggregates over recipes; empty where neither the rows nor timm's table are there
+    training: pd.DataFrame  # one row per epoch
 
     @cached_property
     def networks(self) -> pd.DataFrame:

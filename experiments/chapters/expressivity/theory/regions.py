@@ -32,19 +32,12 @@ TOUCHING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """The square {origin + u * right + v * up : |u|, |v| <= extent} of input space.
+    """The square {origin + u * right + v * up : |u|, |v| <= extent} of input space."""
 
-    Attributes:
-        origin: (C, H, W).
-        right: (C, H, W).
-        up: (C, H, W).
-        extent: half the side of the square, in lengths of `right` and `up`.
-    """
-
-    origin: Tensor
-    right: Tensor
-    up: Tensor
-    extent: float
+    origin: Tensor  # (C, H, W)
+    right: Tensor  # (C, H, W)
+    up: Tensor  # (C, H, W)
+    extent: float  # half the side of the square, in lengths of `right` and `up`
 
     def images(self, points: np.ndarray) -> Tensor:
         """The images (N, C, H, W) at the coordinates (u, v) of `points` (N, 2)."""
@@ -56,15 +49,10 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One polygon of a slice, on which the network is affine in (u, v).
+    """One polygon of a slice, on which the network is affine in (u, v)."""
 
-    Attributes:
-        corners: (V, 2), in order around the polygon.
-        slope: ||W_S [right, up]||_F, how fast the features change along the slice.
-    """
-
-    corners: np.ndarray
-    slope: float
+    corners: np.ndarray  # (V, 2), in order around the polygon
+    slope: float  # ||W_S [right, up]||_F, how fast the features change along the slice
 
     @property
     def centre(self) -> np.ndarray:
