@@ -15,8 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.benchmarks.tables import read_table
-from experiments.record.results import data_file
-from zenlib.errors import BenchmarkMissing
+from experiments.record import results
 from zenlib.search.latency_table import COLUMNS
 
 CONVOLUTIONS = "v100_convolutions.csv.gz"
@@ -31,7 +30,7 @@ def convolutions() -> Path:
     Raises:
         BenchmarkMissing: it is not there; says how to make it.
     """
-    return data_file(
+    return results.data_file(
         CONVOLUTIONS,
         "take the operator table of TinyNAS and write it as CSV with the columns "
         f"{', '.join(COLUMNS)}, fp32_ms, fp16_ms and int8_ms (milliseconds of a batch, empty where not "
@@ -73,8 +72,4 @@ def speed() -> pd.DataFrame:
 
 def is_there(name: str) -> bool:
     """Whether the user has brought this file."""
-    try:
-        data_file(name, "")
-    except BenchmarkMissing:
-        return False
-    return True
+    return results.is_there(lambda: results.data_file(name, ""))

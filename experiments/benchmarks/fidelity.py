@@ -23,12 +23,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.benchmarks.tables import read_table
+from experiments.record import results
 from experiments.record.agreement import ARITHMETIC
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import PROXY_AGREEMENT
 from experiments.record.table import Table
-from zenlib.errors import BenchmarkMissing, ScoreUndefined
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Batch, Query
 from zenlib.stats import correlate
@@ -102,11 +103,7 @@ def official(dataset: str = "cifar10") -> pd.DataFrame:
 
 def is_there() -> bool:
     """Whether the user has brought both files."""
-    try:
-        official()
-    except BenchmarkMissing:
-        return False
-    return nasbench201.is_there()
+    return results.is_there(official) and nasbench201.is_there()
 
 
 def drawn(count: int) -> list[int]:

@@ -22,8 +22,8 @@ from experiments.benchmarks.network_scores import (
     VANILLA,
     column,
 )
+from experiments.record import results
 from experiments.record.correlations import compare_many
-from zenlib.errors import BenchmarkMissing
 from zenlib.proxies.az_nas import az_nas
 from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, compare, correlate
@@ -99,11 +99,7 @@ def networks(benchmark: str) -> pd.DataFrame:
 
 def is_there(benchmark: str) -> bool:
     """Whether the user has brought the benchmark's file."""
-    try:
-        BENCHMARKS[benchmark].accuracies()
-    except BenchmarkMissing:
-        return False
-    return True
+    return results.is_there(BENCHMARKS[benchmark].accuracies)
 
 
 @cache

@@ -29,17 +29,13 @@ from experiments.chapters.blind.scores import (
     BATCH_SIZE,
     CHECKS,
     DEFINITIONS,
-    MEASURED,
+    PEER_SCORES,
     SCORES,
     SHARED,
     STUDY,
-    fill_closed_form,
-    fill_measured,
-    fill_peers,
-    fill_repaired,
-    fill_shared,
-    fill_zen,
+    fill,
     networks,
+    peers,
     sample,
 )
 from experiments.figures.agreement import agreement
@@ -57,7 +53,7 @@ SEEDS = (0, 1, 2)
 COSTS = ("params", "flops", "depth")
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
 """The parts of AZ-NAS; its complexity is the number of FLOPs."""
-PROXIES = tuple(name.replace("-", "_") for name in (*SHARED, *MEASURED))
+PROXIES = tuple(name.replace("-", "_") for name in SHARED)
 """Columns of one draw."""
 NAMES = {
     "params": "parameters",
@@ -166,15 +162,13 @@ def run(
     if not 2 <= count <= SCORES.rows:
         raise ValueError(f"count: needed 2 to {SCORES.rows} networks, got {count}")
     indices = sample(count)
-    fill_closed_form(indices)
-    fill_repaired(indices)
+    fill(("closed_form", "repaired"), proxy_seed, indices)
     for seed in seeds:
-        fill_zen(seed, indices)
+        fill(("zen",), seed, indices)
     if proxies:
-        fill_shared(proxy_seed, indices)
-        fill_measured(proxy_seed, indices)
+        fill(("shared",), proxy_seed, indices)
     if proxies and opened.is_open():
-        fill_peers(proxy_seed, sample(min(count, opened.SAMPLED)))
+        PEER_SCORES.fill(*peers(proxy_seed)["peers"], sample(min(count, opened.SAMPLED)))
     examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
     predictions = _predictions(indices, tuple(seeds), proxy_seed)
     if count == SCORES.rows:

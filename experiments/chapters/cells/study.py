@@ -24,7 +24,7 @@ from experiments.benchmarks import nasbench201_cells as zen_study
 from experiments.benchmarks.best_cells import BEST, best_facts
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_space import cells as all_cells
-from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
+from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, SCORES, STUDY, groups, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import Measured, MeasuredNode, measure
@@ -269,12 +269,7 @@ WHOLE = Table(
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (
-    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
-    if nasbench201.is_there()
-    else (AGREEMENT, EXAMPLES_OF)
-)
-"""Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
+TABLES = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
 SCORE_CHECKS = CHECKS
 
 
@@ -321,11 +316,11 @@ def run(
     )
     there = nasbench201.is_there() and whole
     if there:
-        fill()
+        SCORES.fill(*groups(0)["terms"])
         cells.cache_clear()  # it holds the scores of before
     correlations = filled(CORRELATIONS, correlation_keys(datasets), lambda _: there).dropna(subset="kendall")
-    groups = filled(WHOLE, [{"group": name} for name in GROUPS], lambda _: there)
-    return CellRows(correlations, agreement, larger, examples, groups)
+    by_group = filled(WHOLE, [{"group": name} for name in GROUPS], lambda _: there)
+    return CellRows(correlations, agreement, larger, examples, by_group)
 
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata
 
 from experiments.benchmarks import nasbench201
@@ -18,7 +17,6 @@ from experiments.benchmarks.nasbench201_space import Cell
 from experiments.chapters.counts import measured
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column, networks
 from experiments.record.agreement import ARITHMETIC, TIME
-from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib import ARITHMETIC as FORMULAS
 from zenlib import arithmetic
@@ -61,8 +59,6 @@ PASSES = 3
 def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Cell, float]]:
     """The networks of a group with their measured score."""
     if group == "cells":
-        if not nasbench201.is_there():
-            raise ScoreUndefined("the benchmark's file, which names the cells, is not there")
         name = f"{column(score)}_s{seed}"
         scores = proxy_scores(seed)
         if name not in scores:
@@ -136,15 +132,9 @@ AGREEMENT = Table(
 
 def keys() -> list[dict[str, str]]:
     """What is compared."""
-    groups = [group for group in GROUPS if group != "cells" or nasbench201.is_there()]
     return [
         {"group": group, "score": score}
-        for group in groups
+        for group in GROUPS
         for score in SCORES
         if score in FORMULAS and (group != "cells" or score not in CHAINS)
     ]
-
-
-def stored() -> pd.DataFrame:
-    """What is stored."""
-    return AGREEMENT.stored() if export_path(STUDY, "agreement.csv").exists() else pd.DataFrame()

@@ -280,17 +280,20 @@ COUNTED = Table(
 )
 
 
+def is_there(space: str) -> bool:
+    """Whether the networks of a space are known here, with their scores."""
+    try:
+        networks(space)
+    except (BenchmarkMissing, FileNotFoundError):
+        return False
+    return True
+
+
 def counted_keys() -> list[dict[str, str]]:
-    """What can be computed here."""
-    keys = []
-    for space in SPACES:
-        try:
-            networks(space)
-        except (BenchmarkMissing, FileNotFoundError):
-            continue
-        keys += [
-            {"space": space, "dataset": dataset, "score": score}
-            for dataset in DATASETS.get(space, (UNTRAINED,))
-            for score in SCORES
-        ]
-    return keys
+    """Every space, data set and score."""
+    return [
+        {"space": space, "dataset": dataset, "score": score}
+        for space in SPACES
+        for dataset in DATASETS.get(space, (UNTRAINED,))
+        for score in SCORES
+    ]

@@ -17,13 +17,13 @@ import pandas as pd
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_space import Cell
-from experiments.benchmarks.nasbench201_terms import live_part
+from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
 from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
-from experiments.record.score_check import ScoreCheck
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.formulas.backward import Backward
@@ -52,26 +52,12 @@ def formulas_of(cell: Cell) -> Values:
     return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": growth}
 
 
-def fill() -> None:
-    """All cells; cells with the same live edges are computed once."""
-    texts = nasbench201.table()["arch"].tolist()
-    known: dict[Cell, Values] = {}
-
-    def compute(index: int) -> Values:
-        live = live_part(Cell.from_string(texts[index]))
-        if live not in known:
-            known[live] = formulas_of(live)
-        return known[live]
-
-    FORMULAS.fill(list(UNITS), compute)
+def groups(_: int) -> dict[str, Group]:
+    """Every column of a cell by its index."""
+    return {"formulas": (list(UNITS), by_live_part(formulas_of))}
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one cell, computed again."""
-    return formulas_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[column]
-
-
-CHECKS = (ScoreCheck(FORMULAS, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+CHECKS = (ScoreCheck(FORMULAS, by_groups(groups), dict.fromkeys(UNITS, LAYERS)),)
 
 
 def _ranks(*names: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -203,7 +189,7 @@ def run() -> pd.DataFrame:
     """All variants on the choice half, and the chosen one and the best join on everything else."""
     if not nasbench201.is_there():
         return PARTS.stored()
-    fill()
+    FORMULAS.fill(*groups(0)["formulas"])
     tried = PARTS.fill(
         [{"variant": name, "dataset": "cifar10", "population": "all", "half": "choice"} for name in VARIANTS]
     )

@@ -8,24 +8,16 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.tables import filled
 from experiments.chapters.counts import agreement, counted, parts
 from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
-from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, interval, number, row_at
 from zenlib import ARITHMETIC as FORMULAS
 
-TABLES: tuple[Table, ...] = (
-    MEASURED,
-    INTRAIN,
-    LATER,
-    counted.SIZES,
-    agreement.AGREEMENT,
-    counted.COUNTED,
-    parts.PARTS,
-    parts.WITHIN,
+TABLES = (
+    *(MEASURED, INTRAIN, LATER, counted.SIZES),
+    *(agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN),
 )
-if not nasbench201.is_there():
-    TABLES = (MEASURED, INTRAIN, LATER)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
 WANTED = {"chains": 0.95, "cells": 0.9}
@@ -103,28 +95,15 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
     INTRAIN.fill(drawings)
     LATER.fill([key for key in drawings if key["network"] in later and key["seed"] == 0])
     if not whole:
-        tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
-        return CountRows(*(table.stored() for table in tables))
+        return CountRows(*(table.stored() for table in TABLES[4:]))
     counted.fill_recent()
     counted.SIZES.fill(counted.size_keys())
-    told = _with_stored(agreement.AGREEMENT, agreement.keys(), "group")
-    found = _with_stored(counted.COUNTED, counted.counted_keys(), "space")
+    there = nasbench201.is_there()
+    told = filled(agreement.AGREEMENT, agreement.keys(), lambda key: there or key["group"] != "cells")
+    found = filled(counted.COUNTED, counted.counted_keys(), lambda key: counted.is_there(key["space"]))
     joined = parts.run()  # fills the formulas of all cells first
-    within = (
-        parts.WITHIN.fill([{"score": name} for name in parts.MEASURED_AS])
-        if nasbench201.is_there()
-        else parts.WITHIN.stored()
-    )
+    within = filled(parts.WITHIN, [{"score": name} for name in parts.MEASURED_AS], lambda _: there)
     return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), joined, within)
-
-
-def _with_stored(table: Table, keys: list[dict[str, str]], group: str) -> pd.DataFrame:
-    """The rows of the keys, and the stored ones of groups without a key, whose file is not there."""
-    stored = table.stored()
-    missing = stored[~stored[group].isin([key[group] for key in keys])]
-    if not keys or missing.empty:
-        return table.fill(keys) if keys else stored
-    return pd.concat([table.fill(keys), missing], ignore_index=True)
 
 
 def grid(rows: CountRows) -> pd.DataFrame:

@@ -142,13 +142,3 @@ CELL_FRONTS = Table(
     },
     otherwise=ARITHMETIC,
 )
-
-
-def keys(datasets: list[str], devices: list[str]) -> list[dict[str, str]]:
-    """Keys of the rows of these data sets and devices."""
-    return [
-        {"dataset": dataset, "device": device, "score": score}
-        for dataset in datasets
-        for device in devices
-        for score in SCORES
-    ]

@@ -49,7 +49,7 @@ _RECALIBRATED = 1_000_000
 
 @dataclass(frozen=True)
 class Slice:
-    """Networks of one skeleton, each inner block of which chooses kernel, inner width and number of layers."""
+    """Networks of one skeleton: each inner block chooses its kernel, inner width and number of layers."""
 
     # stem, inner residual blocks and head; the choices replace what the inner blocks say
     skeleton: Architecture

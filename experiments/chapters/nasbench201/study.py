@@ -222,8 +222,7 @@ EXAMPLE_CELLS = {
 }
 """Cells that show what the score sees, by what they are."""
 
-TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
-"""Only what can be computed here is verified: without the benchmark's file, the examples."""
+TABLES = (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
 SCORE_CHECKS = CHECKS
 
 

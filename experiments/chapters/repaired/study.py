@@ -88,12 +88,7 @@ CHAINS = Table(
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (
-    (CHAINS, COMPARISONS, others.BEST, SEARCHES, CONVENTIONS)
-    if all(map(proxy_study.is_there, BENCHMARKS))
-    else ()
-)
-"""Only what can be computed here is verified: aggregates need the benchmarks' files."""
+TABLES = (CHAINS, COMPARISONS, others.BEST, SEARCHES, CONVENTIONS)
 SCORE_CHECKS = (*changes.CHECKS, *other_scores.CHECKS)
 
 
