@@ -25,6 +25,7 @@ from experiments.benchmarks.nasbench201_space import Cell, build
 from experiments.benchmarks.tables import read_table
 from experiments.record import results
 from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import ends_units, with_ends
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import PROXY_AGREEMENT
@@ -236,8 +237,7 @@ def agreement_row(
     if len(pairs) < 20:
         raise ScoreUndefined(f"{len(pairs)} cells with both values")
     found = correlate(pairs["ours"], pairs["theirs"], resamples=2000)
-    low, high = found.spearman_interval
-    return {"n": len(pairs), "spearman": found.spearman, "spearman_low": low, "spearman_high": high}
+    return {"n": len(pairs)} | with_ends("spearman", found.spearman, found.spearman_interval)
 
 
 AGREEMENT = Table(
@@ -253,10 +253,8 @@ AGREEMENT = Table(
         "beside": "text: suite for the stored scores of NAS-Bench-Suite-Zero, else the seed of another draw",
         "cells": "count: cells that were drawn from its 725",
         "n": "count: cells with both values",
-        "spearman": "1: Spearman's rho of both",
-        "spearman_low": "1: lower end of its 95 % interval",
-        "spearman_high": "1: upper end of its 95 % interval",
-    },
+    }
+    | ends_units("spearman", "1: Spearman's rho of both"),
     otherwise=ARITHMETIC,
 )
 

@@ -17,6 +17,7 @@ from experiments.benchmarks.nasbench201_space import Cell
 from experiments.chapters.counts import measured
 from experiments.chapters.counts.measured import RESOLUTION, STUDY, column, networks
 from experiments.record.agreement import ARITHMETIC, TIME
+from experiments.record.estimates import with_ends
 from experiments.record.table import Table
 from zenlib import ARITHMETIC as FORMULAS
 from zenlib import arithmetic
@@ -95,8 +96,7 @@ def agreement_row(*, group: str, score: str) -> dict[str, Any]:
     if score in LOGARITHMIC:
         formula, drawn = np.log(formula), np.log(drawn)
     found = correlate(formula, drawn, resamples=RESAMPLES)
-    told = {"n": len(pairs), "spearman": found.spearman}
-    told |= dict(zip(("spearman_low", "spearman_high"), found.spearman_interval, strict=True))
+    told = {"n": len(pairs)} | with_ends("spearman", found.spearman, found.spearman_interval)
     told |= {
         "difference": float(np.mean(formula - drawn)),
         "difference_spread": float(np.std(formula - drawn)),

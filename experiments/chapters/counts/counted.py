@@ -23,6 +23,7 @@ from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOL
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import partial_many
+from experiments.record.estimates import ENDS, kendall
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
@@ -233,8 +234,7 @@ def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
     alone = [_alone(value, accuracies, families) for value in values]
     given = _given(values[0], accuracies, values[1], families)
     for prefix, found in zip(("alone", "of_count", "given"), (*alone, given), strict=True):
-        ends = dict(zip((f"{prefix}_low", f"{prefix}_high"), found.kendall_interval, strict=True))
-        told |= {prefix: found.kendall} | ends
+        told |= kendall(found, prefix)
     return told
 
 
@@ -253,7 +253,7 @@ def _given(values: np.ndarray, accuracies: np.ndarray, fixed: np.ndarray, famili
         raise ScoreUndefined(str(error)) from error
 
 
-_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ("", "_low", "_high")]
+_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ENDS]
 _MEANING = {
     "alone": "Kendall's tau of the score with accuracy",
     "of_count": "Kendall's tau of that count with accuracy",

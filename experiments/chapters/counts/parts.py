@@ -22,6 +22,7 @@ from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
 from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
+from experiments.record.estimates import ENDS, kendall
 from experiments.record.score_check import ScoreCheck, by_groups
 from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
@@ -113,14 +114,9 @@ def part_row(*, variant: str, dataset: str, population: str, half: str) -> dict[
     )
     accuracies, classes = rows[dataset].to_numpy(float), rows["class"].tolist()
     found = correlate_many(scores, accuracies, families=classes)
-    told = {"n": len(rows), "kendall": found.kendall}
-    told |= dict(zip(("kendall_low", "kendall_high"), found.kendall_interval, strict=True))
-    told |= dict.fromkeys(("over", "over_low", "over_high"), math.nan)
+    told = {"n": len(rows)} | kendall(found) | dict.fromkeys((f"over{end}" for end in ENDS), math.nan)
     if variant != "repaired":
-        over = compare_many(scores, known, accuracies, families=classes)
-        told |= dict(
-            zip(("over", "over_low", "over_high"), (over.kendall, *over.kendall_interval), strict=True)
-        )
+        told |= kendall(compare_many(scores, known, accuracies, families=classes), "over")
     return told
 
 

@@ -13,6 +13,7 @@ from experiments.benchmarks import device_tables
 from experiments.benchmarks.nasbench201_variants import cells
 from experiments.chapters.devices.v100 import STUDY
 from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import with_ends
 from experiments.record.table import Table
 
 SCORES = {
@@ -95,8 +96,8 @@ def front_row(*, dataset: str, device: str, score: str) -> dict[str, float]:
     others = [lost(rng.integers(len(rows), size=len(rows))) for _ in range(RESAMPLES)]
     low, high = np.quantile(others, (0.025, 0.975), axis=0)
     found: dict[str, float] = {}
-    for share, *values in zip(SHARES, lost(np.arange(len(rows))), low, high, strict=True):
-        found |= dict(zip((f"lost_{share}", f"lost_{share}_low", f"lost_{share}_high"), values, strict=True))
+    for share, value, *interval in zip(SHARES, lost(np.arange(len(rows))), low, high, strict=True):
+        found |= with_ends(f"lost_{share}", value, interval)
     return found
 
 

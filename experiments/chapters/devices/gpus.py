@@ -14,6 +14,7 @@ from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, LATENCY
 from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
 from experiments.chapters.devices.v100 import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT, FOLLOWS
+from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats import correlate
@@ -103,8 +104,7 @@ def pair_row(*, first: str, second: str) -> dict[str, Any]:
     if len(rows) < 8:
         raise ScoreUndefined(f"{len(rows)} networks in both")
     found = correlate(rows[first], rows[second], resamples=1000)
-    low, high = found.kendall_interval
-    return {"n": found.n, "kendall": found.kendall, "kendall_low": low, "kendall_high": high}
+    return {"n": found.n} | kendall(found)
 
 
 PAIRS = Table(
@@ -115,10 +115,8 @@ PAIRS = Table(
         "first": "name: a device with its setting, or a count",
         "second": "name: another",
         "n": "count: convolutional networks, at one size of images, that both have",
-        "kendall": "1: Kendall's tau of their costs of an image",
-        "kendall_low": "1: lower end of its 95 % interval over networks",
-        "kendall_high": "1: upper end of its 95 % interval over networks",
-    },
+    }
+    | ends_units("kendall", "1: Kendall's tau of their costs of an image", END + " over networks"),
     otherwise=ARITHMETIC,
 )
 

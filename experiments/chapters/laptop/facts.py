@@ -10,8 +10,9 @@ import pandas as pd
 
 from experiments.benchmarks.population_networks import GROUPS
 from experiments.chapters.laptop.supernet import summary
+from experiments.record.estimates import ENDS, kendall
 from experiments.record.wording import interval, number, span
-from zenlib.stats import FEWEST, Correlation, compare, correlate
+from zenlib.stats import FEWEST, compare, correlate
 
 TOO_FEW = "too few"
 """What a fact says that needs more networks."""
@@ -87,21 +88,16 @@ def correlations(members: pd.DataFrame) -> pd.DataFrame:
         for name in TOLD:
             if len(rows) >= FEWEST and name in rows and rows[name].notna().all() and rows[name].nunique() > 1:
                 found = correlate(rows[name], rows["top1"])
-                line = {"group": group, "proxy": name, "n": found.n} | _ends(found, "kendall")
+                line = {"group": group, "proxy": name, "n": found.n} | kendall(found)
                 if name != "closed-form" and "closed-form" in rows:
-                    line |= _ends(compare(rows["closed-form"], rows[name], rows["top1"]), "gain")
+                    line |= kendall(compare(rows["closed-form"], rows[name], rows["top1"]), "gain")
                 lines.append(line)
     return pd.DataFrame(
-        lines, columns=[*_KEY, *(f"{name}{end}" for name in ("kendall", "gain") for end in _ENDS)]
+        lines, columns=[*_KEY, *(f"{name}{end}" for name in ("kendall", "gain") for end in ENDS)]
     )
 
 
 _KEY = ("group", "proxy", "n")
-_ENDS = ("", "_low", "_high")
-
-
-def _ends(found: Correlation, name: str) -> dict[str, float]:
-    return dict(zip((name + end for end in _ENDS), (found.kendall, *found.kendall_interval), strict=True))
 
 
 def spread(trained: pd.DataFrame) -> dict[str, float]:
@@ -120,11 +116,11 @@ def spread(trained: pd.DataFrame) -> dict[str, float]:
     wide = trained.drop_duplicates(["network", "seed"]).pivot(index="network", columns="seed", values="top1")
     both = wide.dropna()
     if wide.shape[1] < 2 or len(both) < FEWEST:
-        names = ("seed_sd", "network_sd", "ceiling", "ceiling_tau", *(f"kendall{end}" for end in _ENDS))
+        names = ("seed_sd", "network_sd", "ceiling", "ceiling_tau", *(f"kendall{end}" for end in ENDS))
         return {"networks": 0.0} | dict.fromkeys(names, math.nan)
     seeds, networks = math.sqrt(float(both.var(axis=1).mean())), float(wide.iloc[:, 0].std())
     told = {"networks": float(len(both)), "seed_sd": seeds, "network_sd": networks}
-    told |= _ends(correlate(both.iloc[:, 0], both.iloc[:, 1]), "kendall")
+    told |= kendall(correlate(both.iloc[:, 0], both.iloc[:, 1]))
     by_tau = math.sin(math.pi / 2 * told["kendall"])
     for name, reliability in (("ceiling", 1 - (seeds / networks) ** 2), ("ceiling_tau", by_tau)):
         told[name] = 2 / math.pi * math.asin(math.sqrt(max(0.0, reliability)))
@@ -272,7 +268,7 @@ def upper_half(members: pd.DataFrame) -> str:
     half = members.nlargest(len(members) // 2, "closed-form")
     if len(half) < FEWEST:
         return TOO_FEW
-    return _interval(_ends(correlate(half["closed-form"], half["top1"]), "kendall"), "kendall")
+    return _interval(kendall(correlate(half["closed-form"], half["top1"])), "kendall")
 
 
 def verdict(found: pd.DataFrame) -> str:

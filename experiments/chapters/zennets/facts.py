@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +16,7 @@ from experiments.chapters.zennets.speed import (
     DISTURBED,
     PRINTED,
     RESAMPLES,
+    ZenNetRows,
     efficientnets,
     front,
     interpolated,
@@ -24,9 +24,6 @@ from experiments.chapters.zennets.speed import (
 )
 from experiments.chapters.zennets.training import training_network
 from experiments.record.wording import Told, signed
-
-if TYPE_CHECKING:
-    from experiments.chapters.zennets.rows import ZenNetRows
 
 NOT_MEASURED = "not measured"
 """What a fact says where a run has no rows for it."""

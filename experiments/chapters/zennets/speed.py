@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -207,6 +209,33 @@ def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
             found = correlate(members[first], members[second], resamples=RESAMPLES)
             lines.append({"first": first, "second": second, "n": found.n} | kendall(found))
     return pd.DataFrame(lines, columns=["first", "second", "n", "kendall", "kendall_low", "kendall_high"])
+
+
+@dataclass(frozen=True)
+class ZenNetRows:
+    """What the chapter reads."""
+
+    sizes: pd.DataFrame  # one row per ZenNet, with the printed numbers beside ours and how they agree
+    # one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand beside the
+    # CPU's
+    latency: pd.DataFrame
+    recipes: pd.DataFrame  # aggregates over recipes; empty where neither the rows nor timm's table are there
+    training: pd.DataFrame  # one row per epoch
+
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """`compared` of the latencies."""
+        return compared(self.latency)
+
+    @cached_property
+    def speed_ups(self) -> pd.DataFrame:
+        """`speed_ups` of the networks."""
+        return speed_ups(self.networks)
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """`rank_agreement` of the networks."""
+        return rank_agreement(self.networks)
 
 
 def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
