@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_space import Cell, build
+from experiments.benchmarks.network_scores import proxy_value
 from experiments.benchmarks.tables import read_table
 from experiments.record import results
 from experiments.record.agreement import ARITHMETIC
@@ -31,7 +32,6 @@ from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import PROXY_AGREEMENT
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
-from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Batch, Query
 from zenlib.stats import correlate
 
@@ -187,13 +187,7 @@ def column(proxy: str, setting: Setting, seed: int) -> str:
 def measure(index: int, proxies: Sequence[str], setting: Setting, seed: int) -> Values:
     """The values of one cell by column, NaN where undefined."""
     query = asked(Cell.from_string(nasbench201.table()["arch"].iloc[index]), setting, seed)
-    values = {}
-    for name in proxies:
-        try:
-            values[column(name, setting, seed)] = PROXIES[name].value(query)
-        except ScoreUndefined:
-            values[column(name, setting, seed)] = float("nan")
-    return values
+    return {column(name, setting, seed): proxy_value(query, name) for name in proxies}
 
 
 def fill(proxies: Sequence[str], setting: Setting, seed: int, cells: int) -> None:

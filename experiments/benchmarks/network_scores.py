@@ -127,23 +127,20 @@ def measure(benchmark: Benchmark, network: str, names: Sequence[str], seed: int)
         benchmark.build(network), benchmark.resolution, benchmark.batch_size, seed, torch.device("cpu")
     )
     counted = Query(query.network, benchmark.counted_at, benchmark.batch_size, seed, torch.device("cpu"))
-    return {name: _value(counted if name in COUNTS else query, name) for name in names}
+    return {name: proxy_value(counted if name in COUNTS else query, name) for name in names}
 
 
-def _value(query: Query, name: str) -> float:
+def proxy_value(query: Query, name: str) -> float:
+    """The value of a proxy, or of a Zen-Score as built; NaN where it is undefined."""
     try:
         if name in AS_BUILT:
-            return query.once(module_terms).score(
-                *DEFINITIONS[name.removeprefix("zen-as-built-").replace("-", "_")]
-            )
+            return query.once(module_terms).score(*DEFINITIONS[column(name.removeprefix("zen-as-built-"))])
         return PROXIES[name].value(query)
     except ScoreUndefined:
         return math.nan
 
 
-def fill(
-    benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True
-) -> None:
+def fill(benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int]) -> None:
     """Computes the missing scores of some rows; proxies without a seed are kept without it."""
     networks = benchmark.sample(max(rows, default=-1) + 1)
     columns = {name: column(name, None if name in FIXED else seed) for name in names}
@@ -152,7 +149,7 @@ def fill(
         found = measure(benchmark, networks[row], names, seed)
         return {columns[name]: value for name, value in found.items()}
 
-    benchmark.scores.fill(tuple(columns.values()), compute, rows, progress)
+    benchmark.scores.fill(tuple(columns.values()), compute, rows)
 
 
 def recomputed(benchmark: Benchmark, of: str, row: int) -> float:

@@ -32,27 +32,26 @@ from experiments.benchmarks.network_scores import (
     fill,
 )
 from experiments.benchmarks.stored_scores import (
-    BOOTSTRAP_BELOW,
     FEWEST,
     RATIO,
-    RESAMPLES,
     WITHOUT_SCORE,
     is_there,
     layer_sums,
     networks,
     rank_correlation,
     rank_difference,
+    rank_partial,
     scores,
     stored_values,
 )
 from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.correlations import kendall_near, partial_many
+from experiments.record.correlations import kendall_near
 from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies.counts import SUMS
-from zenlib.stats import Correlation, ndcg, partial_correlation
+from zenlib.stats import ndcg
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": (*COUNTS, *SUMS),
@@ -107,12 +106,6 @@ def _members(
     if len(table) < FEWEST or table["score"].nunique() < 2 or table["accuracy"].nunique() < 2:
         raise ScoreUndefined(f"{len(table)} networks with a score, or all of one score")
     return table
-
-
-def _given(table: pd.DataFrame, cost: str) -> Correlation:
-    if len(table) < BOOTSTRAP_BELOW:
-        return partial_correlation(table["score"], table["accuracy"], table[cost], resamples=RESAMPLES)
-    return partial_many(table["score"], table["accuracy"], table[cost], families=table["family"].tolist())
 
 
 def _coefficient_units(prefix: str = "", of: str = "") -> dict[str, str]:
@@ -195,10 +188,8 @@ def partial_row(
 ) -> dict[str, Any]:
     """Partial coefficients of a proxy with one cost held fixed."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
-    try:
-        return {"n": len(table)} | both_coefficients(_given(table, given))
-    except ValueError as error:
-        raise ScoreUndefined(str(error)) from error
+    found = rank_partial(table["score"], table["accuracy"], table[given], table["family"])
+    return {"n": len(table)} | both_coefficients(found)
 
 
 PARTIALS = Table(

@@ -15,7 +15,7 @@ import torch
 from experiments.benchmarks import nasbench_macro_space as nasbench_macro
 from experiments.benchmarks.chain_zen import chain_terms
 from experiments.benchmarks.module_zen import module_terms
-from experiments.benchmarks.network_scores import PEERS
+from experiments.benchmarks.network_scores import PEERS, column
 from experiments.record.score_check import ScoreCheck, by_groups
 from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
@@ -99,7 +99,7 @@ def groups(seed: int) -> dict[str, Group]:
         "closed_form": (("closed_form",), _closed_form),
         "repaired": (("repaired",), _repaired),
         "zen": ([f"{name}_s{seed}" for name in DEFINITIONS], partial(_zen, seed)),
-        "shared": ([_column(name, seed) for name in SHARED], partial(_shared, seed)),
+        "shared": ([column(name, seed) for name in SHARED], partial(_shared, seed)),
     }
 
 
@@ -131,16 +131,12 @@ def _shared(seed: int, index: int) -> Values:
     built = query.once(module_terms)
     found = {"built": built.score(), "built-running": built.score("l1", "running")}
     found |= {name: PROXIES[name].value(query) for name in SHARED if name not in BUILT}
-    return {_column(name, seed): value for name, value in found.items()}
+    return {column(name, seed): value for name, value in found.items()}
 
 
 def _peers(seed: int, index: int) -> Values:
     query = _query(seed, index)
     return {f"{name}_s{seed}": PROXIES[name].value(query) for name in SAMPLED_SCORES}
-
-
-def _column(name: str, seed: int) -> str:
-    return f"{name.replace('-', '_')}_s{seed}"
 
 
 def fill(names: Sequence[str], seed: int, indices: Sequence[int]) -> None:

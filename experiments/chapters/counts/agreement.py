@@ -14,8 +14,9 @@ from scipy.stats import rankdata
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.network_scores import column
 from experiments.chapters.counts import measured
-from experiments.chapters.counts.measured import RESOLUTION, STUDY, column, networks
+from experiments.chapters.counts.measured import RESOLUTION, STUDY, networks
 from experiments.record.agreement import ARITHMETIC, TIME
 from experiments.record.estimates import with_ends
 from experiments.record.table import Table

@@ -17,12 +17,11 @@ from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
 from experiments.benchmarks.layer_sums import SIZES, cell_sums
 from experiments.benchmarks.nasbench201_space import Cell
-from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, fill
+from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, column, fill
 from experiments.benchmarks.tables import read_table
-from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY, column
+from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY
 from experiments.chapters.counts.measured import networks as drawn_networks
 from experiments.record.agreement import ARITHMETIC
-from experiments.record.correlations import partial_many
 from experiments.record.estimates import ENDS, kendall
 from experiments.record.results import export_path
 from experiments.record.table import Table
@@ -31,8 +30,6 @@ from zenlib.networks.architecture import Architecture
 from zenlib.proxies.az_nas import az_nas
 from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.graph_form import graph_of
-from zenlib.stats import correlate, partial_correlation
-from zenlib.stats.influence import correlate_many
 
 RECENT = PEERS[1:]
 """Scores of 2023 to 2026."""
@@ -229,28 +226,12 @@ def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
     )
     if dataset in UNKNOWN:
         return told
-    accuracies, families = rows[dataset].to_numpy(float), rows["family"].tolist()
-    values = [rows[one].to_numpy(float) for one in (name, best)]
-    alone = [_alone(value, accuracies, families) for value in values]
-    given = _given(values[0], accuracies, values[1], families)
+    accuracies, families = rows[dataset], rows["family"]
+    alone = [stored.rank_correlation(rows[one], accuracies, families, RESAMPLES) for one in (name, best)]
+    given = stored.rank_partial(rows[name], accuracies, rows[best], families, RESAMPLES)
     for prefix, found in zip(("alone", "of_count", "given"), (*alone, given), strict=True):
         told |= kendall(found, prefix)
     return told
-
-
-def _alone(values: np.ndarray, accuracies: np.ndarray, families: list[str]) -> Any:
-    if len(values) < stored.BOOTSTRAP_BELOW:
-        return correlate(values, accuracies, resamples=RESAMPLES)
-    return correlate_many(values, accuracies, families=families)
-
-
-def _given(values: np.ndarray, accuracies: np.ndarray, fixed: np.ndarray, families: list[str]) -> Any:
-    try:
-        if len(values) < stored.BOOTSTRAP_BELOW:
-            return partial_correlation(values, accuracies, fixed, resamples=RESAMPLES)
-        return partial_many(values, accuracies, fixed, families=families)
-    except ValueError as error:
-        raise ScoreUndefined(str(error)) from error
 
 
 _TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ENDS]
