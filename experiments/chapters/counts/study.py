@@ -11,7 +11,7 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.tables import filled
 from experiments.chapters.counts import agreement, counted, parts
 from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
-from experiments.record.wording import UNKNOWN, Told, number
+from experiments.record.wording import UNKNOWN, Told, interval, number
 from zenlib import ARITHMETIC as FORMULAS
 
 TABLES = (
@@ -217,7 +217,7 @@ def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
                     at = (variant, dataset, population, half)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
                     told[place] = rows.interval(at, "kendall", 3)
-                    told[f"over_{place}"] = rows.interval(at, "over", 3)
+                    told[f"over_{place}"] = interval(rows.rows[at], "over", 3) if at in rows.rows else UNKNOWN
     for name, variant in (("chosen", chosen), ("join", join)):
         taus = [
             (rows.rows.get((variant, dataset, "no idle", "all")), bar) for dataset, bar in parts.BAR.items()
