@@ -210,14 +210,7 @@ def build(
     widths: tuple[int, ...] = WIDTHS,
     cells_per_stage: int = CELLS_PER_STAGE,
 ) -> CellNetwork:
-    """The trainable network of a cell, as the benchmark builds it; smaller ones for tests.
-
-    Args:
-        cell: what is repeated.
-        num_classes: width of the classifier.
-        widths: channels of each stage.
-        cells_per_stage: how often the cell is repeated in a stage.
-    """
+    """The trainable network of a cell, as the benchmark builds it; smaller ones for tests."""
     layers = [
         (width, index == 0 and stage > 0)
         for stage, width in enumerate(widths)

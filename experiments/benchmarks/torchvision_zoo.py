@@ -76,11 +76,7 @@ def zoo() -> pd.DataFrame:
 
 
 def models(chains_only: bool = False) -> list[str]:
-    """Names of torchvision's convolutional classifiers, sorted.
-
-    Args:
-        chains_only: leaves out the networks that concatenate branches.
-    """
+    """Names of torchvision's convolutional classifiers, sorted; of chains alone, or with those that branch."""
     import torchvision.models
 
     return sorted(

@@ -16,16 +16,7 @@ from experiments.figures.style import COLOURS, MARKERS, PALETTE
 
 
 def dots(axes: Axes, x: ArrayLike, y: ArrayLike, index: int, text: str | None = None, **style: Any) -> None:
-    """The marks of a series, with a white edge.
-
-    Args:
-        axes: where to draw.
-        x: of each mark.
-        y: of each mark.
-        index: of the series in `PALETTE` and `MARKERS`.
-        text: of the legend.
-        style: of `Axes.scatter`, where it differs.
-    """
+    """The marks of a series, whose `index` is that of `PALETTE` and `MARKERS`, with a white edge."""
     usual: dict[str, Any] = {
         "s": 45,
         "marker": MARKERS[index],

@@ -37,37 +37,20 @@ STRATA = {
 
 @styled
 def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau, one row a proxy, one column a benchmark: near-vanilla networks first, then cells.
-
-    Args:
-        rows: one line per benchmark, data set and proxy.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """Kendall's tau, one row a proxy, one column a benchmark: near-vanilla networks first, then cells."""
     places = LIKE_VANILLA | LIKE_CELLS
     return _table({text: _at(rows, place) for place, text in places.items()}, names, "kendall")
 
 
 @styled
 def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Spearman's rho of a proxy once one cost is known, one column a benchmark and cost.
-
-    Args:
-        rows: `BenchmarkRows.partials`.
-        names: proxy -> its text, in the order of the figure.
-        places: benchmarks with their titles.
-    """
+    """Spearman's rho of a proxy once one cost is known, one column a benchmark and cost."""
     return _by_cost(rows.assign(cost=rows["given"]), names, places, "spearman")
 
 
 @styled
 def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Kendall's tau over pairs of networks of nearly equal cost, one column a benchmark and cost.
-
-    Args:
-        rows: `BenchmarkRows.equal_cost`.
-        names: proxy -> its text, in the order of the figure.
-        places: benchmarks with their titles.
-    """
+    """Kendall's tau over pairs of networks of nearly equal cost, one column a benchmark and cost."""
     return _by_cost(rows, names, places, "kendall")
 
 
@@ -84,12 +67,7 @@ def _by_cost(
 
 @styled
 def strata(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau with CIFAR-10 accuracy on NAS-Bench-201 by population.
-
-    Args:
-        rows: `BenchmarkRows.correlations`.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """Kendall's tau with CIFAR-10 accuracy on NAS-Bench-201 by population."""
     members = _at(rows, ("nasbench201", "cifar10"))
     found = {text: members[members["population"] == name] for name, text in STRATA.items()}
     return _table(found, names, "kendall")
@@ -117,12 +95,7 @@ def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column:
 
 @styled
 def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark.
-
-    Args:
-        ranges: `seed_ranges` of the study.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark."""
     shown = {name: text for name, text in names.items() if name in set(ranges["proxy"])}
     figure, ((axes,),) = new_figure(height=2.5 + 0.45 * len(shown))
     for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
@@ -139,12 +112,7 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 @styled
 def switched(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Spearman's rho with stored scores, one choice switched a row; behind it the largest that chance allows.
-
-    Args:
-        rows: `tables.switched`.
-        names: proxy -> its text, a panel each.
-    """
+    """Spearman's rho with stored scores, one choice switched a row; behind it the most that chance allows."""
     figure, axes = new_figure(1, len(names), height=6.2)
     for panel, (proxy, text) in zip(axes[0], names.items(), strict=True):
         shown = rows[rows["proxy"] == proxy].set_index("switch")

@@ -379,9 +379,6 @@ def agreement_of(agreement: pd.DataFrame) -> pd.DataFrame:
     Spearman's rho between theory and measurement over cells, mean and spread of their difference.
 
     Differences of sums are in nats; those of `LOGARITHMIC` are of logarithms, that of `neighbour` is plain.
-
-    Args:
-        agreement: `CellRows.agreement`.
     """
     lines = []
     for name in (*SUMS, *(f"{node}_{stage}" for node in NODES for stage in range(3))):

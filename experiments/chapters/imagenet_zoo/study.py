@@ -183,9 +183,6 @@ def population(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 def correlations(rows: pd.DataFrame) -> pd.DataFrame:
     """Correlation of every predictor with top-1 accuracy in every population.
 
-    Args:
-        rows: `ZooRows.common` or `ZooRows.native`.
-
     Returns:
         One line per population and predictor: n, `kendall` and `spearman`, each with the `_low` and `_high`
         ends of its 95 % bootstrap interval over networks and `_family_low` and `_family_high` of that over

@@ -321,9 +321,6 @@ ZiCo (Li et al. 2023, Tables 1 and 3), the raw data of NAS-Bench-Suite-Zero (Kri
 def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
     """For each published triple, the choices of definition and population that come nearest to it.
 
-    Args:
-        correlations: `CellRows.correlations`.
-
     Returns:
         For each source every Zen column and population with all three data sets: `source`, `score`,
         `population`, `n`, our three values, and `off`, the largest of the three differences; sorted by

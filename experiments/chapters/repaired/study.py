@@ -163,13 +163,7 @@ def _count(benchmark: str, networks101: int) -> int:
 
 
 def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd.DataFrame:
-    """Of every place and score the comparison on most networks.
-
-    Args:
-        rows: `RepairedRows.comparisons`.
-        population: which networks.
-        half: half of the isomorphism classes.
-    """
+    """Of every place and score the comparison on most networks."""
     found = rows[(rows["population"] == population) & (rows["half"] == half)].sort_values(
         "n", ascending=False, kind="stable"
     )

@@ -128,10 +128,6 @@ def _stored(table: Table, settings: dict[str, Any]) -> pd.DataFrame:
 def pays(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
     """For every score and predictor, the number of trained cells at which they order held-out cells alike.
 
-    Args:
-        curves: `WorthRows.curves`.
-        dataset: whose accuracies.
-
     Returns:
         One line per score and predictor: `score`, `score_value` (its tau at the smallest n),
         `predictor`, `features`, `n` and its 95 % interval `low`, `high` over draws (infinite: above all n

@@ -67,9 +67,6 @@ def latency_columns(rows: pd.DataFrame) -> list[str]:
 def compared(latency: pd.DataFrame) -> pd.DataFrame:
     """Every network of Table 7 and every measured one, with accuracies and latencies.
 
-    Args:
-        latency: rows of the table of measured latencies.
-
     Returns:
         One row per network and accuracy. Columns: `network` (a ZenNet, torchvision's name, or the paper's),
         `name` to show, `line` of families, `accuracy` ("paper" for Table 7, else "V1" or "V2", torchvision's
@@ -155,9 +152,6 @@ def efficientnets(rows: pd.DataFrame) -> pd.DataFrame:
 def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
     """How many times as long as each ZenNet an EfficientNet of its accuracy takes, per column of latencies.
 
-    Args:
-        rows: `compared`.
-
     Returns:
         Columns: `network`, `name`, `top1`, `column`, `milliseconds` (of the ZenNet), `efficientnet`
         (milliseconds on the line between two EfficientNets of Table 7), `factor`. Pairs without a value are
@@ -192,9 +186,6 @@ def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.Data
 
 def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
     """Kendall's tau of every two columns of latencies, and of FLOPs with each, over networks with both.
-
-    Args:
-        rows: `compared`.
 
     Returns:
         Columns: `first`, `second`, `n`, `kendall`, `kendall_low`, `kendall_high` (95 % bootstrap interval
@@ -239,11 +230,7 @@ class ZenNetRows:
 
 
 def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
-    """What the figure of Table 7 shows: its `rows`, titles of the `panels` by column, and the `fronts`.
-
-    Args:
-        rows: `compared`.
-    """
+    """What the figure of Table 7 shows: its `rows`, titles of the `panels` by column, and the `fronts`."""
     return _panels(rows[rows["accuracy"] == "paper"], {**PRINTED, "flops": "FLOPs"}, ("paper",))
 
 
