@@ -178,14 +178,14 @@ def cells() -> Iterator[Cell]:
     return map(Cell, product(OPS, repeat=len(EDGES)))
 
 
-def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int, int]:
-    """Parameters of the benchmark's network of a cell, and multiply-adds of one image.
+def costs(cell: Cell) -> tuple[int, int]:
+    """Parameters of the benchmark's network of a cell with ten classes, and multiply-adds of 32 pixels.
 
     Dead edges count, since they run.
     """
-    params, flops = _conv(3, WIDTHS[0], 3, resolution)
+    params, flops = _conv(3, WIDTHS[0], 3, 32)
     for stage, width in enumerate(WIDTHS):
-        side = resolution >> stage
+        side = 32 >> stage
         layers = [_conv(width, width, int(op[-1]), side) for op in cell.ops if op in CONVS] * CELLS_PER_STAGE
         if stage > 0:
             layers += [
@@ -195,7 +195,7 @@ def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int,
             ]
         params += sum(layer[0] for layer in layers)
         flops += sum(layer[1] for layer in layers)
-    return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * num_classes, flops + WIDTHS[-1] * num_classes
+    return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * 10, flops + WIDTHS[-1] * 10
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, side: int) -> tuple[int, int]:

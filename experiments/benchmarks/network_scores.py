@@ -196,20 +196,14 @@ class Cells201(Benchmark):
         return nasbench201_scores.sample(count)
 
 
-def _texts201() -> list[str]:
-    return nasbench201_table.table()["arch"].tolist()
-
-
-def _specs101() -> pd.DataFrame:
+@cache
+def _table101() -> pd.DataFrame:
     return nasbench101_table.table().sort_values("hash", kind="stable").set_index("hash")
 
 
 def _build101(network: str) -> nn.Module:
     spec = _table101().loc[network]
     return nasbench101.build(nasbench101.Cell101.from_strings(spec["ops"], spec["adj_upper"]))
-
-
-_table101 = cache(_specs101)
 
 
 def _zoo() -> pd.DataFrame:
@@ -232,7 +226,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Cells201(
             name="nasbench201",
             rows=nasbench201_table.CELLS,
-            networks=_texts201,
+            networks=lambda: nasbench201_table.table()["arch"].tolist(),
             build=lambda text: nasbench201.build(nasbench201.Cell.from_string(text)),
             accuracies=lambda: nasbench201_table.table().rename(columns={"arch": "network"}),
             datasets=tuple(nasbench201_table.ACCURACIES),

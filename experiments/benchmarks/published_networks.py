@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SIDES = (224, 240, 260, 300, 380, 456, 528, 600)
+"""Side of an EfficientNet's images by its number, pixels."""
+
 
 @dataclass(frozen=True)
 class Published:

@@ -76,7 +76,7 @@ def zoo() -> pd.DataFrame:
 
 
 def models(chains_only: bool = False) -> list[str]:
-    """Names of torchvision's convolutional classifiers, sorted; of chains alone, or with those that branch."""
+    """Names of torchvision's convolutional classifiers, sorted; chains alone, or all."""
     import torchvision.models
 
     return sorted(

@@ -12,7 +12,6 @@ from experiments.figures.fields import Colour, fields, mixed, short
 from experiments.figures.forest import forest
 from experiments.figures.marks import dots, legend, levels
 from experiments.figures.style import COLOURS, new_figure, styled
-from zenlib.proxies.counts import SUMS
 
 Place = tuple[str, str]
 LIKE_VANILLA = {
@@ -25,8 +24,6 @@ LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifa
 BEST = 5
 """So many of the highest numbers of a column are bold."""
 COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "weight layers"}
-FREE = (*COSTS, *SUMS, "random")
-"""What costs nothing."""
 STRATA = {
     "all": "all cells",
     "valid": "with a path",
@@ -82,8 +79,7 @@ def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column:
         return colour, short(value), line["rank"] <= BEST
 
     lines = [
-        _by_proxy(rows)
-        .reset_index()
+        rows.drop_duplicates("proxy")
         .dropna(subset=[column])
         .assign(
             space=text, score=lambda own: own["proxy"], rank=lambda own: own[column].rank(ascending=False)
@@ -128,7 +124,3 @@ def switched(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
     return rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
-
-
-def _by_proxy(members: pd.DataFrame) -> pd.DataFrame:
-    return members.drop_duplicates("proxy").set_index("proxy")

@@ -42,6 +42,7 @@ from experiments.figures.agreement import agreement
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
+from experiments.record.wording import ends, number
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
 from zenlib.proxies.az_nas import az_nas
@@ -201,14 +202,10 @@ def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int
 
 def write(predictions: pd.DataFrame) -> None:
     """Writes the file of predictions, unless it is there with the same content."""
-    content = _content(predictions)
+    content = predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
     path = opened.REGISTERED.path
     if not path.exists() or path.read_bytes() != content:
         replace_file(path, lambda file: file.write(content), ResultsError)
-
-
-def _content(predictions: pd.DataFrame) -> bytes:
-    return predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
 
 
 def spread(unique: pd.DataFrame) -> pd.DataFrame:
@@ -251,10 +248,10 @@ def facts(rows: BlindRows) -> dict[str, str]:
         "half_width": f"{half_width(unique):.3f}",
         "top_share": f"{100 * TOP_SHARE:.0f} %",
         "near": f"{100 * (NEAR - 1):.0f} %",
-        "guess_gain": _range(*GUESSED_GAIN),
+        "guess_gain": ends(GUESSED_GAIN),
     }
     told |= {f"{fact}_{name}": NOT_SCORED for fact in ("range", "best", "different") for name in NAMES}
-    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
+    told |= {f"guess_{name}": ends(bounds) for name, bounds in GUESSES.items()}
     told |= {
         f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}"
         for name, line in spread_of.iterrows()
@@ -275,7 +272,7 @@ def _agreement_facts(rows: BlindRows) -> dict[str, str]:
         ("params", "flops"),
         ("depth", "flops"),
     ]
-    told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
+    told = {f"tau_{a}_{b}": number(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
     told |= {f"discordant_{name}": _discordant(rows.unique, name) for name in BASELINES}
     return told | {
         "missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"
@@ -299,13 +296,5 @@ def _discordant(unique: pd.DataFrame, baseline: str) -> str:
     )
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.2f} to {high:.2f}"
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
-
-
-def _tau(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")

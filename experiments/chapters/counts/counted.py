@@ -63,8 +63,8 @@ SAMPLED = {
 }
 """Benchmark -> how many networks, the first that are drawn, and which recent scores of them are cheap."""
 FROM_MODULES = ("nasbench101", "nats_sizes", "pycls", "torchvision")
-MACRO_SCORES = {"zen": "zen", "built": "zen-as-built-l1-minibatch"}
-"""Columns of the registered predictions that have another name here."""
+MACRO_SCORES = {"built": "zen_as_built_l1_minibatch"}
+"""Column of the registered predictions that has another name here."""
 SPACES = {
     "nasbench201": "NAS-Bench-201",
     "nasbench101": "NAS-Bench-101",
@@ -156,7 +156,7 @@ def _macro() -> pd.DataFrame:
     rows = pd.read_csv(export_path("blind", "nasbench_macro.csv"), dtype={"arch": str})
     rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
     counts = pd.DataFrame([macro.layer_sums(code) for code in rows["arch"]])
-    rows = pd.concat([rows.rename(columns={"depth": "layers"} | _macro_names()), counts], axis=1)
+    rows = pd.concat([rows.rename(columns={"depth": "layers"} | MACRO_SCORES), counts], axis=1)
     rows = rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
     recent = pd.read_parquet(export_path("blind", "peers.parquet")).drop(columns=["index", "fisher_s0"])
     recent["family"] = sorted(set(rows["family"]))  # a row a network there, in the order of canonical codes
@@ -168,10 +168,6 @@ def _accel() -> pd.DataFrame:
     rows = pd.read_csv(export_path("direct", "accel_nasbench.csv"))
     rows = rows[rows["id"] == rows["network"]].rename(columns={"multiply_adds": "flops", "convs": "layers"})
     return rows.assign(family=rows["network"].astype(str))
-
-
-def _macro_names() -> dict[str, str]:
-    return {before: column(after) for before, after in MACRO_SCORES.items()}
 
 
 def _architectures(texts: list[str], resolution: int) -> pd.DataFrame:

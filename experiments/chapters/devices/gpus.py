@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments.benchmarks import device_tables, timm_results
 from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, LATENCY
-from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
+from experiments.benchmarks.published_networks import PUBLISHED, SIDES, TABLE7
 from experiments.chapters.devices.v100 import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT, FOLLOWS
 from experiments.record.estimates import END, ends_units, kendall
@@ -55,7 +55,6 @@ _TORCHVISION_IN_TIMM = {
     **{f"regnet_y_{size}gf": f"regnety_{size:0>2}0" for size in ("8", "16")},
     **{f"mobilenet_v3_{size}": f"mobilenetv3_{size}_100" for size in ("large", "small")},
 }
-_SIDES = dict(zip(range(8), (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
 GENETS = {"gernet_s": "GENet-light", "gernet_m": "GENet-normal", "gernet_l": "GENet-large"}
 """The same authors' earlier networks for GPUs."""
 
@@ -65,7 +64,7 @@ def listed() -> pd.DataFrame:
     rows = []
     for row in TABLE7:
         if row.name in _IN_TIMM:
-            side = _SIDES[int(row.name[-1])] if row.family == "EfficientNets" else 224
+            side = SIDES[int(row.name[-1])] if row.family == "EfficientNets" else 224
             rows.append((_IN_TIMM[row.name], side, row.v100))
     return pd.DataFrame(rows, columns=["model", "resolution", V100])
 

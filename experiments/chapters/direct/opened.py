@@ -18,7 +18,7 @@ from experiments.chapters.direct.scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.registration import Registration, fill, judged_table, row_of
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number, row_at
+from experiments.record.wording import UNKNOWN, bracketed, ends, number, row_at
 from zenlib.errors import ResultsError
 
 REGISTERED = Registration(
@@ -169,7 +169,7 @@ def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
         [
             {
                 "what": what,
-                "guess": f"{number(low)} to {number(high)}",
+                "guess": ends((low, high)),
                 "result": CLOSED if value is None else number(value),
                 "inside": CLOSED if value is None else "yes" if low <= value <= high else "no",
             }

@@ -284,7 +284,7 @@ def _theorem_facts(rate: pd.DataFrame, by_width: pd.DataFrame, by_depth: pd.Data
     deep = by_depth["depth"].max()
     told = {
         "rate_span": span(rates["slope"], "{:.2f}"),
-        "rate_steepest_interval": _interval(rates.loc[rates["slope"].idxmin()]),
+        "rate_steepest_interval": bracketed(*rates.loc[rates["slope"].idxmin(), ["slope", "low", "high"]]),
         "rate_excludes_half": f"{(rates['low'] > -0.5).sum()} of {len(rates)}",
         "rate_mean_ratio": span(rate.groupby(["depth", "width"])["ratio"].mean(), "{:.2f}"),
         "rate_sizes": span(rate["batch_size"] * rate["resolution"] ** 2, "{:,.0f}"),
@@ -341,10 +341,6 @@ def _check_facts(checks: pd.DataFrame) -> dict[str, str]:
 def _pooled(means: pd.Series, errors: pd.Series) -> str:
     """Mean of equally large groups of draws, with its standard error."""
     return f"{number(means.mean())} ± {math.sqrt((errors**2).sum()) / len(errors):.2f}"
-
-
-def _interval(rate: pd.Series) -> str:
-    return str(Slope(rate["slope"], rate["low"], rate["high"]))
 
 
 def _tiny(value: float) -> str:

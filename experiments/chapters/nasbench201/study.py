@@ -51,7 +51,7 @@ from experiments.record.estimates import both_coefficients, ends_units
 from experiments.record.keys import crossed
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
-from experiments.record.wording import Told, number
+from experiments.record.wording import Told, ends
 from zenlib.errors import ScoreUndefined
 from zenlib.stats.influence import coefficients, correlate_many
 
@@ -437,9 +437,7 @@ def _draw_facts(draws: pd.DataFrame) -> dict[str, str]:
     told = {"draws": str(draws["seed"].nunique()) if len(draws) else TOO_FEW}
     for score in ZEN:
         members = draws.query("score == @score and population == 'all' and dataset == 'cifar10'")["kendall"]
-        told[f"draws_{_SHORT[score]}"] = (
-            f"{number(members.min(), 3)} to {number(members.max(), 3)}" if len(members) else TOO_FEW
-        )
+        told[f"draws_{_SHORT[score]}"] = ends(members, 3, TOO_FEW)
     spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(
         lambda taus: taus.max() - taus.min()
     )
