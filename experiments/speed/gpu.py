@@ -98,9 +98,13 @@ def write(step: str, small: bool, out: Path) -> list[str]:
             continue
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         told["rows"] += [(case, name, value) for name, value in finite.items()]
-        text = json.dumps(told, indent=1) + "\n"
-        replace_file(out / f"{step}.json", lambda file, text=text: file.write(text.encode()), ResultsError)
+        _keep(out / f"{step}.json", told)
     return failed
+
+
+def _keep(path: Path, told: dict[str, Any]) -> None:
+    text = json.dumps(told, indent=1) + "\n"
+    replace_file(path, lambda file: file.write(text.encode()), ResultsError)
 
 
 if __name__ == "__main__":

@@ -168,7 +168,8 @@ GROUPS: dict[str, Group] = {
     "repaired": (("repaired",), repaired),
     "formulas": (BY_FORMULA, formulas),
     "zen": ([_drawn(name) for name in DEFINITIONS], zen),
-} | {name: ((_drawn(name),), partial(measured, name)) for name in MEASURED}
+    **{name: ((_drawn(name),), partial(measured, name)) for name in MEASURED},
+}
 """What is computed together of a row."""
 
 
