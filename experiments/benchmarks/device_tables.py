@@ -41,10 +41,7 @@ def convolutions() -> Path:
 def cells(dataset: str) -> pd.DataFrame:
     """Milliseconds of every cell of NAS-Bench-201 on six devices, by official index.
 
-    A cell that a device could not run has NaN there; the file says -1.
-
-    Args:
-        dataset: "cifar10", "cifar100" or "imagenet16".
+    A cell that a device could not run has NaN there; the file says -1. Data sets as in NAS-Bench-201.
     """
     columns = {f"{dataset}_{device}_latency": "milliseconds of one image" for device in CELL_DEVICES}
     rows = read_table(CELLS, {"index": "official index"} | columns, "HW-NAS-Bench")

@@ -30,12 +30,6 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     as `<name>.marks.json` and, with `data`, `<name>.csv`. The same figure gives the same bytes: a picture
     carries no date and no version. So do the same rows on another processor: see `tidy`. Each file is
     replaced at once or not at all.
-
-    Args:
-        figure: what a function of this package returned.
-        study: name of the study.
-        name: name of the figure within the study.
-        data: the rows that the figure shows.
     """
     screens = {"desk": figure, "phone": phone(figure)}
     pictures = {screen: _png(drawn) for screen, drawn in screens.items()}

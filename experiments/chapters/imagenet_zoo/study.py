@@ -171,12 +171,7 @@ def _published(models: Sequence[str] | None) -> pd.DataFrame:
 
 
 def population(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The chains of one population that have a score.
-
-    Args:
-        rows: `ZooRows.common` or `ZooRows.native`.
-        name: one of `POPULATIONS`.
-    """
+    """The chains of one population that have a score."""
     return rows[rows["chain"] & rows["l1_minibatch"].notna() & POPULATIONS[name](rows)]
 
 

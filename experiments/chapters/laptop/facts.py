@@ -103,9 +103,6 @@ _KEY = ("group", "proxy", "n")
 def spread(trained: pd.DataFrame) -> dict[str, float]:
     """How far seeds of one network differ, and how far networks do.
 
-    Args:
-        trained: one row per training: network, seed, `top1`.
-
     Returns:
         `networks` trained with both seeds; `seed_sd`, the pooled standard deviation over seeds, percent;
         `network_sd`, that of the networks' accuracies with the first one; `kendall`, the coefficient between
@@ -176,9 +173,6 @@ def lead(winners: pd.DataFrame) -> tuple[str, float, float, str, float]:
 
     The error is that of a mean over searches, from the spread between searches by one proxy, pooled. One
     proxy may rule that spread: so its name and the error without it come last.
-
-    Args:
-        winners: one row per search and training of its winner.
     """
     searches = winners.groupby(["proxy", "search_seed"])["top1"].mean()
     means, counts = searches.groupby("proxy").mean(), searches.groupby("proxy").count()

@@ -191,12 +191,7 @@ BEST = Table(
 
 
 def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]]:
-    """Everything that is compared: counts on all networks, proxies and counts on the drawn ones.
-
-    Args:
-        benchmarks: which.
-        networks101: cells of NAS-Bench-101 that have a repaired score.
-    """
+    """Everything that is compared: counts on all networks, proxies and counts on the drawn ones."""
     found: list[dict[str, Any]] = []
     for benchmark in benchmarks:
         everything = {"nasbench201": 0, "nasbench101": networks101}.get(benchmark, DRAWN[benchmark])
