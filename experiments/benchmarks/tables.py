@@ -49,7 +49,7 @@ def read_table(name: str, columns: Mapping[str, str], source: str) -> pd.DataFra
 def filled(
     table: Table, keys: Sequence[dict[str, Any]], there: Callable[[dict[str, Any]], bool]
 ) -> pd.DataFrame:
-    """The rows of these keys, in their order: computed where `there` says so of a key, else what is stored."""
+    """The rows of these keys, in their order: computed where `there` says so of a key, else as stored."""
     able = [key for key in keys if there(key)]
     computed = table.fill(able)
     if len(able) == len(keys):
