@@ -1,13 +1,12 @@
 """Execute the notebooks with the parameters of a profile and write what the book renders.
 
-    python experiments/run.py --profile cpu                        all notebooks, from the stored rows where
-    there are any python experiments/run.py --profile cpu --only 02_zen_score    one notebook python
-    experiments/run.py --profile smoke --fresh              everything small, in build/smoke, from nothing
-    python experiments/run.py --profile cpu --jobs 2               two notebooks at a time, each in processes
-    with one thread python experiments/run.py --profile cpu --output build/again   all of them, written there
-    and not into the book python experiments/run.py status                               what is stored for
-    every study python experiments/run.py merge FOLDER                         take in rows that another
-    machine computed
+    python experiments/run.py --profile cpu                      all notebooks, from the rows that are stored
+    python experiments/run.py --profile cpu --only 02_zen_score  one notebook
+    python experiments/run.py --profile smoke --fresh            everything small, in build/smoke
+    python experiments/run.py --profile cpu --jobs 2             two at a time, each with one thread
+    python experiments/run.py --profile cpu --output build/again written there and not into the book
+    python experiments/run.py status                             what is stored for every study
+    python experiments/run.py merge FOLDER                       take in rows that another machine computed
 
 Exit status: 0 when everything ran, 1 when a notebook failed, 2 for a wrong call.
 """
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -71,37 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--profile", required=True, help="a file of parameters in the folders of the chapters, without .yaml"
-    )
-    parser.add_argument(
-        "--only", nargs="+", metavar="STEM", help="run these notebooks only, e.g. 02_zen_score, or zen_score"
-    )
-    parser.add_argument(
-        "--keep-going", action="store_true", help="run the other notebooks after one has failed"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="write executed notebooks and figures there instead of into the book",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs"
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="notebooks at a time; 0 for as many as there are cores (default 1)",
-    )
-    parser.add_argument(
-        "--part", action="store_true", help=argparse.SUPPRESS
-    )  # of a runner with several jobs
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--profile", required=True, help="a file of parameters in the chapters' folders, without .yaml")
+    add("--only", nargs="+", metavar="STEM", help="these notebooks only, e.g. 02_zen_score, or zen_score")
+    add("--keep-going", action="store_true", help="run the other notebooks after one has failed")
+    add("--output", type=Path, metavar="FOLDER", help="write notebooks and figures there, not into the book")
+    add("--fresh", action="store_true", help="smoke only: forget the rows of earlier smoke runs")
+    help_jobs = "notebooks at a time; 0 for as many as there are cores (default 1)"
+    add("--jobs", type=int, default=1, metavar="N", help=help_jobs)
+    add("--part", action="store_true", help=argparse.SUPPRESS)  # of a runner with several jobs
     options = parser.parse_args(arguments)
     if options.jobs < 0:
         parser.error(f"argument --jobs: needed 0 or more notebooks at a time, got {options.jobs}")
@@ -261,9 +240,8 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
     changed = changed_parameters(nbformat.read(source, as_version=4), wanted)
     EXECUTED.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(
-        prefix="zenlib-"
-    ) as sockets:  # of this run alone: two runs at a time must not hear each other
+    # sockets of this run alone, instead of open ports: two runs at a time must not hear each other
+    with tempfile.TemporaryDirectory(prefix="zenlib-") as sockets:
         executed = papermill.execute_notebook(
             source,
             EXECUTED / f"{stem}.ipynb",
@@ -273,9 +251,7 @@ def run_notebook(stem: str, wanted: dict[str, Any], studies: Path) -> float:
             stderr_file=sys.stderr,
             cwd=ROOT,
             iopub_timeout=60,  # a notebook may tell hundreds of facts at once, on a busy machine
-            config=Config(
-                KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}
-            ),  # instead of open ports
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
         )
     text = nbformat.writes(normalise(executed)) + "\n"
     replace_file(studies / f"{stem}.ipynb", lambda file: file.write(text.encode()), ResultsError)

@@ -1,7 +1,7 @@
 """Execute notebooks as on another processor, and compare what they write with what is committed.
 
-    python experiments/same_bytes.py                                    all notebooks, kernels "sse", in
-    build/same_bytes python experiments/same_bytes.py --kernels avx2 --only 02_zen_score 10_noise
+    python experiments/same_bytes.py                     all notebooks, kernels "sse", in build/same_bytes
+    python experiments/same_bytes.py --kernels avx2 --only 02_zen_score 10_noise
 
 Two notebooks run at a time. Exit status: 0 when all bytes are the same, 1 when a notebook failed or a file
 differs.
@@ -64,17 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def execute(stem: str, kernels: str, output: Path) -> bool:
     """Execute one notebook into a folder; whether it worked."""
-    command = [
-        sys.executable,
-        str(EXPERIMENTS / "run.py"),
-        "--profile",
-        "cpu",
-        "--output",
-        str(output),
-        "--only",
-        stem,
-        "--part",
-    ]
+    command = [sys.executable, str(EXPERIMENTS / "run.py"), "--profile", "cpu", "--part", "--only", stem]
+    command += ["--output", str(output)]
     return subprocess.run(command, env=os.environ | KERNELS[kernels]).returncode == 0
 
 

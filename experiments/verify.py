@@ -1,9 +1,9 @@
 """Compute a random sample of the stored values again, and say which are reproduced.
 
-    python experiments/verify.py                                  a few rows of every table, in about two
-    minutes python experiments/verify.py --seed today --rows 10           more of them, others every day
-    python experiments/verify.py --kernels own sse avx2           as on processors without newer instructions
-    as well python experiments/verify.py --only zen_score                 the tables of one study
+    python experiments/verify.py                        a few rows of every table, in about two minutes
+    python experiments/verify.py --seed today --rows 10 more of them, others every day
+    python experiments/verify.py --kernels own sse avx2 as on processors without newer instructions as well
+    python experiments/verify.py --only zen_score       the tables of one study
 
 Exit status: 0 where all is reproduced, 1 where a value is not, 2 for a wrong call, 130 when interrupted.
 """
@@ -14,15 +14,17 @@ import argparse
 import datetime
 import json
 import math
-import os
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.record.chapters import STUDIES
 from experiments.record.kernels import KERNELS
 from experiments.record.verification import DEAR, ROWS, report, summary, table_of, verify
+from zenlib.durable import replace_file
+from zenlib.errors import ResultsError
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "build" / "verification.json"
@@ -62,53 +64,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only"
-    )
-    parser.add_argument(
-        "--rows",
-        type=_positive,
-        default=ROWS,
-        metavar="N",
-        help=f"rows of each table (default {ROWS}), and 9 N scores of each file",
-    )
-    parser.add_argument(
-        "--dear",
-        type=_seconds,
-        default=DEAR,
-        metavar="S",
-        help=f"leave out rows that took longer once (default {DEAR:g} s)",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=_seconds,
-        default=600.0,
-        metavar="S",
-        help="begin no row after this time (default 600)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=_seed,
-        default=SEED,
-        metavar="N",
-        help="draws the sample; `today` for the date (default: always the same)",
-    )
-    parser.add_argument(
-        "--kernels",
-        nargs="+",
-        choices=list(KERNELS),
-        default=["own"],
-        help="settings to compute under (default: own)",
-    )
-    parser.add_argument(
-        "--report",
-        type=Path,
-        default=REPORT,
-        help="where the result is kept for the book (default build/verification.json)",
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="STUDY", choices=list(STUDIES), help="these studies only")
+    told = f"rows of each table (default {ROWS}), and 9 N scores of each file"
+    add("--rows", type=_positive, default=ROWS, metavar="N", help=told)
+    told = f"leave out rows that took longer once (default {DEAR:g} s)"
+    add("--dear", type=_seconds, default=DEAR, metavar="S", help=told)
+    told = "begin no row after this time (default 600)"
+    add("--seconds", type=_seconds, default=600.0, metavar="S", help=told)
+    told = "draws the sample; `today` for the date (default: always the same)"
+    add("--seed", type=_seed, default=SEED, metavar="N", help=told)
+    told = "settings to compute under (default: own)"
+    add("--kernels", nargs="+", choices=list(KERNELS), default=["own"], help=told)
+    told = "where the result is kept for the book (default build/verification.json)"
+    add("--report", type=Path, default=REPORT, help=told)
     return parser.parse_args(arguments)
 
 
@@ -139,25 +109,15 @@ def _seed(value: str) -> int:
 def write(told: dict, path: Path) -> None:
     """Write the report at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     lines = json.dumps(told).replace('{"kernel"', '\n{"kernel"')  # a line for each place
-    temporary.write_text(lines + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, lambda file: file.write(f"{lines}\n".encode()), ResultsError)
 
 
 def text(told: dict) -> str:
     """The short table."""
     lines = table_of(told["places"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    shown = [
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-            ]
-        )
-        for line in lines
-    ]
+    shown = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in lines]
     return "\n".join([summary(told), *shown])
 
 

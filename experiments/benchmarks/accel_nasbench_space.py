@@ -9,12 +9,13 @@ Source: Ahmad et al. 2024 (arXiv 2404.08005), as described with its published li
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
+from experiments.benchmarks.bottlenecks import Bottleneck, Shape, append, rectified
 from experiments.benchmarks.tables import read_table
 from zenlib.errors import ArchitectureError
 from zenlib.scores.graph_form.operations import Graph, Operation
@@ -33,19 +34,12 @@ SOURCE = "the architectures of Accel-NASBench (Ahmad et al. 2024), without accur
 
 
 class Network(NamedTuple):
-    """One network; each field has one number a stage.
+    """One network; each field has one number a stage."""
 
-    Attributes:
-        expansion: inner channels of a bottleneck over those that it reads.
-        kernel: side of its depthwise convolutions.
-        layers: bottlenecks of the stage.
-        se: 1 where they have a gate.
-    """
-
-    expansion: tuple[int, ...]
-    kernel: tuple[int, ...]
-    layers: tuple[int, ...]
-    se: tuple[int, ...]
+    expansion: tuple[int, ...]  # inner channels of a bottleneck over those that it reads
+    kernel: tuple[int, ...]  # side of its depthwise convolutions
+    layers: tuple[int, ...]  # bottlenecks of the stage
+    se: tuple[int, ...]  # 1 where they have a gate
 
     def checked(self) -> Network:
         """The network itself.
@@ -76,22 +70,6 @@ class Network(NamedTuple):
         return found
 
 
-class Shape(NamedTuple):
-    """The numbers of one bottleneck; `gate` is the width inside its gate, 0 where it has none."""
-
-    reads: int
-    out: int
-    inner: int
-    kernel: int
-    stride: int
-    gate: int
-
-    @property
-    def has_shortcut(self) -> bool:
-        """Whether its input is added to its output."""
-        return self.stride == 1 and self.reads == self.out
-
-
 @cache
 def architectures() -> pd.DataFrame:
     """The published list: fields of `Network` as text, `macs_M`, `params_M`, throughputs and latencies.
@@ -115,80 +93,19 @@ def build(network: Network, num_classes: int = CLASSES) -> nn.Sequential:
     """The trainable network, with ReLU: images (N, 3, 224, 224) to logits (N, num_classes)."""
     blocks = network.blocks()
     return nn.Sequential(
-        *_rectified(3, STEM, 3, 2),
+        *rectified(3, STEM, 3, 2),
         *(Bottleneck(shape) for shape in blocks),
-        *_rectified(blocks[-1].out, HEAD, 1),
+        *rectified(blocks[-1].out, HEAD, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(HEAD, num_classes),
     )
 
 
-class Bottleneck(nn.Module):
-    """1x1 expansion, depthwise convolution, gate and 1x1 projection; expansion and gate if there are any."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        layers = _rectified(shape.reads, shape.inner, 1) if shape.inner != shape.reads else []
-        layers += _rectified(shape.inner, shape.inner, shape.kernel, shape.stride, groups=shape.inner)
-        layers += [Gate(shape.inner, shape.gate)] if shape.gate else []
-        self.path = nn.Sequential(*layers, *_convolution(shape.inner, shape.out, 1))
-        self.has_shortcut = shape.has_shortcut
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, reads, H, W) to (N, out, H / stride, W / stride)."""
-        return images + self.path(images) if self.has_shortcut else self.path(images)
-
-
-class Gate(nn.Module):
-    """Squeeze-and-excitation: each channel is scaled by a number that all channels decide."""
-
-    def __init__(self, channels: int, inside: int) -> None:
-        super().__init__()
-        self.scale = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, inside, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inside, channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """(N, channels, H, W) to the same shape."""
-        return maps * self.scale(maps)
-
-
-def _convolution(reads: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    convolution = nn.Conv2d(reads, out, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [convolution, nn.BatchNorm2d(out)]
-
-
-def _rectified(reads: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    return [*_convolution(reads, out, kernel, stride, groups), nn.ReLU(inplace=True)]
-
-
 def vanilla(network: Network) -> VCNN:
     """What `to_vcnn` makes of the built module, without building it; gates and shortcuts are cut."""
     convs: list[Conv] = []
-
-    def add(out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        side = convs[-1].out_resolution[0] if convs else RESOLUTION
-        smaller = (side + 2 * (kernel // 2) - kernel) // stride + 1
-        convs.append(
-            Conv(
-                name=f"layer {len(convs)}",
-                inputs=(len(convs) - 1,),
-                in_channels=convs[-1].out_channels if convs else 3,
-                out_channels=out,
-                in_resolution=(side, side),
-                out_resolution=(smaller, smaller),
-                kernel=(kernel, kernel),
-                stride=(stride, stride),
-                padding=(kernel // 2,) * 4,
-                groups=groups,
-            )
-        )
-
+    add = partial(append, convs, RESOLUTION)
     add(STEM, 3, 2)
     for shape in network.blocks():
         if shape.inner != shape.reads:

@@ -9,7 +9,7 @@ from experiments.benchmarks.nasbench201_cells import WITHOUT_SCORE
 from experiments.benchmarks.nasbench201_terms import SCORES as TERMS
 from experiments.benchmarks.nasbench201_variants import CHOSEN, COUNTS, DATASETS, MEASURED, cells
 from experiments.benchmarks.tables import filled
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.keys import crossed
 from experiments.record.table import Table
 from experiments.record.wording import UNKNOWN, Told
@@ -30,7 +30,6 @@ def best_row(*, dataset: str, half: str, score: str, top: int) -> dict[str, floa
 BEST = Table(
     study="cells",
     name="best",
-    key=("dataset", "half", "score", "top"),
     compute=best_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -40,7 +39,6 @@ BEST = Table(
         "n": "count: cells",
         "ndcg": "1: nDCG@P, see zenlib.stats.ndcg",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 

@@ -31,6 +31,7 @@ from experiments.benchmarks.cell_layers_space import EDGES, NODES
 from experiments.benchmarks.nasbench201_space import CELLS_PER_STAGE, WIDTHS, Cell
 from zenlib.errors import ScoreUndefined
 from zenlib.scores.forward import BN_EPS
+from zenlib.scores.graph_form.operations import Operation
 from zenlib.scores.zen import BN_MOMENTUM, BnVariance, Norm
 from zenlib.vanilla.vcnn import IMAGE, VCNN, Add, Conv, Pool, Step
 
@@ -40,29 +41,20 @@ _batch_norm_into = torch.ops.aten.native_batch_norm.out
 
 
 class CellTerms(NamedTuple):
-    """The terms of every definition for one draw, in nats.
+    """The terms of every definition for one draw, in nats."""
 
-    Attributes:
-        log_delta_l1: log of the batch mean of the sum of absolute differences.
-        log_delta_frobenius: the same with the Euclidean norm.
-        log_sigma_minibatch: sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch
-            variance averaged over channels. What BatchNorm divides by; eps matters only where a convolution
-            reads nothing, which gives log sqrt(eps).
-        log_sigma_running: the same sum for the running variance of the released code after both branches.
-        norms: number of BatchNorms in the sums.
-        silent: how many of these read nothing.
-        log_scale: sum over the BatchNorms that read something of log sqrt(q), q the variance of what their
-            convolution reads (of their own input for the BatchNorm that follows none), so that
-            log_sigma_minibatch minus this is what the convolutions themselves gain; NaN where it was not
-            asked for.
-    """
-
-    log_delta_l1: float
-    log_delta_frobenius: float
+    log_delta_l1: float  # log of the batch mean of the sum of absolute differences
+    log_delta_frobenius: float  # the same with the Euclidean norm
+    # sum over every BatchNorm of log sqrt(sigma^2 + eps), sigma^2 the mini-batch variance averaged over
+    # channels. What BatchNorm divides by; eps matters only where a convolution reads nothing, which gives log
+    # sqrt(eps)
     log_sigma_minibatch: float
-    log_sigma_running: float
-    norms: int
-    silent: int
+    log_sigma_running: float  # the same sum for the running variance of the released code after both branches
+    norms: int  # number of BatchNorms in the sums
+    silent: int  # how many of these read nothing
+    # sum over the BatchNorms that read something of log sqrt(q), q the variance of what their convolution
+    # reads (of their own input for the BatchNorm that follows none), so that log_sigma_minibatch minus this
+    # is what the convolutions themselves gain; NaN where it was not asked for
     log_scale: float = math.nan
 
     def score(self, norm: Norm = "l1", bn_variance: BnVariance = "minibatch") -> float:
@@ -273,93 +265,51 @@ def _require_connected(cell: Cell) -> None:
         )
 
 
-def cell_vcnn(
-    cell: Cell, resolution: int = 32, widths: Sequence[int] = WIDTHS, cells_per_stage: int = CELLS_PER_STAGE
-) -> VCNN:
+def cell_vcnn(cell: Cell, resolution: int = 32) -> VCNN:
     """The vanilla network of a cell.
 
-    Skip edges and shortcuts are cut, pooling is kept, dead edges are left out.
-
-    Every convolution is followed by BatchNorm and ReLU, and a node is the sum of what reaches it. The
-    BatchNorm after the last
-    cell follows no convolution and goes too. Differs: `to_vcnn` of the module keeps one branch of a sum, the
-    deepest, and goes around a cell that is not connected.
+    Skip edges and shortcuts are cut, pooling is kept, dead edges are left out. Every convolution is followed
+    by BatchNorm and ReLU, and a node is the sum of what reaches it. The BatchNorm after the last cell follows
+    no convolution and goes too. Differs: `to_vcnn` of the module keeps one branch of a sum, the deepest, and
+    goes around a cell that is not connected.
 
     Raises:
         ScoreUndefined: no path is left when the skip edges are cut.
     """
     cut = cell.without_skips()
     _require_connected(cut)
-    builder = _VanillaSteps(resolution)
-    last = builder.conv(IMAGE, "stem", widths[0], 3)
-    for stage, width in enumerate(widths):
-        if stage > 0:
-            last = builder.conv(last, f"reduction {stage} conv 0", width, 3, stride=2)
-            last = builder.conv(last, f"reduction {stage} conv 1", width, 3)
-        for repeat in range(cells_per_stage):
-            last = builder.cell(last, cut, f"stage {stage} cell {repeat}")
-    removed = ("shortcut",) * (cell.count("skip_connect") * cells_per_stage * len(widths) + len(widths) - 1)
-    return VCNN(tuple(builder.steps), resolution, name=cell.to_string(), removed=(*removed, "classifier"))
+    live = Cell(tuple(op if live else "none" for op, live in zip(cut.ops, cut.live, strict=True)))
+    steps: list[Step] = []
+    places = {IMAGE: IMAGE}  # of an operation the step that gives its map; shortcuts have none
+    for index, operation in enumerate(live.as_graph(resolution).operations):
+        inputs = tuple(places[source] for source in operation.inputs if source in places)
+        if not inputs or (operation.kind == "pool" and operation.stride > 1):  # on a shortcut
+            continue
+        if operation.kind in ("norm", "relu") or (operation.kind == "add" and len(inputs) == 1):
+            places[index] = inputs[0]
+        else:
+            steps.append(_step(operation, inputs, steps, resolution))
+            places[index] = len(steps) - 1
+    removed = ("shortcut",) * (cell.count("skip_connect") * CELLS_PER_STAGE * len(WIDTHS) + len(WIDTHS) - 1)
+    return VCNN(tuple(steps), resolution, name=cell.to_string(), removed=(*removed, "classifier"))
 
 
-class _VanillaSteps:
-    """The steps of a vanilla network under construction."""
-
-    def __init__(self, resolution: int) -> None:
-        self.steps: list[Step] = []
-        self.resolution = resolution
-
-    def conv(self, source: int, name: str, width: int, kernel: int, stride: int = 1) -> int:
-        """Appends a convolution and returns its index."""
-        side = self.side(source) // stride
-        sizes = self.sizes(source) | {"out_channels": width, "out_resolution": (side, side)}
-        window: dict[str, Any] = {
-            "kernel": (kernel, kernel),
-            "stride": (stride, stride),
-            "padding": (kernel // 2,) * 4,
-        }
-        self.steps.append(Conv(name=name, inputs=(source,), **window, **sizes))
-        return len(self.steps) - 1
-
-    def cell(self, source: int, cell: Cell, name: str) -> int:
-        """Appends the live edges of a cell and returns the index of its output."""
-        nodes = {0: source}
-        for node in range(1, NODES):
-            into = [edge for edge, (_, target) in enumerate(EDGES) if target == node and cell.live[edge]]
-            if into:
-                terms = tuple(
-                    self.edge(nodes[EDGES[edge][0]], cell.ops[edge], f"{name} edge {edge}") for edge in into
-                )
-                nodes[node] = self.add(terms, f"{name} node {node}")
-        return nodes[NODES - 1]
-
-    def edge(self, source: int, op: str, name: str) -> int:
-        """Appends one operation and returns its index."""
-        if op != "avg_pool_3x3":
-            return self.conv(source, name, self.sizes(source)["in_channels"], int(op[-1]))
-        window: dict[str, Any] = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1)}
-        sizes = self.sizes(source)
-        pool = Pool(name=name, inputs=(source,), kind="avg", count_include_pad=False, **window, **sizes)
-        self.steps.append(pool)
-        return len(self.steps) - 1
-
-    def add(self, terms: tuple[int, ...], name: str) -> int:
-        """Appends a sum, unless there is one term only."""
-        if len(terms) == 1:
-            return terms[0]
-        self.steps.append(Add(name=name, inputs=terms, **self.sizes(terms[0])))
-        return len(self.steps) - 1
-
-    def side(self, source: int) -> int:
-        """Side of the map that a step gives."""
-        return self.resolution if source == IMAGE else self.steps[source].out_resolution[0]
-
-    def sizes(self, source: int) -> dict[str, Any]:
-        """The sizes of a step that keeps those of the step it reads."""
-        channels, side = 3 if source == IMAGE else self.steps[source].out_channels, self.side(source)
-        return {
-            "in_channels": channels,
-            "out_channels": channels,
-            "in_resolution": (side, side),
-            "out_resolution": (side, side),
-        }
+def _step(operation: Operation, inputs: tuple[int, ...], steps: Sequence[Step], resolution: int) -> Step:
+    source = None if inputs[0] == IMAGE else steps[inputs[0]]
+    sizes: dict[str, Any] = {
+        "name": operation.name,
+        "inputs": inputs,
+        "in_channels": source.out_channels if source else 3,
+        "out_channels": operation.channels,
+        "in_resolution": source.out_resolution if source else (resolution, resolution),
+        "out_resolution": (operation.side, operation.side),
+    }
+    if operation.kind == "add":
+        return Add(**sizes)
+    window: dict[str, Any] = {
+        "kernel": (operation.kernel, operation.kernel),
+        "stride": (operation.stride, operation.stride),
+    }
+    if operation.kind == "pool":
+        return Pool(kind="avg", padding=(operation.padding,) * 2, count_include_pad=False, **window, **sizes)
+    return Conv(padding=(operation.padding,) * 4, **window, **sizes)

@@ -15,8 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.benchmarks.tables import read_table
-from experiments.record.results import data_file
-from zenlib.errors import BenchmarkMissing
+from experiments.record import results
 from zenlib.search.latency_table import COLUMNS
 
 CONVOLUTIONS = "v100_convolutions.csv.gz"
@@ -31,7 +30,7 @@ def convolutions() -> Path:
     Raises:
         BenchmarkMissing: it is not there; says how to make it.
     """
-    return data_file(
+    return results.data_file(
         CONVOLUTIONS,
         "take the operator table of TinyNAS and write it as CSV with the columns "
         f"{', '.join(COLUMNS)}, fp32_ms, fp16_ms and int8_ms (milliseconds of a batch, empty where not "
@@ -42,10 +41,7 @@ def convolutions() -> Path:
 def cells(dataset: str) -> pd.DataFrame:
     """Milliseconds of every cell of NAS-Bench-201 on six devices, by official index.
 
-    A cell that a device could not run has NaN there; the file says -1.
-
-    Args:
-        dataset: "cifar10", "cifar100" or "imagenet16".
+    A cell that a device could not run has NaN there; the file says -1. Data sets as in NAS-Bench-201.
     """
     columns = {f"{dataset}_{device}_latency": "milliseconds of one image" for device in CELL_DEVICES}
     rows = read_table(CELLS, {"index": "official index"} | columns, "HW-NAS-Bench")
@@ -73,8 +69,4 @@ def speed() -> pd.DataFrame:
 
 def is_there(name: str) -> bool:
     """Whether the user has brought this file."""
-    try:
-        data_file(name, "")
-    except BenchmarkMissing:
-        return False
-    return True
+    return results.is_there(lambda: results.data_file(name, ""))

@@ -22,14 +22,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_space import Cell, build
+from experiments.benchmarks.network_scores import proxy_value
 from experiments.benchmarks.tables import read_table
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record import results
+from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import ends_units, with_ends
 from experiments.record.score_check import ScoreCheck, seed_of
 from experiments.record.score_columns import ScoreColumns, Values
 from experiments.record.score_tolerances import PROXY_AGREEMENT
 from experiments.record.table import Table
-from zenlib.errors import BenchmarkMissing, ScoreUndefined
-from zenlib.proxies import PROXIES
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.query import Batch, Query
 from zenlib.stats import correlate
 
@@ -54,18 +56,13 @@ MEAN, DEVIATION = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a proxy is asked.
+    """How a proxy is asked."""
 
-    Attributes:
-        images: "noise" from N(0, 1), "photo" for crops of photographs with random labels, or "labelled" for
-            crops whose label says which photograph they come from.
-        batch_size: how many.
-        initialisation: "he", or "default" for PyTorch's.
-    """
-
+    # "noise" from N(0, 1), "photo" for crops of photographs with random labels, or "labelled" for crops whose
+    # label says which photograph they come from
     images: str
-    batch_size: int
-    initialisation: str
+    batch_size: int  # how many
+    initialisation: str  # "he", or "default" for PyTorch's
 
     def __str__(self) -> str:
         return f"{self.images}{self.batch_size}_{self.initialisation}"
@@ -107,11 +104,7 @@ def official(dataset: str = "cifar10") -> pd.DataFrame:
 
 def is_there() -> bool:
     """Whether the user has brought both files."""
-    try:
-        official()
-    except BenchmarkMissing:
-        return False
-    return nasbench201.is_there()
+    return results.is_there(official) and nasbench201.is_there()
 
 
 def drawn(count: int) -> list[int]:
@@ -194,13 +187,7 @@ def column(proxy: str, setting: Setting, seed: int) -> str:
 def measure(index: int, proxies: Sequence[str], setting: Setting, seed: int) -> Values:
     """The values of one cell by column, NaN where undefined."""
     query = asked(Cell.from_string(nasbench201.table()["arch"].iloc[index]), setting, seed)
-    values = {}
-    for name in proxies:
-        try:
-            values[column(name, setting, seed)] = PROXIES[name].value(query)
-        except ScoreUndefined:
-            values[column(name, setting, seed)] = float("nan")
-    return values
+    return {column(name, setting, seed): proxy_value(query, name) for name in proxies}
 
 
 def fill(proxies: Sequence[str], setting: Setting, seed: int, cells: int) -> None:
@@ -244,8 +231,7 @@ def agreement_row(
     if len(pairs) < 20:
         raise ScoreUndefined(f"{len(pairs)} cells with both values")
     found = correlate(pairs["ours"], pairs["theirs"], resamples=2000)
-    low, high = found.spearman_interval
-    return {"n": len(pairs), "spearman": found.spearman, "spearman_low": low, "spearman_high": high}
+    return {"n": len(pairs)} | with_ends("spearman", found.spearman, found.spearman_interval)
 
 
 AGREEMENT = Table(
@@ -261,11 +247,8 @@ AGREEMENT = Table(
         "beside": "text: suite for the stored scores of NAS-Bench-Suite-Zero, else the seed of another draw",
         "cells": "count: cells that were drawn from its 725",
         "n": "count: cells with both values",
-        "spearman": "1: Spearman's rho of both",
-        "spearman_low": "1: lower end of its 95 % interval",
-        "spearman_high": "1: upper end of its 95 % interval",
-    },
-    agreement={"n": EXACT},
+    }
+    | ends_units("spearman", "1: Spearman's rho of both"),
     otherwise=ARITHMETIC,
 )
 

@@ -35,7 +35,6 @@ def size_row(*, space: str, network: str) -> dict[str, float]:
 SIZES = Table(
     study="counts",
     name="sizes",
-    key=("space", "network"),
     compute=size_row,
     units={
         "space": "name: which benchmark",

@@ -25,14 +25,10 @@ CELLS_PER_STACK = 3
 
 @dataclass(frozen=True)
 class Cell101:
-    """A cell.
+    """A cell."""
 
-    Attributes:
-        ops: the letter of each vertex between input and output.
-        edges: (from, to) with from < to; vertex 0 is the input, the last one the output.
-    """
-
-    ops: str
+    ops: str  # the letter of each vertex between input and output
+    # (from, to) with from < to; vertex 0 is the input, the last one the output
     edges: frozenset[tuple[int, int]]
 
     @classmethod

@@ -16,8 +16,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.benchmarks.tables import read_table
-from experiments.record.results import data_file
-from zenlib.errors import BenchmarkMissing
+from experiments.record import results
 
 FILE = "nasbench201.csv"
 ACCURACIES = {"cifar10": "cifar10_test", "cifar100": "cifar100_test", "imagenet16": "imagenet16_test"}
@@ -74,8 +73,4 @@ def table() -> pd.DataFrame:
 
 def is_there() -> bool:
     """Whether the user has brought the file."""
-    try:
-        data_file(FILE, "")
-    except BenchmarkMissing:
-        return False
-    return True
+    return results.is_there(lambda: results.data_file(FILE, ""))

@@ -12,8 +12,8 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.cell_zen import CellScorer, cell_vcnn
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.zen_rows import DEFINITIONS
-from experiments.record.score_check import ScoreCheck, seed_of
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import NATS
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.zen import zen_terms
@@ -54,19 +54,6 @@ def sample(count: int) -> list[int]:
     return np.random.default_rng(0).permutation(nasbench201.CELLS)[:count].tolist()
 
 
-def fill_zen(seed: int, indices: Sequence[int] | None = None, progress: bool = True) -> None:
-    """Every definition for cells by index (None: all), as they are and in vanilla form, with one draw."""
-    cells = _cells()
-    for columns, compute in (as_built(seed), vanilla(seed)):
-        SCORES.fill(columns, _by_index(cells, compute), indices, progress)
-
-
-def fill_gains(seed: int, indices: Sequence[int], progress: bool = True) -> None:
-    """What the convolutions themselves gain, without the scale of what they read, for cells by index."""
-    columns, compute = gains(seed)
-    SCORES.fill(columns, _by_index(_cells(), compute), indices, progress)
-
-
 def as_built(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
     """Columns, and what computes them for a cell as it is."""
     scorer = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION)
@@ -100,7 +87,7 @@ def vanilla(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
 
 
 def gains(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
-    """The column of `fill_gains`, and what computes it for a cell."""
+    """The column, and what computes it for a cell."""
     scorer, column = CellScorer(seed, batch_size=BATCH_SIZE, resolution=RESOLUTION), f"gain_s{seed}"
 
     def compute(cell: Cell) -> Values:
@@ -110,21 +97,27 @@ def gains(seed: int) -> tuple[tuple[str, ...], Callable[[Cell], Values]]:
     return (column,), compute
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one cell, computed again."""
-    cell = Cell.from_string(nasbench201.table()["arch"].iloc[index])
-    made = (make(seed_of(column)) for make in (as_built, vanilla, gains))
-    compute = next(compute for columns, compute in made if column in columns)
-    return compute(cell)[column]
+def groups(seed: int) -> dict[str, Group]:
+    """What is computed together of a cell by its index, with one draw."""
+    texts = nasbench201.table()["arch"]
+
+    def by_index(columns: Sequence[str], compute: Callable[[Cell], Values]) -> Group:
+        return columns, lambda index: compute(Cell.from_string(texts[index]))
+
+    made = {"built": as_built(seed), "vanilla": vanilla(seed), "gains": gains(seed)}
+    return {name: by_index(*group) for name, group in made.items()}
 
 
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(SCORES.units, NATS)),)
+def fill_zen(seed: int, indices: Sequence[int]) -> None:
+    """Every definition for cells by index, as they are and in vanilla form, with one draw."""
+    for name in ("built", "vanilla"):
+        SCORES.fill(*groups(seed)[name], indices)
+
+
+def fill_gains(seed: int, indices: Sequence[int]) -> None:
+    """What the convolutions themselves gain, without the scale of what they read, for cells by index."""
+    SCORES.fill(*groups(seed)["gains"], indices)
+
+
+CHECKS = (ScoreCheck(SCORES, by_groups(groups), dict.fromkeys(SCORES.units, NATS)),)
 """How a sample of the stored scores is computed again."""
-
-
-def _cells() -> list[Cell]:
-    return [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-
-
-def _by_index(cells: Sequence[Cell], compute: Callable[[Cell], Values]) -> Callable[[int], Values]:
-    return lambda index: compute(cells[index])

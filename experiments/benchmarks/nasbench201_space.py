@@ -31,13 +31,9 @@ _TERM = re.compile(r"([a-z0-9_]+)~(\d)")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the search space.
+    """A cell of the search space."""
 
-    Attributes:
-        ops: the operation of each edge, in the order of `EDGES`.
-    """
-
-    ops: tuple[str, ...]
+    ops: tuple[str, ...]  # the operation of each edge, in the order of `EDGES`
 
     def __post_init__(self) -> None:
         unknown = [op for op in self.ops if op not in OPS]
@@ -182,14 +178,14 @@ def cells() -> Iterator[Cell]:
     return map(Cell, product(OPS, repeat=len(EDGES)))
 
 
-def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int, int]:
-    """Parameters of the benchmark's network of a cell, and multiply-adds of one image.
+def costs(cell: Cell) -> tuple[int, int]:
+    """Parameters of the benchmark's network of a cell with ten classes, and multiply-adds of 32 pixels.
 
     Dead edges count, since they run.
     """
-    params, flops = _conv(3, WIDTHS[0], 3, resolution)
+    params, flops = _conv(3, WIDTHS[0], 3, 32)
     for stage, width in enumerate(WIDTHS):
-        side = resolution >> stage
+        side = 32 >> stage
         layers = [_conv(width, width, int(op[-1]), side) for op in cell.ops if op in CONVS] * CELLS_PER_STAGE
         if stage > 0:
             layers += [
@@ -199,7 +195,7 @@ def costs(cell: Cell, num_classes: int = 10, resolution: int = 32) -> tuple[int,
             ]
         params += sum(layer[0] for layer in layers)
         flops += sum(layer[1] for layer in layers)
-    return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * num_classes, flops + WIDTHS[-1] * num_classes
+    return params + 2 * WIDTHS[-1] + (WIDTHS[-1] + 1) * 10, flops + WIDTHS[-1] * 10
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, side: int) -> tuple[int, int]:
@@ -214,14 +210,7 @@ def build(
     widths: tuple[int, ...] = WIDTHS,
     cells_per_stage: int = CELLS_PER_STAGE,
 ) -> CellNetwork:
-    """The trainable network of a cell, as the benchmark builds it; smaller ones for tests.
-
-    Args:
-        cell: what is repeated.
-        num_classes: width of the classifier.
-        widths: channels of each stage.
-        cells_per_stage: how often the cell is repeated in a stage.
-    """
+    """The trainable network of a cell, as the benchmark builds it; smaller ones for tests."""
     layers = [
         (width, index == 0 and stage > 0)
         for stage, width in enumerate(widths)

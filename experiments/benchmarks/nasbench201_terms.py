@@ -9,8 +9,8 @@ from functools import cache
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.map_terms import last, log_delta, log_norms, marks
 from experiments.benchmarks.nasbench201_space import Cell
-from experiments.record.score_check import ScoreCheck, without_seed
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.scores.forward import BN_EPS
 from zenlib.scores.graph_form import GraphTerms, graph_of, repaired
@@ -81,26 +81,21 @@ def terms_of(cell: Cell) -> Values:
     }
 
 
-def fill(progress: bool = True) -> None:
-    """All cells; those without a path are undefined.
+def groups(_: int) -> dict[str, Group]:
+    """Every column of a cell by its index; a cell without a path is undefined.
 
     Cells that compute one function need not have one score: a map that two of them use twice may come from
     one convolution, or from two with weights of their own.
     """
     compute = by_live_part(lambda cell: {f"{name}_s0": value for name, value in terms_of(cell).items()})
-    SCORES.fill([f"{name}_s0" for name in UNITS], compute, None, progress)
+    return {"terms": ([f"{name}_s0" for name in UNITS], compute)}
 
 
 def by_live_part(terms: Callable[[Cell], Values]) -> Callable[[int], Values]:
     """What computes terms of a cell by its index; cells with the same live edges are computed once."""
-    cells, once = [Cell.from_string(text) for text in nasbench201.table()["arch"]], cache(terms)
-    return lambda index: once(live_part(cells[index]))
+    texts, once = nasbench201.table()["arch"], cache(terms)
+    return lambda index: once(live_part(Cell.from_string(texts[index])))
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one cell, computed again."""
-    return terms_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[without_seed(column)]
-
-
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+CHECKS = (ScoreCheck(SCORES, by_groups(groups), dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""

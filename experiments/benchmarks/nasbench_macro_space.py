@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
+from experiments.benchmarks.bottlenecks import Bottleneck, Shape, append, convolution, rectified
 from zenlib.errors import ArchitectureError
 from zenlib.scores.formulas.counts import Counts, count
 from zenlib.vanilla.vcnn import VCNN, Conv
@@ -60,28 +62,22 @@ class Part(NamedTuple):
     """A piece of a network that has convolutions.
 
     Equal pieces of two networks behind equal ones compute the same.
-
-    Attributes:
-        kind: "stem", "head", or the digit of a layer.
-        in_channels: of its images.
-        out_channels: of its result.
-        stride: 2 where it halves the map.
     """
 
-    kind: str
-    in_channels: int
-    out_channels: int
-    stride: int = 1
+    kind: str  # "stem", "head", or the digit of a layer
+    in_channels: int  # of its images
+    out_channels: int  # of its result
+    stride: int = 1  # 2 where it halves the map
 
     def build(self) -> nn.Module:
         """Its module."""
+        reads, out, stride = self.in_channels, self.out_channels, self.stride
         if self.kind in BLOCKS:
-            return InvertedBottleneck(self.in_channels, self.out_channels, self.stride, *BLOCKS[self.kind])
-        kernel = 3 if self.kind == "stem" else 1
-        layers = _convolution(self.in_channels, self.out_channels, kernel, self.stride)
-        return (
-            nn.Sequential(*layers) if self.kind == IDENTITY else nn.Sequential(*layers, nn.ReLU(inplace=True))
-        )
+            kernel, expansion = BLOCKS[self.kind]
+            return Bottleneck(Shape(reads, out, expansion * reads, kernel, stride))
+        if self.kind == IDENTITY:
+            return nn.Sequential(*convolution(reads, out, 1, stride))
+        return nn.Sequential(*rectified(reads, out, 3 if self.kind == "stem" else 1, stride))
 
 
 def parts(code: str) -> list[Part]:
@@ -100,59 +96,15 @@ def build(code: str, num_classes: int = 10) -> nn.Sequential:
     return nn.Sequential(*(part.build() for part in parts(code)), *ending)
 
 
-class InvertedBottleneck(nn.Module):
-    """1x1 expansion, depthwise convolution and 1x1 projection, with a shortcut where the shape allows.
-
-    Args:
-        in_channels: of the images.
-        out_channels: of the result.
-        stride: of the depthwise convolution.
-        kernel: its side.
-        expansion: inner channels over `in_channels`.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int, expansion: int) -> None:
-        super().__init__()
-        inner = expansion * in_channels
-        self.path = nn.Sequential(
-            *_convolution(in_channels, inner, 1),
-            nn.ReLU(inplace=True),
-            *_convolution(inner, inner, kernel, stride, groups=inner),
-            nn.ReLU(inplace=True),
-            *_convolution(inner, out_channels, 1),
-        )
-        self.has_shortcut = stride == 1 and in_channels == out_channels
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out_channels, H / stride, W / stride)."""
-        return images + self.path(images) if self.has_shortcut else self.path(images)
-
-
 def _stages(code: str) -> list[str]:
     ends = [sum(layers for _, layers in STAGES[: index + 1]) for index in range(len(STAGES))]
     return [code[end - layers : end] for end, (_, layers) in zip(ends, STAGES, strict=True)]
 
 
-def _convolution(
-    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    """A convolution without bias, and its BatchNorm."""
-    convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [convolution, nn.BatchNorm2d(out_channels)]
-
-
 def vanilla(code: str) -> VCNN:
     """What `to_vcnn` makes of the module of a code, without building it."""
     convs: list[Conv] = []
-
-    def add(out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        width = convs[-1].out_channels if convs else 3
-        side = convs[-1].out_resolution[0] if convs else RESOLUTION
-        sizes = {"in_resolution": (side, side), "out_resolution": (side // stride, side // stride)}
-        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": (kernel // 2,) * 4}
-        named: dict[str, Any] = {"name": f"layer {len(convs)}", "inputs": (len(convs) - 1,)} | sizes | window
-        convs.append(Conv(in_channels=width, out_channels=out, groups=groups, **named))
-
+    add = partial(append, convs, RESOLUTION)
     add(STEM, 3)
     for (out, _), digits in zip(STAGES, _stages(check(code)), strict=True):
         for position, digit in enumerate(digits):
@@ -169,7 +121,7 @@ def vanilla(code: str) -> VCNN:
     return VCNN(tuple(convs), RESOLUTION, name=code, removed=("shortcut",) * len(code.replace(IDENTITY, "")))
 
 
-def costs(code: str, num_classes: int = 10) -> dict[str, int]:
+def costs(code: str) -> dict[str, int]:
     """Counted without building.
 
     Returns:
@@ -179,8 +131,8 @@ def costs(code: str, num_classes: int = 10) -> dict[str, int]:
     chain = vanilla(code)
     norms = 2 * sum(conv.out_channels for conv in chain.convs)
     return {
-        "params": chain.weights + norms + HEAD * num_classes + num_classes,
-        "flops": chain.flops + HEAD * num_classes,
+        "params": chain.weights + norms + (HEAD + 1) * 10,
+        "flops": chain.flops + HEAD * 10,
         "depth": len(chain.convs) + 1,
     }
 

@@ -72,30 +72,18 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Networks with accuracies that somebody trained them to.
+    """Networks with accuracies that somebody trained them to."""
 
-    Attributes:
-        name: key in `BENCHMARKS`.
-        rows: how many networks the file of scores has room for.
-        networks: names of all networks in the order that is drawn from.
-        build: an untrained module by the name of a network.
-        accuracies: table with the column `network` and one column of accuracies per data set; raises
-            `BenchmarkMissing`.
-        datasets: columns of accuracies.
-        resolution: side of the images that proxies see, pixels.
-        batch_size: images in the mini-batch.
-        counted_at: side of the images for which FLOPs are counted, pixels.
-    """
-
-    name: str
-    rows: int
-    networks: Callable[[], list[str]]
-    build: Callable[[str], nn.Module]
+    name: str  # key in `BENCHMARKS`
+    rows: int  # how many networks the file of scores has room for
+    networks: Callable[[], list[str]]  # names of all networks in the order that is drawn from
+    build: Callable[[str], nn.Module]  # an untrained module by the name of a network
+    # table with the column `network` and one column of accuracies per data set; raises `BenchmarkMissing`
     accuracies: Callable[[], pd.DataFrame]
-    datasets: tuple[str, ...]
-    resolution: int
-    batch_size: int
-    counted_at: int
+    datasets: tuple[str, ...]  # columns of accuracies
+    resolution: int  # side of the images that proxies see, pixels
+    batch_size: int  # images in the mini-batch
+    counted_at: int  # side of the images for which FLOPs are counted, pixels
 
     @property
     def scores(self) -> ScoreColumns:
@@ -139,23 +127,20 @@ def measure(benchmark: Benchmark, network: str, names: Sequence[str], seed: int)
         benchmark.build(network), benchmark.resolution, benchmark.batch_size, seed, torch.device("cpu")
     )
     counted = Query(query.network, benchmark.counted_at, benchmark.batch_size, seed, torch.device("cpu"))
-    return {name: _value(counted if name in COUNTS else query, name) for name in names}
+    return {name: proxy_value(counted if name in COUNTS else query, name) for name in names}
 
 
-def _value(query: Query, name: str) -> float:
+def proxy_value(query: Query, name: str) -> float:
+    """The value of a proxy, or of a Zen-Score as built; NaN where it is undefined."""
     try:
         if name in AS_BUILT:
-            return query.once(module_terms).score(
-                *DEFINITIONS[name.removeprefix("zen-as-built-").replace("-", "_")]
-            )
+            return query.once(module_terms).score(*DEFINITIONS[column(name.removeprefix("zen-as-built-"))])
         return PROXIES[name].value(query)
     except ScoreUndefined:
         return math.nan
 
 
-def fill(
-    benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int], progress: bool = True
-) -> None:
+def fill(benchmark: Benchmark, names: Sequence[str], seed: int, rows: Sequence[int]) -> None:
     """Computes the missing scores of some rows; proxies without a seed are kept without it."""
     networks = benchmark.sample(max(rows, default=-1) + 1)
     columns = {name: column(name, None if name in FIXED else seed) for name in names}
@@ -164,7 +149,7 @@ def fill(
         found = measure(benchmark, networks[row], names, seed)
         return {columns[name]: value for name, value in found.items()}
 
-    benchmark.scores.fill(tuple(columns.values()), compute, rows, progress)
+    benchmark.scores.fill(tuple(columns.values()), compute, rows)
 
 
 def recomputed(benchmark: Benchmark, of: str, row: int) -> float:
@@ -211,20 +196,14 @@ class Cells201(Benchmark):
         return nasbench201_scores.sample(count)
 
 
-def _texts201() -> list[str]:
-    return nasbench201_table.table()["arch"].tolist()
-
-
-def _specs101() -> pd.DataFrame:
+@cache
+def _table101() -> pd.DataFrame:
     return nasbench101_table.table().sort_values("hash", kind="stable").set_index("hash")
 
 
 def _build101(network: str) -> nn.Module:
     spec = _table101().loc[network]
     return nasbench101.build(nasbench101.Cell101.from_strings(spec["ops"], spec["adj_upper"]))
-
-
-_table101 = cache(_specs101)
 
 
 def _zoo() -> pd.DataFrame:
@@ -247,7 +226,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Cells201(
             name="nasbench201",
             rows=nasbench201_table.CELLS,
-            networks=_texts201,
+            networks=lambda: nasbench201_table.table()["arch"].tolist(),
             build=lambda text: nasbench201.build(nasbench201.Cell.from_string(text)),
             accuracies=lambda: nasbench201_table.table().rename(columns={"arch": "network"}),
             datasets=tuple(nasbench201_table.ACCURACIES),

@@ -8,30 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SIDES = (224, 240, 260, 300, 380, 456, 528, 600)
+"""Side of an EfficientNet's images by its number, pixels."""
+
 
 @dataclass(frozen=True)
 class Published:
-    """What was published about one network. Sizes are text, because their digits say how exact they are.
+    """What was published about one network. Sizes are text, because their digits say how exact they are."""
 
-    Attributes:
-        params: parameters as printed, such as "30.1M"; empty where nothing is printed.
-        flops: multiply-adds of one image as printed, such as "1.7G".
-        top1: accuracy in percent per data set: "imagenet", or "cifar10" and "cifar100".
-        v100: V100 milliseconds per image, fp16, batch 64.
-        t4: T4 milliseconds per image, int8, batch 64.
-        pixel2: Pixel 2 milliseconds per image, fp32, batch 1.
-        source: where in the paper it stands.
-        readme: the same names with what the README of the released code prints instead, where the two
-            disagree.
-    """
-
-    params: str
-    flops: str
-    top1: dict[str, float]
-    v100: float | None = None
-    t4: float | None = None
-    pixel2: float | None = None
-    source: str = "Table 7"
+    params: str  # parameters as printed, such as "30.1M"; empty where nothing is printed
+    flops: str  # multiply-adds of one image as printed, such as "1.7G"
+    top1: dict[str, float]  # accuracy in percent per data set: "imagenet", or "cifar10" and "cifar100"
+    v100: float | None = None  # V100 milliseconds per image, fp16, batch 64
+    t4: float | None = None  # T4 milliseconds per image, int8, batch 64
+    pixel2: float | None = None  # Pixel 2 milliseconds per image, fp32, batch 1
+    source: str = "Table 7"  # where in the paper it stands
+    # the same names with what the README of the released code prints instead, where the two disagree
     readme: dict[str, float | str] = field(default_factory=dict)
 
 
@@ -63,29 +55,18 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Listed:
-    """One row of Table 7. Sizes are text, because their digits say how exact they are.
+    """One row of Table 7. Sizes are text, because their digits say how exact they are."""
 
-    Attributes:
-        name: as the paper writes it.
-        family: one of torchvision's lines of families, or "others".
-        params: parameters.
-        flops: multiply-adds of one image.
-        top1: ImageNet top-1 accuracy in percent.
-        v100: V100 milliseconds per image, fp16, batch 64.
-        t4: T4 milliseconds per image, int8, batch 64; None where it ran out of memory or is not given.
-        pixel2: Pixel 2 milliseconds per image, fp32, batch 1.
-        torchvision: torchvision's name of the same network; empty where it has none.
-    """
-
-    name: str
-    family: str
-    params: str
-    flops: str
-    top1: float
-    v100: float
+    name: str  # as the paper writes it
+    family: str  # one of torchvision's lines of families, or "others"
+    params: str  # parameters
+    flops: str  # multiply-adds of one image
+    top1: float  # ImageNet top-1 accuracy in percent
+    v100: float  # V100 milliseconds per image, fp16, batch 64
+    # T4 milliseconds per image, int8, batch 64; None where it ran out of memory or is not given
     t4: float | None
-    pixel2: float
-    torchvision: str = ""
+    pixel2: float  # Pixel 2 milliseconds per image, fp32, batch 1
+    torchvision: str = ""  # torchvision's name of the same network; empty where it has none
 
 
 TABLE7 = (
@@ -137,20 +118,14 @@ TABLE7 = (
 
 @dataclass(frozen=True)
 class Trained:
-    """An accuracy that somebody else reached, or the same people with another recipe.
+    """An accuracy that somebody else reached, or the same people with another recipe."""
 
-    Attributes:
-        network: a ZenNet, or torchvision's name of a network.
-        top1: ImageNet top-1 accuracy in percent.
-        recipe: "paper" for the recipe of Zen-NAS as its authors or others ran it, "short" for 150 epochs
-            without a teacher.
-        source: who trained it.
-    """
-
-    network: str
-    top1: float
+    network: str  # a ZenNet, or torchvision's name of a network
+    top1: float  # ImageNet top-1 accuracy in percent
+    # "paper" for the recipe of Zen-NAS as its authors or others ran it, "short" for 150 epochs without a
+    # teacher
     recipe: str
-    source: str
+    source: str  # who trained it
 
 
 _TABLE6, _ADLIK, _ZICO = "Zen-NAS, Table 6", "Adlik", "ZiCo, Table 9"

@@ -23,8 +23,9 @@ from experiments.benchmarks.network_scores import (
     VANILLA,
     column,
 )
-from experiments.record.correlations import compare_many
-from zenlib.errors import BenchmarkMissing
+from experiments.record import results
+from experiments.record.correlations import compare_many, partial_correlation, partial_many
+from zenlib.errors import ScoreUndefined
 from zenlib.proxies.counts import SUMS
 from zenlib.stats import Correlation, compare, correlate
 from zenlib.stats.influence import correlate_many
@@ -99,11 +100,7 @@ def networks(benchmark: str) -> pd.DataFrame:
 
 def is_there(benchmark: str) -> bool:
     """Whether the user has brought the benchmark's file."""
-    try:
-        BENCHMARKS[benchmark].accuracies()
-    except BenchmarkMissing:
-        return False
-    return True
+    return results.is_there(BENCHMARKS[benchmark].accuracies)
 
 
 def az_nas(parts: ArrayLike) -> np.ndarray:
@@ -151,11 +148,29 @@ def stored_values(benchmark: str, proxy: str, seed: int) -> pd.Series:
     return pd.Series(np.where(done, np.nan_to_num(values, nan=WITHOUT_SCORE), np.nan))
 
 
-def rank_correlation(x: pd.Series, y: pd.Series, families: pd.Series) -> Correlation:
+def rank_correlation(
+    x: pd.Series, y: pd.Series, families: pd.Series, resamples: int = RESAMPLES
+) -> Correlation:
     """Both coefficients: of small populations by resampling, of large ones by influence over families."""
     if len(x) < BOOTSTRAP_BELOW:
-        return correlate(x, y, resamples=RESAMPLES)
+        return correlate(x, y, resamples=resamples)
     return correlate_many(x, y, families=families.tolist())
+
+
+def rank_partial(
+    x: pd.Series, y: pd.Series, given: pd.Series, families: pd.Series, resamples: int = RESAMPLES
+) -> Correlation:
+    """The same of both with one quantity held fixed.
+
+    Raises:
+        ScoreUndefined: it orders the networks as they do.
+    """
+    try:
+        if len(x) < BOOTSTRAP_BELOW:
+            return partial_correlation(x, y, given, resamples=resamples)
+        return partial_many(x, y, given, families=families.tolist())
+    except ValueError as error:
+        raise ScoreUndefined(str(error)) from error
 
 
 def rank_difference(x: pd.Series, other: pd.Series, y: pd.Series, families: pd.Series) -> Correlation:

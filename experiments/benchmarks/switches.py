@@ -121,7 +121,6 @@ def suite_row(*, proxy: str, switch: str, cells: int) -> dict[str, float]:
 SUITE_SWITCHES = Table(
     study=fidelity.STUDY,
     name="suite_switches",
-    key=("proxy", "switch", "cells"),
     compute=suite_row,
     units={
         "proxy": "name: in zenlib.PROXIES, asked with 32 crops of photographs and PyTorch's initialisation",
@@ -188,7 +187,6 @@ def ceiling_row(*, proxy: str, of: str, draws: int, cells: int) -> dict[str, flo
 CEILINGS = Table(
     study=fidelity.STUDY,
     name="suite_ceilings",
-    key=("proxy", "of", "draws", "cells"),
     compute=ceiling_row,
     units={
         "proxy": "name: in zenlib.PROXIES, asked with 32 crops of photographs and PyTorch's initialisation",
@@ -198,7 +196,6 @@ CEILINGS = Table(
         "n": "count: cells with all values",
     }
     | dict(item for column, unit in CEILING_COLUMNS.items() for item in ends_units(column, unit).items()),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 DRAWS = 3
@@ -255,7 +252,6 @@ def zen_row(*, benchmark: str, switch: str, networks: int) -> dict[str, Any]:
 ZEN_SWITCHES = Table(
     study=fidelity.STUDY,
     name="zen_switches",
-    key=("benchmark", "switch", "networks"),
     compute=zen_row,
     units={
         "benchmark": "name: which benchmark",

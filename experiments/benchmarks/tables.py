@@ -49,13 +49,7 @@ def read_table(name: str, columns: Mapping[str, str], source: str) -> pd.DataFra
 def filled(
     table: Table, keys: Sequence[dict[str, Any]], there: Callable[[dict[str, Any]], bool]
 ) -> pd.DataFrame:
-    """The rows of these keys, in their order: those that can be computed, and of the others what is stored.
-
-    Args:
-        table: of the rows.
-        keys: one dict per row.
-        there: whether the row of a key can be computed here.
-    """
+    """The rows of these keys, in their order: computed where `there` says so of a key, else as stored."""
     able = [key for key in keys if there(key)]
     computed = table.fill(able)
     if len(able) == len(keys):

@@ -76,37 +76,30 @@ def zoo() -> pd.DataFrame:
 
 
 def models(chains_only: bool = False) -> list[str]:
-    """Names of torchvision's convolutional classifiers, sorted.
-
-    Args:
-        chains_only: leaves out the networks that concatenate branches.
-    """
+    """Names of torchvision's convolutional classifiers, sorted; chains alone, or all."""
     import torchvision.models
 
-    known = [
+    return sorted(
         name
         for name in torchvision.models.list_models(module=torchvision.models)
         if not name.startswith(TRANSFORMERS) and _prefix(name)
-    ]
-    return sorted(name for name in known if not (chains_only and line(name) == "Graphs"))
+        if not chains_only or family(name)[1] != "Graphs"
+    )
 
 
-def family(model: str) -> str:
-    """The family of a model, such as "RegNetX".
-
-    Raises:
-        ValueError: the name is not one of a convolutional classifier.
-    """
-    return _lookup(model)[0]
-
-
-def line(model: str) -> str:
-    """The line of families that a model belongs to, such as "RegNets".
+def family(model: str) -> tuple[str, str]:
+    """The family of a model and its line of families, such as "RegNetX" and "RegNets".
 
     Raises:
         ValueError: the name is not one of a convolutional classifier.
     """
-    return _lookup(model)[1]
+    start = _prefix(model)
+    if start is None:
+        raise ValueError(
+            f"model: needed the name of a torchvision convolutional classifier, got {model!r}; see "
+            "torchvision_zoo.models()"
+        )
+    return FAMILIES[start]
 
 
 def build(model: str) -> torch.nn.Module:
@@ -115,15 +108,12 @@ def build(model: str) -> torch.nn.Module:
     The meta device would save the memory of the weights, but torchvision computes the widths of RegNets with
     tensors.
 
-    Args:
-        model: torchvision's name.
-
     Raises:
         ValueError: the name is not one of a convolutional classifier.
     """
     import torchvision.models
 
-    _lookup(model)
+    family(model)
     # These two warn unless told, and their own initialisation takes minutes.
     options = {"init_weights": False} if model in ("googlenet", "inception_v3") else {}
     return torchvision.models.get_model(model, weights=None, **options)
@@ -140,14 +130,14 @@ def recipe(meta: dict[str, Any]) -> str:
 
 
 def _row(model: str, weights: Any) -> dict[str, Any]:
-    meta = weights.meta
+    meta, (kind, line) = weights.meta, family(model)
     accuracy = meta["_metrics"]["ImageNet-1K"]
     return {
         "model": model,
         "weights": weights.name,
-        "family": family(model),
-        "line": line(model),
-        "chain": line(model) != "Graphs",
+        "family": kind,
+        "line": line,
+        "chain": line != "Graphs",
         "recipe": recipe(meta),
         "recipe_url": meta["recipe"],
         "top1": accuracy["acc@1"],
@@ -166,13 +156,3 @@ def _is_classifier(weights: Any) -> bool:
 
 def _prefix(model: str) -> str | None:
     return next((start for start in FAMILIES if model.startswith(start)), None)
-
-
-def _lookup(model: str) -> tuple[str, str]:
-    start = _prefix(model)
-    if start is None:
-        raise ValueError(
-            f"model: needed the name of a torchvision convolutional classifier, got {model!r}; see "
-            "torchvision_zoo.models()"
-        )
-    return FAMILIES[start]

@@ -1,7 +1,7 @@
 """The one visual style of the studies' figures, and what several of them draw.
 
 Only this package and the `figures.py` of the chapters draw. A function there takes tidy rows and returns a
-figure; it computes no result.
+figure; it computes no result. Mappings give the text that is shown for each name, in the order of the figure.
 """
 
 from __future__ import annotations

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 LABELS = {
-    # scores
     "zen": "Zen-Score (nats)",
-    "zen_score": "Zen-Score (nats)",
-    "phi": "Phi-Score (nats)",
-    "phi_score": "Phi-Score (nats)",
-    "score": "score (nats)",
     "closed_form": "closed-form Zen-Score (nats)",
-    "log_delta": "log of the output difference (nats)",
-    "log_sigma": "sum of log sigma (nats)",
-    "stderr": "standard error (nats)",
-    "std": "standard deviation (nats)",
-    "seconds": "time (s)",
-    # networks
-    "depth": "depth (layers)",
     "convs": "number of convolutions",
-    "width": "width (channels)",
     "params": "parameters",
     "flops": "FLOPs (multiply-adds)",
-    "resolution": "resolution (pixels)",
     "top1": "ImageNet top-1 (%)",
     "evaluations": "scored candidates",
-    # settings of the estimate
-    "batch_size": "images per batch",
-    "repeats": "repeats",
-    "perturbation": "perturbation alpha",
-    # statistics
-    "kendall": "Kendall's tau",
-    "spearman": "Spearman's rho",
 }
 """Column name -> text for an axis, with its unit in brackets; add a row for a new column."""
 

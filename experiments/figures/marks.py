@@ -16,16 +16,7 @@ from experiments.figures.style import COLOURS, MARKERS, PALETTE
 
 
 def dots(axes: Axes, x: ArrayLike, y: ArrayLike, index: int, text: str | None = None, **style: Any) -> None:
-    """The marks of a series, with a white edge.
-
-    Args:
-        axes: where to draw.
-        x: of each mark.
-        y: of each mark.
-        index: of the series in `PALETTE` and `MARKERS`.
-        text: of the legend.
-        style: of `Axes.scatter`, where it differs.
-    """
+    """The marks of a series, whose `index` is that of `PALETTE` and `MARKERS`, with a white edge."""
     usual: dict[str, Any] = {
         "s": 45,
         "marker": MARKERS[index],
@@ -37,13 +28,7 @@ def dots(axes: Axes, x: ArrayLike, y: ArrayLike, index: int, text: str | None = 
 
 
 def tell(rows: pd.DataFrame, name: str, texts: Mapping[str, str]) -> list[str]:
-    """What the marks of some rows tell when they are pointed at; give it to `dots` as `urls`.
-
-    Args:
-        rows: one a mark.
-        name: column of the names.
-        texts: column -> the format of its number.
-    """
+    """What marks tell when pointed at, a name and formatted columns; give it to `dots` as `urls`."""
     return [
         f"{row[name]}: " + ", ".join(text.format(row[column]) for column, text in texts.items())
         for row in rows.to_dict("records")
@@ -106,13 +91,7 @@ def log2_axis(axes: Axes, ticks: Sequence[int] | np.ndarray) -> None:
 
 
 def legend(figure: Figure, axes: Sequence[Axes] | None = None, columns: int | None = None) -> None:
-    """One legend below the figure, in as few lines as fit, for the marks of some panels.
-
-    Args:
-        figure: that has the panels.
-        axes: those panels; None for all.
-        columns: at most, side by side; None for as many as fit.
-    """
+    """One legend below the figure, in as few lines as fit, for the marks of some panels or all."""
     panels = figure.axes if axes is None else axes
     marks = {
         text: mark for panel in panels for mark, text in zip(*panel.get_legend_handles_labels(), strict=True)

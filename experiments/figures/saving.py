@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 
 import matplotlib
 import numpy as np
@@ -15,6 +14,8 @@ from PIL import Image
 
 from experiments.figures.room import centres
 from experiments.figures.style import STYLE, phone
+from zenlib.durable import replace_file
+from zenlib.errors import ResultsError
 
 DIGITS = 6
 """Significant digits of a number behind a figure: as many as scores in float32 carry."""
@@ -29,12 +30,6 @@ def show(figure: Figure, study: str, name: str, data: pd.DataFrame | None = None
     as `<name>.marks.json` and, with `data`, `<name>.csv`. The same figure gives the same bytes: a picture
     carries no date and no version. So do the same rows on another processor: see `tidy`. Each file is
     replaced at once or not at all.
-
-    Args:
-        figure: what a function of this package returned.
-        study: name of the study.
-        name: name of the figure within the study.
-        data: the rows that the figure shows.
     """
     screens = {"desk": figure, "phone": phone(figure)}
     pictures = {screen: _png(drawn) for screen, drawn in screens.items()}
@@ -113,11 +108,7 @@ def _png(figure: Figure) -> bytes:
 def _write(study: str, file_name: str, content: bytes) -> None:
     from experiments.record.results import figures_root
 
-    target = figures_root() / study / file_name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{file_name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(target)
+    replace_file(figures_root() / study / file_name, lambda file: file.write(content), ResultsError)
 
 
 def _display(picture: bytes) -> None:

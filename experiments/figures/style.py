@@ -168,13 +168,7 @@ def new_figure(
 
 
 def note(axes: Axes, text: str, *, at: tuple[float, float] = (0.03, 0.96)) -> None:
-    """Write a short remark (n, an interval) into a panel.
-
-    Args:
-        axes: the panel.
-        text: a few words.
-        at: position as shares of the panel; the text is aligned to the nearer edges.
-    """
+    """Write a short remark into a panel, at shares of it, aligned to the nearer edges."""
     across, up = at
     axes.text(
         across,

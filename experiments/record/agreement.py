@@ -42,7 +42,7 @@ class Within:
 EXACT = Within()
 """Counts, names, and what is read and not computed."""
 ARITHMETIC = Within(1e-6, 1e-9)
-"""Sums and ranks in double precision."""
+"""Sums and ranks in double precision; counts below a million are then exact, and so is text."""
 
 
 @dataclass(frozen=True)

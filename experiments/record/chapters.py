@@ -22,9 +22,6 @@ _PAGE = re.compile(r"studies/(\d+_(\w+))")
 def chapters(root: Path) -> dict[str, Path]:
     """Folder of each chapter by the name of its page, such as "02_zen_score", in the order of the contents.
 
-    Args:
-        root: of the checkout.
-
     Raises:
         ValueError: a folder of a chapter has no line in the contents, or a line of the contents no folder.
     """
@@ -61,11 +58,7 @@ STUDIES = _studies()
 
 
 def load_study(name: str) -> ModuleType:
-    """The module of a study: it has `TABLES`, `run` and `facts`.
-
-    Args:
-        name: one of `STUDIES`.
-    """
+    """The module of a study: it has `TABLES`, `run` and `facts`."""
     if name not in STUDIES:
         raise ValueError(f"name: needed one of {', '.join(STUDIES)}, got {name!r}")
     return import_module(STUDIES[name])

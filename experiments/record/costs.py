@@ -26,9 +26,6 @@ def command_times() -> pd.DataFrame:
 def costs(studies: Sequence[str] | None = None) -> pd.DataFrame:
     """One line per stored table of these studies, and their sum.
 
-    Args:
-        studies: names of studies, as in `experiments.record.chapters.STUDIES`; None means all.
-
     Returns:
         Indexed by study and table, with columns `rows`, `minutes` of computing (the sum over rows), `computed
         on` (processor or GPU) and `last run` (date of the newest row, UTC). Tables without stored rows are

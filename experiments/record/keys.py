@@ -8,10 +8,5 @@ from typing import Any
 
 
 def crossed(fixed: dict[str, Any], **columns: Iterable[Any]) -> list[dict[str, Any]]:
-    """Keys with every combination of values, the last column changing fastest.
-
-    Args:
-        fixed: columns that are the same in all keys.
-        columns: values of each other column.
-    """
+    """Keys of fixed columns and every combination of values of others, the last changing fastest."""
     return [fixed | dict(zip(columns, values, strict=True)) for values in product(*columns.values())]

@@ -71,22 +71,15 @@ def merge_results(other: Path, keep: Keep | None = None) -> list[Merged]:
     return [merged for merged, _ in plans]
 
 
-def _plans(other: Path, study: str, keep: Keep | None) -> list[tuple[Merged, Callable[[], None]]]:
+def _plans(other: Path, study: str, keep: Keep | None) -> list[tuple[Merged, Callable[[], object]]]:
     """What to do for each table of a study, and how; reads only."""
     known = {table.name: table for table in load_study(study).TABLES} if study in STUDIES else {}
-    plans = [
-        _table_plan(other, known[name], keep) if name in known else (_unknown(study, name), _nothing)
+    why = "this version of the studies has no such table"
+    plans: list[tuple[Merged, Callable[[], object]]] = [
+        _table_plan(other, known[name], keep) if name in known else (Merged(study, name, skipped=why), bool)
         for name in tables_in(other, study)
     ]
     return plans + [_columns_plan(theirs, keep) for theirs in stored_columns(study, other)]
-
-
-def _unknown(study: str, name: str) -> Merged:
-    return Merged(study, name, skipped="this version of the studies has no such table")
-
-
-def _nothing() -> None:
-    """Writes nothing."""
 
 
 def _table_plan(other: Path, table: Table, keep: Keep | None) -> tuple[Merged, Callable[[], None]]:

@@ -16,10 +16,7 @@ _PACKAGES = ("zenlib", "torch", "torchvision", "numpy")
 
 
 def provenance(checkout: Path | None) -> dict[str, Any]:
-    """The entry that a results file keeps for one run.
-
-    Args:
-        checkout: folder of the git repository the code runs from, or None for an installed package.
+    """The entry that a results file keeps for one run of code from this checkout, None if it is installed.
 
     Returns:
         `id` (UTC date and a random suffix), `started` (ISO 8601, UTC), `commit`, `versions`, `device` and

@@ -12,9 +12,6 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 def publish(facts: dict[str, str]) -> None:
     """Record each fact in the executed notebook, where prose shows it by ``{glue:text}`name` ``.
 
-    Args:
-        facts: formatted text by name; names are letters, digits and underscores.
-
     Raises:
         ValueError: for another name, or a value that is not text on one line.
     """

@@ -10,26 +10,20 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.results import export_path
+from experiments.record.results import export_path, is_there
 from experiments.record.table import Table
-from zenlib.errors import BenchmarkMissing, ResultsError
+from zenlib.errors import ResultsError
 
 ALONE = "none"
 """Stands for the baseline where a score is reported alone."""
 
 
 class Registration(NamedTuple):
-    """A file of predictions.
+    """A file of predictions."""
 
-    Attributes:
-        study: the chapter that wrote it.
-        file: its name.
-        sha256: its digest, as it was registered.
-    """
-
-    study: str
-    file: str
-    sha256: str
+    study: str  # the chapter that wrote it
+    file: str  # its name
+    sha256: str  # its digest, as it was registered
 
     @property
     def path(self) -> Path:
@@ -55,12 +49,7 @@ class Registration(NamedTuple):
 
     def is_open(self, *needed: Callable[[], object]) -> bool:
         """Whether the user has brought all that is needed, and the predictions are written."""
-        try:
-            for read in needed:
-                read()
-        except BenchmarkMissing:
-            return False
-        return self.path.exists()
+        return all(map(is_there, needed)) and self.path.exists()
 
 
 def row_of(found: Callable[[], pd.DataFrame]) -> Callable[..., dict[str, Any]]:

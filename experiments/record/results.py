@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,6 +131,15 @@ def data_file(name: str, remedy: str) -> Path:
             f"{name}: needed this file in the folder $ZENLIB_DATA ({root or 'not set'}), found none; {remedy}"
         )
     return root / name
+
+
+def is_there(read: Callable[[], object]) -> bool:
+    """Whether the user has brought what this reads."""
+    try:
+        read()
+    except BenchmarkMissing:
+        return False
+    return True
 
 
 def _root(variable: str, in_checkout: str, elsewhere: str) -> Path:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.record.agreement import Line, OneDraw, Within, agrees, spread
-from experiments.record.score_columns import ScoreColumns
+from experiments.record.score_columns import Group, ScoreColumns
 from zenlib.errors import ResultsError, ScoreUndefined
 
 STORED_ROUNDING = 1e-6
@@ -102,6 +102,16 @@ class ScoreCheck:
         return rounding + (
             how.allowed(stored) if isinstance(how, Within) else how.allowed(stored, self.spread(column, row))
         )
+
+
+def by_groups(groups: Callable[[int], Mapping[str, Group]]) -> Callable[[str, int], float]:
+    """Computes one column for one network, where the groups of a seed say what is computed together."""
+
+    def compute(column: str, index: int) -> float:
+        made = groups(seed_of(column)).values()
+        return next(values for columns, values in made if column in columns)(index)[column]
+
+    return compute
 
 
 def without_seed(column: str) -> str:

@@ -35,6 +35,8 @@ PROGRESS_AFTER = 5.0
 """Seconds of computing after which a progress bar appears."""
 
 Values = dict[str, float]
+Group = tuple[Sequence[str], Callable[[int], Values]]
+"""Columns that are computed together, and what computes them from the index of a network."""
 
 
 @dataclass(frozen=True)

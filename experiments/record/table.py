@@ -38,31 +38,23 @@ CHEAPEST = 10.0
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are computed once, stored, and recomputed to check them.
+    """Rows that are computed once, stored, and recomputed to check them."""
 
-    Attributes:
-        study: name of the study, the folder of the table.
-        name: file name of the table.
-        compute: called with the key columns as keyword arguments; returns the value columns. It may raise
-            `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where
-            the work was done before and is only read now.
-        units: "unit: meaning" of every key and value column.
-        key: columns that determine the values of a row, seeds and settings included: where it is not given,
-            the arguments of `compute`.
-        version: raised when the meaning of the values changes, which makes the stored rows outdated.
-        agreement: for each value column, how far a faithful recomputation may lie; standard errors that are
-            named here need none.
-        otherwise: the agreement of the value columns that `agreement` does not name.
-    """
-
-    study: str
-    name: str
+    study: str  # name of the study, the folder of the table
+    name: str  # file name of the table
+    # called with the key columns as keyword arguments; returns the value columns. It may raise
+    # `ScoreUndefined`: the row then has NaN values and the reason. It may also return `seconds`, where the
+    # work was done before and is only read now
     compute: Callable[..., dict[str, Any]]
-    units: dict[str, str]
+    units: dict[str, str]  # "unit: meaning" of every key and value column
+    # columns that determine the values of a row, seeds and settings included: where it is not given, the
+    # arguments of `compute`
     key: tuple[str, ...] = ()
-    version: int = 1
+    version: int = 1  # raised when the meaning of the values changes, which makes the stored rows outdated
+    # for each value column, how far a faithful recomputation may lie; standard errors that are named here
+    # need none
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
-    otherwise: Agreement | None = None
+    otherwise: Agreement | None = None  # the agreement of the value columns that `agreement` does not name
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.key or tuple(signature(self.compute).parameters))

@@ -58,7 +58,6 @@ def training_table(study: str) -> Table:
     return Table(
         study=study,
         name="trained",
-        key=("network", "data", "recipe", "epochs", "dtype", "device", "seed"),
         compute=train_row,
         units={
             "network": "text: structure string",
@@ -105,7 +104,6 @@ def peak_table(study: str) -> Table:
     return Table(
         study=study,
         name="peak",
-        key=("dtype", "device"),
         compute=peak_row,
         units={
             "dtype": "name: floating type of the matrices",

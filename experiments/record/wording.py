@@ -46,6 +46,11 @@ def span(values: Iterable[float], pattern: str = "{}") -> str:
     return (low if low == high else f"{low} to {high}").replace("-", MINUS)
 
 
+def ends(values: Sequence[float], digits: int = 2, unknown: str = UNKNOWN) -> str:
+    """The smallest and the largest value with so many digits, also where both read alike."""
+    return f"{number(min(values), digits)} to {number(max(values), digits)}" if len(values) else unknown
+
+
 def row_at(rows: pd.DataFrame, **at: Any) -> pd.Series | None:
     """The first row with these values; None where there is none."""
     for name, value in at.items():

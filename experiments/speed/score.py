@@ -1,11 +1,11 @@
 """Speed and memory of the Zen-Score against the released procedure, as ratios within one run.
 
-    python experiments/speed/score.py [--rounds 7] [--threads 2] [--out score.json]
+    python experiments/speed/score.py [--rounds 7] [--threads 2]
 
 Each contender lives in a process of its own, so that its memory is its own; they take turns, one repeat each,
-so that a disturbance hits all alike. Times are medians over rounds. Peak memory is the growth of the resident
-set over what it was after imports (and compilation), on Linux. The floor is the convolutions alone: both
-branches, the whole batch, channels-last, nothing else, not even drawing the weights.
+so that a disturbance hits all alike. Times are medians over rounds, scores means. Peak memory is the growth
+of the resident set over what it was after imports (and compilation), on Linux. The floor is the convolutions
+alone: both branches, the whole batch, channels-last, nothing else, not even drawing the weights.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import released_procedure
 import torch
@@ -41,11 +44,6 @@ CONTENDERS = {
     "compiled-bfloat16": "ours, bfloat16, compiled",
     "floor-bfloat16": "convolutions alone, bfloat16",
 }
-SPEED_TARGETS = {
-    "float32": {"resnet50": 1.5, "zennet-1.0M": 1.5},
-    "bfloat16": {"resnet50": 2.5, "zennet-1.0M": 2.0},
-}
-MEMORY_TARGET = 0.7
 
 
 def vcnn_of(case: str) -> VCNN:
@@ -63,11 +61,8 @@ def has_bfloat16_units() -> bool:
     return bool(words & {"avx512_bf16", "amx_bf16"})
 
 
-# One contender: a process that answers each line on its standard input.
-
-
-def repeat_of(contender: str, vcnn: VCNN, batch: int):
-    """A function of the round's number that computes one repeat and returns its score (NaN for the floor)."""
+def repeat_of(contender: str, vcnn: VCNN, batch: int) -> Callable[[int], float]:
+    """Computes one repeat by the round's number: its score, or the seconds of the floor."""
     kind, _, dtype_name = contender.partition("-")
     dtype = getattr(torch, dtype_name or "float32")
     if kind == "reference":
@@ -111,25 +106,20 @@ def _constant(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def work(contender: str, case: str, threads: int) -> None:
     torch.set_num_threads(threads)
     start = time.perf_counter()
-    repeat_of(contender, to_vcnn(zennet_architecture("zennet-1.0M"), 16), 2)(
-        0
-    )  # what the first call ever costs: compilation
+    small = to_vcnn(zennet_architecture("zennet-1.0M"), 16)
+    repeat_of(contender, small, 2)(0)  # what the first call ever costs: compilation
     first_call = time.perf_counter() - start
     vcnn, batch = vcnn_of(case), CASES[case][1]
     baseline = forget_peak()
     repeat = repeat_of(contender, vcnn, batch)
     repeat(0)  # shapes seen for the first time are no part of a warm repeat
-    print(json.dumps({"first_call": first_call}), flush=True)
+    print(json.dumps(first_call), flush=True)
     for line in sys.stdin:
-        start, cpu_start = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
         result = repeat(int(line))
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
-        timed = (
-            {"seconds": result, "score": None}
-            if contender.startswith("floor")
-            else {"seconds": wall, "score": result}
-        )
-        print(json.dumps({**timed, "cpu": cpu, "peak": memory("VmHWM") - baseline}), flush=True)
+        wall = time.perf_counter() - start
+        timed = (result, math.nan) if contender.startswith("floor") else (wall, result)
+        print(json.dumps([*timed, memory("VmHWM") - baseline]), flush=True)
 
 
 def forget_peak() -> int:
@@ -145,100 +135,44 @@ def memory(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-# All contenders of one case, in turn.
-
-
-def race(case: str, contenders: list[str], rounds: int, threads: int) -> list[dict]:
+def race(case: str, contenders: list[str], rounds: int, threads: int) -> None:
+    """All contenders of one case, in turn; prints a line for each, ratios against the first."""
     with tempfile.TemporaryDirectory() as cache:  # so that a first call really compiles
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, __file__, "--threads", str(threads), "--case", case, "--work"]
         workers: dict[str, subprocess.Popen[str]] = {}
         first_calls: dict[str, float] = {}
-        answers: dict[str, list[dict]] = {name: [] for name in contenders}
+        answers: dict[str, list[list[float]]] = {name: [] for name in contenders}
         for name in contenders:
             workers[name] = subprocess.Popen(
                 [*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
-            first_calls[name] = answer(workers[name])["first_call"]
+            first_calls[name] = answer(workers[name])
         for number in range(1, rounds + 1):
             for name, worker in workers.items():
                 answers[name].append(answer(worker, f"{number}\n"))
         for worker in workers.values():
             worker.communicate()
-    return [summary(case, name, first_calls[name], answers[name]) for name in contenders]
+    print(f"\n{CASES[case][0]}")
+    print(f"{'':<32}{'s/repeat':>9}{'speed':>7}{'first call':>12}{'peak MB':>9}{'memory':>8}  score")
+    found = {}
+    for name, told in answers.items():
+        seconds, scores, peaks = zip(*told, strict=True)
+        found[name] = statistics.median(seconds), statistics.mean(scores), max(peaks)
+    reference, _, most = found[contenders[0]]
+    for name, (seconds, score, peak) in found.items():
+        print(
+            f"{CONTENDERS[name]:<32}{seconds:>9.3f}{reference / seconds:>7.2f}{first_calls[name]:>12.2f}"
+            f"{peak / 1e6:>9.0f}{peak / most:>8.2f}  {score:.2f}"
+        )
 
 
-def answer(worker: subprocess.Popen[str], question: str = "") -> dict:
+def answer(worker: subprocess.Popen[str], question: str = "") -> Any:
     """What a worker says next, asked or not."""
     assert worker.stdin is not None and worker.stdout is not None  # both are pipes
     worker.stdin.write(question)
     worker.stdin.flush()
     return json.loads(worker.stdout.readline())
-
-
-def summary(case: str, contender: str, first_call: float, answers: list[dict]) -> dict:
-    scores = [answer["score"] for answer in answers if answer["score"] is not None]
-    return {
-        "case": case,
-        "contender": contender,
-        "seconds": statistics.median(answer["seconds"] for answer in answers),
-        "fastest_seconds": min(answer["seconds"] for answer in answers),
-        "cpu_seconds": statistics.median(answer["cpu"] for answer in answers),
-        "first_call_seconds": first_call,
-        "peak_bytes": max(answer["peak"] for answer in answers),
-        "score": statistics.mean(scores) if scores else None,
-        "stderr": statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else None,
-    }
-
-
-def table(rows: list[dict]) -> str:
-    """One line for each contender, ratios against the reference of the same case."""
-    lines = []
-    for case, (title, _) in CASES.items():
-        mine = [row for row in rows if row["case"] == case]
-        if not mine:
-            continue
-        reference = mine[0]
-        lines += [
-            "",
-            title,
-            f"{'':<32}{'s/repeat':>9}{'speed':>7}{'fastest':>9}{'CPU s':>8}"
-            f"{'first call':>12}{'peak MB':>9}{'memory':>8}  score",
-        ]
-        for row in mine:
-            score = (
-                ""
-                if row["score"] is None
-                else f"{row['score']:.2f}" + ("" if row["stderr"] is None else f" +- {row['stderr']:.2f}")
-            )
-            lines.append(
-                f"{CONTENDERS[row['contender']]:<32}{row['seconds']:>9.3f}"
-                f"{reference['seconds'] / row['seconds']:>7.2f}"
-                f"{row['fastest_seconds']:>9.3f}{row['cpu_seconds']:>8.3f}{row['first_call_seconds']:>12.2f}"
-                f"{row['peak_bytes'] / 1e6:>9.0f}{row['peak_bytes'] / reference['peak_bytes']:>8.2f}  {score}"
-            )
-        lines += verdicts(mine)
-    return "\n".join(lines)
-
-
-def verdicts(rows: list[dict]) -> list[str]:
-    by_name = {row["contender"]: row for row in rows}
-    reference, case = rows[0], rows[0]["case"]
-    lines = []
-    for dtype, targets in SPEED_TARGETS.items():
-        ours, floor = by_name.get(f"compiled-{dtype}"), by_name.get(f"floor-{dtype}")
-        if not ours or not floor:
-            continue
-        speed, memory_ratio = (
-            reference["seconds"] / ours["seconds"],
-            ours["peak_bytes"] / reference["peak_bytes"],
-        )
-        lines.append(
-            f"{dtype}, compiled: speed {speed:.2f} (needed {targets[case]}), memory {memory_ratio:.2f} "
-            f"(needed at most {MEMORY_TARGET}), "
-            f"{ours['seconds'] / floor['seconds']:.2f} times the convolutions alone"
-        )
-    return lines
 
 
 def main() -> None:
@@ -249,7 +183,6 @@ def main() -> None:
     parser.add_argument(
         "--bfloat16", action="store_true", help="also where the CPU has no bfloat16 units (slow)"
     )
-    parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--work", choices=CONTENDERS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
@@ -257,21 +190,12 @@ def main() -> None:
         return
     bfloat16 = given.bfloat16 or has_bfloat16_units()
     contenders = [name for name in CONTENDERS if bfloat16 or not name.endswith("bfloat16")]
-    cases = [given.case] if given.case else list(CASES)
-    rows = [row for case in cases for row in race(case, contenders, given.rounds, given.threads)]
     print(
         f"{given.threads} threads, torch {torch.__version__}, "
         f"{'with' if has_bfloat16_units() else 'without'} bfloat16 units, {given.rounds} rounds"
     )
-    print(table(rows))
-    if given.out:
-        setting = {
-            "threads": given.threads,
-            "rounds": given.rounds,
-            "torch": torch.__version__,
-            "bfloat16_units": has_bfloat16_units(),
-        }
-        given.out.write_text(json.dumps({"setting": setting, "rows": rows}, indent=2) + "\n")
+    for case in [given.case] if given.case else CASES:
+        race(case, contenders, given.rounds, given.threads)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_weights_without_a_classifier_have_no_row(zoo: pd.DataFrame) -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    for call in (torchvision_zoo.family, torchvision_zoo.line, torchvision_zoo.build):
+    for call in (torchvision_zoo.family, torchvision_zoo.build):
         with pytest.raises(
             ValueError, match=r"needed the name of a torchvision convolutional classifier, got 'vit_b_16'"
         ):

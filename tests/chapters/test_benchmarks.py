@@ -140,7 +140,6 @@ def made_up(empty_store, monkeypatch):
         return {name: made.get(name, rng.random()) for name in names}
 
     monkeypatch.setattr(scoring, "measure", measure)
-    monkeypatch.setattr(study, "RESAMPLES", 100)
     few = {
         "counts": study.COUNTS,
         "forward": ("naswot", "az-expressivity", "az-progressivity"),

@@ -97,8 +97,7 @@ def test_the_score_with_common_draws_estimates_the_zen_score_of_the_module():
 def test_a_column_holds_the_proxy_of_its_network(tmp_path, monkeypatch):
     monkeypatch.setenv("ZENLIB_RESULTS", str(tmp_path))
     index = scores.networks().index("10000000")
-    scores.fill_shared(2, [index], progress=False)
-    scores.fill_measured(2, [index], progress=False)
+    scores.fill(("shared",), 2, [index])
     row = scores.SCORES.read().loc[index]
     for name in ("zico", "synflow"):
         assert row[f"{name}_s2"] == pytest.approx(
@@ -147,11 +146,7 @@ def test_rows_of_the_file_are_what_is_computed_again():
 def test_proxies_of_the_file_are_what_is_computed_again():
     found = predictions().set_index("arch")
     code = random.Random(8).choice(list(space.codes()))
-    for name in (
-        name
-        for name in (*scores.SHARED, *scores.MEASURED)
-        if name in PROXIES and name.replace("-", "_") in found
-    ):
+    for name in (name for name in scores.SHARED if name in PROXIES and name.replace("-", "_") in found):
         again = PROXIES[name](space.build(code), 32, batch_size=16, seed=0, device="cpu")
         # ZiCo divides by the spread of two half batches, which may be tiny: the order of a sum, and so the
         # number of threads, moves it by percents.

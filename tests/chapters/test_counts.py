@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -122,16 +121,6 @@ def test_parts_of_a_cell_are_finite_and_gradients_grow_backwards():
 
 
 def test_facts_of_nothing_are_unknown():
-    empty = pd.DataFrame(columns=[*counted.COUNTED.key, *counted.COUNTED.values])
-    told = study.facts(study.CountRows(pd.DataFrame(), empty, pd.DataFrame(), pd.DataFrame()))
+    told = study.facts(study.CountRows(*(table.stored().iloc[:0] for table in study.TABLES[4:])))
     assert told["cases"] == "0"
     assert told["chosen"] == "?"
-
-
-def test_spaces_whose_file_is_missing_keep_their_stored_rows():
-    rows = pd.DataFrame({"space": ["macro", "pycls"], "value": [1.0, 2.0]})
-    table = SimpleNamespace(
-        stored=lambda: rows, fill=lambda keys: rows[rows["space"].isin([key["space"] for key in keys])]
-    )
-    assert list(study._with_stored(table, [{"space": "pycls"}], "space")["value"]) == [2.0, 1.0]
-    assert list(study._with_stored(table, [], "space")["value"]) == [1.0, 2.0]

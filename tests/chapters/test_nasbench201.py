@@ -53,7 +53,7 @@ def quick(empty_store, monkeypatch):
             ),
         )
 
-    def gains(seed, indices, progress=True):
+    def gains(seed, indices):
         scores.SCORES.fill(
             (f"gain_s{seed}",), lambda index: {f"gain_s{seed}": float(index % 7)}, indices, progress=False
         )
@@ -111,7 +111,7 @@ def test_without_the_benchmark_the_stored_aggregates_are_shown(empty_store, monk
 
 @needs_table
 def test_an_undefined_score_ranks_below_all_others(quick):
-    scores.fill_zen(0, scores.sample(800), progress=False)
+    scores.fill_zen(0, scores.sample(800))
     rows = study.cells().iloc[scores.sample(800)]
     values = study.column(rows, "vanilla_l1_minibatch", 0)
     undefined = rows["vanilla_l1_minibatch_s0"].isna().to_numpy()

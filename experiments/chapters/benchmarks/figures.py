@@ -12,7 +12,6 @@ from experiments.figures.fields import Colour, fields, mixed, short
 from experiments.figures.forest import forest
 from experiments.figures.marks import dots, legend, levels
 from experiments.figures.style import COLOURS, new_figure, styled
-from zenlib.proxies.counts import SUMS
 
 Place = tuple[str, str]
 LIKE_VANILLA = {
@@ -25,8 +24,6 @@ LIKE_CELLS = {("nasbench201", "cifar10"): "NAS-Bench-201", ("nasbench101", "cifa
 BEST = 5
 """So many of the highest numbers of a column are bold."""
 COSTS = {"params": "parameters", "flops": "FLOPs", "layers": "weight layers"}
-FREE = (*COSTS, *SUMS, "random")
-"""What costs nothing."""
 STRATA = {
     "all": "all cells",
     "valid": "with a path",
@@ -37,37 +34,20 @@ STRATA = {
 
 @styled
 def overview(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau, one row a proxy, one column a benchmark: near-vanilla networks first, then cells.
-
-    Args:
-        rows: one line per benchmark, data set and proxy.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """Kendall's tau, one row a proxy, one column a benchmark: near-vanilla networks first, then cells."""
     places = LIKE_VANILLA | LIKE_CELLS
     return _table({text: _at(rows, place) for place, text in places.items()}, names, "kendall")
 
 
 @styled
 def partials(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Spearman's rho of a proxy once one cost is known, one column a benchmark and cost.
-
-    Args:
-        rows: `BenchmarkRows.partials`.
-        names: proxy -> its text, in the order of the figure.
-        places: benchmarks with their titles.
-    """
+    """Spearman's rho of a proxy once one cost is known, one column a benchmark and cost."""
     return _by_cost(rows.assign(cost=rows["given"]), names, places, "spearman")
 
 
 @styled
 def equal_cost(rows: pd.DataFrame, names: Mapping[str, str], places: Mapping[Place, str]) -> Figure:
-    """Kendall's tau over pairs of networks of nearly equal cost, one column a benchmark and cost.
-
-    Args:
-        rows: `BenchmarkRows.equal_cost`.
-        names: proxy -> its text, in the order of the figure.
-        places: benchmarks with their titles.
-    """
+    """Kendall's tau over pairs of networks of nearly equal cost, one column a benchmark and cost."""
     return _by_cost(rows, names, places, "kendall")
 
 
@@ -84,12 +64,7 @@ def _by_cost(
 
 @styled
 def strata(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Kendall's tau with CIFAR-10 accuracy on NAS-Bench-201 by population.
-
-    Args:
-        rows: `BenchmarkRows.correlations`.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """Kendall's tau with CIFAR-10 accuracy on NAS-Bench-201 by population."""
     members = _at(rows, ("nasbench201", "cifar10"))
     found = {text: members[members["population"] == name] for name, text in STRATA.items()}
     return _table(found, names, "kendall")
@@ -104,8 +79,7 @@ def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column:
         return colour, short(value), line["rank"] <= BEST
 
     lines = [
-        _by_proxy(rows)
-        .reset_index()
+        rows.drop_duplicates("proxy")
         .dropna(subset=[column])
         .assign(
             space=text, score=lambda own: own["proxy"], rank=lambda own: own[column].rank(ascending=False)
@@ -117,12 +91,7 @@ def _table(series: Mapping[str, pd.DataFrame], names: Mapping[str, str], column:
 
 @styled
 def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark.
-
-    Args:
-        ranges: `seed_ranges` of the study.
-        names: proxy -> its text, in the order of the figure.
-    """
+    """How far Kendall's tau moves between draws of a proxy, one row a proxy, one mark a benchmark."""
     shown = {name: text for name, text in names.items() if name in set(ranges["proxy"])}
     figure, ((axes,),) = new_figure(height=2.5 + 0.45 * len(shown))
     for index, (place, text) in enumerate((LIKE_VANILLA | LIKE_CELLS).items()):
@@ -139,12 +108,7 @@ def redrawn(ranges: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 @styled
 def switched(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """Spearman's rho with stored scores, one choice switched a row; behind it the largest that chance allows.
-
-    Args:
-        rows: `tables.switched`.
-        names: proxy -> its text, a panel each.
-    """
+    """Spearman's rho with stored scores, one choice switched a row; behind it the most that chance allows."""
     figure, axes = new_figure(1, len(names), height=6.2)
     for panel, (proxy, text) in zip(axes[0], names.items(), strict=True):
         shown = rows[rows["proxy"] == proxy].set_index("switch")
@@ -160,7 +124,3 @@ def switched(rows: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
     return rows[(rows["benchmark"] == place[0]) & (rows["dataset"] == place[1])]
-
-
-def _by_proxy(members: pd.DataFrame) -> pd.DataFrame:
-    return members.drop_duplicates("proxy").set_index("proxy")

@@ -32,27 +32,26 @@ from experiments.benchmarks.network_scores import (
     fill,
 )
 from experiments.benchmarks.stored_scores import (
-    BOOTSTRAP_BELOW,
     FEWEST,
     RATIO,
-    RESAMPLES,
     WITHOUT_SCORE,
     is_there,
     layer_sums,
     networks,
     rank_correlation,
     rank_difference,
+    rank_partial,
     scores,
     stored_values,
 )
 from experiments.benchmarks.tables import filled
 from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.correlations import kendall_near, partial_correlation, partial_many
+from experiments.record.correlations import kendall_near
 from experiments.record.estimates import both_coefficients, ends_units, explained_units, with_ends
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.proxies.counts import SUMS
-from zenlib.stats import Correlation, ndcg
+from zenlib.stats import ndcg
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": (*COUNTS, *SUMS),
@@ -109,12 +108,6 @@ def _members(
     return table
 
 
-def _given(table: pd.DataFrame, cost: str) -> Correlation:
-    if len(table) < BOOTSTRAP_BELOW:
-        return partial_correlation(table["score"], table["accuracy"], table[cost], resamples=RESAMPLES)
-    return partial_many(table["score"], table["accuracy"], table[cost], families=table["family"].tolist())
-
-
 def _coefficient_units(prefix: str = "", of: str = "") -> dict[str, str]:
     tau, rho = f"1: Kendall's tau-b{of}", f"1: Spearman's rho{of}"
     return explained_units(f"{prefix}kendall", tau) | explained_units(f"{prefix}spearman", rho)
@@ -148,7 +141,6 @@ def correlation_row(
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
-    key=("benchmark", "dataset", "population", "proxy", "seed", "drawn"),
     compute=correlation_row,
     units=_KEY_UNITS
     | {
@@ -164,7 +156,6 @@ CORRELATIONS = Table(
             f"over_{cost}_", f", minus that of {cost} on the same networks"
         ).items()
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -180,7 +171,6 @@ def top_row(
 TOP = Table(
     study=STUDY,
     name="top",
-    key=("benchmark", "dataset", "population", "proxy", "seed", "drawn", "top"),
     compute=top_row,
     units=_KEY_UNITS
     | {
@@ -189,7 +179,6 @@ TOP = Table(
         "n": "count: networks of the population for which the proxy was computed",
         "ndcg": "1: nDCG@P, see zenlib.stats.ndcg",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -199,21 +188,17 @@ def partial_row(
 ) -> dict[str, Any]:
     """Partial coefficients of a proxy with one cost held fixed."""
     table = _members(benchmark, dataset, proxy, seed, drawn)
-    try:
-        return {"n": len(table)} | both_coefficients(_given(table, given))
-    except ValueError as error:
-        raise ScoreUndefined(str(error)) from error
+    found = rank_partial(table["score"], table["accuracy"], table[given], table["family"])
+    return {"n": len(table)} | both_coefficients(found)
 
 
 PARTIALS = Table(
     study=STUDY,
     name="partials",
-    key=("benchmark", "dataset", "proxy", "given", "seed", "drawn"),
     compute=partial_row,
     units=_KEY_UNITS
     | {"given": "name: the cost that is held fixed", "n": "count: networks"}
     | _coefficient_units(of=", partial"),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -237,7 +222,6 @@ def equal_cost_row(
 EQUAL_COST = Table(
     study=STUDY,
     name="equal_cost",
-    key=("benchmark", "dataset", "proxy", "cost", "seed", "drawn"),
     compute=equal_cost_row,
     units=_KEY_UNITS
     | {
@@ -280,7 +264,6 @@ def isomorphic_row(*, proxy: str, seed: int, pairs: int) -> dict[str, Any]:
 ISOMORPHIC = Table(
     study=STUDY,
     name="isomorphic",
-    key=("proxy", "seed", "pairs"),
     compute=isomorphic_row,
     units={
         "proxy": "name: which proxy",
@@ -293,7 +276,6 @@ ISOMORPHIC = Table(
             "between cells"
         ),
     },
-    agreement={"known": EXACT, "equal": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -307,32 +289,22 @@ SCORE_CHECKS = (*CHECKS, fidelity.CHECK)
 
 @dataclass(frozen=True)
 class BenchmarkRows:
-    """What the chapter reads, undefined rows left out.
+    """What the chapter reads, undefined rows left out."""
 
-    Attributes:
-        correlations: first draw, one line per benchmark, data set, population and proxy.
-        redrawn: all draws on the networks that were scored more than once, one line per benchmark, data set,
-            proxy, sample and seed.
-        partials: first draw, one line per benchmark, data set, proxy and fixed cost.
-        equal_cost: the same with pairs of nearly equal cost.
-        isomorphic: one line per proxy.
-        top: first draw, one line per benchmark, data set, population and proxy.
-        fidelity: `experiments.benchmarks.fidelity.agreements`.
-        suite_switches, ceilings, zen_switches: those of `experiments.benchmarks.switches`.
-        missing: benchmarks whose file the user has not brought.
-    """
-
-    correlations: pd.DataFrame
+    correlations: pd.DataFrame  # first draw, one line per benchmark, data set, population and proxy
+    # all draws on the networks that were scored more than once, one line per benchmark, data set, proxy,
+    # sample and seed
     redrawn: pd.DataFrame
-    partials: pd.DataFrame
-    equal_cost: pd.DataFrame
-    isomorphic: pd.DataFrame
-    top: pd.DataFrame
-    fidelity: pd.DataFrame
+    partials: pd.DataFrame  # first draw, one line per benchmark, data set, proxy and fixed cost
+    equal_cost: pd.DataFrame  # the same with pairs of nearly equal cost
+    isomorphic: pd.DataFrame  # one line per proxy
+    top: pd.DataFrame  # first draw, one line per benchmark, data set, population and proxy
+    fidelity: pd.DataFrame  # `experiments.benchmarks.fidelity.agreements`
+    # suite_switches, ceilings, zen_switches: those of `experiments.benchmarks.switches`
     suite_switches: pd.DataFrame
     ceilings: pd.DataFrame
     zen_switches: pd.DataFrame
-    missing: tuple[str, ...]
+    missing: tuple[str, ...]  # benchmarks whose file the user has not brought
 
 
 Samples = Mapping[str, Mapping[str, int]]

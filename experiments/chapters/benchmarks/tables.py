@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from experiments.benchmarks.fidelity import OFFICIAL, SETTINGS, Setting
-from experiments.benchmarks.network_scores import BENCHMARKS
+from experiments.benchmarks.network_scores import BENCHMARKS, column
 from experiments.benchmarks.stored_scores import NAMES, PREDICTORS
 from experiments.benchmarks.switches import CEILING_COLUMNS, DRAWS, MOST, SIZE, VALUE, ZEN
 from experiments.chapters.benchmarks.study import CELLS, COSTS, VANILLA_LIKE, BenchmarkRows
@@ -226,7 +226,7 @@ def whole(table: pd.DataFrame) -> HTML:
 
 
 def _by_proxy(told: dict[str, dict[str, str]], titles: list[str]) -> pd.DataFrame:
-    rows = [NAMES[name] for name in PREDICTORS if any(NAMES[name] in column for column in told.values())]
+    rows = [NAMES[name] for name in PREDICTORS if any(NAMES[name] in texts for texts in told.values())]
     return pd.DataFrame(told, index=rows, columns=titles).fillna("").rename_axis("proxy")
 
 
@@ -268,14 +268,14 @@ def facts(rows: BenchmarkRows) -> dict[str, str]:
 def _fidelity_facts(rows: BenchmarkRows) -> dict[str, str]:
     """Agreement with the stored scores by setting, and between two draws of our own."""
     told = {
-        f"fidelity_{_slug(proxy)}_{setting}": NOT_MEASURED
+        f"fidelity_{column(proxy)}_{setting}": NOT_MEASURED
         for proxy in OFFICIAL
         for setting in (*SETTINGS, f"{AUTHORS}_redrawn")
     }
     for row in rows.fidelity.sort_values("cells").itertuples():  # the most cells last
         setting = Setting(row.images, row.batch_size, row.initialisation)
         end = "" if row.beside == "suite" else "_redrawn"
-        told[f"fidelity_{_slug(row.proxy)}_{setting}{end}"] = bracketed(
+        told[f"fidelity_{column(row.proxy)}_{setting}{end}"] = bracketed(
             row.spearman, row.spearman_low, row.spearman_high, 3
         )
     counts = rows.fidelity["cells"]
@@ -304,8 +304,8 @@ def _ceiling_facts(rows: BenchmarkRows) -> dict[str, str]:
     rows_of = Told(found, ["proxy", "of"], NOT_MEASURED)
     told: dict[str, str] = {}
     for at in MOST:
-        name = f"{_slug(at[0])}_{at[1]}"
-        told |= {f"limit_{column}_{name}": rows_of.interval(at, column, 3) for column in CEILING_COLUMNS}
+        name = f"{column(at[0])}_{at[1]}"
+        told |= {f"limit_{what}_{name}": rows_of.interval(at, what, 3) for what in CEILING_COLUMNS}
         told |= {f"limit_{count}_{name}": rows_of.text(at, f"{{{count}:.0f}}") for count in ("n", "draws")}
         told[f"limit_verdict_{name}"] = (
             ("cannot be told from it" if rows_of.rows[at]["gap_suite_high"] >= 0 else "stays below it")
@@ -320,7 +320,7 @@ def _top_facts(rows: BenchmarkRows) -> dict[str, str]:
     found = rows.top[(rows.top["benchmark"] == "nasbench201") & (rows.top["dataset"] == "cifar10")]
     known = found.set_index(["population", "proxy"])["ndcg"]
     return {
-        f"ndcg_{people}_{_slug(proxy)}": f"{known[name, proxy]:.3f}"
+        f"ndcg_{people}_{column(proxy)}": f"{known[name, proxy]:.3f}"
         if (name, proxy) in known
         else NOT_MEASURED
         for name, people in (("all", "all"), (LIVE, "live"))
@@ -335,7 +335,7 @@ def _correlation_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place:
     for population, people in (("all", ""), ("top 10 %", "_top"), *live):
         for proxy in PREDICTORS:
             at = benchmark, dataset, population, proxy
-            name = f"{place}{people}_{_slug(proxy)}"
+            name = f"{place}{people}_{column(proxy)}"
             told[f"tau_{name}"] = found.interval(at, "kendall")
             if people != "_top":
                 told[f"n_{name}"] = found.text(at, "{n:,.0f}")
@@ -372,7 +372,7 @@ def _given_facts(rows: BenchmarkRows, benchmark: str, dataset: str, place: str) 
     near = Told(rows.equal_cost, ["benchmark", "dataset", "proxy", "cost"], NOT_MEASURED)
     for proxy in GIVEN:
         for cost in ("params", "flops"):
-            at, name = (benchmark, dataset, proxy, cost), f"{place}_{_slug(proxy)}_{cost}"
+            at, name = (benchmark, dataset, proxy, cost), f"{place}_{column(proxy)}_{cost}"
             told |= {f"partial_{name}": partials.interval(at, "spearman")}
             told |= {f"near_{name}": near.interval(at, "kendall")}
     proxies = rows.equal_cost.query(
@@ -401,7 +401,9 @@ def _rank_facts(rows: BenchmarkRows) -> dict[str, str]:
         told[f"ranks_{kind}"] = "; ".join(best) or NOT_MEASURED
         told[f"ranked_{kind}"] = str(len(ranks)) if len(ranks) else NOT_MEASURED
         for name in PREDICTORS:
-            told[f"rank_{kind}_{_slug(name)}"] = f"{ranks[name]:.1f}" if name in ranks.index else NOT_MEASURED
+            told[f"rank_{kind}_{column(name)}"] = (
+                f"{ranks[name]:.1f}" if name in ranks.index else NOT_MEASURED
+            )
     return told
 
 
@@ -461,7 +463,3 @@ def _redrawn_facts(rows: BenchmarkRows) -> dict[str, str]:
         else NOT_MEASURED
         for name in BENCHMARKS
     }
-
-
-def _slug(proxy: str) -> str:
-    return proxy.replace("-", "_")

@@ -17,12 +17,7 @@ SHOWN = {"all": "all codes", "top": "best fifth", "equal FLOPs": "pairs of equal
 
 @styled
 def disagreement(unique: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
-    """Where the repaired score and the baselines disagree: rank against rank, one panel a baseline.
-
-    Args:
-        unique: `BlindRows.unique`.
-        texts: what each score is called.
-    """
+    """Where the repaired score and the baselines disagree: rank against rank, one panel a baseline."""
     figure, axes = new_figure(2, 1, height=8.6, sharey=True)
     ranks = unique.rank(numeric_only=True)
     for panel, baseline in zip(axes.flat, ("params", "zen_running"), strict=True):
@@ -45,13 +40,7 @@ def disagreement(unique: pd.DataFrame, texts: Mapping[str, str]) -> Figure:
 def opened(
     judged: pd.DataFrame, texts: Mapping[str, str], guesses: Mapping[str, tuple[float, float]]
 ) -> Figure:
-    """Kendall's tau of each score with accuracy in three populations, the guesses as bands behind.
-
-    Args:
-        judged: `Opened.judged`.
-        texts: what each score is called.
-        guesses: our guess for all codes.
-    """
+    """Kendall's tau of each score with accuracy in three populations, the guesses as bands behind."""
     alone = judged[judged["baseline"] == "none"]
     alone = alone.rename(columns={"low": "kendall_low", "high": "kendall_high"})
     order = alone[alone["population"] == "all"].sort_values("kendall", ascending=False)["score"]

@@ -144,7 +144,6 @@ JUDGED = judged_table(
 FIRST = Table(
     study=STUDY,
     name="first_choices",
-    key=("score",),
     compute=first_row,
     units={
         "score": "name: which score",
@@ -155,7 +154,6 @@ FIRST = Table(
 AFTER = Table(
     study=STUDY,
     name="after_opening",
-    key=("question", "score"),
     compute=after_row,
     units={
         "question": "name: what is asked, or one training whose order is held against another's",
@@ -170,7 +168,6 @@ AFTER = Table(
 BEST = Table(
     study=STUDY,
     name="best",
-    key=("score", "top"),
     compute=best_row,
     units={
         "score": "name: which score",
@@ -188,25 +185,17 @@ def is_open() -> bool:
     return REGISTERED.is_open(accuracies)
 
 
-TABLES = (JUDGED, FIRST, AFTER, BEST) if is_open() else ()
-"""Only what can be computed here is verified."""
+TABLES = (JUDGED, FIRST, AFTER, BEST)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What came out; tables without lines where nothing is stored and no accuracy is there.
+    """What came out; tables without lines where nothing is stored and no accuracy is there."""
 
-    Attributes:
-        judged: one line per population, score and baseline.
-        first: one line per score.
-        after: one line per question and score.
-        best: nDCG@P, one line per score.
-    """
-
-    judged: pd.DataFrame
-    first: pd.DataFrame
-    after: pd.DataFrame
-    best: pd.DataFrame
+    judged: pd.DataFrame  # one line per population, score and baseline
+    first: pd.DataFrame  # one line per score
+    after: pd.DataFrame  # one line per question and score
+    best: pd.DataFrame  # nDCG@P, one line per score
 
 
 def run(whole: bool) -> Opened:

@@ -30,23 +30,20 @@ from experiments.chapters.blind.scores import (
     BATCH_SIZE,
     CHECKS,
     DEFINITIONS,
-    MEASURED,
+    PEER_SCORES,
     SCORES,
     SHARED,
     STUDY,
-    fill_closed_form,
-    fill_measured,
-    fill_peers,
-    fill_repaired,
-    fill_shared,
-    fill_zen,
+    fill,
     networks,
+    peers,
     sample,
 )
 from experiments.figures.agreement import agreement
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
+from experiments.record.wording import ends, number
 from zenlib.durable import replace_file
 from zenlib.errors import ResultsError
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -57,7 +54,7 @@ SEEDS = (0, 1, 2)
 COSTS = ("params", "flops", "depth")
 AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")
 """The parts of AZ-NAS; its complexity is the number of FLOPs."""
-PROXIES = tuple(name.replace("-", "_") for name in (*SHARED, *MEASURED))
+PROXIES = tuple(name.replace("-", "_") for name in SHARED)
 """Columns of one draw."""
 NAMES = {
     "params": "parameters",
@@ -97,7 +94,6 @@ def example_row(*, arch: str, seed: int) -> dict[str, Any]:
 EXAMPLES = Table(
     study=STUDY,
     name="examples",
-    key=("arch", "seed"),
     compute=example_row,
     units={
         "arch": "text: code of a network",
@@ -127,21 +123,13 @@ SCORE_CHECKS = CHECKS
 
 @dataclass(frozen=True)
 class BlindRows:
-    """What the page reads.
+    """What the page reads."""
 
-    Attributes:
-        predictions: one row per code: `arch`, costs, and every score that is complete.
-        scored: number of networks that have all scores of `predictions`.
-        seeds: of the Zen-Scores.
-        examples: one line per code of `EXAMPLE_CODES`.
-        opened: what came out.
-    """
-
-    predictions: pd.DataFrame
-    scored: int
-    seeds: tuple[int, ...]
-    examples: pd.DataFrame
-    opened: opened.Opened
+    predictions: pd.DataFrame  # one row per code: `arch`, costs, and every score that is complete
+    scored: int  # number of networks that have all scores of `predictions`
+    seeds: tuple[int, ...]  # of the Zen-Scores
+    examples: pd.DataFrame  # one line per code of `EXAMPLE_CODES`
+    opened: opened.Opened  # what came out
 
     @property
     def unique(self) -> pd.DataFrame:
@@ -175,15 +163,13 @@ def run(
     if not 2 <= count <= SCORES.rows:
         raise ValueError(f"count: needed 2 to {SCORES.rows} networks, got {count}")
     indices = sample(count)
-    fill_closed_form(indices)
-    fill_repaired(indices)
+    fill(("closed_form", "repaired"), proxy_seed, indices)
     for seed in seeds:
-        fill_zen(seed, indices)
+        fill(("zen",), seed, indices)
     if proxies:
-        fill_shared(proxy_seed, indices)
-        fill_measured(proxy_seed, indices)
+        fill(("shared",), proxy_seed, indices)
     if proxies and opened.is_open():
-        fill_peers(proxy_seed, sample(min(count, opened.SAMPLED)))
+        PEER_SCORES.fill(*peers(proxy_seed)["peers"], sample(min(count, opened.SAMPLED)))
     examples = EXAMPLES.fill([{"arch": code, "seed": seeds[0]} for code in EXAMPLE_CODES])
     predictions = _predictions(indices, tuple(seeds), proxy_seed)
     if count == SCORES.rows:
@@ -216,14 +202,10 @@ def _predictions(indices: Sequence[int], seeds: tuple[int, ...], proxy_seed: int
 
 def write(predictions: pd.DataFrame) -> None:
     """Writes the file of predictions, unless it is there with the same content."""
-    content = _content(predictions)
+    content = predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
     path = opened.REGISTERED.path
     if not path.exists() or path.read_bytes() != content:
         replace_file(path, lambda file: file.write(content), ResultsError)
-
-
-def _content(predictions: pd.DataFrame) -> bytes:
-    return predictions.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
 
 
 def spread(unique: pd.DataFrame) -> pd.DataFrame:
@@ -266,10 +248,10 @@ def facts(rows: BlindRows) -> dict[str, str]:
         "half_width": f"{half_width(unique):.3f}",
         "top_share": f"{100 * TOP_SHARE:.0f} %",
         "near": f"{100 * (NEAR - 1):.0f} %",
-        "guess_gain": _range(*GUESSED_GAIN),
+        "guess_gain": ends(GUESSED_GAIN),
     }
     told |= {f"{fact}_{name}": NOT_SCORED for fact in ("range", "best", "different") for name in NAMES}
-    told |= {f"guess_{name}": _range(*bounds) for name, bounds in GUESSES.items()}
+    told |= {f"guess_{name}": ends(bounds) for name, bounds in GUESSES.items()}
     told |= {
         f"range_{name}": f"{_number(line['lowest'])} to {_number(line['highest'])}"
         for name, line in spread_of.iterrows()
@@ -290,7 +272,7 @@ def _agreement_facts(rows: BlindRows) -> dict[str, str]:
         ("params", "flops"),
         ("depth", "flops"),
     ]
-    told = {f"tau_{a}_{b}": _tau(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
+    told = {f"tau_{a}_{b}": number(matrix[a, b]) if (a, b) in matrix else NOT_SCORED for a, b in pairs}
     told |= {f"discordant_{name}": _discordant(rows.unique, name) for name in BASELINES}
     return told | {
         "missing": ", ".join(NAMES[name] for name in NAMES if name not in rows.predictions) or "none"
@@ -314,13 +296,5 @@ def _discordant(unique: pd.DataFrame, baseline: str) -> str:
     )
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.2f} to {high:.2f}"
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
-
-
-def _tau(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -52,12 +52,7 @@ PANELS = {
 def examples(
     rows: pd.DataFrame, titles: Sequence[str] = ("five skips, one convolution", "six convolutions")
 ) -> Figure:
-    """Cells whose nodes have areas in proportion to their variance, one panel a cell.
-
-    Args:
-        rows: `CellRows.examples`.
-        titles: of the cells.
-    """
+    """Cells whose nodes have areas in proportion to their variance, one panel a cell."""
     figure, axes = new_figure(2, 1, height=9.2)
     for panel, title, row in zip(axes[:, 0], titles, rows.to_dict("records"), strict=True):
         _cell(panel, Cell.from_string(str(row["arch"])), [float(row[name]) for name in NODES])

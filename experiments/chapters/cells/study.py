@@ -26,11 +26,11 @@ from experiments.benchmarks.map_terms import MapTerms, log_delta, marks
 from experiments.benchmarks.nasbench201_graph import nodes_of_cell
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.nasbench201_space import cells as all_cells
-from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, STUDY, fill, terms_of
+from experiments.benchmarks.nasbench201_terms import CHECKS, PERTURBATION, SCORES, STUDY, groups, terms_of
 from experiments.benchmarks.nasbench201_variants import CHOSEN, DATASETS, EDGE_KINDS, VARIANTS, cells
 from experiments.benchmarks.tables import filled
 from experiments.chapters.cells.monte_carlo import MeasuredConv, MeasuredNode, measure
-from experiments.record.agreement import ARITHMETIC, EXACT, OneDraw, Within
+from experiments.record.agreement import ARITHMETIC, OneDraw, Within
 from experiments.record.correlations import compare_many, correlate_within
 from experiments.record.estimates import END, ends_units, kendall, with_ends
 from experiments.record.keys import crossed
@@ -106,7 +106,6 @@ CORRELATIONS = Table(
     }
     | ends_units("kendall", "1: Kendall's tau", END + " over isomorphism classes")
     | OVER,
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -276,37 +275,24 @@ WHOLE = Table(
         f"cancelled_{kind}": f"1: Spearman's rho of the cancelled part with the number of {kind} edges"
         for kind in EDGE_KINDS
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (
-    (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
-    if nasbench201.is_there()
-    else (AGREEMENT, EXAMPLES_OF)
-)
-"""Only what can be computed here is verified: without the benchmark's file, the arithmetic and its check."""
+TABLES = (AGREEMENT, EXAMPLES_OF, CORRELATIONS, WHOLE, BEST)
 SCORE_CHECKS = CHECKS
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        correlations: one line per data set, population, half and score; undefined ones left out.
-        agreement: one line per cell, theory and measurement.
-        larger: the same for the first of these cells with more images, which shows what their number does to
-            the measurement.
-        examples: the cells of the picture, in the order of `EXAMPLES`.
-        whole: the Zen-Score by arithmetic against Monte Carlo, one line per group of cells.
-    """
-
-    correlations: pd.DataFrame
-    agreement: pd.DataFrame
+    correlations: pd.DataFrame  # one line per data set, population, half and score; undefined ones left out
+    agreement: pd.DataFrame  # one line per cell, theory and measurement
+    # the same for the first of these cells with more images, which shows what their number does to the
+    # measurement
     larger: pd.DataFrame
-    examples: pd.DataFrame
-    whole: pd.DataFrame
+    examples: pd.DataFrame  # the cells of the picture, in the order of `EXAMPLES`
+    whole: pd.DataFrame  # the Zen-Score by arithmetic against Monte Carlo, one line per group of cells
 
 
 def run(
@@ -339,11 +325,11 @@ def run(
     )
     there = nasbench201.is_there() and whole
     if there:
-        fill()
+        SCORES.fill(*groups(0)["terms"])
         cells.cache_clear()  # it holds the scores of before
     correlations = filled(CORRELATIONS, correlation_keys(datasets), lambda _: there).dropna(subset="kendall")
-    groups = filled(WHOLE, [{"group": name} for name in GROUPS], lambda _: there)
-    return CellRows(correlations, agreement, larger, examples, groups)
+    by_group = filled(WHOLE, [{"group": name} for name in GROUPS], lambda _: there)
+    return CellRows(correlations, agreement, larger, examples, by_group)
 
 
 def correlation_keys(datasets: Sequence[str]) -> list[dict[str, str]]:
@@ -402,9 +388,6 @@ def agreement_of(agreement: pd.DataFrame) -> pd.DataFrame:
     Spearman's rho between theory and measurement over cells, mean and spread of their difference.
 
     Differences of sums are in nats; those of `LOGARITHMIC` are of logarithms, that of `neighbour` is plain.
-
-    Args:
-        agreement: `CellRows.agreement`.
     """
     lines = []
     for name in (*SUMS, *(f"{node}_{stage}" for node in NODES for stage in range(3))):

@@ -187,32 +187,20 @@ class ClosedFormRows:
     """The comparisons of the chapter.
 
     Monte-Carlo rows with the closed form beside them (columns of `with_theory`).
-
-    Attributes:
-        resnet_like: random networks of the paper's space I within its smallest budgets.
-        mobilenet_like: random networks of space II within 600M multiply-adds at 224 pixels.
-        mutants: mutants of ZenNet-1.0M, as deep and with as many convolutions.
-        table5: the five ResNets of the paper's Table 5; `paper` is the printed score.
-        zennets: published networks, at the resolution they were made for.
-        zoo: torchvision's chains, from the rows of the study of the ImageNet zoo; empty where there are none.
-        size: plain networks over width and depth.
-        extremes: the networks of `EXTREMES`; `label` is their name there.
-        exact: some ResNet-like networks, scored with the exact derivative.
-        inside: measured layers beside the theory's, one row a layer (`inside_of`).
-        saturation: one row for each published network and convolution (`saturation_of`).
     """
 
-    resnet_like: pd.DataFrame
-    mobilenet_like: pd.DataFrame
-    mutants: pd.DataFrame
-    table5: pd.DataFrame
-    zennets: pd.DataFrame
+    resnet_like: pd.DataFrame  # random networks of the paper's space I within its smallest budgets
+    mobilenet_like: pd.DataFrame  # random networks of space II within 600M multiply-adds at 224 pixels
+    mutants: pd.DataFrame  # mutants of ZenNet-1.0M, as deep and with as many convolutions
+    table5: pd.DataFrame  # the five ResNets of the paper's Table 5; `paper` is the printed score
+    zennets: pd.DataFrame  # published networks, at the resolution they were made for
+    # torchvision's chains, from the rows of the study of the ImageNet zoo; empty where there are none
     zoo: pd.DataFrame
-    size: pd.DataFrame
-    extremes: pd.DataFrame
-    exact: pd.DataFrame
-    inside: pd.DataFrame
-    saturation: pd.DataFrame
+    size: pd.DataFrame  # plain networks over width and depth
+    extremes: pd.DataFrame  # the networks of `EXTREMES`; `label` is their name there
+    exact: pd.DataFrame  # some ResNet-like networks, scored with the exact derivative
+    inside: pd.DataFrame  # measured layers beside the theory's, one row a layer (`inside_of`)
+    saturation: pd.DataFrame  # one row for each published network and convolution (`saturation_of`)
 
 
 def run(

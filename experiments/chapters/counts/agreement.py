@@ -9,16 +9,16 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata
 
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_space import Cell
+from experiments.benchmarks.network_scores import column
 from experiments.chapters.counts import measured
-from experiments.chapters.counts.measured import RESOLUTION, STUDY, column, networks
-from experiments.record.agreement import ARITHMETIC, EXACT, TIME
-from experiments.record.results import export_path
+from experiments.chapters.counts.measured import RESOLUTION, STUDY, networks
+from experiments.record.agreement import ARITHMETIC, TIME
+from experiments.record.estimates import with_ends
 from experiments.record.table import Table
 from zenlib import ARITHMETIC as FORMULAS
 from zenlib import arithmetic
@@ -61,8 +61,6 @@ PASSES = 3
 def _measured(group: str, score: str, seed: int) -> list[tuple[Architecture | Cell, float]]:
     """The networks of a group with their measured score."""
     if group == "cells":
-        if not nasbench201.is_there():
-            raise ScoreUndefined("the benchmark's file, which names the cells, is not there")
         name = f"{column(score)}_s{seed}"
         scores = proxy_scores(seed)
         if name not in scores:
@@ -99,8 +97,7 @@ def agreement_row(*, group: str, score: str) -> dict[str, Any]:
     if score in LOGARITHMIC:
         formula, drawn = np.log(formula), np.log(drawn)
     found = correlate(formula, drawn, resamples=RESAMPLES)
-    told = {"n": len(pairs), "spearman": found.spearman}
-    told |= dict(zip(("spearman_low", "spearman_high"), found.spearman_interval, strict=True))
+    told = {"n": len(pairs)} | with_ends("spearman", found.spearman, found.spearman_interval)
     told |= {
         "difference": float(np.mean(formula - drawn)),
         "difference_spread": float(np.std(formula - drawn)),
@@ -113,7 +110,6 @@ def agreement_row(*, group: str, score: str) -> dict[str, Any]:
 AGREEMENT = Table(
     study=STUDY,
     name="agreement",
-    key=("group", "score"),
     compute=agreement_row,
     units={
         "group": "name: which networks",
@@ -130,22 +126,16 @@ AGREEMENT = Table(
         "redrawn": "1: Spearman's rho of two draws",
         "redrawn_n": "count: networks that were drawn twice",
     },
-    agreement={"n": EXACT, "redrawn_n": EXACT, "milliseconds": TIME},
+    agreement={"milliseconds": TIME},
     otherwise=ARITHMETIC,
 )
 
 
 def keys() -> list[dict[str, str]]:
     """What is compared."""
-    groups = [group for group in GROUPS if group != "cells" or nasbench201.is_there()]
     return [
         {"group": group, "score": score}
-        for group in groups
+        for group in GROUPS
         for score in SCORES
         if score in FORMULAS and (group != "cells" or score not in CHAINS)
     ]
-
-
-def stored() -> pd.DataFrame:
-    """What is stored."""
-    return AGREEMENT.stored() if export_path(STUDY, "agreement.csv").exists() else pd.DataFrame()

@@ -17,21 +17,19 @@ from experiments.benchmarks import nasbench_macro_space as macro
 from experiments.benchmarks import stored_scores as stored
 from experiments.benchmarks.layer_sums import SIZES, cell_sums
 from experiments.benchmarks.nasbench201_space import Cell
-from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, fill
+from experiments.benchmarks.network_scores import BENCHMARKS, PEERS, column, fill
 from experiments.benchmarks.stored_scores import az_nas
 from experiments.benchmarks.tables import read_table
-from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY, column
+from experiments.chapters.counts.measured import INTRAIN, LATER, MEASURED, RESOLUTION, STUDY
 from experiments.chapters.counts.measured import networks as drawn_networks
-from experiments.record.agreement import ARITHMETIC, EXACT
-from experiments.record.correlations import partial_correlation, partial_many
+from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import ENDS, kendall
 from experiments.record.results import export_path
 from experiments.record.table import Table
 from zenlib.errors import BenchmarkMissing, ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.formulas.counts import Counts, counts_of
 from zenlib.scores.graph_form import graph_of
-from zenlib.stats import correlate
-from zenlib.stats.influence import correlate_many
 
 RECENT = PEERS[1:]
 """Scores of 2023 to 2026."""
@@ -65,8 +63,8 @@ SAMPLED = {
 }
 """Benchmark -> how many networks, the first that are drawn, and which recent scores of them are cheap."""
 FROM_MODULES = ("nasbench101", "nats_sizes", "pycls", "torchvision")
-MACRO_SCORES = {"zen": "zen", "built": "zen-as-built-l1-minibatch"}
-"""Columns of the registered predictions that have another name here."""
+MACRO_SCORES = {"built": "zen_as_built_l1_minibatch"}
+"""Column of the registered predictions that has another name here."""
 SPACES = {
     "nasbench201": "NAS-Bench-201",
     "nasbench101": "NAS-Bench-101",
@@ -158,7 +156,7 @@ def _macro() -> pd.DataFrame:
     rows = pd.read_csv(export_path("blind", "nasbench_macro.csv"), dtype={"arch": str})
     rows = rows.merge(known.rename(columns={"test_acc_mean": "cifar10"}), on="arch")
     counts = pd.DataFrame([macro.layer_sums(code) for code in rows["arch"]])
-    rows = pd.concat([rows.rename(columns={"depth": "layers"} | _macro_names()), counts], axis=1)
+    rows = pd.concat([rows.rename(columns={"depth": "layers"} | MACRO_SCORES), counts], axis=1)
     rows = rows.assign(network=rows["arch"], family=rows["arch"].map(macro.canonical))
     recent = pd.read_parquet(export_path("blind", "peers.parquet")).drop(columns=["index", "fisher_s0"])
     recent["family"] = sorted(set(rows["family"]))  # a row a network there, in the order of canonical codes
@@ -170,10 +168,6 @@ def _accel() -> pd.DataFrame:
     rows = pd.read_csv(export_path("direct", "accel_nasbench.csv"))
     rows = rows[rows["id"] == rows["network"]].rename(columns={"multiply_adds": "flops", "convs": "layers"})
     return rows.assign(family=rows["network"].astype(str))
-
-
-def _macro_names() -> dict[str, str]:
-    return {before: column(after) for before, after in MACRO_SCORES.items()}
 
 
 def _architectures(texts: list[str], resolution: int) -> pd.DataFrame:
@@ -228,32 +222,15 @@ def counted_row(*, space: str, dataset: str, score: str) -> dict[str, Any]:
     )
     if dataset in UNKNOWN:
         return told
-    accuracies, families = rows[dataset].to_numpy(float), rows["family"].tolist()
-    values = [rows[one].to_numpy(float) for one in (name, best)]
-    alone = [_alone(value, accuracies, families) for value in values]
-    given = _given(values[0], accuracies, values[1], families)
+    accuracies, families = rows[dataset], rows["family"]
+    alone = [stored.rank_correlation(rows[one], accuracies, families, RESAMPLES) for one in (name, best)]
+    given = stored.rank_partial(rows[name], accuracies, rows[best], families, RESAMPLES)
     for prefix, found in zip(("alone", "of_count", "given"), (*alone, given), strict=True):
-        ends = dict(zip((f"{prefix}_low", f"{prefix}_high"), found.kendall_interval, strict=True))
-        told |= {prefix: found.kendall} | ends
+        told |= kendall(found, prefix)
     return told
 
 
-def _alone(values: np.ndarray, accuracies: np.ndarray, families: list[str]) -> Any:
-    if len(values) < stored.BOOTSTRAP_BELOW:
-        return correlate(values, accuracies, resamples=RESAMPLES)
-    return correlate_many(values, accuracies, families=families)
-
-
-def _given(values: np.ndarray, accuracies: np.ndarray, fixed: np.ndarray, families: list[str]) -> Any:
-    try:
-        if len(values) < stored.BOOTSTRAP_BELOW:
-            return partial_correlation(values, accuracies, fixed, resamples=RESAMPLES)
-        return partial_many(values, accuracies, fixed, families=families)
-    except ValueError as error:
-        raise ScoreUndefined(str(error)) from error
-
-
-_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ("", "_low", "_high")]
+_TOLD = [f"{prefix}{end}" for prefix in ("alone", "of_count", "given") for end in ENDS]
 _MEANING = {
     "alone": "Kendall's tau of the score with accuracy",
     "of_count": "Kendall's tau of that count with accuracy",
@@ -262,7 +239,6 @@ _MEANING = {
 COUNTED = Table(
     study=STUDY,
     name="counted",
-    key=("space", "dataset", "score"),
     compute=counted_row,
     units={
         "space": "name: which networks",
@@ -277,22 +253,24 @@ COUNTED = Table(
         for prefix, text in _MEANING.items()
         for end, more in (("", ""), ("_low", ", lower end of its 95 % interval"), ("_high", ", upper end"))
     },
-    agreement={"n": EXACT, "count": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
+def is_there(space: str) -> bool:
+    """Whether the networks of a space are known here, with their scores."""
+    try:
+        networks(space)
+    except (BenchmarkMissing, FileNotFoundError):
+        return False
+    return True
+
+
 def counted_keys() -> list[dict[str, str]]:
-    """What can be computed here."""
-    keys = []
-    for space in SPACES:
-        try:
-            networks(space)
-        except (BenchmarkMissing, FileNotFoundError):
-            continue
-        keys += [
-            {"space": space, "dataset": dataset, "score": score}
-            for dataset in DATASETS.get(space, (UNTRAINED,))
-            for score in SCORES
-        ]
-    return keys
+    """Every space, data set and score."""
+    return [
+        {"space": space, "dataset": dataset, "score": score}
+        for space in SPACES
+        for dataset in DATASETS.get(space, (UNTRAINED,))
+        for score in SCORES
+    ]

@@ -27,14 +27,7 @@ LETTERS = {
 def at_a_glance(
     grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str], counts: dict[str, str]
 ) -> Figure:
-    """The count that agrees best with each score in each space: its colour, the stronger the higher tau.
-
-    Args:
-        grid: `study.grid` of the rows.
-        spaces: space -> title, in order.
-        names: score -> title, in order.
-        counts: count -> title.
-    """
+    """The count that agrees best with each score in each space: its colour, the stronger the higher tau."""
     colours = dict(zip(LETTERS, PALETTE, strict=True))
 
     def field(line: pd.Series) -> tuple[Colour, str, bool]:
@@ -51,13 +44,7 @@ def at_a_glance(
 
 @styled
 def what_is_left(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, str]) -> Figure:
-    """Kendall's tau with accuracy of a score and of its count, and of the score given that count.
-
-    Args:
-        grid: `study.grid` of the rows.
-        spaces: space -> title, in order.
-        names: score -> title, in order.
-    """
+    """Kendall's tau with accuracy of a score and of its count, and of the score given that count."""
 
     def field(line: pd.Series) -> tuple[Colour, str, bool]:
         words = f"{short(line['alone'])} {short(line['of_count'])}\n{short(line['given'])}"
@@ -69,13 +56,7 @@ def what_is_left(grid: pd.DataFrame, spaces: dict[str, str], names: dict[str, st
 
 @styled
 def against_draws(agreement: pd.DataFrame, groups: dict[str, str], names: dict[str, str]) -> Figure:
-    """Spearman's rho of every formula with one draw, one mark a group of networks.
-
-    Args:
-        agreement: `CountRows.agreement`.
-        groups: group -> title, in order.
-        names: score -> title.
-    """
+    """Spearman's rho of every formula with one draw, one mark a group of networks."""
     figure, ((axes,),) = new_figure(height=2.2 + 0.5 * max(4, agreement["score"].nunique()))
     shown = {
         title: agreement[agreement["group"] == group].set_index("score")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import random
 from functools import cache, partial
 
 import pandas as pd
 import torch
 
+from experiments.benchmarks.network_scores import column, proxy_value
 from experiments.record.agreement import OneDraw, Within
 from experiments.record.score_tolerances import PROXY_AGREEMENT
 from experiments.record.table import Table
-from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
-from zenlib.proxies import PROXIES
 from zenlib.proxies.query import Query
 from zenlib.search import Budget
 from zenlib.search.budget import Gate
@@ -84,19 +82,7 @@ def measured_row(
 ) -> dict[str, float]:
     """Scores of one network and draw; all of them see one module and one batch."""
     query = Query(Architecture.from_string(network), resolution, batch_size, seed, torch.device("cpu"))
-    return {column(name): _value(query, name) for name in drawn}
-
-
-def _value(query: Query, name: str) -> float:
-    try:
-        return PROXIES[name].value(query)
-    except ScoreUndefined:
-        return math.nan
-
-
-def column(name: str) -> str:
-    """The column of a score."""
-    return name.replace("-", "_")
+    return {column(name): proxy_value(query, name) for name in drawn}
 
 
 def _agreement(name: str) -> OneDraw | Within:

@@ -18,13 +18,14 @@ from experiments.benchmarks import nasbench201
 from experiments.benchmarks.map_terms import growth
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
 from experiments.benchmarks.nasbench201_space import Cell
-from experiments.benchmarks.nasbench201_terms import live_part
+from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import DATASETS, cells
 from experiments.chapters.counts.measured import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
-from experiments.record.score_check import ScoreCheck
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.estimates import ENDS, kendall
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.formulas.by_name import az_expressivity, naswot
@@ -50,26 +51,12 @@ def formulas_of(cell: Cell) -> Values:
     return {"naswot": naswot(graph), "expressivity": az_expressivity(graph), "growth": growth(graph)}
 
 
-def fill() -> None:
-    """All cells; cells with the same live edges are computed once."""
-    texts = nasbench201.table()["arch"].tolist()
-    known: dict[Cell, Values] = {}
-
-    def compute(index: int) -> Values:
-        live = live_part(Cell.from_string(texts[index]))
-        if live not in known:
-            known[live] = formulas_of(live)
-        return known[live]
-
-    FORMULAS.fill(list(UNITS), compute)
+def groups(_: int) -> dict[str, Group]:
+    """Every column of a cell by its index."""
+    return {"formulas": (list(UNITS), by_live_part(formulas_of))}
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one cell, computed again."""
-    return formulas_of(Cell.from_string(nasbench201.table()["arch"].iloc[index]))[column]
-
-
-CHECKS = (ScoreCheck(FORMULAS, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+CHECKS = (ScoreCheck(FORMULAS, by_groups(groups), dict.fromkeys(UNITS, LAYERS)),)
 
 
 def _ranks(*names: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -125,21 +112,15 @@ def part_row(*, variant: str, dataset: str, population: str, half: str) -> dict[
     )
     accuracies, classes = rows[dataset].to_numpy(float), rows["class"].tolist()
     found = correlate_many(scores, accuracies, families=classes)
-    told = {"n": len(rows), "kendall": found.kendall}
-    told |= dict(zip(("kendall_low", "kendall_high"), found.kendall_interval, strict=True))
-    told |= dict.fromkeys(("over", "over_low", "over_high"), math.nan)
+    told = {"n": len(rows)} | kendall(found) | dict.fromkeys((f"over{end}" for end in ENDS), math.nan)
     if variant != "repaired":
-        over = compare_many(scores, known, accuracies, families=classes)
-        told |= dict(
-            zip(("over", "over_low", "over_high"), (over.kendall, *over.kendall_interval), strict=True)
-        )
+        told |= kendall(compare_many(scores, known, accuracies, families=classes), "over")
     return told
 
 
 PARTS = Table(
     study=STUDY,
     name="parts",
-    key=("variant", "dataset", "population", "half"),
     compute=part_row,
     units={
         "variant": "name: a part or a join of parts",
@@ -154,7 +135,6 @@ PARTS = Table(
         "over_low": "1: lower end of its 95 % interval",
         "over_high": "1: upper end",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -177,7 +157,6 @@ def within_row(*, score: str) -> dict[str, float]:
 WITHIN = Table(
     study=STUDY,
     name="within",
-    key=("score",),
     compute=within_row,
     units={
         "score": "name: a score with a formula",
@@ -185,7 +164,6 @@ WITHIN = Table(
         "spearman": "1: Spearman's rho of the formula and one draw",
         "within": "1: the same of both less their mean over the cells with equally many convolutions",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -205,7 +183,7 @@ def run() -> pd.DataFrame:
     """All variants on the choice half, and the chosen one and the best join on everything else."""
     if not nasbench201.is_there():
         return PARTS.stored()
-    fill()
+    FORMULAS.fill(*groups(0)["formulas"])
     tried = PARTS.fill(
         [{"variant": name, "dataset": "cifar10", "population": "all", "half": "choice"} for name in VARIANTS]
     )

@@ -8,24 +8,16 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks import nasbench201
+from experiments.benchmarks.tables import filled
 from experiments.chapters.counts import agreement, counted, parts
 from experiments.chapters.counts.measured import BATCH_SIZE, INTRAIN, LATER, MEASURED, RESOLUTION, networks
-from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, interval, number, row_at
+from experiments.record.wording import UNKNOWN, Told, interval, number
 from zenlib import ARITHMETIC as FORMULAS
 
-TABLES: tuple[Table, ...] = (
-    MEASURED,
-    INTRAIN,
-    LATER,
-    counted.SIZES,
-    agreement.AGREEMENT,
-    counted.COUNTED,
-    parts.PARTS,
-    parts.WITHIN,
+TABLES = (
+    *(MEASURED, INTRAIN, LATER, counted.SIZES),
+    *(agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN),
 )
-if not nasbench201.is_there():
-    TABLES = (MEASURED, INTRAIN, LATER)
 SCORE_CHECKS = parts.CHECKS
 """How a sample of the stored scores is computed again."""
 WANTED = {"chains": 0.95, "cells": 0.9}
@@ -73,18 +65,12 @@ SIZE_OF_ONE = 0.9
 
 @dataclass(frozen=True)
 class CountRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        agreement: one line per group of networks and score.
-        counted: one line per space, data set and score; those that were not measured left out.
-        parts: one line per variant, data set, population and half.
-        within: one line per score: its formula on all cells, also at equal numbers of convolutions.
-    """
-
-    agreement: pd.DataFrame
-    counted: pd.DataFrame
-    parts: pd.DataFrame
+    agreement: pd.DataFrame  # one line per group of networks and score
+    counted: pd.DataFrame  # one line per space, data set and score; those that were not measured left out
+    parts: pd.DataFrame  # one line per variant, data set, population and half
+    # one line per score: its formula on all cells, also at equal numbers of convolutions
     within: pd.DataFrame
 
 
@@ -109,28 +95,15 @@ def run(*, drawn: int = 50, mutants: int = 30, redrawn: int = 20, whole: bool = 
     INTRAIN.fill(drawings)
     LATER.fill([key for key in drawings if key["network"] in later and key["seed"] == 0])
     if not whole:
-        tables = agreement.AGREEMENT, counted.COUNTED, parts.PARTS, parts.WITHIN
-        return CountRows(*(table.stored() for table in tables))
+        return CountRows(*(table.stored() for table in TABLES[4:]))
     counted.fill_recent()
     counted.SIZES.fill(counted.size_keys())
-    told = _with_stored(agreement.AGREEMENT, agreement.keys(), "group")
-    found = _with_stored(counted.COUNTED, counted.counted_keys(), "space")
+    there = nasbench201.is_there()
+    told = filled(agreement.AGREEMENT, agreement.keys(), lambda key: there or key["group"] != "cells")
+    found = filled(counted.COUNTED, counted.counted_keys(), lambda key: counted.is_there(key["space"]))
     joined = parts.run()  # fills the formulas of all cells first
-    within = (
-        parts.WITHIN.fill([{"score": name} for name in parts.MEASURED_AS])
-        if nasbench201.is_there()
-        else parts.WITHIN.stored()
-    )
+    within = filled(parts.WITHIN, [{"score": name} for name in parts.MEASURED_AS], lambda _: there)
     return CountRows(told.dropna(subset="spearman"), found.dropna(subset="agreement"), joined, within)
-
-
-def _with_stored(table: Table, keys: list[dict[str, str]], group: str) -> pd.DataFrame:
-    """The rows of the keys, and the stored ones of groups without a key, whose file is not there."""
-    stored = table.stored()
-    missing = stored[~stored[group].isin([key[group] for key in keys])]
-    if not keys or missing.empty:
-        return table.fill(keys) if keys else stored
-    return pd.concat([table.fill(keys), missing], ignore_index=True)
 
 
 def grid(rows: CountRows) -> pd.DataFrame:
@@ -150,11 +123,10 @@ def kept(rows: CountRows) -> pd.DataFrame:
 def facts(rows: CountRows) -> dict[str, str]:
     """Every number of the chapter's prose."""
     told = _agreement_facts(rows.agreement) | _counted_facts(rows) | _parts_facts(rows.parts)
+    within = Told(rows.within, ["score"], UNKNOWN)
     for name in parts.MEASURED_AS:
-        line = row_at(rows.within, score=name)
-        told[f"cells_{name}"] = UNKNOWN if line is None else f"{line['n']:,.0f}"
-        for what in ("spearman", "within"):
-            told[f"{what}_{name}"] = UNKNOWN if line is None else number(line[what])
+        told[f"cells_{name}"] = within.text((name,), "{n:,.0f}")
+        told |= {f"{what}_{name}": within.number((name,), what) for what in ("spearman", "within")}
     return told
 
 
@@ -169,32 +141,23 @@ _AGREEMENT_FACTS = (
 
 def _agreement_facts(found: pd.DataFrame) -> dict[str, str]:
     told = {"formulas": str(len(FORMULAS)), "batch_size": str(BATCH_SIZE), "resolution": str(RESOLUTION)}
+    by_score = Told(found, ["group", "score"], UNKNOWN)
     for group in agreement.GROUPS:
-        rows = found[found["group"] == group] if len(found) else found
+        rows = found[found["group"] == group]
         told[f"n_{_slug(group)}"] = str(int(rows["n"].max())) if len(rows) else UNKNOWN
         told[f"least_{_slug(group)}"] = number(rows["spearman"].min()) if len(rows) else UNKNOWN
         told[f"ms_{_slug(group)}"] = number(rows["milliseconds"].max(), 1) if len(rows) else UNKNOWN
         for score in agreement.SCORES:
-            name = f"{_slug(group)}_{_slug(score)}"
-            line = row_at(rows, score=score)
-            told[f"rho_{name}"] = UNKNOWN if line is None else interval(line, "spearman", 3)
-            for fact, of, digits in _AGREEMENT_FACTS:
-                told[f"{fact}_{name}"] = UNKNOWN if line is None else number(line[of], digits)
-    good = (
-        found[found["spearman"] >= np.where(found["group"] == "cells", WANTED["cells"], WANTED["chains"])]
-        if len(found)
-        else found
-    )
-    spaces = ("resnet-like", "mobilenet-like", "cells")
+            at, name = (group, score), f"{_slug(group)}_{_slug(score)}"
+            told[f"rho_{name}"] = by_score.interval(at, "spearman", 3)
+            told |= {f"{fact}_{name}": by_score.number(at, of, n) for fact, of, n in _AGREEMENT_FACTS}
+    wanted = np.where(found["group"] == "cells", WANTED["cells"], WANTED["chains"])
+    good = found.loc[found["spearman"] >= wanted, ["group", "score"]].itertuples(index=False, name=None)
+    good, spaces = set(good), ("resnet-like", "mobilenet-like", "cells")
     reached = [
         score
         for score in agreement.SCORES
-        if len(good)
-        and all(
-            ((good["group"] == g) & (good["score"] == score)).any()
-            for g in spaces
-            if g != "cells" or score not in agreement.CHAINS
-        )
+        if all((g, score) in good for g in spaces if g != "cells" or score not in agreement.CHAINS)
     ]
     told["reached"], told["reached_of"] = str(len(reached)), str(len(agreement.SCORES))
     return told | {"wanted_chains": number(WANTED["chains"]), "wanted_cells": number(WANTED["cells"], 1)}
@@ -220,15 +183,14 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
     among = {"cases": shown, "like": high, "trained": trained, "kept": kept(rows), "lost": lost}
     for what, lines in among.items():
         told[f"recent_{what}"] = str(lines["score"].isin(counted.RECENT).sum())
+    found = Told(shown, ["space", "score"], UNKNOWN)
     for space in counted.SPACES:
-        line = row_at(shown, space=space, score="wrcor")
-        told[f"n_wrcor_{_slug(space)}"] = UNKNOWN if line is None else number(line["n"], 0)
-    for space, score in TOLD:
-        name, line = f"{_slug(space)}_{_slug(score)}", row_at(shown, space=space, score=score)
-        told[f"count_{name}"] = UNKNOWN if line is None else COUNT_NAMES[line["count"]]
-        told[f"agree_{name}"] = UNKNOWN if line is None else number(line["agreement"])
-        for what in ("alone", "of_count", "given"):
-            told[f"{what}_{name}"] = UNKNOWN if line is None else interval(line, what)
+        told[f"n_wrcor_{_slug(space)}"] = found.number((space, "wrcor"), "n", 0)
+    for at in TOLD:
+        name, count = "_".join(map(_slug, at)), found.text(at, "{count}")
+        told[f"count_{name}"] = COUNT_NAMES.get(count, count)
+        told[f"agree_{name}"] = found.number(at, "agreement")
+        told |= {f"{what}_{name}": found.interval(at, what) for what in ("alone", "of_count", "given")}
     for score in counted.RECENT:
         where = kept(rows).loc[kept(rows)["score"] == score, "space"].map(counted.SPACES)
         told[f"kept_by_{score}"] = ", ".join(where) or "none"
@@ -239,29 +201,29 @@ def _counted_facts(rows: CountRows) -> dict[str, str]:
 
 
 def _parts_facts(found: pd.DataFrame) -> dict[str, str]:
-    tried = found[(found["half"] == "choice")] if len(found) else found
-    chosen = parts.choice(found) if len(tried) else UNKNOWN
-    join = parts.best_join(found) if len(tried) else UNKNOWN
+    tried = (found["half"] == "choice").any()
+    chosen = parts.choice(found) if tried else UNKNOWN
+    join = parts.best_join(found) if tried else UNKNOWN
     told = {"variants": str(len(parts.VARIANTS)), "chosen": chosen, "join": join}
+    rows = Told(found, parts.PARTS.key, UNKNOWN)
+    choice = ("cifar10", "all", "choice")
     for name in parts.VARIANTS:
-        line = tried[tried["variant"] == name] if len(tried) else tried
-        told[f"tried_{_slug(name)}"] = number(line["kendall"].iloc[0], 3) if len(line) else UNKNOWN
+        told[f"tried_{_slug(name)}"] = rows.number((name, *choice), "kendall", 3)
     for dataset, bar in parts.BAR.items():
         told[f"bar_{dataset}"] = number(bar, 3)
         for population in parts.POPULATIONS:
             for half in ("report", "all"):
                 for name, variant in (("chosen", chosen), ("join", join)):
-                    at = {"variant": variant, "dataset": dataset, "population": population, "half": half}
-                    line = row_at(found, **at)
+                    at = (variant, dataset, population, half)
                     place = f"{name}_{dataset}_{_slug(population)}_{half}"
-                    told[place] = interval(line, "kendall", 3) if line is not None else UNKNOWN
-                    told[f"over_{place}"] = UNKNOWN if line is None else interval(line, "over", 3)
+                    told[place] = rows.interval(at, "kendall", 3)
+                    told[f"over_{place}"] = interval(rows.rows[at], "over", 3) if at in rows.rows else UNKNOWN
     for name, variant in (("chosen", chosen), ("join", join)):
-        at = {"variant": variant, "population": "no idle", "half": "all"}
-        lines = [(row_at(found, dataset=dataset, **at), bar) for dataset, bar in parts.BAR.items()]
-        told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in lines))
-    line = row_at(tried, variant=join)
-    told["behind_join"] = UNKNOWN if line is None else interval(line, "over", 3)
+        taus = [
+            (rows.rows.get((variant, dataset, "no idle", "all")), bar) for dataset, bar in parts.BAR.items()
+        ]
+        told[f"bars_{name}"] = str(sum(line is not None and line["kendall"] >= bar for line, bar in taus))
+    told["behind_join"] = rows.interval((join, *choice), "over", 3)
     return told | {"bars": str(len(parts.BAR))}
 
 

@@ -12,7 +12,8 @@ from scipy.stats import kendalltau
 from experiments.benchmarks import device_tables
 from experiments.benchmarks.nasbench201_variants import cells
 from experiments.chapters.devices.v100 import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
+from experiments.record.estimates import with_ends
 from experiments.record.table import Table
 
 SCORES = {
@@ -95,15 +96,14 @@ def front_row(*, dataset: str, device: str, score: str) -> dict[str, float]:
     others = [lost(rng.integers(len(rows), size=len(rows))) for _ in range(RESAMPLES)]
     low, high = np.quantile(others, (0.025, 0.975), axis=0)
     found: dict[str, float] = {}
-    for share, *values in zip(SHARES, lost(np.arange(len(rows))), low, high, strict=True):
-        found |= dict(zip((f"lost_{share}", f"lost_{share}_low", f"lost_{share}_high"), values, strict=True))
+    for share, value, *interval in zip(SHARES, lost(np.arange(len(rows))), low, high, strict=True):
+        found |= with_ends(f"lost_{share}", value, interval)
     return found
 
 
 CELLS = Table(
     study=STUDY,
     name="cells",
-    key=("dataset", "device", "score"),
     compute=cell_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -124,7 +124,6 @@ CELLS = Table(
         "worst_loss": "points: the largest over the budgets",
         "spread": "points: standard deviation of the accuracies in the smallest budget",
     },
-    agreement={"n": EXACT, "bins": EXACT},
     otherwise=ARITHMETIC,
 )
 CELL_FRONTS = Table(
@@ -144,13 +143,3 @@ CELL_FRONTS = Table(
     },
     otherwise=ARITHMETIC,
 )
-
-
-def keys(datasets: list[str], devices: list[str]) -> list[dict[str, str]]:
-    """Keys of the rows of these data sets and devices."""
-    return [
-        {"dataset": dataset, "device": device, "score": score}
-        for dataset in datasets
-        for device in devices
-        for score in SCORES
-    ]

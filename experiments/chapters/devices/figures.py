@@ -18,14 +18,7 @@ _FAMILIES = ("ResNets", "Mobile nets", "ZenNets")
 def overview(
     predictions: pd.DataFrame, cells: pd.DataFrame, devices: Mapping[str, str], scores: Mapping[str, str]
 ) -> Figure:
-    """Above: the paper's V100 column against the table of convolutions. Below: scores at equal latency.
-
-    Args:
-        predictions: `DeviceRows.predictions`.
-        cells: `DeviceRows.cells`, of one data set.
-        devices: name of a device -> its label.
-        scores: name of a score -> its label, those to show.
-    """
+    """Above: the paper's V100 column against the table of convolutions. Below: scores at equal latency."""
     figure, axes = new_figure(2, 1, height=9.2)
     _v100(axes[0, 0], predictions)
     panel = axes[1, 0]
@@ -47,13 +40,7 @@ def overview(
 
 @styled
 def fronts(lines: pd.DataFrame, devices: Mapping[str, str], scores: Mapping[str, str]) -> Figure:
-    """What the fronts that scores find lose against the true one, a panel for each device.
-
-    Args:
-        lines: `study.front_lines`.
-        devices: name of a device -> its label.
-        scores: name of a score -> its label, those to show.
-    """
+    """What the fronts that scores find lose against the true one, a panel for each device."""
     figure, axes = new_figure(-(-len(devices) // 2), 2, height=9.6, sharex=True, sharey=True)
     for panel, (device, title) in zip(axes.flat, devices.items(), strict=False):
         for index, (score, text) in enumerate(scores.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pandas as pd
 
 from experiments.benchmarks import device_tables, timm_results
 from experiments.benchmarks.network_latency import IMAGENET_ZENNETS, LATENCY
-from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
+from experiments.benchmarks.published_networks import PUBLISHED, SIDES, TABLE7
 from experiments.chapters.devices.v100 import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT, FOLLOWS
+from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
 from zenlib.stats import correlate
@@ -47,7 +49,12 @@ _IN_TIMM = {
     **{"MobileNetV2-1.4": "mobilenetv2_140", "MnasNet-1.0": "mnasnet_100"},
     **{f"DenseNet-{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
 }
-_SIDES = dict(zip(range(8), (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
+_TORCHVISION_IN_TIMM = {
+    **{row.torchvision: _IN_TIMM[row.name] for row in TABLE7 if row.torchvision},
+    **{f"regnet_y_{size}gf": f"regnety_{size.replace('_', ''):0>3}" for size in ("1_6", "3_2")},
+    **{f"regnet_y_{size}gf": f"regnety_{size:0>2}0" for size in ("8", "16")},
+    **{f"mobilenet_v3_{size}": f"mobilenetv3_{size}_100" for size in ("large", "small")},
+}
 GENETS = {"gernet_s": "GENet-light", "gernet_m": "GENet-normal", "gernet_l": "GENet-large"}
 """The same authors' earlier networks for GPUs."""
 
@@ -57,7 +64,7 @@ def listed() -> pd.DataFrame:
     rows = []
     for row in TABLE7:
         if row.name in _IN_TIMM:
-            side = _SIDES[int(row.name[-1])] if row.family == "EfficientNets" else 224
+            side = SIDES[int(row.name[-1])] if row.family == "EfficientNets" else 224
             rows.append((_IN_TIMM[row.name], side, row.v100))
     return pd.DataFrame(rows, columns=["model", "resolution", V100])
 
@@ -66,33 +73,19 @@ def listed() -> pd.DataFrame:
 def milliseconds() -> pd.DataFrame:
     """Milliseconds of an image by network and size, a column for each measure; counts stand for costs too."""
     speed = device_tables.speed()
-    columns = []
+    columns, at = [], ["model", "img_size"]
     told = ["device", "precision", "layout", "compiled", "torch"]
     for name, setting in SETTINGS.items():
-        mine = speed[(speed[told] == setting).all(axis=1)].drop_duplicates(["model", "img_size"])
-        columns.append(1e3 / mine.set_index(["model", "img_size"])["images_per_second"].rename(name))
-    counts = (
-        speed.dropna(subset="gmacs").drop_duplicates(["model", "img_size"]).set_index(["model", "img_size"])
-    )
+        mine = speed[(speed[told] == setting).all(axis=1)].drop_duplicates(at)
+        columns.append(1e3 / mine.set_index(at)["images_per_second"].rename(name))
+    counts = speed.dropna(subset="gmacs").drop_duplicates(at).set_index(at)
     columns += [counts["gmacs"].rename(FLOPS), counts["params_M"].rename(PARAMS)]
-    paper = listed().rename(columns={"resolution": "img_size"}).set_index(["model", "img_size"])
+    paper = listed().rename(columns={"resolution": "img_size"}).set_index(at)
     own = LATENCY.stored().query("device == 'cpu' and dtype == 'float32' and batch_size == 16")
-    own = own.assign(
-        model=own["network"].replace(
-            {"regnet_y_400mf": "regnety_004", "regnet_y_800mf": "regnety_008"}
-            | {
-                "regnet_y_1_6gf": "regnety_016",
-                "regnet_y_3_2gf": "regnety_032",
-                "regnet_y_8gf": "regnety_080",
-            }
-            | {"regnet_y_16gf": "regnety_160", "mobilenet_v2": "mobilenetv2_100", "mnasnet1_0": "mnasnet_100"}
-            | {"mobilenet_v3_large": "mobilenetv3_large_100", "mobilenet_v3_small": "mobilenetv3_small_100"}
-            | {f"efficientnet_b{size}": f"tf_efficientnet_b{size}" for size in range(8)}
-        )
-    )
+    own = own.assign(model=own["network"].replace(_TORCHVISION_IN_TIMM))
     own = own.rename(columns={"resolution": "img_size", "milliseconds": OWN_CPU})
-    columns += [paper[V100], own.set_index(["model", "img_size"])[OWN_CPU]]
-    return pd.concat(columns, axis=1).rename_axis(["model", "img_size"])
+    columns += [paper[V100], own.set_index(at)[OWN_CPU]]
+    return pd.concat(columns, axis=1).rename_axis(at)
 
 
 def pair_row(*, first: str, second: str) -> dict[str, Any]:
@@ -103,24 +96,19 @@ def pair_row(*, first: str, second: str) -> dict[str, Any]:
     if len(rows) < 8:
         raise ScoreUndefined(f"{len(rows)} networks in both")
     found = correlate(rows[first], rows[second], resamples=1000)
-    low, high = found.kendall_interval
-    return {"n": found.n, "kendall": found.kendall, "kendall_low": low, "kendall_high": high}
+    return {"n": found.n} | kendall(found)
 
 
 PAIRS = Table(
     study=STUDY,
     name="pairs",
-    key=("first", "second"),
     compute=pair_row,
     units={
         "first": "name: a device with its setting, or a count",
         "second": "name: another",
         "n": "count: convolutional networks, at one size of images, that both have",
-        "kendall": "1: Kendall's tau of their costs of an image",
-        "kendall_low": "1: lower end of its 95 % interval over networks",
-        "kendall_high": "1: upper end of its 95 % interval over networks",
-    },
-    agreement={"n": EXACT},
+    }
+    | ends_units("kendall", "1: Kendall's tau of their costs of an image", END + " over networks"),
     otherwise=ARITHMETIC,
 )
 
@@ -160,7 +148,6 @@ def front_row(*, setting: str) -> dict[str, Any]:
 FRONTS = Table(
     study=STUDY,
     name="fronts",
-    key=("setting",),
     compute=front_row,
     units={
         "setting": "name: a device with its setting",
@@ -203,7 +190,6 @@ def carried_row(*, network: str, setting: str) -> dict[str, Any]:
 CARRIED = Table(
     study=STUDY,
     name="carried",
-    key=("network", "setting"),
     compute=carried_row,
     units={
         "network": "name: a ZenNet with its published top-1",
@@ -216,7 +202,6 @@ CARRIED = Table(
         "dominated_even_if_faster": "count: the same, were it faster by one such factor",
         "lag": "1: that time over that of the fastest network as accurate",
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 OWN = Table(
@@ -233,7 +218,7 @@ OWN = Table(
 def pair_keys() -> list[dict[str, str]]:
     """Every pair of measures once, ours left out."""
     names = [name for name in MEASURES if name != OWN_CPU]
-    return [{"first": a, "second": b} for i, a in enumerate(names) for b in names[i + 1 :]]
+    return [{"first": a, "second": b} for a, b in combinations(names, 2)]
 
 
 def own_keys() -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks.published_networks import TABLE7
+from experiments.benchmarks.published_networks import SIDES, TABLE7
 from experiments.record.agreement import NotCompared
 from experiments.record.results import training_folder
 from experiments.record.table import Table
@@ -52,8 +52,6 @@ AT_ONCE = 8
 """Networks that are scored at the same time in one process."""
 OTHERS = tuple(row.torchvision for row in TABLE7 if row.torchvision)
 """The networks of Table 7 that torchvision has."""
-SIDES = dict(zip(range(8), (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
-"""Side of an EfficientNet's images by its number."""
 
 
 def device() -> str:
@@ -342,27 +340,15 @@ def planned() -> tuple[tuple[str, str], ...]:
     return tuple((step, case) for step, cases in STEPS.items() for case, _ in cases(False))
 
 
-@cache
-def measured(step: str, case: str) -> Values:
-    """The values of a case on this machine's GPU."""
-    if not torch.cuda.is_available():
-        raise ResultsError(
-            f"gpu: needed a CUDA device to measure {step!r}, found none; run it where there is one"
-        )
-    return dict(STEPS[step](False))[case]()
-
-
 def gpu_row(*, device: str, step: str, case: str, quantity: str) -> dict[str, float]:
     """One value that the kit measured."""
-    value = _TAKEN.get((device, step, case, quantity))
-    return {"value": measured(step, case)[quantity] if value is None else value}
+    return {"value": _TAKEN[device, step, case, quantity]}
 
 
 _TAKEN: dict[tuple[str, str, str, str], float] = {}
 GPU = Table(
     study=STUDY,
     name="gpu",
-    key=("device", "step", "case", "quantity"),
     compute=gpu_row,
     units={
         "device": "name: of the GPU",

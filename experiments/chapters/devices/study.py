@@ -17,8 +17,8 @@ from scipy.stats import kendalltau
 
 from experiments.benchmarks import device_tables, nasbench201, timm_results
 from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
+from experiments.benchmarks.tables import filled
 from experiments.chapters.devices.cells import CELL_FRONTS, CELLS, SCORES, SHARES
-from experiments.chapters.devices.cells import keys as cell_keys
 from experiments.chapters.devices.gpus import (
     CARRIED,
     CONVOLUTIONAL,
@@ -47,8 +47,9 @@ from experiments.chapters.devices.v100 import (
     ZENNET_ROWS,
     table7,
 )
+from experiments.record.keys import crossed
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, interval, number
+from experiments.record.wording import UNKNOWN, Told, bracketed, ends, number
 from zenlib.networks.zennets import ZENNETS
 from zenlib.stats import correlate
 
@@ -71,14 +72,11 @@ NOT_MEASURED = "not yet measured on a GPU"
 _V100 = device_tables.is_there(device_tables.CONVOLUTIONS)
 _CELLS = device_tables.is_there(device_tables.CELLS) and nasbench201.is_there()
 _SPEED = device_tables.is_there(device_tables.SPEED) and device_tables.is_there(timm_results.FILE)
-TABLES: tuple[Table, ...] = (
-    ZENNET_ROWS,
-    *((PREDICTIONS, INTERPOLATION, SEARCHES) if _V100 else ()),
-    *((CELLS, CELL_FRONTS) if _CELLS else ()),
-    *((PAIRS, OWN, FRONTS, CARRIED) if _SPEED else ()),
+TABLES = (
+    *(ZENNET_ROWS, PREDICTIONS, INTERPOLATION, SEARCHES, CELLS, CELL_FRONTS, PAIRS, OWN, FRONTS, CARRIED),
     *((GPU,) if torch.cuda.is_available() else ()),
 )
-"""Only what can be computed here is verified: aggregates need the published files, the kit's rows a GPU."""
+"""The kit's rows are verified where there is a GPU."""
 MISSING = {
     device_tables.CONVOLUTIONS: _V100,
     f"{device_tables.CELLS} or {nasbench201.FILE}": _CELLS,
@@ -105,31 +103,19 @@ BESIDE = {
 
 @dataclass(frozen=True)
 class DeviceRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        predictions: one line per network of Table 7 and precision.
-        interpolation: one line per part of the table that was left out.
-        searches: one line per limit.
-        zennets: one line per published network, by our counts.
-        cells: one line per data set, device and score.
-        cell_fronts: one line per device and drawn score: what its front loses on CIFAR-10 at every budget.
-        pairs: one line per pair of measures.
-        fronts: one line per GPU.
-        carried: one line per ZenNet and GPU.
-        gpu: what the kit measured.
-    """
-
-    predictions: pd.DataFrame
-    interpolation: pd.DataFrame
-    searches: pd.DataFrame
-    zennets: pd.DataFrame
-    cells: pd.DataFrame
+    predictions: pd.DataFrame  # one line per network of Table 7 and precision
+    interpolation: pd.DataFrame  # one line per part of the table that was left out
+    searches: pd.DataFrame  # one line per limit
+    zennets: pd.DataFrame  # one line per published network, by our counts
+    cells: pd.DataFrame  # one line per data set, device and score
+    # one line per device and drawn score: what its front loses on CIFAR-10 at every budget
     cell_fronts: pd.DataFrame
-    pairs: pd.DataFrame
-    fronts: pd.DataFrame
-    carried: pd.DataFrame
-    gpu: pd.DataFrame
+    pairs: pd.DataFrame  # one line per pair of measures
+    fronts: pd.DataFrame  # one line per GPU
+    carried: pd.DataFrame  # one line per ZenNet and GPU
+    gpu: pd.DataFrame  # what the kit measured
 
 
 def run(
@@ -155,24 +141,19 @@ def run(
         devices: of HW-NAS-Bench.
         measures: devices and counts that are compared by pairs; the GPUs among them have fronts.
     """
-    predicted = [
-        {"network": name, "precision": precision, "batch_size": BATCH}
-        for precision in precisions
-        for name in networks or table7()
-    ]
-    left_out = [
-        {"precision": precision, "batch_size": BATCH, "left_out": part, "kind": kind}
-        for precision in precisions
-        for part in held_out
-        for kind in ("Regular", "Depthwise")
-    ]
+    batch = {"batch_size": BATCH}
+    predicted = crossed(batch, precision=precisions, network=networks or table7())
+    kinds = ("Regular", "Depthwise")
+    left_out = crossed(batch, precision=precisions, left_out=held_out, kind=kinds)
+    drawn = [name for name in datasets if name == "cifar10"]
+    fronts = crossed({}, dataset=drawn, device=devices, score=FRONTS_SHOWN)
     return DeviceRows(
         predictions=_filled(PREDICTIONS, predicted, _V100).dropna(subset="milliseconds"),
         interpolation=_filled(INTERPOLATION, left_out, _V100).dropna(subset="n"),
         searches=_filled(SEARCHES, _searches(limits, evaluations), _V100),
         zennets=ZENNET_ROWS.fill([{"network": name, "precision": "int8"} for name in ZENNETS]),
-        cells=_filled(CELLS, cell_keys(list(datasets), list(devices)), _CELLS),
-        cell_fronts=_filled(CELL_FRONTS, front_keys(datasets, devices), _CELLS),
+        cells=_filled(CELLS, crossed({}, dataset=datasets, device=devices, score=SCORES), _CELLS),
+        cell_fronts=_filled(CELL_FRONTS, fronts, _CELLS),
         pairs=_pairs(measures),
         fronts=_filled(FRONTS, [{"setting": gpu} for gpu in GPUS if gpu in measures], _SPEED),
         carried=_filled(CARRIED, [key for key in carried_keys() if key["setting"] in measures], _SPEED),
@@ -180,18 +161,8 @@ def run(
     )
 
 
-def front_keys(datasets: Sequence[str], devices: Sequence[str]) -> list[dict[str, str]]:
-    """Keys of the fronts that are drawn, those of CIFAR-10."""
-    keys = cell_keys([name for name in datasets if name == "cifar10"], list(devices))
-    return [key for key in keys if key["score"] in FRONTS_SHOWN]
-
-
-def _filled(table: Table, keys: list[dict[str, Any]], there: bool) -> pd.DataFrame:
-    """The rows of these keys in their order; where they cannot be computed, those that are stored."""
-    if there:
-        return table.fill(keys)
-    stored = table.stored()
-    return stored if stored.empty else pd.DataFrame(keys, columns=list(table.key)).merge(stored)
+def _filled(table: Table, keys: Sequence[dict[str, Any]], there: bool) -> pd.DataFrame:
+    return filled(table, keys, lambda _: there)
 
 
 def _pairs(measures: Sequence[str]) -> pd.DataFrame:
@@ -250,9 +221,7 @@ def _v100_facts(rows: DeviceRows) -> dict[str, str]:
             ratio = ratio["published"] / ratio["milliseconds"]
             name = f"{family.split()[0].lower()}_{precision}"
             told[f"ratio_{name}"] = number(ratio.median() if len(ratio) else np.nan)
-            told[f"range_{name}"] = (
-                f"{number(ratio.min())} to {number(ratio.max())}" if len(ratio) else UNKNOWN
-            )
+            told[f"range_{name}"] = ends(ratio)
         at = found.set_index("network")["milliseconds"]
         for name, (slow, quick) in BESIDE.items():
             told[f"{name}_{precision}"] = number(at.get(slow, np.nan) / at.get(quick, np.nan))
@@ -264,62 +233,50 @@ def _v100_facts(rows: DeviceRows) -> dict[str, str]:
 
 def _error_facts(rows: DeviceRows) -> dict[str, str]:
     told: dict[str, str] = {}
-    error = rows.interpolation.set_index(["precision", "left_out", "kind"])
+    errors = ("median_error", "error_90")
+    percent = rows.interpolation.assign(**{name: 100 * rows.interpolation[name] for name in errors})
+    found = Told(percent, ["precision", "left_out", "kind"], UNKNOWN)
     for precision in PRECISIONS:
         for part in HELD_OUT:
-            at_row = (precision, part, "Regular")
-            name = f"{part.replace(' ', '_')}_{precision}"
-            known = at_row in error.index
-            told[f"error_{name}"] = number(100 * error.loc[at_row, "median_error"], 0) if known else UNKNOWN
-            told[f"error90_{name}"] = number(100 * error.loc[at_row, "error_90"], 0) if known else UNKNOWN
+            at, name = (precision, part, "Regular"), f"{part.replace(' ', '_')}_{precision}"
+            told[f"error_{name}"] = found.number(at, "median_error", 0)
+            told[f"error90_{name}"] = found.number(at, "error_90", 0)
     return told
 
 
 def _search_facts(rows: DeviceRows) -> dict[str, str]:
     told: dict[str, str] = {}
-    at = rows.searches.set_index("max_latency") if len(rows.searches) else pd.DataFrame()
+    sizes = {name: rows.searches[name] / 1e6 for name in ("params", "flops")}
+    searches = rows.searches.assign(**sizes, memory=rows.searches["memory"] / 1024)
+    found, small = Told(searches, ["max_latency"], UNKNOWN), (0.0,)
     for limit in LIMITED:
-        known = limit in at.index
-        told[f"score_{_key(limit)}"] = number(at.loc[limit, "best_score"], 0) if known else UNKNOWN
-        told[f"params_{_key(limit)}"] = number(at.loc[limit, "params"] / 1e6, 0) if known else UNKNOWN
+        name = f"{limit:g}".replace(".", "")
+        told[f"score_{name}"] = found.number((limit,), "best_score", 0)
+        told[f"params_{name}"] = found.number((limit,), "params", 0)
     for row in rows.zennets.to_dict("records"):
         name = row["network"].removeprefix("zennet-").replace(".", "").replace("-", "_")
         told[f"zen_score_{name}"] = number(row["score"], 0)
         told[f"zen_params_{name}"] = number(row["params"] / 1e6, 0)
         told[f"zen_memory_{name}"] = f"{row['memory'] / 1024:,.0f}"
-    small = rows.searches[rows.searches["max_memory"] > 0] if len(rows.searches) else rows.searches
-    one = small.iloc[0] if len(small) else None
-    told["memory_score"] = UNKNOWN if one is None else number(one["best_score"], 0)
-    told["memory_kib"] = UNKNOWN if one is None else f"{one['memory'] / 1024:,.0f}"
-    told["memory_params"] = UNKNOWN if one is None else number(one["params"] / 1e6, 1)
-    told["memory_flops"] = UNKNOWN if one is None else f"{one['flops'] / 1e6:,.0f}"
-    evaluations = rows.searches["evaluations"] if len(rows.searches) else pd.Series(dtype=float)
-    return told | {"evaluations": f"{evaluations.max():,.0f}" if len(evaluations) else UNKNOWN}
-
-
-def _key(limit: float) -> str:
-    return f"{limit:g}".replace(".", "")
+    return told | {
+        "memory_score": found.number(small, "best_score", 0),
+        "memory_kib": found.text(small, "{memory:,.0f}"),
+        "memory_params": found.number(small, "params", 1),
+        "memory_flops": found.text(small, "{flops:,.0f}"),
+        "evaluations": f"{searches['evaluations'].max():,.0f}" if len(searches) else UNKNOWN,
+    }
 
 
 def _cell_facts(rows: DeviceRows) -> dict[str, str]:
-    told = {"edgetpu_missing": UNKNOWN}
-    cells = rows.cells
+    told, cells = dict.fromkeys(("cells_cases", "edgetpu_missing"), UNKNOWN), rows.cells
+    for score, label in FRONTS_SHOWN.items():
+        mine = cells[(cells["dataset"] == "cifar10") & (cells["score"] == score)]
+        for column, name in (("tau_latency", "cost"), ("tau_equal", "equal"), ("loss", "loss")):
+            told[f"{name}_{'params' if score == 'params' else _short(label)}"] = ends(mine[column])
+    told |= dict.fromkeys(("cells_best_equal", "cells_least_loss", "repaired_first"), UNKNOWN)
     if len(cells):
         counts = cells.groupby("device")["n"].max()
         told["edgetpu_missing"] = f"{counts.max() - counts.get('edgetpu', counts.max()):,.0f}"
-    ours = cells[cells["dataset"] == "cifar10"] if len(cells) else cells
-    for score, short in (
-        *(("zen_l1_running", "zen"), ("effective_gain", "repaired"), ("params", "params")),
-        ("latency", "latency"),
-    ):
-        mine = ours[ours["score"] == score] if len(ours) else ours
-        for column, name in (("tau_latency", "cost"), ("tau_equal", "equal"), ("loss", "loss")):
-            spread = mine[column] if len(mine) else pd.Series(dtype=float)
-            told[f"{name}_{short}"] = (
-                f"{number(spread.min())} to {number(spread.max())}" if len(spread) else UNKNOWN
-            )
-    told["cells_best_equal"] = told["cells_least_loss"] = told["repaired_first"] = UNKNOWN
-    if len(cells):
         equal = cells.loc[cells.groupby(["dataset", "device"])["tau_equal"].idxmax(), "score"]
         loss = cells.loc[cells.groupby(["dataset", "device"])["loss"].idxmin(), "score"]
         for name, winners in (("cells_best_equal", equal), ("cells_least_loss", loss)):
@@ -328,28 +285,27 @@ def _cell_facts(rows: DeviceRows) -> dict[str, str]:
             )
         told["cells_cases"] = str(len(equal))
         told["repaired_first"] = str((equal == "effective_gain").sum())
-    return {"cells_cases": UNKNOWN} | told | _front_facts(rows)
+    return told | _front_facts(rows)
+
+
+def _short(label: str) -> str:
+    """The first word of a label."""
+    return label.split()[0].rstrip(",").lower()
 
 
 def _front_facts(rows: DeviceRows) -> dict[str, str]:
     """What each front loses on CIFAR-10 with half of the cells within the budget, over the devices."""
-    half = front_lines(rows).query("budget == 50") if len(rows.cell_fronts) else pd.DataFrame()
-    told = {}
-    for score, label in FRONTS_SHOWN.items():
-        mine = half[half["score"] == score]["lost"] if len(half) else half
-        told[f"half_{label.split()[0].rstrip(',').lower()}"] = (
-            f"{number(mine.min(), 1)} to {number(mine.max(), 1)}" if len(mine) else UNKNOWN
-        )
-    return told
+    half = front_lines(rows).query("budget == 50")
+    return {
+        f"half_{_short(label)}": ends(half[half["score"] == score]["lost"], 1)
+        for score, label in FRONTS_SHOWN.items()
+    }
 
 
 def _gpu_facts(rows: DeviceRows) -> dict[str, str]:
     told: dict[str, str] = {}
-    pairs = rows.pairs
-    modern = pairs[pairs["first"].isin(GPUS) & pairs["second"].isin(GPUS)] if len(pairs) else pairs
-    told["gpus_alike"] = (
-        f"{number(modern['kendall'].min())} to {number(modern['kendall'].max())}" if len(modern) else UNKNOWN
-    )
+    pairs, found = rows.pairs, Told(rows.pairs, ["first", "second"], UNKNOWN)
+    told["gpus_alike"] = ends(pairs[pairs["first"].isin(GPUS) & pairs["second"].isin(GPUS)]["kendall"])
     for name, first, second in (
         ("v100_4090", "rtx4090", "v100, paper"),
         ("v100_5090", "rtx5090", "v100, paper"),
@@ -359,23 +315,19 @@ def _gpu_facts(rows: DeviceRows) -> dict[str, str]:
         ("flops_v100", "v100, paper", "multiply-adds"),
         ("desktop_4090", "rtx4090", "i9-10940x"),
     ):
-        found = pairs[(pairs["first"] == first) & (pairs["second"] == second)] if len(pairs) else pairs
-        told[f"pair_{name}"] = interval(found.iloc[0], "kendall") if len(found) else UNKNOWN
-        told[f"pairs_n_{name}"] = f"{found.iloc[0]['n']:,.0f}" if len(found) else UNKNOWN
-    front = rows.fronts[rows.fronts["setting"] == "rtx4090"] if len(rows.fronts) else rows.fronts
-    one = front.iloc[0] if len(front) else None
-    told["front_n"] = UNKNOWN if one is None else f"{one['n']:,.0f}"
-    told["front_size"] = UNKNOWN if one is None else f"{one['front']:.0f}"
-    told["front_convolutional"] = UNKNOWN if one is None else f"{one['convolutional']:.0f}"
-    for name in GENETS:
-        told[f"lag_{name}"] = UNKNOWN if one is None else number(one[f"{name}_factor"])
-    carried = rows.carried[rows.carried["setting"] == "rtx4090"] if len(rows.carried) else rows.carried
-    told["carried_factor"] = number(carried["factor"].iloc[0]) if len(carried) else UNKNOWN
-    at = carried.set_index("network") if len(carried) else carried
+        told[f"pair_{name}"] = found.interval((first, second), "kendall")
+        told[f"pairs_n_{name}"] = found.text((first, second), "{n:,.0f}")
+    fronts, gpu = Told(rows.fronts, ["setting"], UNKNOWN), ("rtx4090",)
+    told["front_n"] = fronts.text(gpu, "{n:,.0f}")
+    told["front_size"] = fronts.text(gpu, "{front:.0f}")
+    told["front_convolutional"] = fronts.text(gpu, "{convolutional:.0f}")
+    told |= {f"lag_{name}": fronts.number(gpu, f"{name}_factor") for name in GENETS}
+    carried = Told(rows.carried, ["setting", "network"], UNKNOWN)
+    told["carried_factor"] = carried.number((*gpu, "zennet-0.1ms"), "factor")
     for name in ("0.1ms", "0.3ms", "0.5ms", "1.2ms", "400M-SE", "900M-SE"):
-        short, known = name.replace(".", "").replace("-", "_"), f"zennet-{name}" in at.index
-        told[f"lag_{short}"] = number(at.loc[f"zennet-{name}", "lag"]) if known else UNKNOWN
-        told[f"beaten_{short}"] = f"{at.loc[f'zennet-{name}', 'dominated_by']:.0f}" if known else UNKNOWN
+        short, at = name.replace(".", "").replace("-", "_"), (*gpu, f"zennet-{name}")
+        told[f"lag_{short}"] = carried.number(at, "lag")
+        told[f"beaten_{short}"] = carried.text(at, "{dominated_by:.0f}")
     return told
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from experiments.benchmarks import device_tables
-from experiments.benchmarks.published_networks import PUBLISHED, TABLE7
+from experiments.benchmarks.published_networks import PUBLISHED, SIDES, TABLE7
 from experiments.record.agreement import ARITHMETIC, EXACT, ON_THE_WAY, OneDraw, Within
 from experiments.record.table import Table
 from zenlib.errors import ScoreUndefined
@@ -33,7 +33,6 @@ HELD_OUT = ("a tenth", "one side", "widest ratios")
 WIDEST = 2560
 """Most output channels of the table; a wider convolution is predicted as equal parts of at most so many."""
 _SAMPLE = 1000
-_EFFICIENTNETS = {"B0": 224, "B1": 240, "B2": 260, "B3": 300, "B4": 380, "B5": 456, "B6": 528, "B7": 600}
 WHOLE = ("ResNets", "Mobile nets", "ZenNets")
 """Families that are convolutions throughout, but for pooling and the classifier.
 
@@ -46,7 +45,7 @@ convolutions alone are predicted, which is a lower bound.
 def table7() -> dict[str, tuple[str, float, int]]:
     """Networks of Table 7 that can be built here: family, published V100 ms, side of the images."""
     shown = {
-        row.name: (row.family, row.v100, _EFFICIENTNETS.get(row.name.rpartition("-")[2], 224))
+        row.name: (row.family, row.v100, SIDES[int(row.name[-1])] if row.family == "EfficientNets" else 224)
         for row in TABLE7
         if row.torchvision or row.name.startswith("MobileNetV2")
     }
@@ -161,7 +160,6 @@ def _work(conv: Convolution) -> int:
 PREDICTIONS = Table(
     study=STUDY,
     name="predictions",
-    key=("network", "precision", "batch_size"),
     compute=prediction_row,
     units={
         "network": "name: as Table 7 of the paper writes it, or a ZenNet",
@@ -230,7 +228,6 @@ def _left_out(rows: pd.DataFrame, left_out: str) -> pd.Series:
 INTERPOLATION = Table(
     study=STUDY,
     name="interpolation",
-    key=("precision", "batch_size", "left_out", "kind"),
     compute=interpolation_row,
     units={
         "precision": "name: fp32, fp16 or int8",
@@ -243,7 +240,6 @@ INTERPOLATION = Table(
         "error_90": "1: its 90 % quantile",
         "bias": "1: geometric mean of predicted / measured, minus 1",
     },
-    agreement={"n": EXACT, "refused": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -336,7 +332,6 @@ def published_row(*, network: str, precision: str) -> dict[str, float]:
 ZENNET_ROWS = Table(
     study=STUDY,
     name="zennets",
-    key=("network", "precision"),
     compute=published_row,
     units={
         "network": "name: a ZenNet, without gates",

@@ -62,7 +62,6 @@ def case_row(*, name: str, resolution: int) -> dict[str, float]:
 CASES = Table(
     study=STUDY,
     name="cases",
-    key=("name", "resolution"),
     compute=case_row,
     units={
         "name": "name: of the network",

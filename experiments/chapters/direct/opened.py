@@ -18,7 +18,7 @@ from experiments.chapters.direct.scores import STUDY
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.registration import Registration, fill, judged_table, row_of
 from experiments.record.table import Table
-from experiments.record.wording import UNKNOWN, bracketed, number, row_at
+from experiments.record.wording import UNKNOWN, bracketed, ends, number, row_at
 from zenlib.errors import ResultsError
 
 REGISTERED = Registration(
@@ -103,15 +103,10 @@ TABLES = (JUDGED, LOOKUPS) if is_open() else ()
 
 @dataclass(frozen=True)
 class Opened:
-    """What came out; tables without lines before the opening.
+    """What came out; tables without lines before the opening."""
 
-    Attributes:
-        judged: one line per population, score and baseline.
-        lookups: one line per cost, budget and score.
-    """
-
-    judged: pd.DataFrame
-    lookups: pd.DataFrame
+    judged: pd.DataFrame  # one line per population, score and baseline
+    lookups: pd.DataFrame  # one line per cost, budget and score
 
 
 def run(whole: bool) -> Opened:
@@ -174,7 +169,7 @@ def guesses(opened: Opened, names: dict[str, str]) -> pd.DataFrame:
         [
             {
                 "what": what,
-                "guess": f"{number(low)} to {number(high)}",
+                "guess": ends((low, high)),
                 "result": CLOSED if value is None else number(value),
                 "inside": CLOSED if value is None else "yes" if low <= value <= high else "no",
             }

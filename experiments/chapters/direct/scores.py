@@ -8,14 +8,15 @@ training; proxies of the built network see smaller ones, as in the chapter on be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from experiments.benchmarks import accel_nasbench_space as space
 from experiments.benchmarks.map_terms import growth
-from experiments.record.score_check import ScoreCheck, without_seed
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS, NATS, PROXY_AGREEMENT
 from zenlib.proxies import PROXIES
 from zenlib.scores.closed_form import closed_form_zen_score
@@ -139,31 +140,15 @@ def zen(index: int) -> Values:
     return {_drawn(name): float(terms.score(*how)[0]) for name, how in DEFINITIONS.items()}
 
 
-def measured(name: str) -> Callable[[int], Values]:
-    """Computes one proxy of a row."""
-
-    def compute(index: int) -> Values:
-        network = space.build(space.networks()[index])
-        value = PROXIES[name](network, PROXY_SIDE, batch_size=BATCH_SIZE, seed=SEED, device="cpu")
-        return {_drawn(name): value}
-
-    return compute
+def measured(name: str, index: int) -> Values:
+    """One proxy of the built network."""
+    network = space.build(space.networks()[index])
+    value = PROXIES[name](network, PROXY_SIDE, batch_size=BATCH_SIZE, seed=SEED, device="cpu")
+    return {_drawn(name): value}
 
 
-def fill(indices: Sequence[int], dear: Sequence[int], proxies: Sequence[str] = MEASURED) -> None:
-    """Computes what is missing.
-
-    Args:
-        indices: rows that get what is arithmetic.
-        dear: rows that get what draws weights and images.
-        proxies: which dear proxies.
-    """
-    SCORES.fill(ARITHMETIC, arithmetic, indices)
-    SCORES.fill(["repaired"], repaired, indices)
-    SCORES.fill(BY_FORMULA, formulas, indices)
-    SCORES.fill([_drawn(name) for name in DEFINITIONS], zen, dear)
-    for name in proxies:
-        SCORES.fill([_drawn(name)], measured(name), dear)
+def _drawn(name: str) -> str:
+    return f"{name.replace('-', '_')}_s{SEED}"
 
 
 ARITHMETIC = (
@@ -176,26 +161,33 @@ ARITHMETIC = (
     "log_fan_in",
 )
 BY_FORMULA = (*(f"formula_{name.replace('-', '_')}" for name in FORMULAS), "growth")
+GROUPS: dict[str, Group] = {
+    "arithmetic": (ARITHMETIC, arithmetic),
+    "repaired": (("repaired",), repaired),
+    "formulas": (BY_FORMULA, formulas),
+    "zen": ([_drawn(name) for name in DEFINITIONS], zen),
+    **{name: ((_drawn(name),), partial(measured, name)) for name in MEASURED},
+}
+"""What is computed together of a row."""
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one network, computed again."""
-    name = without_seed(column)
-    if name in ARITHMETIC:
-        return arithmetic(index)[column]
-    if name == "repaired" or name in BY_FORMULA:
-        return (repaired if name == "repaired" else formulas)(index)[column]
-    return (zen if name in DEFINITIONS else measured(name.replace("_", "-")))(index)[column]
+def fill(indices: Sequence[int], dear: Sequence[int], proxies: Sequence[str] = MEASURED) -> None:
+    """Computes what is missing.
 
-
-def _drawn(name: str) -> str:
-    return f"{name.replace('-', '_')}_s{SEED}"
+    Args:
+        indices: rows that get what is arithmetic.
+        dear: rows that get what draws weights and images.
+        proxies: which dear proxies.
+    """
+    for names, rows in ((("arithmetic", "repaired", "formulas"), indices), (("zen", *proxies), dear)):
+        for name in names:
+            SCORES.fill(*GROUPS[name], rows)
 
 
 CHECKS = (
     ScoreCheck(
         SCORES,
-        recomputed,
+        by_groups(lambda _: GROUPS),
         dict.fromkeys(DEFINITIONS, NATS)
         | dict.fromkeys((*ARITHMETIC, *BY_FORMULA, "repaired"), LAYERS)
         | {name.replace("-", "_"): PROXY_AGREEMENT[name] for name in MEASURED},

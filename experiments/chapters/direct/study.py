@@ -103,18 +103,13 @@ SCORE_CHECKS = CHECKS
 
 @dataclass(frozen=True)
 class DirectRows:
-    """What the page reads.
+    """What the page reads."""
 
-    Attributes:
-        predictions: one row per network: `id`, `network` (the first id of an equal one), `gates`, and the
-            scores; empty where neither the file nor the list of networks is there.
-        cases: networks that others searched.
-        opened: what came out.
-    """
-
+    # one row per network: `id`, `network` (the first id of an equal one), `gates`, and the scores; empty
+    # where neither the file nor the list of networks is there
     predictions: pd.DataFrame
-    cases: pd.DataFrame
-    opened: opened.Opened
+    cases: pd.DataFrame  # networks that others searched
+    opened: opened.Opened  # what came out
 
     @property
     def sampled(self) -> int:

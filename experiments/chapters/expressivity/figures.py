@@ -20,11 +20,7 @@ from experiments.figures.style import COLOURS, MARKERS, PALETTE, new_figure, not
 
 @styled
 def regions(pictures: pd.DataFrame) -> Figure:
-    """Linear regions on one slice of input space, one panel a depth, coloured by the network's slope.
-
-    Args:
-        pictures: corners of the regions, `experiments.chapters.expressivity.study.pictures`.
-    """
+    """Linear regions on one slice of input space, one panel a depth, coloured by the network's slope."""
     depths = list(dict.fromkeys(pictures["depth"]))
     figure, axes = new_figure(len(depths), 1, height=4.3 * len(depths))
     scale = Normalize(-1, 1)

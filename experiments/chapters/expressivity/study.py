@@ -36,36 +36,23 @@ A ReLU of N(0, 1) has mean square 1/2, of which its mean makes 1/(2 pi).
 
 @dataclass(frozen=True)
 class ExpressivityRows:
-    """The measurements of the chapter, one frame a question.
+    """The measurements of the chapter, one frame a question."""
 
-    Attributes:
-        pictures: corners of the regions on one slice, for networks of growing depth; computed at once, not
-            stored.
-        growth: number of regions of networks that grow wider or deeper; column `grown` says which.
-        equal_neurons: number of regions and Phi of networks with as many neurons and different depth.
-        complexity: Lemma 2, against the bound on the norm.
-        by_depth: the scores of networks of equal width.
-        by_width: the scores of networks of two layers.
-        rate: Theorem 1 against batch size, for several depths and widths, without mean subtraction.
-        rate_by_width: the same against width.
-        rate_by_depth: the same against depth, with and without mean subtraction.
-        fits: random features against width, for few and many images.
-        fits_by_depth: random features of one width against depth.
-        checks: residuals of the exact statements.
-    """
-
+    # corners of the regions on one slice, for networks of growing depth; computed at once, not stored
     pictures: pd.DataFrame
-    growth: pd.DataFrame
+    growth: pd.DataFrame  # number of regions of networks that grow wider or deeper; column `grown` says which
+    # number of regions and Phi of networks with as many neurons and different depth
     equal_neurons: pd.DataFrame
-    complexity: pd.DataFrame
-    by_depth: pd.DataFrame
-    by_width: pd.DataFrame
+    complexity: pd.DataFrame  # Lemma 2, against the bound on the norm
+    by_depth: pd.DataFrame  # the scores of networks of equal width
+    by_width: pd.DataFrame  # the scores of networks of two layers
+    # Theorem 1 against batch size, for several depths and widths, without mean subtraction
     rate: pd.DataFrame
-    rate_by_width: pd.DataFrame
-    rate_by_depth: pd.DataFrame
-    fits: pd.DataFrame
-    fits_by_depth: pd.DataFrame
-    checks: pd.DataFrame
+    rate_by_width: pd.DataFrame  # the same against width
+    rate_by_depth: pd.DataFrame  # the same against depth, with and without mean subtraction
+    fits: pd.DataFrame  # random features against width, for few and many images
+    fits_by_depth: pd.DataFrame  # random features of one width against depth
+    checks: pd.DataFrame  # residuals of the exact statements
 
 
 def run(
@@ -297,7 +284,7 @@ def _theorem_facts(rate: pd.DataFrame, by_width: pd.DataFrame, by_depth: pd.Data
     deep = by_depth["depth"].max()
     told = {
         "rate_span": span(rates["slope"], "{:.2f}"),
-        "rate_steepest_interval": _interval(rates.loc[rates["slope"].idxmin()]),
+        "rate_steepest_interval": bracketed(*rates.loc[rates["slope"].idxmin(), ["slope", "low", "high"]]),
         "rate_excludes_half": f"{(rates['low'] > -0.5).sum()} of {len(rates)}",
         "rate_mean_ratio": span(rate.groupby(["depth", "width"])["ratio"].mean(), "{:.2f}"),
         "rate_sizes": span(rate["batch_size"] * rate["resolution"] ** 2, "{:,.0f}"),
@@ -354,10 +341,6 @@ def _check_facts(checks: pd.DataFrame) -> dict[str, str]:
 def _pooled(means: pd.Series, errors: pd.Series) -> str:
     """Mean of equally large groups of draws, with its standard error."""
     return f"{number(means.mean())} ± {math.sqrt((errors**2).sum()) / len(errors):.2f}"
-
-
-def _interval(rate: pd.Series) -> str:
-    return str(Slope(rate["slope"], rate["low"], rate["high"]))
 
 
 def _tiny(value: float) -> str:

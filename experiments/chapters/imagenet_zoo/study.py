@@ -172,20 +172,12 @@ def _published(models: Sequence[str] | None) -> pd.DataFrame:
 
 
 def population(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The chains of one population that have a score.
-
-    Args:
-        rows: `ZooRows.common` or `ZooRows.native`.
-        name: one of `POPULATIONS`.
-    """
+    """The chains of one population that have a score."""
     return rows[rows["chain"] & rows["l1_minibatch"].notna() & POPULATIONS[name](rows)]
 
 
 def correlations(rows: pd.DataFrame) -> pd.DataFrame:
     """Correlation of every predictor with top-1 accuracy in every population.
-
-    Args:
-        rows: `ZooRows.common` or `ZooRows.native`.
 
     Returns:
         One line per population and predictor: n, `kendall` and `spearman`, each with the `_low` and `_high`

@@ -10,8 +10,9 @@ import pandas as pd
 
 from experiments.benchmarks.population_networks import GROUPS
 from experiments.chapters.laptop.supernet import summary
+from experiments.record.estimates import ENDS, kendall
 from experiments.record.wording import interval, number, span
-from zenlib.stats import FEWEST, Correlation, compare, correlate
+from zenlib.stats import FEWEST, compare, correlate
 
 TOO_FEW = "too few"
 """What a fact says that needs more networks."""
@@ -40,37 +41,25 @@ SOUGHT = {"tau": 0.2, "gain": 0.1}
 
 @dataclass(frozen=True)
 class LaptopRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        members: one row per network of the groups: group, index, network, sizes, depth, `top1` (mean over
-            seeds), and one column per proxy (mean over seeds; NaN where undefined).
-        trained: one row per training of the groups, of the usual kind: network, seed, `top1`.
-        longer: accuracies of some networks after more epochs: network, `top1`, `other`.
-        precise: the same for the other floating type.
-        searches: one row a search, with the `latency` of its winner in milliseconds an image.
-        further: Zen searches of more evaluations, one row a seed.
-        winners: one row per search and training of its winner: proxy, search_seed, network, seed, `top1`.
-        shared: one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone,
-            what both cost, and a column for each proxy that it is held against.
-        trainings: how many trainings there are in all.
-        core_hours: what they took.
-        peak_share: share of the speed of large matrix products that a training reaches, the median.
-        epochs: of the usual kind of training.
-    """
-
+    # one row per network of the groups: group, index, network, sizes, depth, `top1` (mean over seeds), and
+    # one column per proxy (mean over seeds; NaN where undefined)
     members: pd.DataFrame
-    trained: pd.DataFrame
-    longer: pd.DataFrame
-    precise: pd.DataFrame
-    searches: pd.DataFrame
-    further: pd.DataFrame
+    trained: pd.DataFrame  # one row per training of the groups, of the usual kind: network, seed, `top1`
+    longer: pd.DataFrame  # accuracies of some networks after more epochs: network, `top1`, `other`
+    precise: pd.DataFrame  # the same for the other floating type
+    searches: pd.DataFrame  # one row a search, with the `latency` of its winner in milliseconds an image
+    further: pd.DataFrame  # Zen searches of more evaluations, one row a seed
+    # one row per search and training of its winner: proxy, search_seed, network, seed, `top1`
     winners: pd.DataFrame
+    # one row per network of the supernet's slice: its accuracy with shared weights, `top1` alone, what both
+    # cost, and a column for each proxy that it is held against
     shared: pd.DataFrame
-    trainings: int
-    core_hours: float
-    peak_share: float
-    epochs: int
+    trainings: int  # how many trainings there are in all
+    core_hours: float  # what they took
+    peak_share: float  # share of the speed of large matrix products that a training reaches, the median
+    epochs: int  # of the usual kind of training
 
     @cached_property
     def correlations(self) -> pd.DataFrame:
@@ -99,28 +88,20 @@ def correlations(members: pd.DataFrame) -> pd.DataFrame:
         for name in TOLD:
             if len(rows) >= FEWEST and name in rows and rows[name].notna().all() and rows[name].nunique() > 1:
                 found = correlate(rows[name], rows["top1"])
-                line = {"group": group, "proxy": name, "n": found.n} | _ends(found, "kendall")
+                line = {"group": group, "proxy": name, "n": found.n} | kendall(found)
                 if name != "closed-form" and "closed-form" in rows:
-                    line |= _ends(compare(rows["closed-form"], rows[name], rows["top1"]), "gain")
+                    line |= kendall(compare(rows["closed-form"], rows[name], rows["top1"]), "gain")
                 lines.append(line)
     return pd.DataFrame(
-        lines, columns=[*_KEY, *(f"{name}{end}" for name in ("kendall", "gain") for end in _ENDS)]
+        lines, columns=[*_KEY, *(f"{name}{end}" for name in ("kendall", "gain") for end in ENDS)]
     )
 
 
 _KEY = ("group", "proxy", "n")
-_ENDS = ("", "_low", "_high")
-
-
-def _ends(found: Correlation, name: str) -> dict[str, float]:
-    return dict(zip((name + end for end in _ENDS), (found.kendall, *found.kendall_interval), strict=True))
 
 
 def spread(trained: pd.DataFrame) -> dict[str, float]:
     """How far seeds of one network differ, and how far networks do.
-
-    Args:
-        trained: one row per training: network, seed, `top1`.
 
     Returns:
         `networks` trained with both seeds; `seed_sd`, the pooled standard deviation over seeds, percent;
@@ -132,11 +113,11 @@ def spread(trained: pd.DataFrame) -> dict[str, float]:
     wide = trained.drop_duplicates(["network", "seed"]).pivot(index="network", columns="seed", values="top1")
     both = wide.dropna()
     if wide.shape[1] < 2 or len(both) < FEWEST:
-        names = ("seed_sd", "network_sd", "ceiling", "ceiling_tau", *(f"kendall{end}" for end in _ENDS))
+        names = ("seed_sd", "network_sd", "ceiling", "ceiling_tau", *(f"kendall{end}" for end in ENDS))
         return {"networks": 0.0} | dict.fromkeys(names, math.nan)
     seeds, networks = math.sqrt(float(both.var(axis=1).mean())), float(wide.iloc[:, 0].std())
     told = {"networks": float(len(both)), "seed_sd": seeds, "network_sd": networks}
-    told |= _ends(correlate(both.iloc[:, 0], both.iloc[:, 1]), "kendall")
+    told |= kendall(correlate(both.iloc[:, 0], both.iloc[:, 1]))
     by_tau = math.sin(math.pi / 2 * told["kendall"])
     for name, reliability in (("ceiling", 1 - (seeds / networks) ** 2), ("ceiling_tau", by_tau)):
         told[name] = 2 / math.pi * math.asin(math.sqrt(max(0.0, reliability)))
@@ -192,9 +173,6 @@ def lead(winners: pd.DataFrame) -> tuple[str, float, float, str, float]:
 
     The error is that of a mean over searches, from the spread between searches by one proxy, pooled. One
     proxy may rule that spread: so its name and the error without it come last.
-
-    Args:
-        winners: one row per search and training of its winner.
     """
     searches = winners.groupby(["proxy", "search_seed"])["top1"].mean()
     means, counts = searches.groupby("proxy").mean(), searches.groupby("proxy").count()
@@ -284,7 +262,7 @@ def upper_half(members: pd.DataFrame) -> str:
     half = members.nlargest(len(members) // 2, "closed-form")
     if len(half) < FEWEST:
         return TOO_FEW
-    return _interval(_ends(correlate(half["closed-form"], half["top1"]), "kendall"), "kendall")
+    return _interval(kendall(correlate(half["closed-form"], half["top1"])), "kendall")
 
 
 def verdict(found: pd.DataFrame) -> str:

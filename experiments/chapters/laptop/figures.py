@@ -56,12 +56,7 @@ def accuracies(members: pd.DataFrame, seed_sd: float) -> Figure:
 
 @styled
 def correlations(rows: pd.DataFrame, names: dict[str, str]) -> Figure:
-    """Kendall's tau of some proxies with its interval, one row a proxy, one mark a group.
-
-    Args:
-        rows: `LaptopRows.correlations`.
-        names: what each proxy is called, in their order.
-    """
+    """Kendall's tau of some proxies with its interval, one row a proxy, one mark a group."""
     shown = {proxy: text for proxy, text in names.items() if proxy in set(rows["proxy"])}
     figure, ((axes,),) = new_figure(height=1.6 + 0.52 * len(shown))
     groups = {group: text for group, text in GROUPS.items() if group in set(rows["group"])}

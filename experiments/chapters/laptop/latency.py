@@ -46,7 +46,6 @@ def one_thread() -> Iterator[None]:
 LATENCY = Table(
     study=STUDY,
     name="latency",
-    key=("network", "resolution", "batch_size", "dtype", "device"),
     compute=latency_row,
     units={
         "network": "text: structure string",

@@ -92,17 +92,6 @@ def search_row(
 SEARCHES = Table(
     study=STUDY,
     name="searches",
-    key=(
-        "proxy",
-        "params",
-        "flops",
-        "depth",
-        "resolution",
-        "evaluations",
-        "population",
-        "round_size",
-        "seed",
-    ),
     compute=search_row,
     units={
         "proxy": f"name: {'; '.join(SEARCHED)}",

@@ -42,7 +42,6 @@ def score_row(*, network: str, proxy: str, resolution: int, seed: int) -> dict[s
 SCORES = Table(
     study=STUDY,
     name="scores",
-    key=("network", "proxy", "resolution", "seed"),
     compute=score_row,
     units={
         "network": "text: structure string",

@@ -7,7 +7,6 @@ import json
 import random
 import time
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -55,25 +54,10 @@ def shared_row(
     """Accuracy of one network with the shared weights, which are trained unless the cache holds them."""
     from experiments.chapters.laptop.supernet_training import judge
 
-    settings = {
-        "data": data,
-        "recipe": recipe,
-        "epochs": epochs,
-        "dtype": dtype,
-        "device": device,
-        "seed": seed,
-    }
-    supernet, spent = _trained(**settings)
+    how: dict[str, Any] = {"dtype": dtype, "device": device, "seed": seed}
+    supernet, spent = _trained(data=data, recipe=recipe, epochs=epochs, **how)
     start, begun = time.perf_counter(), time.process_time()
-    found = judge(
-        supernet,
-        Architecture.from_string(network),
-        data,
-        shortened(recipe, epochs),
-        seed=seed,
-        device=device,
-        dtype=dtype,
-    )
+    found = judge(supernet, Architecture.from_string(network), data, shortened(recipe, epochs), **how)
     values = {
         "shared_top1": found.top1,
         "supernet_cpu_seconds": spent,
@@ -87,20 +71,16 @@ def shared_row(
 def _trained(**settings: Any) -> tuple[Any, float]:
     from experiments.chapters.laptop.supernet_training import Slice, train_supernet
 
-    folder = _folder({"skeleton": SKELETON} | settings)
+    told = json.dumps({"skeleton": SKELETON} | settings)
+    folder = training_folder(f"supernet-{hashlib.sha256(told.encode()).hexdigest()[:16]}")
     data, recipe = settings.pop("data"), shortened(settings.pop("recipe"), settings.pop("epochs"))
     with held(folder / ".lock", "training", CheckpointError):
         return train_supernet(Slice(Architecture.from_string(SKELETON)), data, recipe, folder, **settings)
 
 
-def _folder(settings: dict[str, Any]) -> Path:
-    return training_folder(f"supernet-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}")
-
-
 SHARED = Table(
     study=STUDY,
     name="shared",
-    key=("network", "data", "recipe", "epochs", "dtype", "device", "seed"),
     compute=shared_row,
     units={
         "network": "text: structure string, of the slice",

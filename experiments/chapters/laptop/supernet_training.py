@@ -48,19 +48,13 @@ _RECALIBRATED = 1_000_000
 
 @dataclass(frozen=True)
 class Slice:
-    """Networks of one skeleton, each inner block of which chooses kernel, inner width and number of layers.
+    """Networks of one skeleton: each inner block chooses its kernel, inner width and number of layers."""
 
-    Attributes:
-        skeleton: stem, inner residual blocks and head; the choices replace what the inner blocks say.
-        kernels: sides of kernels to choose from.
-        widths: inner widths to choose from.
-        layers: numbers of layers to choose from.
-    """
-
+    # stem, inner residual blocks and head; the choices replace what the inner blocks say
     skeleton: Architecture
-    kernels: tuple[int, ...] = (3, 5)
-    widths: tuple[int, ...] = (8, 16)
-    layers: tuple[int, ...] = (1, 2)
+    kernels: tuple[int, ...] = (3, 5)  # sides of kernels to choose from
+    widths: tuple[int, ...] = (8, 16)  # inner widths to choose from
+    layers: tuple[int, ...] = (1, 2)  # numbers of layers to choose from
 
     def __post_init__(self) -> None:
         first, *inner, last = self.skeleton.blocks

@@ -46,12 +46,12 @@ from experiments.benchmarks.nasbench201_scores import (
 )
 from experiments.benchmarks.nasbench201_space import Cell
 from experiments.benchmarks.tables import filled
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.estimates import both_coefficients, ends_units
 from experiments.record.keys import crossed
 from experiments.record.score_tolerances import NATS
 from experiments.record.table import Table
-from experiments.record.wording import Told, number
+from experiments.record.wording import Told, ends
 from zenlib.errors import ScoreUndefined
 from zenlib.stats.influence import coefficients, correlate_many
 
@@ -94,7 +94,6 @@ def column(rows: pd.DataFrame, score: str, seed: int) -> np.ndarray:
 CORRELATIONS = Table(
     study=STUDY,
     name="correlations",
-    key=("dataset", "population", "score", "seed", "cells_scored"),
     compute=correlation_row,
     units={
         "dataset": "name: cifar10, cifar100 or imagenet16, test accuracy after 200 epochs",
@@ -106,7 +105,6 @@ CORRELATIONS = Table(
     }
     | ends_units("kendall", "1: kendall")
     | ends_units("spearman", "1: spearman"),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -135,7 +133,6 @@ def structure_row(*, score: str, seed: int, cells_scored: int) -> dict[str, Any]
 STRUCTURE = Table(
     study=STUDY,
     name="structure",
-    key=("score", "seed", "cells_scored"),
     compute=structure_row,
     units={
         "score": "name: column of scores.parquet without its seed",
@@ -159,7 +156,6 @@ STRUCTURE = Table(
             "nat: standard deviation between cells of one class, root mean square over these classes"
         ),
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -180,7 +176,6 @@ def noise_row(*, score: str, seed: int, other: int, cells_scored: int) -> dict[s
 NOISE = Table(
     study=STUDY,
     name="noise",
-    key=("score", "seed", "other", "cells_scored"),
     compute=noise_row,
     units={
         "score": "name: column of scores.parquet without its seed",
@@ -195,7 +190,6 @@ NOISE = Table(
             "against each other"
         ),
     },
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -209,7 +203,6 @@ def cell_row(*, arch: str, seed: int) -> dict[str, float]:
 EXAMPLES = Table(
     study=STUDY,
     name="examples",
-    key=("arch", "seed"),
     compute=cell_row,
     units={"arch": "text: a cell", "seed": "1: seed of the draw of weights and images"}
     | {name: "nat: Zen-Score of the network as the benchmark builds it" for name in DEFINITIONS},
@@ -229,30 +222,20 @@ EXAMPLE_CELLS = {
 }
 """Cells that show what the score sees, by what they are."""
 
-TABLES = (EXAMPLES,) if not nasbench201.is_there() else (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
-"""Only what can be computed here is verified: without the benchmark's file, the examples."""
+TABLES = (EXAMPLES, CORRELATIONS, STRUCTURE, NOISE)
 SCORE_CHECKS = CHECKS
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        correlations: one line per data set, population and score; undefined ones left out.
-        structure: one line per score.
-        gains: the same for `GAIN`, on a sample.
-        noise: one line per score and pair of seeds.
-        draws: correlations of the Zen columns for every seed, on the cells that all seeds have.
-        examples: one line per example.
-    """
-
-    correlations: pd.DataFrame
-    structure: pd.DataFrame
-    gains: pd.DataFrame
-    noise: pd.DataFrame
-    draws: pd.DataFrame
-    examples: pd.DataFrame
+    correlations: pd.DataFrame  # one line per data set, population and score; undefined ones left out
+    structure: pd.DataFrame  # one line per score
+    gains: pd.DataFrame  # the same for `GAIN`, on a sample
+    noise: pd.DataFrame  # one line per score and pair of seeds
+    draws: pd.DataFrame  # correlations of the Zen columns for every seed, on the cells that all seeds have
+    examples: pd.DataFrame  # one line per example
 
 
 def run(
@@ -337,9 +320,6 @@ ZiCo (Li et al. 2023, Tables 1 and 3), the raw data of NAS-Bench-Suite-Zero (Kri
 
 def reproductions(correlations: pd.DataFrame) -> pd.DataFrame:
     """For each published triple, the choices of definition and population that come nearest to it.
-
-    Args:
-        correlations: `CellRows.correlations`.
 
     Returns:
         For each source every Zen column and population with all three data sets: `source`, `score`,
@@ -457,9 +437,7 @@ def _draw_facts(draws: pd.DataFrame) -> dict[str, str]:
     told = {"draws": str(draws["seed"].nunique()) if len(draws) else TOO_FEW}
     for score in ZEN:
         members = draws.query("score == @score and population == 'all' and dataset == 'cifar10'")["kendall"]
-        told[f"draws_{_SHORT[score]}"] = (
-            f"{number(members.min(), 3)} to {number(members.max(), 3)}" if len(members) else TOO_FEW
-        )
+        told[f"draws_{_SHORT[score]}"] = ends(members, 3, TOO_FEW)
     spans = draws.groupby(["dataset", "population", "score"])["kendall"].agg(
         lambda taus: taus.max() - taus.min()
     )

@@ -36,13 +36,7 @@ SCORES = ("zen_l1_running", "zen_l1_minibatch", "log_delta_l1", "params", "live_
 
 @styled
 def gaps(parts: pd.DataFrame, accuracies: pd.DataFrame, dataset: str = "cifar10") -> Figure:
-    """What the gap between tau and 1 consists of, one bar a score, one panel a population.
-
-    Args:
-        parts: `study.parts` of the rows.
-        accuracies: `NoiseRows.accuracies`; isomorphic cells give the ceiling, a line across the bars.
-        dataset: of the accuracies.
-    """
+    """What the gap of tau to 1 consists of, one bar a score; a line at the ceiling by isomorphic cells."""
     rows = parts[parts["dataset"] == dataset]
     known = list(dict.fromkeys(rows["score"]))
     shown = [score for score in SCORES if score in known]

@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.benchmarks import nasbench201
 from experiments.benchmarks.nasbench201_cells import COUNTS, FEWEST, ZEN, population_of
 from experiments.benchmarks.nasbench201_proxies import proxy_scores
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.estimates import both_coefficients, ends_units
 from experiments.record.table import Table
 from zenlib.errors import ResultsError, ScoreUndefined
@@ -125,7 +125,6 @@ CORRELATIONS = Table(
         "seeds": "text: the draws whose mean is taken",
     }
     | _COEFFICIENTS,
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 DRAWS = Table(
@@ -139,7 +138,6 @@ DRAWS = Table(
         "other": "1: seed of the other draw",
     }
     | _COEFFICIENTS,
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 ACCURACIES = Table(
@@ -149,21 +147,14 @@ ACCURACIES = Table(
     units=_POPULATION
     | {"repeated": "name: what test accuracy is compared with: releases, isomorphic or validation"}
     | _COEFFICIENTS,
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
 @dataclass(frozen=True)
 class NoiseRows:
-    """What the chapter reads; rows that are undefined are left out.
+    """What the chapter reads; rows that are undefined are left out."""
 
-    Attributes:
-        correlations: one line per data set, population, score and choice of draws.
-        draws: one line per score and pair of draws.
-        accuracies: one line per repetition of the accuracies.
-    """
-
-    correlations: pd.DataFrame
-    draws: pd.DataFrame
-    accuracies: pd.DataFrame
+    correlations: pd.DataFrame  # one line per data set, population, score and choice of draws
+    draws: pd.DataFrame  # one line per score and pair of draws
+    accuracies: pd.DataFrame  # one line per repetition of the accuracies

@@ -1,7 +1,5 @@
 """Time and memory of one score of one network, measured in a process that does nothing else.
 
-    python -m experiments.chapters.proxy_cost.measure resnet18 naswot --resolution 224 --repeats 3
-
 After a warm-up on small images the score and Zen take turns, so that a machine which slows down slows both.
 Memory is how far the first score makes the largest memory of the process grow. On the CPU time is that of the
 process on one thread, which other programs lengthen little; on CUDA it is that of the clock, with the device
@@ -10,7 +8,6 @@ waited for.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -48,10 +45,9 @@ def in_its_own_process(
     Raises:
         RuntimeError: the process failed; says with what.
     """
-    options = {"resolution": resolution, "batch-size": batch_size, "repeats": repeats, "device": device}
-    told = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    settings = {"network": network, "score": score, "resolution": resolution, "batch_size": batch_size}
     done = subprocess.run(
-        [sys.executable, "-m", _MODULE, network, score, *told],
+        [sys.executable, "-m", _MODULE, json.dumps(settings | {"repeats": repeats, "device": device})],
         capture_output=True,
         text=True,
         env=os.environ | ONE_THREAD,
@@ -138,17 +134,5 @@ def _largest_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main() -> None:
-    """Prints one measurement as JSON."""
-    parser = argparse.ArgumentParser(description="Time and memory of one score of one network.")
-    parser.add_argument("network", help="torchvision name")
-    parser.add_argument("score", choices=[*PROXIES, *STEPS])
-    parser.add_argument("--resolution", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch-size", type=int, default=16, help="images")
-    parser.add_argument("--repeats", type=int, default=2, help="timed scores")
-    parser.add_argument("--device", default="cpu")
-    print(json.dumps(measure(**vars(parser.parse_args()))))
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))

@@ -46,7 +46,6 @@ def cost_row(
 COSTS = Table(
     study="proxy_cost",
     name="costs",
-    key=("network", "score", "resolution", "batch_size", "repeats", "device"),
     compute=cost_row,
     units={
         "network": "name: torchvision's",
@@ -78,13 +77,9 @@ TABLES = (COSTS,)
 
 @dataclass(frozen=True)
 class CostRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        costs: one line per network and score, the score's `needs` beside it.
-    """
-
-    costs: pd.DataFrame
+    costs: pd.DataFrame  # one line per network and score, the score's `needs` beside it
 
 
 def run(

@@ -20,12 +20,12 @@ from experiments.benchmarks.nasbench201_terms import by_live_part, live_part
 from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.stored_scores import WITHOUT_SCORE
 from experiments.chapters.repaired.other_scores import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import compare_many
 from experiments.record.estimates import END, ends_units, kendall
 from experiments.record.keys import crossed
-from experiments.record.score_check import ScoreCheck
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from experiments.record.table import Table
 from zenlib.scores.graph_form import GraphTerms, graph_of, repaired
@@ -100,32 +100,23 @@ def with_dead(cell: Cell) -> Values:
     return {"dead": sum(conv.effective_gain for conv in GraphTerms(graph_of(cell)).convs)}
 
 
-def _has_dead(cell: Cell) -> bool:
-    """Whether a convolution is off every path."""
-    return any(op.startswith("nor_conv") and not live for op, live in zip(cell.ops, cell.live, strict=True))
+def groups(_: int) -> dict[str, Group]:
+    """The changes of a cell by its index, and the one by its dead convolutions."""
+    texts = nasbench201.table()["arch"]
+    return {
+        "changed": ([name for name in UNITS if name != "dead"], by_live_part(changed)),
+        "dead": (["dead"], lambda index: with_dead(Cell.from_string(texts[index]))),
+    }
 
 
-def fill(progress: bool = True) -> None:
-    """All cells; those with the same live edges are computed once, but for their dead convolutions."""
-    found = [Cell.from_string(text) for text in nasbench201.table()["arch"]]
-    SCORES.fill([name for name in UNITS if name != "dead"], by_live_part(changed), None, progress)
-    defined = cells()[CHOSEN]
-    SCORES.fill(
-        ["dead"],
-        lambda index: with_dead(found[index]) if _has_dead(found[index]) else {"dead": float(defined[index])},
-        None,
-        progress,
-    )
+def fill() -> None:
+    """All cells."""
+    for group in groups(0).values():
+        SCORES.fill(*group)
     table.cache_clear()
 
 
-def recomputed(column: str, index: int) -> float:
-    """The value of a column for one cell, computed again."""
-    cell = Cell.from_string(nasbench201.table()["arch"].iloc[index])
-    return (with_dead if column == "dead" else changed)(cell)[column]
-
-
-CHECKS = (ScoreCheck(SCORES, recomputed, dict.fromkeys(UNITS, LAYERS)),)
+CHECKS = (ScoreCheck(SCORES, by_groups(groups), dict.fromkeys(UNITS, LAYERS)),)
 """How a sample of the stored scores is computed again."""
 
 
@@ -165,7 +156,6 @@ CONVENTIONS = Table(
         END + " over isomorphism classes",
     )
     | ends_units("over", "1: that tau minus the one of the score as it is defined"),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 """The changes on either half."""

@@ -61,12 +61,7 @@ def places(rows: pd.DataFrame) -> Figure:
 
 @styled
 def regret(searches: pd.DataFrame, datasets: Mapping[str, str] = DATASETS) -> Figure:
-    """Regret against evaluations with its interval, one column a data set, one row a kind of search.
-
-    Args:
-        searches: `RepairedRows.searches`.
-        datasets: data set -> its title, two of them.
-    """
+    """Regret against evaluations with its interval, one column a data set, one row a kind of search."""
     figure, axes = new_figure(len(KINDS), 2, height=12.5, sharex=True, sharey="col")
     for line, ((space, strategy), kind) in zip(axes, KINDS.items(), strict=True):
         for panel, (dataset, title) in zip(line, datasets.items(), strict=True):

@@ -6,7 +6,7 @@ proxies are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -15,8 +15,8 @@ from torch import nn
 
 from experiments.benchmarks.nasbench201_terms import gain
 from experiments.benchmarks.network_scores import BENCHMARKS, TORCHVISION, drawing_order
-from experiments.record.score_check import ScoreCheck
-from experiments.record.score_columns import ScoreColumns, Values
+from experiments.record.score_check import ScoreCheck, by_groups
+from experiments.record.score_columns import Group, ScoreColumns, Values
 from experiments.record.score_tolerances import LAYERS
 from zenlib.errors import ConversionError, ScoreUndefined
 from zenlib.scores.graph_form import Graph, GraphTerms, graph_of, repaired
@@ -92,31 +92,27 @@ def multiply_adds(graph: Graph) -> int:
     return sum(graph.fan_in(one) * one.values for one in graph.operations if one.kind == "conv")
 
 
-def fill(benchmark: str, count: int, progress: bool = True) -> None:
+def groups(benchmark: str, _: int = 0) -> dict[str, Group]:
+    """What is computed together of the network of a row."""
+
+    def by_row(terms: Callable[[str, str], Values]) -> Callable[[int], Values]:
+        return lambda row: terms(benchmark, drawing_order(benchmark)[row])
+
+    found: dict[str, Group] = {"built": (list(BUILT), by_row(built_terms))}
+    if benchmark in CHAINS:
+        found["vanilla"] = (list(VANILLA), by_row(vanilla_terms))
+    return found
+
+
+def fill(benchmark: str, count: int) -> None:
     """Scores the networks that are drawn first."""
-    file, networks = SCORES[benchmark], drawing_order(benchmark)
-    parts = (
-        ((BUILT, built_terms), (VANILLA, vanilla_terms)) if benchmark in CHAINS else ((BUILT, built_terms),)
-    )
-    for units, terms in parts:
-        file.fill(list(units), _by_row(terms, benchmark, networks), range(min(count, file.rows)), progress)
-
-
-def _by_row(
-    terms: Callable[[str, str], Values], benchmark: str, networks: Sequence[str]
-) -> Callable[[int], Values]:
-    return lambda row: terms(benchmark, networks[row])
-
-
-def recomputed(benchmark: str, column: str, row: int) -> float:
-    """The value of a column for the network of one row, computed again."""
-    return (built_terms if column in BUILT else vanilla_terms)(benchmark, drawing_order(benchmark)[row])[
-        column
-    ]
+    file = SCORES[benchmark]
+    for group in groups(benchmark).values():
+        file.fill(*group, range(min(count, file.rows)))
 
 
 CHECKS = tuple(
-    ScoreCheck(file, partial(recomputed, name), dict.fromkeys(BUILT | VANILLA, LAYERS))
+    ScoreCheck(file, by_groups(partial(groups, name)), dict.fromkeys(BUILT | VANILLA, LAYERS))
     for name, file in SCORES.items()
 )
 """How a sample of the stored scores is computed again."""

@@ -21,7 +21,7 @@ from experiments.benchmarks.nasbench201_variants import CHOSEN, cells
 from experiments.benchmarks.network_scores import BENCHMARKS, drawing_order
 from experiments.chapters.repaired import other_scores as cells_other_scores
 from experiments.chapters.repaired.other_scores import STUDY
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.correlations import kendall_near
 from experiments.record.estimates import ENDS, explained_units, kendall, with_ends
 from experiments.record.keys import crossed
@@ -160,7 +160,6 @@ COMPARISONS = Table(
     | explained_units("repaired", "1: Kendall's tau-b of the repaired score")
     | explained_units("other", "1: Kendall's tau-b of the other score on the same networks")
     | explained_units("over", "1: the first minus the second"),
-    agreement={"n": EXACT},
     otherwise=ARITHMETIC,
 )
 
@@ -176,7 +175,6 @@ def best_row(*, benchmark: str, dataset: str, networks_used: int, contestant: st
 BEST = Table(
     study=STUDY,
     name="best",
-    key=("benchmark", "dataset", "networks_used", "contestant"),
     compute=best_row,
     units={
         "benchmark": "name: which benchmark",
@@ -188,18 +186,12 @@ BEST = Table(
         "repaired": "1: nDCG@P of the repaired score, see zenlib.stats.ndcg",
         "other": "1: nDCG@P of the other score",
     },
-    agreement={"n": EXACT, "top": EXACT},
     otherwise=ARITHMETIC,
 )
 
 
 def compared(benchmarks: Sequence[str], networks101: int) -> list[dict[str, Any]]:
-    """Everything that is compared: counts on all networks, proxies and counts on the drawn ones.
-
-    Args:
-        benchmarks: which.
-        networks101: cells of NAS-Bench-101 that have a repaired score.
-    """
+    """Everything that is compared: counts on all networks, proxies and counts on the drawn ones."""
     found: list[dict[str, Any]] = []
     for benchmark in benchmarks:
         everything = {"nasbench201": 0, "nasbench101": networks101}.get(benchmark, DRAWN[benchmark])

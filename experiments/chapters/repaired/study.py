@@ -25,7 +25,7 @@ from experiments.chapters.repaired.conventions import CONVENTIONS
 from experiments.chapters.repaired.other_scores import STUDY
 from experiments.chapters.repaired.others import COMPARISONS
 from experiments.chapters.repaired.search import SEARCHES
-from experiments.record.agreement import ARITHMETIC, EXACT
+from experiments.record.agreement import ARITHMETIC
 from experiments.record.table import Table
 from experiments.record.wording import Told, interval, number
 
@@ -85,38 +85,23 @@ CHAINS = Table(
         ),
         "kendall": "1: Kendall's tau between these two scores",
     },
-    agreement={"n": EXACT, "exact": EXACT},
     otherwise=ARITHMETIC,
 )
 
-TABLES: tuple[Table, ...] = (
-    (CHAINS, COMPARISONS, others.BEST, SEARCHES, CONVENTIONS)
-    if all(map(proxy_study.is_there, BENCHMARKS))
-    else ()
-)
-"""Only what can be computed here is verified: aggregates need the benchmarks' files."""
+TABLES = (CHAINS, COMPARISONS, others.BEST, SEARCHES, CONVENTIONS)
 SCORE_CHECKS = (*changes.CHECKS, *other_scores.CHECKS)
 
 
 @dataclass(frozen=True)
 class RepairedRows:
-    """What the chapter reads, undefined rows left out.
+    """What the chapter reads, undefined rows left out."""
 
-    Attributes:
-        comparisons: one line per benchmark, data set, population, half and other score.
-        chains: one line per benchmark of chains.
-        searches: one line per data set, space, strategy, score and number of evaluations.
-        conventions: one line per change and half.
-        best: nDCG@P, one line per benchmark, data set and count.
-        missing: benchmarks whose file the user has not brought.
-    """
-
-    comparisons: pd.DataFrame
-    chains: pd.DataFrame
-    searches: pd.DataFrame
-    conventions: pd.DataFrame
-    best: pd.DataFrame
-    missing: tuple[str, ...]
+    comparisons: pd.DataFrame  # one line per benchmark, data set, population, half and other score
+    chains: pd.DataFrame  # one line per benchmark of chains
+    searches: pd.DataFrame  # one line per data set, space, strategy, score and number of evaluations
+    conventions: pd.DataFrame  # one line per change and half
+    best: pd.DataFrame  # nDCG@P, one line per benchmark, data set and count
+    missing: tuple[str, ...]  # benchmarks whose file the user has not brought
 
 
 def run(
@@ -178,13 +163,7 @@ def _count(benchmark: str, networks101: int) -> int:
 
 
 def widest(rows: pd.DataFrame, population: str = "all", half: str = "all") -> pd.DataFrame:
-    """Of every place and score the comparison on most networks.
-
-    Args:
-        rows: `RepairedRows.comparisons`.
-        population: which networks.
-        half: half of the isomorphism classes.
-    """
+    """Of every place and score the comparison on most networks."""
     found = rows[(rows["population"] == population) & (rows["half"] == half)].sort_values(
         "n", ascending=False, kind="stable"
     )

@@ -39,12 +39,7 @@ def generators(curves: pd.DataFrame) -> Figure:
 
 @styled
 def main_convergence(curves: pd.DataFrame, published: float) -> Figure:
-    """Best score so far of the long searches, against the published network.
-
-    Args:
-        curves: rows of `experiments.chapters.search.study.curves`, one group.
-        published: closed-form score of the published network, nats.
-    """
+    """Best score so far of the long searches, against the published network."""
     figure, ((axes,),) = new_figure(height=4.6)
     _band(axes, curves, 0, "best so far")
     axes.axhline(published, color=COLOURS["vermilion"], linestyle="--", label="published net")
@@ -92,11 +87,7 @@ def populations(members: pd.DataFrame) -> Figure:
 
 @styled
 def last_stage(alike: pd.DataFrame) -> Figure:
-    """Share of the layers on the smallest map, one point a seed.
-
-    Args:
-        alike: rows with `setting` and `last_stage`.
-    """
+    """Share of the layers on the smallest map, one point a seed."""
     settings = list(dict.fromkeys(alike["setting"]))
     figure, ((axes,),) = new_figure(height=0.6 * len(settings) + 1.8)
     for place, setting in enumerate(settings[::-1]):

@@ -77,24 +77,17 @@ MAIN = "1M"
 
 @dataclass(frozen=True)
 class SearchRows:
-    """The measurements of the chapter.
+    """The measurements of the chapter."""
 
-    Attributes:
-        tasks: one row a search: task, first network, found network, its Monte-Carlo score and that of the
-            published network.
-        main: long searches under the main budget.
-        generators: searches of equal length by different generators under the main budget.
-        alike: searches by rule and cap on the depth under the main budget, and the published networks.
-        populations: members of one population at growing numbers of scored candidates.
-        latencies: one row a space: predicted against measured latency.
-    """
-
+    # one row a search: task, first network, found network, its Monte-Carlo score and that of the published
+    # network
     tasks: pd.DataFrame
-    main: pd.DataFrame
-    generators: pd.DataFrame
+    main: pd.DataFrame  # long searches under the main budget
+    generators: pd.DataFrame  # searches of equal length by different generators under the main budget
+    # searches by rule and cap on the depth under the main budget, and the published networks
     alike: pd.DataFrame
-    populations: pd.DataFrame
-    latencies: pd.DataFrame
+    populations: pd.DataFrame  # members of one population at growing numbers of scored candidates
+    latencies: pd.DataFrame  # one row a space: predicted against measured latency
 
 
 def run(

@@ -49,11 +49,7 @@ def learning(curves: pd.DataFrame) -> Figure:
 
 @styled
 def pays(rows: pd.DataFrame) -> Figure:
-    """For each score the trained cells from which on predictors are better, with intervals.
-
-    Args:
-        rows: `study.pays`, of predictors that see no scores.
-    """
+    """For each score the trained cells from which on predictors are better, with intervals."""
     rows = rows[~rows["score"].str.contains("frobenius")]  # its order of cells is that of the L1 norm
     shown = list(LEARNED.items())[:3]
     rows = rows.loc[[(row.predictor, row.features) in dict(shown) for row in rows.itertuples()]]

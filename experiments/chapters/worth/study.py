@@ -23,8 +23,7 @@ from experiments.chapters.worth.rows import CURVES, NO_PREDICTOR, PICKS, forget,
 from experiments.record.table import Table
 from experiments.record.wording import Told
 
-TABLES = (CURVES, PICKS) if nasbench201.is_there() else ()
-"""Only what can be computed here is verified."""
+TABLES = (CURVES, PICKS)
 
 ENCODED = ("operations", "paths")
 SCORED = ("counts", "zen", "operations+counts", "operations+zen", "operations+counts+zen")
@@ -42,15 +41,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class WorthRows:
-    """What the chapter reads.
+    """What the chapter reads."""
 
-    Attributes:
-        curves: one line per data set, predictor, features and n; undefined ones left out.
-        picks: one line per strategy and n; undefined ones left out.
-    """
-
-    curves: pd.DataFrame
-    picks: pd.DataFrame
+    curves: pd.DataFrame  # one line per data set, predictor, features and n; undefined ones left out
+    picks: pd.DataFrame  # one line per strategy and n; undefined ones left out
 
 
 def run(
@@ -133,10 +127,6 @@ def _stored(table: Table, settings: dict[str, Any]) -> pd.DataFrame:
 
 def pays(curves: pd.DataFrame, dataset: str = "cifar10") -> pd.DataFrame:
     """For every score and predictor, the number of trained cells at which they order held-out cells alike.
-
-    Args:
-        curves: `WorthRows.curves`.
-        dataset: whose accuracies.
 
     Returns:
         One line per score and predictor: `score`, `score_value` (its tau at the smallest n),

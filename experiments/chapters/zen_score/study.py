@@ -22,23 +22,14 @@ TABLES = (TABLE,)
 
 @dataclass(frozen=True)
 class ZenScoreRows:
-    """The measurements of the chapter, one frame a question.
+    """The measurements of the chapter, one frame a question."""
 
-    Attributes:
-        table5: the five ResNets of the paper's Table 5.
-        batch: spread against batch size.
-        resolution: score against the resolution.
-        perturbation: score against alpha, with alpha = 0 for the exact derivative.
-        size: plain networks over depth and width.
-        population: random networks under one budget.
-    """
-
-    table5: pd.DataFrame
-    batch: pd.DataFrame
-    resolution: pd.DataFrame
-    perturbation: pd.DataFrame
-    size: pd.DataFrame
-    population: pd.DataFrame
+    table5: pd.DataFrame  # the five ResNets of the paper's Table 5
+    batch: pd.DataFrame  # spread against batch size
+    resolution: pd.DataFrame  # score against the resolution
+    perturbation: pd.DataFrame  # score against alpha, with alpha = 0 for the exact derivative
+    size: pd.DataFrame  # plain networks over depth and width
+    population: pd.DataFrame  # random networks under one budget
 
 
 def run(

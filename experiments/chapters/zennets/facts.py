@@ -5,28 +5,25 @@ from __future__ import annotations
 import json
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from experiments.benchmarks import torchvision_zoo
 from experiments.benchmarks.network_latency import LATENCY
-from experiments.benchmarks.published_networks import PUBLISHED, TABLE7, TRAINED_ELSEWHERE, Trained
+from experiments.benchmarks.published_networks import PUBLISHED, TABLE7, TRAINED_ELSEWHERE
 from experiments.chapters.zennets.published_counts import agreement, as_number
 from experiments.chapters.zennets.speed import (
     DISTURBED,
     PRINTED,
     RESAMPLES,
+    ZenNetRows,
     efficientnets,
     front,
     interpolated,
     measured_columns,
 )
 from experiments.chapters.zennets.training import training_network
-from experiments.record.wording import Told, signed
-
-if TYPE_CHECKING:
-    from experiments.chapters.zennets.rows import ZenNetRows
+from experiments.record.wording import Told, ends, signed
 
 NOT_MEASURED = "not measured"
 """What a fact says where a run has no rows for it."""
@@ -133,8 +130,8 @@ def _speed_facts(rows: ZenNetRows, column: str) -> dict[str, str]:
     return {
         f"faster_{column}": _factor(largest.iloc[0]) if len(largest) else NOT_MEASURED,
         f"faster_b5_{column}": _factor(_ratio(rows.networks, "efficientnet_b5", LARGEST, column)),
-        f"faster_range_{column}": _factors(factors),
-        f"faster_resnets_{column}": _factors(against),
+        f"faster_range_{column}": ends(factors, 1, NOT_MEASURED),
+        f"faster_resnets_{column}": ends(against, 1, NOT_MEASURED),
     }
 
 
@@ -234,13 +231,9 @@ def _recipe_facts(rows: ZenNetRows) -> dict[str, str]:
 def evidence(networks: pd.DataFrame) -> pd.DataFrame:
     """Every network that was trained again: accuracy in Table 7 (`published`) and then (`top1`), and how."""
     about = networks.query("accuracy == 'paper'").set_index("network")
-    return pd.DataFrame([_again(trained, about) for trained in TRAINED_ELSEWHERE])
-
-
-def _again(trained: Trained, about: pd.DataFrame) -> dict[str, str | float]:
-    row = about.loc[trained.network]
-    then = {"top1": trained.top1, "recipe": trained.recipe, "source": trained.source}
-    return {"name": row["name"], "line": row["line"], "published": row["top1"]} | then
+    rows = about.loc[[trained.network for trained in TRAINED_ELSEWHERE], ["name", "line", "top1"]]
+    again = pd.DataFrame(map(vars, TRAINED_ELSEWHERE))[["top1", "recipe", "source"]]
+    return rows.rename(columns={"top1": "published"}).reset_index(drop=True).join(again)
 
 
 def _torchvision_recipe_facts() -> dict[str, str]:
@@ -290,10 +283,6 @@ def _training_facts(training: pd.DataFrame) -> dict[str, str]:
 
 def _factor(value: float) -> str:
     return NOT_MEASURED if math.isnan(value) else f"{value:.1f}"
-
-
-def _factors(values: pd.Series) -> str:
-    return f"{values.min():.1f} to {values.max():.1f}" if len(values) else NOT_MEASURED
 
 
 def _list(values: object) -> str:

@@ -27,13 +27,7 @@ LINES = ("EfficientNets", "ResNets", "RegNets", "ZenNets", "Mobile nets", "ConvN
 def accuracy_cost(
     rows: pd.DataFrame, panels: Mapping[str, str], fronts: Mapping[str, pd.DataFrame]
 ) -> Figure:
-    """Accuracy against several costs, one panel each, with the Pareto front as a line; V2 weights are hollow.
-
-    Args:
-        rows: `speed.compared`.
-        panels: column of each panel, with its title.
-        fronts: `speed.front` by column.
-    """
+    """Accuracy against some costs, one panel each, the Pareto front as a line; V2 weights are hollow."""
     height = -(-len(panels) // 2)
     figure, axes = new_figure(height, 2, height=3.5 * height + 1.2, sharey=True)
     for panel, (column, title) in zip(axes.flat, panels.items(), strict=False):
@@ -70,12 +64,7 @@ def _scatter(axes: Axes, rows: pd.DataFrame, column: str) -> None:
 
 @styled
 def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
-    """How many times as long as a ZenNet an EfficientNet of its accuracy takes, a field a device and network.
-
-    Args:
-        gains: `speed.speed_ups`.
-        names: column -> name of the device.
-    """
+    """How many times as long as a ZenNet an EfficientNet as accurate takes, a field a device and network."""
     gated = gains["network"].str.endswith("SE")
     order = gains.assign(gated=gated).sort_values(["gated", "top1"])["name"].unique()
     table = gains.pivot(index="name", columns="column", values="factor").reindex(index=order, columns=names)
@@ -94,13 +83,7 @@ def speed_ups(gains: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 @styled
 def ranks(agreement: pd.DataFrame, printed: Mapping[str, str], names: Mapping[str, str]) -> Figure:
-    """Kendall's tau of each column of latencies, and of FLOPs, with each device of the paper.
-
-    Args:
-        agreement: `speed.rank_agreement`.
-        printed: columns of the paper's devices, with their names.
-        names: all columns in the order of the rows, with their names.
-    """
+    """Kendall's tau of each column of latencies, and of FLOPs, with each device of the paper."""
     both = pd.concat([agreement, agreement.rename(columns={"first": "second", "second": "first"})])
     figure, ((axes,),) = new_figure(height=0.85 * len(names) + 2.2)
     series = {
@@ -136,12 +119,7 @@ def recipes(evidence: pd.DataFrame) -> Figure:
 
 @styled
 def training(rows: pd.DataFrame, goal: float) -> Figure:
-    """Test accuracy and losses of a training, by epoch.
-
-    Args:
-        rows: the rows of one training.
-        goal: percent of the test images to reach.
-    """
+    """Test accuracy and losses of a training, by epoch."""
     figure, axes = new_figure(2, 1, height=8.0, sharex=True)
     accuracy, losses = axes[:, 0]
     accuracy.plot(rows["epoch"], rows["test_top1"], marker=MARKERS[0], color=PALETTE[0])

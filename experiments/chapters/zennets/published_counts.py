@@ -28,11 +28,6 @@ def operations(architecture: Architecture, resolution: int, num_classes: int = 1
 
     Adds to `Architecture.flops` two operations per value of a BatchNorm, one per value of a projection's
     bias, and one per value that is averaged by a gate.
-
-    Args:
-        architecture: with or without gates.
-        resolution: side of the image in pixels.
-        num_classes: width of the classifier.
     """
     total = architecture.flops(resolution, num_classes)
     for unit, side in architecture.unit_resolutions(resolution):

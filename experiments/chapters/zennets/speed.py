@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -64,9 +66,6 @@ def latency_columns(rows: pd.DataFrame) -> list[str]:
 
 def compared(latency: pd.DataFrame) -> pd.DataFrame:
     """Every network of Table 7 and every measured one, with accuracies and latencies.
-
-    Args:
-        latency: rows of the table of measured latencies.
 
     Returns:
         One row per network and accuracy. Columns: `network` (a ZenNet, torchvision's name, or the paper's),
@@ -153,9 +152,6 @@ def efficientnets(rows: pd.DataFrame) -> pd.DataFrame:
 def speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
     """How many times as long as each ZenNet an EfficientNet of its accuracy takes, per column of latencies.
 
-    Args:
-        rows: `compared`.
-
     Returns:
         Columns: `network`, `name`, `top1`, `column`, `milliseconds` (of the ZenNet), `efficientnet`
         (milliseconds on the line between two EfficientNets of Table 7), `factor`. Pairs without a value are
@@ -191,9 +187,6 @@ def front(rows: pd.DataFrame, column: str, accuracies: Sequence[str]) -> pd.Data
 def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
     """Kendall's tau of every two columns of latencies, and of FLOPs with each, over networks with both.
 
-    Args:
-        rows: `compared`.
-
     Returns:
         Columns: `first`, `second`, `n`, `kendall`, `kendall_low`, `kendall_high` (95 % bootstrap interval
         over networks). Pairs with fewer than five networks are left out.
@@ -209,12 +202,35 @@ def rank_agreement(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["first", "second", "n", "kendall", "kendall_low", "kendall_high"])
 
 
-def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
-    """What the figure of Table 7 shows: its `rows`, titles of the `panels` by column, and the `fronts`.
+@dataclass(frozen=True)
+class ZenNetRows:
+    """What the chapter reads."""
 
-    Args:
-        rows: `compared`.
-    """
+    sizes: pd.DataFrame  # one row per ZenNet, with the printed numbers beside ours and how they agree
+    # one row per network, device, dtype and batch size: all that are stored, so that a GPU's stand beside the
+    # CPU's
+    latency: pd.DataFrame
+    recipes: pd.DataFrame  # aggregates over recipes; empty where neither the rows nor timm's table are there
+    training: pd.DataFrame  # one row per epoch
+
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """`compared` of the latencies."""
+        return compared(self.latency)
+
+    @cached_property
+    def speed_ups(self) -> pd.DataFrame:
+        """`speed_ups` of the networks."""
+        return speed_ups(self.networks)
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """`rank_agreement` of the networks."""
+        return rank_agreement(self.networks)
+
+
+def printed_panels(rows: pd.DataFrame) -> dict[str, Any]:
+    """What the figure of Table 7 shows: its `rows`, titles of the `panels` by column, and the `fronts`."""
     return _panels(rows[rows["accuracy"] == "paper"], {**PRINTED, "flops": "FLOPs"}, ("paper",))
 
 

@@ -16,9 +16,9 @@ import pandas as pd
 from experiments.benchmarks import timm_results
 from experiments.benchmarks.network_latency import LATENCY, STUDY, latency_keys
 from experiments.benchmarks.published_networks import PUBLISHED
+from experiments.chapters.zennets.facts import facts
 from experiments.chapters.zennets.published_counts import agreement, operations, without_gates
-from experiments.chapters.zennets.rows import ZenNetRows
-from experiments.chapters.zennets.speed import latency_names
+from experiments.chapters.zennets.speed import ZenNetRows, latency_names
 from experiments.chapters.zennets.training import TRAINING
 from experiments.record.agreement import ARITHMETIC, EXACT
 from experiments.record.table import Table
@@ -190,13 +190,6 @@ def _recipes() -> pd.DataFrame:
         return RECIPES.fill([{"quantity": name} for name in ("resnets", "efficientnets", "noisy")])
     except BenchmarkMissing:
         return RECIPES.stored()
-
-
-def facts(rows: ZenNetRows) -> dict[str, str]:
-    """Every number of the chapter's prose."""
-    from experiments.chapters.zennets import facts as zennets_facts
-
-    return zennets_facts.facts(rows)
 
 
 def size_table(rows: ZenNetRows) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from experiments.chapters.expressivity.theory.regions import (
-    activation_pattern,
     arrangement_bound,
     log10_region_bound,
     neurons,
@@ -31,7 +30,20 @@ def sliced(depth: int, width: int, resolution: int, extent: float = 1.0, seed: i
 
 
 def patterns(vcnn, weights, images) -> torch.Tensor:
-    return torch.cat([signs.flatten(1) for signs in activation_pattern(vcnn, weights, images)], dim=1)
+    """Which pre-activations are positive, (N, neurons)."""
+    signs = []
+    forward(vcnn, weights, images, on_conv=lambda _, output: signs.append((output > 0).flatten(1)))
+    return torch.cat(signs, dim=1)
+
+
+def images_of(plane, points: np.ndarray) -> torch.Tensor:
+    """The images (N, C, H, W) at the coordinates (u, v) of `points` (N, 2)."""
+    u, v = torch.as_tensor(points, dtype=plane.origin.dtype).T[..., None, None, None]
+    return plane.origin + u * plane.right + v * plane.up
+
+
+def centre_of(region) -> np.ndarray:
+    return region.corners.mean(0)
 
 
 def area(corners: np.ndarray) -> float:
@@ -60,26 +72,28 @@ def test_the_network_is_the_matrix_of_the_region_exactly(vcnn):
 def test_one_matrix_holds_in_the_whole_polygon_and_not_in_the_next_one():
     vcnn, weights, plane, regions = sliced(3, 3, 4)
     region = max(regions, key=lambda region: area(region.corners))
-    inside = torch.as_tensor(np.vstack([0.98 * region.corners + 0.02 * region.centre, region.centre[None]]))
-    matrix = region_map(vcnn, weights, plane.images(region.centre[None])[0])
+    inside = torch.as_tensor(
+        np.vstack([0.98 * region.corners + 0.02 * centre_of(region), centre_of(region)[None]])
+    )
+    matrix = region_map(vcnn, weights, images_of(plane, centre_of(region)[None])[0])
 
     def gap(points) -> torch.Tensor:
-        images = plane.images(points)
+        images = images_of(plane, points)
         features = forward(vcnn, weights, images).flatten(1)
         return (images.flatten(1) @ matrix.T - features).norm(dim=1) / features.norm(dim=1)
 
     assert gap(inside).max() < 1e-10
-    others = np.array([other.centre for other in regions if other is not region])
+    others = np.array([centre_of(other) for other in regions if other is not region])
     assert gap(others).min() > 1e-10
 
 
 def test_each_polygon_has_one_activation_pattern_and_no_two_share_one():
     vcnn, weights, plane, regions = sliced(3, 2, 4)
-    centres = patterns(vcnn, weights, plane.images(np.array([region.centre for region in regions])))
+    centres = patterns(vcnn, weights, images_of(plane, np.array([centre_of(region) for region in regions])))
     assert len(torch.unique(centres, dim=0)) == len(regions)
     for region, centre in list(zip(regions, centres, strict=True))[::25]:
-        near_corners = 0.999 * region.corners + 0.001 * region.centre
-        assert (patterns(vcnn, weights, plane.images(near_corners)) == centre).all()
+        near_corners = 0.999 * region.corners + 0.001 * centre_of(region)
+        assert (patterns(vcnn, weights, images_of(plane, near_corners)) == centre).all()
 
 
 def test_the_polygons_are_convex_and_tile_the_square():
@@ -96,11 +110,11 @@ def test_a_fine_grid_finds_the_same_regions_but_for_the_smallest():
     step = 0.01
     axis = np.arange(-1 + step / 2, 1, step)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    seen = {row.numpy().tobytes() for row in patterns(vcnn, weights, plane.images(grid))}
+    seen = {row.numpy().tobytes() for row in patterns(vcnn, weights, images_of(plane, grid))}
     exact = {
         row.numpy().tobytes(): region
         for row, region in zip(
-            patterns(vcnn, weights, plane.images(np.array([region.centre for region in regions]))),
+            patterns(vcnn, weights, images_of(plane, np.array([centre_of(region) for region in regions]))),
             regions,
             strict=True,
         )
@@ -120,7 +134,7 @@ def test_the_slope_of_a_region_is_that_of_its_matrix_along_the_slice():
     vcnn, weights, plane, regions = sliced(3, 3, 4)
     directions = torch.stack([plane.right.flatten(), plane.up.flatten()], dim=1)
     for region in regions[::40]:
-        matrix = region_map(vcnn, weights, plane.images(region.centre[None])[0])
+        matrix = region_map(vcnn, weights, images_of(plane, centre_of(region)[None])[0])
         assert (matrix @ directions).norm().item() == pytest.approx(region.slope, rel=1e-9)
 
 

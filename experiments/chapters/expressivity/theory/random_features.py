@@ -22,15 +22,10 @@ from zenlib.vanilla.vcnn import VCNN
 
 
 class Fit(NamedTuple):
-    """Mean squared errors as shares of the variance of the noise-free values.
+    """Mean squared errors as shares of the variance of the noise-free values."""
 
-    Attributes:
-        train: on the noisy values that were fitted.
-        test: on noise-free values of new images.
-    """
-
-    train: float
-    test: float
+    train: float  # on the noisy values that were fitted
+    test: float  # on noise-free values of new images
 
 
 def pooled_features(vcnn: VCNN, weights: list[Tensor], images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zenlib.errors import ConversionError
-from zenlib.scores.forward import combine, convolve, draw_images, forward
+from zenlib.scores.forward import combine, convolve, draw_images
 from zenlib.scores.phi import pushforward
 from zenlib.vanilla.vcnn import VCNN, Conv, Pool
 
@@ -32,57 +32,26 @@ TOUCHING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """The square {origin + u * right + v * up : |u|, |v| <= extent} of input space.
+    """The square {origin + u * right + v * up : |u|, |v| <= extent} of input space."""
 
-    Attributes:
-        origin: (C, H, W).
-        right: (C, H, W).
-        up: (C, H, W).
-        extent: half the side of the square, in lengths of `right` and `up`.
-    """
-
-    origin: Tensor
-    right: Tensor
-    up: Tensor
-    extent: float
-
-    def images(self, points: np.ndarray) -> Tensor:
-        """The images (N, C, H, W) at the coordinates (u, v) of `points` (N, 2)."""
-        u, v = torch.as_tensor(points, dtype=self.origin.dtype, device=self.origin.device).T[
-            ..., None, None, None
-        ]
-        return self.origin + u * self.right + v * self.up
+    origin: Tensor  # (C, H, W)
+    right: Tensor  # (C, H, W)
+    up: Tensor  # (C, H, W)
+    extent: float  # half the side of the square, in lengths of `right` and `up`
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One polygon of a slice, on which the network is affine in (u, v).
+    """One polygon of a slice, on which the network is affine in (u, v)."""
 
-    Attributes:
-        corners: (V, 2), in order around the polygon.
-        slope: ||W_S [right, up]||_F, how fast the features change along the slice.
-    """
-
-    corners: np.ndarray
-    slope: float
-
-    @property
-    def centre(self) -> np.ndarray:
-        """Mean of the corners, a point inside."""
-        return self.corners.mean(0)
+    corners: np.ndarray  # (V, 2), in order around the polygon
+    slope: float  # ||W_S [right, up]||_F, how fast the features change along the slice
 
 
 def random_slice(vcnn: VCNN, generator: torch.Generator, extent: float = 2.0) -> Slice:
     """A slice through three N(0, 1) images, in float64; the extent is in their lengths."""
     origin, right, up = draw_images(vcnn, 3, generator, torch.float64)
     return Slice(origin, right, up, extent)
-
-
-def activation_pattern(vcnn: VCNN, weights: Sequence[Tensor], images: Tensor) -> list[Tensor]:
-    """For each convolution, which pre-activations are positive: (N, C, H, W) of bool."""
-    pattern: list[Tensor] = []
-    forward(vcnn, weights, images, on_conv=lambda _, output: pattern.append(output > 0))
-    return pattern
 
 
 def region_map(vcnn: VCNN, weights: Sequence[Tensor], image: Tensor) -> Tensor:
@@ -112,9 +81,8 @@ def slice_regions(vcnn: VCNN, weights: Sequence[Tensor], plane: Slice) -> list[R
     """
     e = plane.extent
     polygons = [np.array([[-e, -e], [e, -e], [e, e], [-e, e]])]
-    parts = torch.stack([plane.origin, plane.right, plane.up])[
-        None
-    ]  # (polygons, 3, C, H, W): constant, u and v part
+    # (polygons, 3, C, H, W): constant, u and v part
+    parts = torch.stack([plane.origin, plane.right, plane.up])[None]
     kernels = iter(weights)
     for step in vcnn.layers:
         if isinstance(step, Pool) and step.kind == "max":
@@ -155,12 +123,9 @@ def _cut(polygon: np.ndarray, lines: np.ndarray) -> list[np.ndarray]:
     crossing = np.flatnonzero((values.min(0) < -tolerances) & (values.max(0) > tolerances))
     if crossing.size == 0:
         return [polygon]
-    pieces = [
-        [(u, v) for u, v in polygon.tolist()]
-    ]  # a handful of corners: plain numbers are faster than arrays
-    for (a, b, c), tolerance in zip(
-        lines[:, crossing].T.tolist(), tolerances[crossing].tolist(), strict=True
-    ):
+    pieces = [[(u, v) for u, v in polygon.tolist()]]  # a few corners: plain numbers are faster than arrays
+    cuts = zip(lines[:, crossing].T.tolist(), tolerances[crossing].tolist(), strict=True)
+    for (a, b, c), tolerance in cuts:
         pieces = [
             part
             for piece in pieces

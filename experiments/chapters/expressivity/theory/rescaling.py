@@ -36,15 +36,11 @@ from zenlib.vanilla.vcnn import VCNN, Conv
 
 
 class Ratios(NamedTuple):
-    """Logarithms, scalars, of R and of the same ratio for derivatives.
+    """Logarithms, scalars, of R and of the same ratio for derivatives."""
 
-    Attributes:
-        features: log R.
-        gradient: log of (prod_t sigma_t^2) ||J v||^2 / E ||Jbar v||^2, both over the whole batch; J includes
-            what the statistics of the batch do.
-    """
-
-    features: Tensor
+    features: Tensor  # log R
+    # log of (prod_t sigma_t^2) ||J v||^2 / E ||Jbar v||^2, both over the whole batch; J includes what the
+    # statistics of the batch do
     gradient: Tensor
 
 
