@@ -29,7 +29,7 @@ from zenlib.search.reinforce import Reinforce
 from zenlib.search.sampling import RandomSampling
 from zenlib.search.scores import Score, Scorer
 from zenlib.spaces import SPACES
-from zenlib.spaces.choices import Choices
+from zenlib.spaces.choices import Choices, Point
 from zenlib.spaces.space import MutationRule, Space
 from zenlib.threads import cap_threads
 
@@ -117,7 +117,7 @@ def search(
     scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), score_timeout)
     limits = budget, scorer.resolution, whole("num_classes", num_classes)
     gate = Gate(*limits) if isinstance(where, Space) else ChoicesGate(*limits, where.size)
-    first: Any = None if initial is None else where.given(initial)  # type: ignore[arg-type]
+    first = None if initial is None else _given(where, initial)
     settings = {
         "space": where.name,
         "score": scorer.name,
@@ -141,6 +141,15 @@ def search(
         run.go_on_from_checkpoint(evaluations)
         run.go_to(evaluations, workers, checkpoint_seconds, progress)
         return run.result()
+
+
+def _given(space: Space | Choices, initial: Any) -> Any:
+    """The initial network as the space has it, without gates."""
+    if isinstance(space, Choices):
+        return initial if isinstance(initial, Point) else space.point(initial)
+    if not space.contains(initial):
+        raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
+    return Architecture(initial.blocks)
 
 
 def _strategy(space: Any, gate: Gate, initial: Any, settings: dict[str, Any]) -> RandomSampling:

@@ -111,10 +111,6 @@ class Choices:
         """One random network, every choice uniform."""
         return self._point({name: rng.choice(values) for name, values in self.options.items()})
 
-    def given(self, network: Point | Mapping[str, Any]) -> Point:
-        """The network, or that of these choices."""
-        return network if isinstance(network, Point) else self.point(network)
-
     def mutate(self, parent: Point, rng: random.Random, rule: str = "", replaced: int = 0) -> Point:
         """A changed network; rules and numbers of blocks are for the spaces of blocks."""
         chosen = dict(parent.choices)

@@ -62,9 +62,8 @@ def mutate_released(
     types: Sequence[Type],
     weights: Sequence[float],
     rng: random.Random,
-    *,
-    replaced: int = 2,
-    fixes_head: bool = False,
+    replaced: int,
+    fixes_head: bool,
 ) -> Blocks:
     """Up to `replaced` blocks are drawn again, from lists of choices.
 

@@ -96,23 +96,15 @@ class Space:
         The rule is "paper", see `mutate_paper`, which draws one block, or "released", see `mutate_released`,
         which draws at most `replaced`.
         """
+        blocks, types = architecture.blocks, self.types
         if rule == "paper":
-            return Architecture(mutate_paper(architecture.blocks, self.types, rng))
+            return Architecture(mutate_paper(blocks, types, rng))
         if rule == "released":
-            kinds, fixes_head = (self.types, self.released_weights), self.released_fixes_head
-            blocks = architecture.blocks
-            return Architecture(
-                mutate_released(blocks, *kinds, rng, replaced=replaced, fixes_head=fixes_head)
-            )
+            weights, fixes_head = self.released_weights, self.released_fixes_head
+            return Architecture(mutate_released(blocks, types, weights, rng, replaced, fixes_head))
         raise ValueError(f"mutation: needed 'paper' or 'released', got {rule!r}")
 
     parse = staticmethod(Architecture.from_string)
-
-    def given(self, network: Architecture) -> Architecture:
-        """The network without gates; a ValueError where it does not belong to this space."""
-        if not self.contains(network):
-            raise ValueError(f"initial: needed a network of the space {self.name}, got {network}")
-        return Architecture(network.blocks)
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether a network belongs to this space, whatever its size."""
