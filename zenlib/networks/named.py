@@ -34,6 +34,8 @@ SIDE = 224
 """Side in pixels of the images of a network that says nothing else."""
 PATIENCE = 5.0
 """Seconds for which a side that works is looked for."""
+FILES = ("search.journal", "history.parquet")
+"""Files of a search in its folder, of which one is enough."""
 
 FORMS = """needed one of
   a ZenNet: zennet-1.0M, zennet-400M-SE, ...
@@ -156,17 +158,17 @@ def _from_path(path: Path) -> Named:
             f"network: needed the name of a class or function in the file, such as {path}:Net; got "
             f"{path}{_offers(_module(str(path)))}"
         )
-    from zenlib.search.checkpoint import HISTORY, JOURNAL, best_in
-
     folder = path if path.is_dir() else path.parent
-    searched = (folder / JOURNAL).is_file() or (folder / HISTORY).is_file()
+    searched = any((folder / name).is_file() for name in FILES)
     if path.is_dir() and not searched:
-        raise ValueError(f"network: needed the folder of a search, with {HISTORY} in it; got {path}")
-    if path.is_dir() or path.suffix in (".parquet", ".journal"):
-        best, meant = best_in(path)
-        return Named(Architecture.from_string(best), meant)
-    # The best.txt of a search agrees with its folder.
-    return Named(_from_text(path), best_in(folder)[1] if searched else None)
+        raise ValueError(f"network: needed the folder of a search, with {FILES[1]} in it; got {path}")
+    alone = not path.is_dir() and path.suffix not in (".parquet", ".journal")
+    if alone and not searched:
+        return Named(_from_text(path))
+    from zenlib.search.checkpoint import best_in
+
+    best, meant = best_in(folder if alone else path)  # the best.txt of a search agrees with its folder
+    return Named(_from_text(path) if alone else Architecture.from_string(best), meant)
 
 
 def _from_text(path: Path) -> Architecture:
