@@ -44,7 +44,7 @@ def trainability(query: Query) -> Tensor:
     generator = query.generator(3)
     terms = []
     for before, after in pairwise(_block_outputs(query)):
-        signs = random_signs(after, generator)
+        signs = (torch.randint(0, 2, after.shape, generator=generator) * 2 - 1).to(after)
         if not (before.requires_grad and after.requires_grad):
             continue  # a cell without a path gives the same zeros whatever it reads
         (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
@@ -95,11 +95,6 @@ def kept_size(back: Tensor, signs: Tensor) -> Tensor:
     jacobian = rows[0] @ rows[1].T / rows[0].shape[1]  # (C_in, C_out), over images and positions
     largest = torch.linalg.matrix_norm(jacobian, 2) + EPS
     return 2 - largest - 1 / largest
-
-
-def random_signs(like: Tensor, generator: torch.Generator) -> Tensor:
-    """-1 or 1 for each entry, in its type and on its device."""
-    return (torch.randint(0, 2, like.shape, generator=generator) * 2 - 1).to(like)
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:

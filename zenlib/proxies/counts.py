@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.patterns import patterns
-from zenlib.proxies.query import CLASSES, Query, as_module, hooked, is_conv, weighted_layers
+from zenlib.proxies.query import CLASSES, Query, as_module, hooked, weighted_layers
 from zenlib.scores.formulas.counts import Counts, count, counts_of
 from zenlib.scores.graph_form import graph_of
+from zenlib.vanilla.capture import CONVS
 
 
 def params(query: Query) -> float:
@@ -61,7 +62,7 @@ def sums(query: Query) -> Counts:
         convs.append((output.shape[1], output.numel(), conv.weight[0].numel()))
 
     module = copy.deepcopy(as_module(query.network))
-    layers = (layer for layer in module.modules() if is_conv(layer, query.axes))
+    layers = (layer for layer in module.modules() if isinstance(layer, CONVS[query.axes - 1]))
     with hooked(layers, note), patterns(lambda pattern: rectified.append(pattern.numel())):
         _on_shapes(query, module)
     return count(convs, math.fsum(rectified))

@@ -29,7 +29,7 @@ from zenlib.errors import ScoreUndefined
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.module import build_network
 from zenlib.scores.forward import generator_of
-from zenlib.vanilla.capture import image_axes, image_shape
+from zenlib.vanilla.capture import CONVS, image_axes, image_shape
 
 T = TypeVar("T")
 Network = Architecture | nn.Module
@@ -198,14 +198,9 @@ def not_compiled(module: nn.Module) -> nn.Module:
     return module
 
 
-def is_conv(layer: nn.Module, axes: int = 2) -> bool:
-    """Whether a layer is a convolution over so many axes."""
-    return isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1])
-
-
 def weighted_layers(module: nn.Module, axes: int = 2) -> Iterator[Any]:
     """The convolutions over so many axes and the linear layers of a module, in order."""
-    return (layer for layer in module.modules() if is_conv(layer, axes) or isinstance(layer, nn.Linear))
+    return (layer for layer in module.modules() if isinstance(layer, (CONVS[axes - 1], nn.Linear)))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from math import prod
 from typing import NamedTuple
@@ -101,7 +101,8 @@ def propagate(
         while blocks:
             block = blocks.pop()
             if scaling is not None:
-                kernels.normalise_rectify(*map(_rows, block), scaling, alpha)
+                z, e = map(_rows, block)
+                kernels.normalise_rectify(z, e, scaling, alpha)
             yield block
 
     maps = {IMAGE: [Pair(_channels_last(images), _channels_last(noise))]}
@@ -220,7 +221,8 @@ def fused_kernels() -> Kernels:
     They visit memory less often. Compiling takes some ten seconds once per process (less when torch finds its
     cache on disk) and serves every shape, so it pays for a search or a study, not for one score.
     """
-    fused = Kernels(*(torch.compile(kernel, dynamic=True) for kernel in EAGER))
+    compiled = partial(torch.compile, dynamic=True)
+    fused = Kernels(compiled(block_moments), compiled(normalise_rectify))
     try:
         with torch.no_grad():
             for rows in (100, 10_000):  # torch compiles short and long sums apart

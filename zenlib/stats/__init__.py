@@ -3,20 +3,7 @@
 `influence` correlates thousands of networks.
 """
 
-from zenlib.stats.correlation import (
-    FEWEST,
-    Correlation,
-    Interval,
-    compare,
-    correlate,
-)
+from zenlib.stats.correlation import FEWEST, Correlation, Interval, compare, correlate
 from zenlib.stats.gain import ndcg
 
-__all__ = [
-    "FEWEST",
-    "Correlation",
-    "Interval",
-    "compare",
-    "correlate",
-    "ndcg",
-]
+__all__ = ["FEWEST", "Correlation", "Interval", "compare", "correlate", "ndcg"]

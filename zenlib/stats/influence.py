@@ -41,9 +41,8 @@ class Estimate:
     def reach(self, families: Sequence[Hashable] | None, confidence: float) -> float:
         """Half the width of a normal interval; networks of one family are one unit."""
         require_share(confidence)
-        units = self.influence
-        if families is not None:
-            units = np.bincount(codes_of(families, len(units)), weights=units)
+        codes = None if families is None else codes_of(families, len(self.influence))
+        units = self.influence if codes is None else np.bincount(codes, weights=self.influence)
         return NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(np.square(units).sum()))
 
     def interval(self, families: Sequence[Hashable] | None, confidence: float) -> Interval:

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from experiments.benchmarks.nasbench201_space import Cell, build
 from zenlib import PROXIES, SPACES, Architecture, ScoreUndefined, build_network, search
-from zenlib.proxies.az_nas import blocks, kept_size, random_signs
+from zenlib.proxies.az_nas import blocks, kept_size
 from zenlib.proxies.query import Query, prepare
 from zenlib.search import Budget
 
@@ -416,7 +416,8 @@ def test_a_search_names_the_proxies_it_knows():
 
 
 def test_a_block_that_halves_an_odd_side_is_read_like_one_that_halves_an_even_side():
-    signs = random_signs(torch.empty(64, 8, 4, 4), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (64, 8, 4, 4), generator=generator).float() * 2 - 1
 
     def of_every_second_pixel(side):
         back = torch.zeros(64, 8, side, side)
