@@ -5,6 +5,7 @@ from __future__ import annotations
 LABELS = {
     "zen": "Zen-Score (nats)",
     "closed_form": "closed-form Zen-Score (nats)",
+    "depth": "depth (layers)",
     "convs": "number of convolutions",
     "params": "parameters",
     "flops": "FLOPs (multiply-adds)",
