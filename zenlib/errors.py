@@ -60,6 +60,12 @@ def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = V
     return int(value)
 
 
+def of_kind(argument: str, value: Any, kinds: type | tuple[type, ...], needed: str) -> None:
+    """Raises where a value is of another kind; `needed` says in words which ones are taken."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{argument}: needed {needed}, got {type(value).__name__}")
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
     """Says which extra, by its name in `pyproject.toml`, is missing where an import inside fails."""

@@ -1,10 +1,14 @@
-"""What the library asks of the machine: its processor, and the folders of what is not in the package."""
+"""What the library asks of the machine: processor, devices, folders of what is not in the package."""
 
 from __future__ import annotations
 
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def cache_root() -> Path:
@@ -31,3 +35,20 @@ def processor() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def chosen(device: str | torch.device | None) -> torch.device:
+    """A device on which PyTorch computes here; of None CUDA if there is one, else the CPU."""
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.ones(1, device=device).item()
+    except Exception as error:  # of many kinds: unknown, not built in, not there, without numbers
+        here = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+        raise ValueError(
+            f"device: needed a device on which PyTorch computes on this machine ({here}), got {device!r}; "
+            "leave the option out, or give one of these"
+        ) from error
+    return torch.device(device)

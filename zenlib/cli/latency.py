@@ -13,6 +13,7 @@ from rich.table import Table
 from zenlib.cli.answer import Json, answer
 from zenlib.cli.options import Device, Network, Resolution, one_of, optional
 from zenlib.errors import whole
+from zenlib.machine import chosen
 from zenlib.networks.architecture import Architecture
 from zenlib.networks.named import load_network
 
@@ -31,7 +32,7 @@ def latency(
     """Latency of a network, measured and, for those of the search spaces, predicted from measured pieces."""
     import torch
 
-    from zenlib.search.latency import LatencyPredictor, chosen, measure_latency
+    from zenlib.search.latency import LatencyPredictor, measure_latency
 
     loaded = load_network(network)
     side = loaded.side(resolution)

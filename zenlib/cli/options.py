@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zenlib.machine import chosen
 from zenlib.networks.zennets import ZENNETS
 
 
@@ -40,19 +41,10 @@ def _argument(help: str, **more: Any) -> Any:
 
 def _usable(device: str | None) -> str | None:
     """The device, if PyTorch can compute on it here."""
-    if device is None:
-        return None
-    import torch
-
     try:
-        torch.ones(1, device=device).item()
-    except Exception as error:  # of many kinds: unknown, not built in, not there, without numbers
-        here = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
-        raise typer.BadParameter(
-            f"needed a device on which PyTorch computes on this machine ({here}), got {device!r}; leave the "
-            "option out, or give one of these"
-        ) from error
-    return device
+        return device if device is None else str(chosen(device))
+    except ValueError as error:
+        raise typer.BadParameter(str(error).removeprefix("device: ")) from error
 
 
 NETWORK_HELP = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zenlib.errors import of_kind, whole
 from zenlib.networks.architecture import Architecture, ConvSpec, Unit, squeezed_width
 
 BN_EPS = 1e-3
@@ -23,6 +24,8 @@ def build_network(
 
     Residual units carry squeeze-and-excitation gates with `use_se`; None means `architecture.use_se`.
     """
+    of_kind("architecture", architecture, Architecture, "an Architecture")
+    whole("num_classes", num_classes)
     return Network(architecture, num_classes, architecture.use_se if use_se is None else use_se)
 
 

@@ -58,7 +58,7 @@ ZENNETS = tuple(_STRUCTURES)
 
 def zennet_architecture(name: str) -> Architecture:
     """The structure of one of `ZENNETS`; the three FLOPs networks carry gates when trained."""
-    if name not in _STRUCTURES:
+    if name not in ZENNETS:
         raise ValueError(f"name: needed one of {', '.join(ZENNETS)}, got {name!r}")
     return Architecture.from_string(_STRUCTURES[name], use_se=name.endswith("-SE"))
 

@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zenlib.errors import ConversionError, ScoreUndefined, whole
+from zenlib.errors import ConversionError, ScoreUndefined, of_kind, whole
+from zenlib.machine import chosen
 from zenlib.networks.architecture import Architecture
 from zenlib.proxies.query import Batch, Network, Query, not_compiled
 from zenlib.vanilla.capture import usual_side
@@ -82,17 +83,14 @@ class Proxy:
             ScoreUndefined: the score has no finite value; the reason says why.
             ValueError: an argument is out of range, or the network does not fit.
         """
-        if not isinstance(network, (Architecture, nn.Module)):
-            raise ValueError(
-                f"network: needed an Architecture or a torch.nn.Module, got {type(network).__name__}"
-            )
+        of_kind("network", network, (Architecture, nn.Module), "an Architecture or a torch.nn.Module")
         if batch is not None:
             resolution, batch_size = _check_batch(batch, resolution)
         side = whole("resolution", usual_side(network) if resolution is None else resolution)
         images, seed = whole("batch_size", batch_size, 2), whole("seed", seed, 0)
         if isinstance(network, nn.Module):
             network = not_compiled(network)
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = chosen(device)
         return self.value(Query(network, side, images, seed, where, batch))
 
     def value(self, query: Query) -> float:
@@ -121,7 +119,8 @@ class Proxy:
 
 def _check_batch(batch: Batch, resolution: int | None) -> tuple[int, int]:
     """Side and number of the images of a real batch."""
-    images = batch[0]
+    images = batch[0] if isinstance(batch, (tuple, list)) else batch
+    of_kind("batch", images, Tensor, "a pair of tensors, images and labels")
     shapes = [tuple(given.shape) for given in batch if given is not None]
     if images.dim() != 4 or images.shape[2] != images.shape[3] or shapes[1:] not in ([], [shapes[0][:1]]):
         raise ValueError(

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zenlib.errors import ArchitectureError, ConversionError, whole
 from zenlib.networks.architecture import Architecture, Block
@@ -37,6 +37,9 @@ from zenlib.scores.border import Border, Window, border_table, pooled_age
 from zenlib.scores.rectifier import CENTRED, LINEAR, M1_SQUARED, M2, half_minus_kappa, max_moments
 from zenlib.vanilla.convert import to_vcnn
 from zenlib.vanilla.vcnn import VCNN, Conv, Pool, Sizes, Step
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Norm = Literal["l1", "frobenius"]
 
@@ -111,7 +114,7 @@ class ClosedFormTerms:
 
 
 def closed_form_zen_score(
-    network: Architecture | VCNN,
+    network: Architecture | VCNN | nn.Module,
     resolution: int | None = None,
     *,
     perturbation: float = 0.01,
@@ -121,7 +124,7 @@ def closed_form_zen_score(
     """The expected Zen-Score, log E||f(x) - f(x + alpha eps)|| + sum of log sigma, in nats.
 
     Args:
-        network: an `Architecture` (fastest) or a `VCNN` that is a chain; both give the same number.
+        network: an `Architecture` (fastest), or what `to_vcnn` makes a chain of; both give the same number.
         resolution: side of the square image in pixels; None means 224, or the resolution of a given `VCNN`.
         perturbation: alpha; its logarithm is part of the score. 0 is the exact directional derivative,
             without log alpha.
@@ -140,7 +143,7 @@ def closed_form_zen_score(
 
 
 def closed_form_terms(
-    network: Architecture | VCNN,
+    network: Architecture | VCNN | nn.Module,
     resolution: int | None = None,
     *,
     perturbation: float = 0.01,
@@ -154,7 +157,7 @@ def closed_form_terms(
 
 
 def _score(
-    network: Architecture | VCNN,
+    network: Architecture | VCNN | nn.Module,
     resolution: int | None,
     alpha: float,
     norm: str,
@@ -403,9 +406,9 @@ def _layer(channels: Sizes, window: Window, sides: Sizes, pooling: Pooling | Non
     return inputs, outputs, pooling
 
 
-def _layers_of_vcnn(vcnn: VCNN, resolution: int | None) -> tuple[list[tuple], Pooling | None]:
+def _layers_of_vcnn(network: VCNN | nn.Module, resolution: int | None) -> tuple[list[tuple], Pooling | None]:
     """The convolutions of a chain, and the pooling after the last of them."""
-    vcnn = to_vcnn(vcnn, resolution)
+    vcnn = to_vcnn(network, resolution)
     if len(vcnn.image_shape) != 3:
         raise ConversionError(
             f"{vcnn.name}: needed 2-d convolutions, got {len(vcnn.image_shape) - 1}-d ones, without a "

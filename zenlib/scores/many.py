@@ -55,6 +55,8 @@ def score_many(
         ValueError: a proxy is unknown, or fewer than 0 workers are asked for.
     """
     require_known(proxies)
+    if isinstance(networks, str) or hasattr(networks, "forward") or not isinstance(networks, Iterable):
+        raise ValueError(f"networks: needed a list of networks or names, got one {type(networks).__name__}")
     listed = [name for one in networks for name in (names_like(one) if isinstance(one, str) else [one])]
     settings = {"batch_size": batch_size, "repeats": repeats, "seed": seed, "device": device}
     one = partial(_row, resolution=resolution, proxies=tuple(proxies), settings=settings)

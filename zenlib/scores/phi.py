@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, whole
+from zenlib.machine import chosen
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import combine, convolve, draw_images, forward, generator_of, max_pool, run
 from zenlib.scores.zen import ScoreEstimate
@@ -95,7 +96,7 @@ def phi_score(
             "network"
         )
     vcnn = to_vcnn(network, resolution)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = chosen(device)
     probes, dtype = probes if method == "probe" else 0, dtype or torch.float32
     log_norms, overflows = [], []
     for repeat in range(repeats):

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from zenlib.errors import ScoreUndefined, whole
+from zenlib.machine import chosen
 from zenlib.networks.architecture import Architecture
 from zenlib.scores.forward import generator_of
 from zenlib.scores.pairs import EAGER, BatchVariance, Pair, fused_kernels, propagate
@@ -201,7 +202,7 @@ def _repeats(
         )
     vcnn = to_vcnn(network, resolution)
     _require_variance(vcnn, batch_size)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen(device)
     alpha, kernels = float(perturbation), fused_kernels() if compiled else EAGER
     shape = batch_size, *vcnn.image_shape
 

@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from zenlib.durable import append_line, held, refusals
-from zenlib.errors import ResultsError, ScoreUndefined, whole
+from zenlib.errors import ResultsError, ScoreUndefined, of_kind, whole
 from zenlib.networks.architecture import Architecture
 from zenlib.search import checkpoint as checkpoints
 from zenlib.search.budget import Budget, ChoicesGate, Gate, SpaceExhausted
@@ -113,6 +113,8 @@ def search(
     Source: Lin et al. 2021 (arXiv 2102.01063), Algorithm 2. Differs: duplicates are not scored again, and
     iterations that end in a rejection are not counted.
     """
+    of_kind("budget", budget, Budget, "a Budget")
+    of_kind("executor", executor, (Executor, type(None)), "an Executor of concurrent.futures or None")
     where = space if isinstance(space, Space | Choices) else SPACES[_one_of("space", space, tuple(SPACES))]
     scorer = Scorer(score, whole("resolution", resolution), whole("seed", seed, 0), score_timeout)
     limits = budget, scorer.resolution, whole("num_classes", num_classes)
@@ -147,6 +149,7 @@ def _given(space: Space | Choices, initial: Any) -> Any:
     """The initial network as the space has it, without gates."""
     if isinstance(space, Choices):
         return initial if isinstance(initial, Point) else space.point(initial)
+    of_kind("initial", initial, Architecture, "an Architecture or None")
     if not space.contains(initial):
         raise ValueError(f"initial: needed a network of the space {space.name}, got {initial}")
     return Architecture(initial.blocks)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from zenlib.durable import append_line, lines_in, refusals
 from zenlib.errors import ResultsError
-from zenlib.machine import cache_root, processor
+from zenlib.machine import cache_root, chosen, processor
 from zenlib.networks.architecture import Architecture, Block
 from zenlib.networks.module import BN_EPS, build_network
 from zenlib.spaces import SPACES
@@ -143,11 +143,6 @@ def measure_latencies(
             module(images)
         rounds = [[_seconds(module, (images,), 1) for module in modules] for _ in range(repeats)]
     return [_summary(times, batch_size) for times in zip(*rounds, strict=True)]
-
-
-def chosen(device: str | torch.device | None) -> torch.device:
-    """The device, of None CUDA if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @torch.inference_mode()

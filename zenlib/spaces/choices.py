@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,8 @@ class Choices:
                 f"got {self.options!r} and {self.build!r}"
             )
         for name, values in self.options.items():
-            labels = [_label(value) for value in values] if not isinstance(values, str) else []
+            listed = isinstance(values, Iterable) and not isinstance(values, str)
+            labels = [_label(value) for value in values] if listed else []
             if not labels or len({*labels}) < len(labels):
                 raise ValueError(
                     f"options: needed a list of different values for {name!r}, got {values!r}; give objects "

@@ -207,7 +207,12 @@ def require_share(confidence: float) -> None:
 
 def check(**variables: ArrayLike) -> list[Floats]:
     """The variables as arrays, if they are of one length, finite and not constant; else a ValueError."""
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in variables.items()}
+    arrays: dict[str, Floats] = {}
+    for name, given in variables.items():
+        try:
+            arrays[name] = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: needed one number per network, got others: {error}") from error
     first, length = next((name, values.size) for name, values in arrays.items())
     for name, values in arrays.items():
         if values.ndim != 1:

@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from zenlib.machine import chosen
+
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -80,7 +82,7 @@ def devices(device: str | torch.device | None = None, dtype: str = "float32") ->
 
     Device is "cpu" or "cuda"; None means CUDA where there is one.
     """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen(device)
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield Devices(where, dtype)
         return

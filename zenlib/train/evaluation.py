@@ -11,6 +11,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from zenlib.errors import whole
+from zenlib.machine import chosen
 from zenlib.networks.architecture import Architecture
 from zenlib.train.augmentation import evaluation_transform
 from zenlib.train.batches import Transformed
@@ -64,7 +65,7 @@ def evaluate(
     crop = (1.0 if about.side else 0.875) if crop is None else crop
     if not 0 < crop <= 1:
         raise ValueError(f"crop: needed more than 0 and at most 1, got {crop!r}")
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen(device)
     transform = evaluation_transform(side, crop, about, channels_of(network))
     images = Transformed(load_data(data, root, training=False), transform)
     batch_size, workers = whole("batch_size", batch_size), whole("workers", workers, 0)

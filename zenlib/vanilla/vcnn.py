@@ -213,7 +213,7 @@ class VCNN:
         if not self.is_chain:
             raise ConversionError(
                 f"{self.name}: needed a chain, but this network joins branches ({self._joins()}); read "
-                ".steps instead"
+                ".steps instead, or score it by Monte Carlo (zen_score)"
             )
         return self.steps
 

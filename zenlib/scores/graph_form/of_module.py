@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zenlib.errors import ConversionError
+from zenlib.errors import ConversionError, of_kind
 from zenlib.scores.graph_form.operations import Graph, Kind, Operation, square
 from zenlib.vanilla.capture import image_shape
 from zenlib.vanilla.capture.trace import Call, each, margins, record, tensors
@@ -41,6 +41,7 @@ GLOBAL = ("adaptive_avg_pool2d", "mean")
 
 def graph_of_module(module: nn.Module, resolution: int) -> Graph:
     """The operations of a module up to global pooling; it is left as found and nothing is computed."""
+    of_kind("network", module, nn.Module, "an Architecture, a VCNN or a torch.nn.Module")
     trace = record(module, image_shape(module, resolution))
     writer = _Writer(trace.image)
     for call in trace.calls:
