@@ -62,8 +62,8 @@ same-bytes: $(INSTALLED) ## execute every notebook as on an older processor; nam
 rerun: $(INSTALLED) ## compute missing rows and execute notebooks: PROFILE=gpu ONLY="zen_score"
 	$(RUN) --profile $(PROFILE) --keep-going $(if $(ONLY),--only $(ONLY))
 
-bench: $(INSTALLED) ## speed and memory of the score against the released procedure
-	$(BIN)/python experiments/speed/score.py
+bench: $(INSTALLED) ## speed and memory: Monte Carlo against the released procedure, closed form, search, start
+	for what in score closed_form search start; do $(BIN)/python experiments/speed/$$what.py || exit 1; done
 
 gpu: $(INSTALLED) ## measure the library on a GPU in eight minutes; the rows go to the chapter on devices
 	$(BIN)/python experiments/speed/gpu.py

@@ -102,6 +102,9 @@ def search(
     from zenlib.search.checkpoint import HISTORY, JOURNAL
     from zenlib.search.executors import open_executor
 
+    with extra("search"):
+        import zenlib.cli.figure  # noqa: F401  # tell of what is missing before the search, not after
+
     if front is not None and front not in FRONTS:
         raise ValueError(f"front: needed one of {', '.join(FRONTS)}, got {front!r}")
     if front == "latency" and latency_ms is None:
