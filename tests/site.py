@@ -35,6 +35,7 @@ SETTLE = """async () => {
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   for (const image of document.images) { image.loading = 'eager'; await image.decode().catch(() => {}); }
   await document.fonts.ready;
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
 }"""
 
 

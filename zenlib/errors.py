@@ -54,6 +54,8 @@ class ExtraMissing(ImportError, ValueError):
 
 def whole(argument: str, value: Any, least: int = 1, error: type[ValueError] = ValueError) -> int:
     """A whole number of any library, at least `least`, as an `int`; else raises `error`."""
+    if type(value) is int and value >= least:  # nearly always; an abstract class is slow to ask
+        return value
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         square = "; images are square, so give one side" if isinstance(value, tuple | list) else ""
         raise error(f"{argument}: needed a whole number of at least {least}, got {value!r}{square}")

@@ -106,7 +106,10 @@
   }
 
   function keepInSight(table, box) {
-    const fit = () => box.classList.toggle("fits", table.offsetWidth <= box.clientWidth + 1);
+    const fit = () => {
+      box.classList.add("fits"); // measured as it would then be: what scrolls has a narrower first column
+      box.classList.toggle("fits", table.offsetWidth <= box.clientWidth + 1);
+    };
     const watch = new ResizeObserver(fit);
     [table, box].forEach((what) => watch.observe(what));
   }
